@@ -1,1 +1,28 @@
-//! placeholder
+//! What a twin is: ids, values, documents, changes, the `Twin` and `Shard` machines, the table.
+//!
+//! Pure: values in, values out. No clock, socket, disk, task or randomness; `no_std`, so that none
+//! can slip in. Drivers (runtime/) own those and decide nothing.
+//!
+//! Start reading at [`input`] (what can happen to a twin), [`change`] (what a twin decides),
+//! [`output`] (what it tells others), then [`twin`] and [`shard`].
+#![no_std]
+extern crate alloc;
+
+pub mod change;
+pub mod entry;
+pub mod id;
+pub mod input;
+pub mod limits;
+pub mod output;
+pub mod rejection;
+pub mod time;
+pub mod value;
+
+pub use change::{Change, Effect, Mark};
+pub use entry::{Entry, Epoch};
+pub use id::{DeviceId, ShardId, TenantId, TwinKey};
+pub use input::Input;
+pub use output::Output;
+pub use rejection::Rejection;
+pub use time::Time;
+pub use value::Value;

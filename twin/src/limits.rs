@@ -1,0 +1,60 @@
+//! Bounds of everything a twin holds, each with its reason. The configurable ones are defaults of
+//! [`Limits`], checked where an input is decided, never in apply (safety rule 9).
+
+/// Bytes of a tenant or device id: fits a certificate's name and a path segment.
+pub const ID_BYTES_MAX: usize = 256;
+/// Bytes of one section as JSON: eight times what AWS IoT allows, still one datagram train.
+pub const SECTION_BYTES_MAX: usize = 64 * 1024;
+/// Nesting of a value: deeper documents are mistakes or attacks; bounds every recursion.
+pub const DEPTH_MAX: usize = 16;
+/// Bytes of one key in an object: longer ones are data, not names.
+pub const KEY_BYTES_MAX: usize = 256;
+/// Keys of one object: keeps a merge of sorted keys short.
+pub const OBJECT_KEYS_MAX: usize = 1024;
+/// Reports of one device in flight: how many answers a twin remembers for resends.
+pub const REPORTS_IN_FLIGHT_MAX: usize = 64;
+/// Latest telemetry values of a twin: a device has tens of sensors, not thousands.
+pub const TELEMETRY_KEYS_MAX: usize = 256;
+/// Live (queued or delivering) commands of one twin.
+pub const COMMANDS_LIVE_MAX: usize = 32;
+/// Finished commands kept to be asked about.
+pub const COMMANDS_DONE_MAX: usize = 16;
+/// Bytes of a command's payload or answer.
+pub const COMMAND_BYTES_MAX: usize = 16 * 1024;
+/// Longest life of a command: a week of being offline.
+pub const COMMAND_DEADLINE_MS_MAX: u64 = 7 * 24 * 3600 * 1000;
+/// Idempotency keys remembered per twin; when all are within their window, writes are refused.
+pub const KEYS_MAX: usize = 512;
+/// How long an idempotency key is remembered: longer than any sane retry.
+pub const KEY_WINDOW_MS: u64 = 5 * 60 * 1000;
+/// Bytes of an idempotency key as the caller gives it: a UUID with room.
+pub const KEY_TEXT_BYTES_MAX: usize = 128;
+/// Bytes of free text in a name, a reason or a caller.
+pub const TEXT_BYTES_MAX: usize = 256;
+
+/// The bounds that an operator may raise, as the owner checks them when it decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// See [`SECTION_BYTES_MAX`].
+    pub section_bytes_max: usize,
+    /// See [`DEPTH_MAX`].
+    pub depth_max: usize,
+    /// See [`KEY_BYTES_MAX`].
+    pub key_bytes_max: usize,
+    /// See [`OBJECT_KEYS_MAX`].
+    pub object_keys_max: usize,
+    /// See [`COMMAND_BYTES_MAX`].
+    pub command_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            section_bytes_max: SECTION_BYTES_MAX,
+            depth_max: DEPTH_MAX,
+            key_bytes_max: KEY_BYTES_MAX,
+            object_keys_max: OBJECT_KEYS_MAX,
+            command_bytes_max: COMMAND_BYTES_MAX,
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! What a twin tells the world. Everything but `Change` waits at the gate.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+
+use crate::change::{Change, Command, Section};
+use crate::input::{CallId, ConnectionId};
+use crate::rejection::Rejection;
+use crate::value::Value;
+
+/// One output of a [`crate::Twin`], in the order to be carried out.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Into the shard's log; what follows depends on it.
+    Change(Change),
+    /// To a device.
+    Device {
+        /// The session's epoch.
+        session: u64,
+        /// What to tell.
+        message: ToDevice,
+    },
+    /// The answer of a service call.
+    Answer {
+        /// Which call.
+        call: CallId,
+        /// What came of it.
+        result: Result<Answer, Rejection>,
+    },
+}
+
+/// What a device is told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ToDevice {
+    /// The session is open.
+    Welcome {
+        /// The connection that said hello: from now on it is session `session`.
+        connection: ConnectionId,
+        /// The last number of this incarnation that was taken; resend from the next one.
+        last_seq: u64,
+        /// Version of `desired`.
+        desired_version: u64,
+        /// The whole desired section.
+        desired: Value,
+        /// Version of `reported`.
+        reported_version: u64,
+    },
+    /// A numbered message is durable, or refused (which is durable too).
+    Ack {
+        /// Its number.
+        seq: u64,
+        /// The reported section's version after it, or the refusal.
+        result: Result<u64, Rejection>,
+    },
+    /// The message with this number was not taken: nothing consumed, resend from `expected`.
+    Nack {
+        /// Its number.
+        seq: u64,
+        /// [`Rejection::OutOfOrder`] or [`Rejection::Overloaded`].
+        rejection: Rejection,
+    },
+    /// Desired changed (or was asked for): the whole section, so that only the newest matters.
+    Desired {
+        /// Its version.
+        version: u64,
+        /// The whole section.
+        desired: Value,
+    },
+    /// Do this once.
+    Command(Box<Command>),
+    /// Did you do this command? Asked after a session broke while it was under way.
+    AskCommand {
+        /// Which.
+        id: u64,
+    },
+    /// This session is over.
+    Bye {
+        /// Why.
+        reason: ByeReason,
+    },
+}
+
+/// Why a session is ended by its owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ByeReason {
+    /// A newer session of the same device took its place.
+    TakenOver,
+    /// The twin was deleted.
+    Deleted,
+    /// The node stops; come back.
+    Stopping,
+    /// The device broke the protocol; the text says how.
+    Protocol(String),
+}
+
+/// A successful answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// The twin as it is.
+    Twin(Box<crate::twin::View>),
+    /// A section was written.
+    Written {
+        /// Which.
+        section: Section,
+        /// Its version now.
+        version: u64,
+    },
+    /// The twin was deleted; its version now.
+    Deleted {
+        /// The tombstone's version.
+        version: u64,
+    },
+    /// A command as it stands.
+    Command(Box<Command>),
+}

@@ -1,0 +1,85 @@
+//! Why a twin does not do what a caller asked: the caller's mistakes and refusals, typed.
+//!
+//! proto/ maps each to a status, a code on the wire and a text, in one table. A rejection changes
+//! nothing but, for a numbered report, the mark that its number is used up (safety rule 12).
+
+use alloc::string::String;
+
+use rkyv::{Archive, Deserialize, Serialize};
+
+use crate::change::Section;
+
+/// A typed refusal.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// No twin of that name, or it was deleted.
+    NotFound,
+    /// The section has another version than the caller expected.
+    VersionMismatch {
+        /// Which section; `None` for the whole twin.
+        section: Option<Section>,
+        /// Version the caller named.
+        expected: u64,
+        /// Version there is.
+        actual: u64,
+    },
+    /// A section must be an object.
+    NotAnObject,
+    /// The section would be larger than allowed.
+    TooLarge {
+        /// Bytes it would have.
+        bytes: u64,
+        /// Bytes it may have.
+        max: u64,
+    },
+    /// The value nests deeper than allowed.
+    TooDeep {
+        /// Depth allowed.
+        max: u32,
+    },
+    /// A key is empty or longer than allowed.
+    BadKey {
+        /// The key's beginning.
+        key: String,
+    },
+    /// An object or a twin would have more members of a kind than allowed.
+    TooMany {
+        /// What there are too many of, in the plural.
+        what: String,
+        /// How many may be.
+        max: u32,
+    },
+    /// An argument has no sense; the text says which and what would be right.
+    Invalid {
+        /// What was wrong and what would be right.
+        reason: String,
+    },
+    /// The device has no session, and the command was not to be queued.
+    DeviceOffline,
+    /// No command of that id is known.
+    UnknownCommand,
+    /// The command is over, so it cannot be cancelled.
+    CommandOver,
+    /// This idempotency key was used for a request with another body.
+    KeyReused,
+    /// The sender speaks for a session that is over.
+    SessionOver,
+    /// The sequence number is not the next one: resend from `expected`.
+    OutOfOrder {
+        /// The number that would be accepted.
+        expected: u64,
+    },
+    /// Too busy or over a rate; nothing was done and nothing consumed.
+    Overloaded {
+        /// When to come back.
+        retry_after_ms: u32,
+    },
+    /// Writes are refused for want of disk space; reads go on.
+    OutOfSpace,
+    /// The twin broke an invariant and is set aside until someone looks.
+    Quarantined,
+    /// This node does not own the shard now; ask again.
+    NotOwner,
+    /// The answer did not come in time; the call may or may not have taken effect.
+    Unknown,
+}

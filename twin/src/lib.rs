@@ -16,6 +16,7 @@ pub mod limits;
 pub mod output;
 pub mod rejection;
 pub mod time;
+pub mod twin;
 pub mod value;
 
 pub use change::{Change, Effect, Mark};

@@ -1,6 +1,6 @@
 //! JSON-like data with exact 64-bit integers: what sections, telemetry and commands are made of.
 //!
-//! Reading and writing JSON text is in [`crate::json`]; merging in [`crate::patch`].
+//! Reading and writing JSON text is in `json`; merging in `patch`.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;

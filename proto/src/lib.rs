@@ -2,3 +2,4 @@
 //! rejection into a status. No sockets, no tasks, no decisions.
 
 pub mod device;
+pub mod limits;

@@ -1,4 +1,8 @@
 //! The frames of `pollux/1`. Their bytes are pinned by golden tests: a change needs a new ALPN name.
+#![expect(
+    missing_docs,
+    reason = "rkyv derives undocumented variant structs; all of ours have docs"
+)]
 
 use pollux_twin::{Rejection, Time, Value};
 use rkyv::{Archive, Deserialize, Serialize};

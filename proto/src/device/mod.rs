@@ -1,11 +1,21 @@
 //! What devices and nodes say to each other under ALPN `pollux/1`.
 //!
 //! Frames go in both directions of the one bidirectional stream that the device opens; volatile
-//! telemetry goes as datagrams, each one [`Datagram`]. Framing is in [`framing`].
+//! telemetry goes as datagrams, each one [`Datagram`]. The words are in [`frame`], their way into
+//! bytes and back in [`framing`], their bounds in [`check`], their meaning for a twin in
+//! [`convert`].
 
+mod archive;
+pub mod check;
+pub mod convert;
+pub mod error;
 pub mod frame;
+pub mod framing;
 
+pub use archive::{Append, Wire, Wrong};
+pub use error::{CloseCode, FrameError};
 pub use frame::{AckResult, Datagram, DeviceFrame, Limits, NodeFrame, RefusedReason, Replica};
+pub use framing::{Decoder, decode_datagram, encode, encode_datagram};
 
 /// The ALPN name, which carries the version of everything in this module.
 pub const ALPN: &[u8] = b"pollux/1";

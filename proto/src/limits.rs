@@ -1,0 +1,26 @@
+//! Bounds of what goes over the wire, each with its reason. What a twin may hold is bounded in
+//! [`pollux_twin::limits`]; the bounds here only have to be wide enough for that, so that a caller
+//! who asks for too much gets the twin's typed rejection rather than a closed connection.
+
+/// Bytes of one frame from a device: a full section of scalars fits, and a thousand devices that
+/// all send their largest frame at once cost 128 MiB, not more.
+pub const FRAME_BYTES_MAX: usize = 128 * 1024;
+/// Bytes of the first frame, read before anyone is authenticated: two ids, a token, and room.
+pub const HELLO_BYTES_MAX: usize = 4 * 1024;
+/// Bytes of one frame from a node: a desired section of 64 KiB of JSON that consists of very small
+/// objects takes about 15 times as much in the wire's form.
+pub const NODE_FRAME_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Bytes of one datagram: a packet on any path, jumbo frames included.
+pub const DATAGRAM_BYTES_MAX: usize = 9_000;
+/// Nesting of a value on the wire: twice what a twin takes by default. Bounds every recursion.
+pub const VALUE_DEPTH_MAX: usize = 32;
+/// Nesting of archived parts: every level of a value takes one for a list, and for an object one
+/// for each level of its tree (five for 7,775 keys, more than fit often into one frame).
+pub const ARCHIVE_DEPTH_MAX: usize = 192;
+/// Bytes of a token in a hello: a signed token with its claims.
+pub const TOKEN_BYTES_MAX: usize = 2 * 1024;
+/// Bytes of a text beside values (names, reasons, messages): a paragraph. The twin's own bound is
+/// lower, and answers with a rejection.
+pub const TEXT_BYTES_MAX: usize = 4 * 1024;
+/// Other nodes named in a welcome: more replicas than a shard has.
+pub const REPLICAS_MAX: usize = 16;

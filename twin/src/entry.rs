@@ -10,7 +10,18 @@ use crate::time::Time;
 
 /// Who owned a shard: the Raft term and the leader's node. Compared in order, never counted.
 #[derive(
-    Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash,
+    Archive,
+    Serialize,
+    Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
 )]
 pub struct Epoch {
     /// Raft term.

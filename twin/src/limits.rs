@@ -15,6 +15,8 @@ pub const OBJECT_KEYS_MAX: usize = 1024;
 pub const REPORTS_IN_FLIGHT_MAX: usize = 64;
 /// Latest telemetry values of a twin: a device has tens of sensors, not thousands.
 pub const TELEMETRY_KEYS_MAX: usize = 256;
+/// Bytes of one telemetry value as JSON: a reading, not a document.
+pub const TELEMETRY_VALUE_BYTES_MAX: usize = 1024;
 /// Live (queued or delivering) commands of one twin.
 pub const COMMANDS_LIVE_MAX: usize = 32;
 /// Finished commands kept to be asked about.

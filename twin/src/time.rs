@@ -5,7 +5,18 @@ use rkyv::{Archive, Deserialize, Serialize};
 /// Milliseconds since the Unix epoch, as the owner's clock (smoothed, see safety rule 20) or a
 /// device's own clock (`observed_at`) said.
 #[derive(
-    Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash,
+    Archive,
+    Serialize,
+    Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
 )]
 #[rkyv(derive(Debug))]
 pub struct Time {

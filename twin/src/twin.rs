@@ -1,5 +1,183 @@
 //! The `Twin` machine: one device's state, what it decides, and how a change is carried out.
+//!
+//! `handle` decides and runs ahead: the changes it emits are already carried out on itself. Each
+//! group of inputs has its file: `session`, `report`, `telemetry`, `desire`, `command`, `result`,
+//! `delete`, `read`; `dedup` recognises repetitions, `check` holds the limits, `apply` is what the
+//! actor and every replica share. Batching, commit and release of outputs belong to the `Shard`
+//! machine; bytes at rest to [`crate::image`].
 
-/// Everything a reader of a twin sees.
-#[derive(Clone, Debug, PartialEq)]
-pub struct View {}
+mod apply;
+mod call;
+mod check;
+mod command;
+mod dedup;
+mod delete;
+mod desire;
+mod read;
+mod report;
+mod result;
+mod session;
+mod state;
+mod telemetry;
+mod view;
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+pub use self::apply::Quarantine;
+pub use self::state::{DesiredAcked, Life};
+pub use self::view::{LeafTime, Presence, SectionView, TelemetryView, View};
+use crate::change::{Change, Command, KeyMark};
+use crate::input::{CallId, Input};
+use crate::limits::Limits;
+use crate::output::{Answer, Output, ToDevice};
+use crate::rejection::Rejection;
+use crate::time::Time;
+pub(crate) use state::{Document, Latest, SectionState, Session};
+
+/// One device's twin.
+#[derive(Clone, Debug, Default)]
+pub struct Twin {
+    pub(crate) life: Life,
+    pub(crate) quarantined: bool,
+    /// Goes up with each accepted change of a section and with a deletion; never back.
+    pub(crate) version: u64,
+    pub(crate) document: Document,
+    pub(crate) desired_acked: Option<DesiredAcked>,
+    pub(crate) session: Session,
+    /// In the order they came, so nearly in the order they expire.
+    pub(crate) keys: Vec<KeyMark>,
+    /// Live ones and the last finished ones, by id.
+    pub(crate) commands: Vec<Command>,
+    /// Id of the last command.
+    pub(crate) command_last: u64,
+    local: Local,
+}
+
+/// What only the actor has: not in the log, not in the image.
+#[derive(Clone, Debug, Default)]
+struct Local {
+    outputs: VecDeque<Output>,
+    /// Whether the current session was heard of since this actor was activated.
+    heard: bool,
+    /// Calls that wait for the end of a command, in order of arrival.
+    waiting: Vec<(CallId, u64)>,
+    /// Telemetry that came as datagrams: newer than the log, and lost with the actor.
+    volatile: BTreeMap<String, Latest>,
+}
+
+impl Twin {
+    /// The twin of a device that nobody ever spoke of.
+    pub fn absent() -> Self {
+        Self::default()
+    }
+
+    /// Decides on one input and carries the decision out on itself; outputs are to be polled.
+    ///
+    /// Answers, refusals among them, are outputs. An error means that nothing was done and there
+    /// is nobody to answer: the sender's session is over, a datagram was refused.
+    pub fn handle(&mut self, now: Time, limits: &Limits, input: Input) -> Result<(), Rejection> {
+        match input {
+            Input::Call { call, caller, key, request } => {
+                self.call(now, limits, call, caller, key.as_deref(), request);
+                Ok(())
+            }
+            _ if self.quarantined => Err(Rejection::Quarantined),
+            Input::Hello { connection, incarnation, node } => {
+                self.hello(now, connection, incarnation, node);
+                Ok(())
+            }
+            Input::Device { session, message } => self.device(now, limits, session, message),
+            Input::Disconnected { session } => self.disconnected(now, session),
+        }
+    }
+
+    /// The next output, in the order to be carried out.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        let output = self.local.outputs.pop_front();
+        if output.is_none() && self.local.outputs.capacity() > 0 {
+            // An idle twin keeps no buffer; there are very many idle twins.
+            self.local.outputs = VecDeque::new();
+        }
+        output
+    }
+
+    /// When [`Twin::handle_deadline`] has something to do.
+    pub fn next_deadline(&self) -> Option<Time> {
+        if self.quarantined {
+            return None;
+        }
+        self.live_commands().map(|command| command.deadline).min()
+    }
+
+    /// Ends what is past its deadline. Calling it early or again does no harm.
+    pub fn handle_deadline(&mut self, now: Time) {
+        if !self.quarantined {
+            self.expire_commands(now);
+        }
+    }
+
+    /// Whether nobody ever spoke of this twin: there is nothing to keep.
+    pub const fn is_absent(&self) -> bool {
+        matches!(self.life, Life::Absent) && !self.quarantined
+    }
+
+    /// Whether it is absent, alive or deleted.
+    pub const fn life(&self) -> Life {
+        self.life
+    }
+
+    /// Whether it broke an invariant and was set aside (safety rule 10).
+    pub const fn is_quarantined(&self) -> bool {
+        self.quarantined
+    }
+
+    /// The current session's epoch, as the log knows it.
+    pub const fn session(&self) -> Option<u64> {
+        self.session.current()
+    }
+
+    /// The version of the whole twin.
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Whether a new owner must activate it at once: it has a session that may be gone, or
+    /// commands whose deadlines must be kept.
+    pub fn wants_wake(&self) -> bool {
+        self.session().is_some() || self.live_commands().next().is_some()
+    }
+
+    /// Whether it may not be let go: a call waits in it, or it has outputs to hand out.
+    pub fn is_busy(&self) -> bool {
+        !self.local.waiting.is_empty() || !self.local.outputs.is_empty()
+    }
+
+    /// Forgets what the log does not know: outputs, waiting calls, datagram telemetry, and that the
+    /// session was heard of.
+    pub fn reset_volatile(&mut self) {
+        self.local = Local::default();
+    }
+
+    /// Carries a decided change out and hands it to the log.
+    fn commit(&mut self, change: Change) {
+        // A failure leaves the twin quarantined; the change goes out all the same, so that every
+        // replica comes to the same end (safety rule 10).
+        let _quarantined = self.apply(&change);
+        self.local.outputs.push_back(Output::Change(change));
+    }
+
+    fn answer(&mut self, call: CallId, result: Result<Answer, Rejection>) {
+        self.local.outputs.push_back(Output::Answer { call, result });
+    }
+
+    fn tell(&mut self, session: u64, message: ToDevice) {
+        self.local.outputs.push_back(Output::Device { session, message });
+    }
+
+    /// The session, if its device was heard of since this actor began.
+    fn live_session(&self) -> Option<u64> {
+        self.session().filter(|_| self.local.heard)
+    }
+}

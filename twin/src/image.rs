@@ -1,0 +1,198 @@
+//! A twin at rest: one buffer, the same in a table, in a checkpoint and on its way to a replica.
+//!
+//! One version byte, a checksum of all but itself, the log index of the last change in it, then
+//! rkyv. The document and the telemetry are one byte string in it (see `tree::codec`): as archived
+//! values they would take twice the room. Nothing in an image is trusted: the checksum is compared
+//! first, then rkyv validates with a bounded depth (safety rule 26).
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::num::NonZeroUsize;
+
+use rkyv::rancor::Error;
+use rkyv::validation::Validator;
+use rkyv::validation::archive::ArchiveValidator;
+use rkyv::validation::shared::SharedValidator;
+use rkyv::{Archive, Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::change::{Command, KeyMark};
+use crate::time::Time;
+use crate::tree::codec::{
+    ReadError, Reader, write_option, write_str, write_tree, write_uint, write_value,
+};
+use crate::twin::{DesiredAcked, Document, Latest, Life, SectionState, Session, Twin};
+
+/// The only form written and read so far.
+const VERSION: u8 = 1;
+/// Version byte, checksum, index.
+const HEADER_LEN: usize = 1 + 4 + 8;
+/// Nested archived parts: a command's answer at the greatest depth read, several parts a level.
+const DEPTH_MAX: NonZeroUsize = NonZeroUsize::new(160).expect("not zero");
+
+/// Why bytes are not a twin's image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageError {
+    /// Shorter than its header.
+    Short,
+    /// Written by another version of the format.
+    Version {
+        /// The version byte found.
+        found: u8,
+    },
+    /// The checksum does not fit.
+    Checksum,
+    /// The checksum fits, the content does not: not written by a twin, or a fault of ours.
+    Content,
+}
+
+impl fmt::Display for ImageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Short => f.write_str("read image: shorter than its header"),
+            Self::Version { found } => {
+                write!(f, "read image: format {found}; this version reads format {VERSION}")
+            }
+            Self::Checksum => f.write_str("read image: checksum does not match; it is corrupt"),
+            Self::Content => f.write_str("read image: checksum matches but the content is unsound"),
+        }
+    }
+}
+
+impl core::error::Error for ImageError {}
+
+impl From<ReadError> for ImageError {
+    fn from(_: ReadError) -> Self {
+        Self::Content
+    }
+}
+
+#[derive(Archive, Serialize, Deserialize)]
+struct Image {
+    life: Life,
+    quarantined: bool,
+    desired_acked: Option<DesiredAcked>,
+    session: Session,
+    keys: Vec<KeyMark>,
+    commands: Vec<Command>,
+    command_last: u64,
+    version: u64,
+    document: Vec<u8>,
+}
+
+/// The image of a twin whose last change stands at `applied_index` in its shard's log.
+pub fn pack(twin: &Twin, applied_index: u64) -> Arc<[u8]> {
+    let document = pack_document(&twin.document);
+    let mut bytes = Vec::with_capacity(HEADER_LEN + document.len() + 256);
+    bytes.push(VERSION);
+    bytes.extend_from_slice(&[0; 4]);
+    bytes.extend_from_slice(&applied_index.to_le_bytes());
+    let image = Image {
+        life: twin.life,
+        quarantined: twin.quarantined,
+        desired_acked: twin.desired_acked.clone(),
+        session: twin.session.clone(),
+        keys: twin.keys.clone(),
+        commands: twin.commands.clone(),
+        command_last: twin.command_last,
+        version: twin.version,
+        document,
+    };
+    let mut bytes = rkyv::api::high::to_bytes_in::<_, Error>(&image, bytes)
+        .expect("writing to memory does not fail");
+    let sum = checksum(&bytes);
+    bytes[1..5].copy_from_slice(&sum);
+    bytes.into()
+}
+
+/// The twin of an image and the log index of its last change.
+pub fn unpack(bytes: &[u8]) -> Result<(Twin, u64), ImageError> {
+    let index = applied_index(bytes)?;
+    if checksum(bytes) != bytes[1..5] {
+        return Err(ImageError::Checksum);
+    }
+    let body = &bytes[HEADER_LEN..];
+    let archive = ArchiveValidator::with_max_depth(body, Some(DEPTH_MAX));
+    let mut validator = Validator::new(archive, SharedValidator::new());
+    let image = rkyv::api::access_with_context::<ArchivedImage, _, Error>(body, &mut validator)
+        .and_then(rkyv::deserialize::<Image, Error>)
+        .map_err(|_| ImageError::Content)?;
+    let mut twin = Twin::absent();
+    twin.life = image.life;
+    twin.quarantined = image.quarantined;
+    twin.version = image.version;
+    twin.document = unpack_document(&image.document)?;
+    twin.desired_acked = image.desired_acked;
+    twin.session = image.session;
+    twin.keys = image.keys;
+    twin.commands = image.commands;
+    twin.command_last = image.command_last;
+    Ok((twin, index))
+}
+
+/// The log index of the last change in an image, without looking at the rest.
+pub fn applied_index(bytes: &[u8]) -> Result<u64, ImageError> {
+    match bytes.first() {
+        Some(&VERSION) => {}
+        Some(&found) => return Err(ImageError::Version { found }),
+        None => return Err(ImageError::Short),
+    }
+    let index = bytes.get(5..HEADER_LEN).ok_or(ImageError::Short)?;
+    Ok(u64::from_le_bytes(index.try_into().expect("eight bytes were taken")))
+}
+
+/// The low half of XXH3-64 over everything but the checksum itself.
+fn checksum(bytes: &[u8]) -> [u8; 4] {
+    let mut hash = Xxh3::new();
+    hash.update(&bytes[..1]);
+    hash.update(&bytes[5..]);
+    let [a, b, c, d, ..] = hash.digest().to_le_bytes();
+    [a, b, c, d]
+}
+
+fn pack_document(document: &Document) -> Vec<u8> {
+    let Document { tags, desired, reported, telemetry } = document;
+    let mut out = Vec::with_capacity(64 + tags.tree.json_len() + desired.tree.json_len());
+    for section in [tags, desired, reported] {
+        write_uint(&mut out, section.version);
+        write_uint(&mut out, section.at.ms);
+        write_str(&mut out, &section.by);
+        write_tree(&mut out, &section.tree, section.at.ms);
+    }
+    write_uint(&mut out, u64::try_from(telemetry.len()).expect("a count fits 64 bits"));
+    for (name, latest) in telemetry {
+        write_str(&mut out, name);
+        write_value(&mut out, &latest.value);
+        write_uint(&mut out, latest.at.ms);
+        write_option(&mut out, latest.observed_at.map(|time| time.ms));
+    }
+    out
+}
+
+fn unpack_document(bytes: &[u8]) -> Result<Document, ReadError> {
+    let mut reader = Reader::new(bytes);
+    let tags = unpack_section(&mut reader)?;
+    let desired = unpack_section(&mut reader)?;
+    let reported = unpack_section(&mut reader)?;
+    let mut telemetry = BTreeMap::new();
+    for _ in 0..reader.count(4)? {
+        let name = String::from(reader.str()?);
+        let value = reader.value()?;
+        let at = Time::from_ms(reader.uint()?);
+        let observed_at = reader.option()?.map(Time::from_ms);
+        telemetry.insert(name, Latest { value, at, observed_at });
+    }
+    reader.finish()?;
+    Ok(Document { tags, desired, reported, telemetry })
+}
+
+fn unpack_section(reader: &mut Reader<'_>) -> Result<SectionState, ReadError> {
+    let version = reader.uint()?;
+    let at = Time::from_ms(reader.uint()?);
+    let by = reader.str()?.into();
+    let tree = reader.tree(at.ms)?;
+    Ok(SectionState { version, at, by, tree })
+}

@@ -1,0 +1,134 @@
+//! The content of a section: an object whose leaves carry the time of their last change.
+//!
+//! A leaf is whatever a merge patch replaces whole: scalars, arrays, and an empty object (which
+//! has nothing inside to carry its time). Merging is in `merge`, bytes at rest in `codec`.
+
+pub(crate) mod codec;
+mod merge;
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::json::{string_len, value_len};
+use crate::time::Time;
+use crate::value::{Object, Value};
+
+/// When a leaf last changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Stamp {
+    /// The shard's time.
+    pub(crate) at: Time,
+    /// The device's own time, if it said one.
+    pub(crate) observed_at: Option<Time>,
+}
+
+/// One member of an object.
+#[derive(Clone, Debug)]
+struct Member {
+    key: Box<str>,
+    /// Has a meaning for leaves only.
+    stamp: Stamp,
+    node: Node,
+}
+
+#[derive(Clone, Debug)]
+enum Node {
+    /// Never an object.
+    Leaf(Value),
+    /// Sorted by key.
+    Object(Vec<Member>),
+}
+
+/// What a merge does, or would do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Difference {
+    /// Whether it changes anything.
+    pub(crate) changed: bool,
+    /// Bytes that the JSON text gains.
+    pub(crate) bytes: i64,
+    /// Members of the largest object that grows.
+    pub(crate) members_max: usize,
+}
+
+/// The content of a section.
+#[derive(Clone, Debug)]
+pub(crate) struct Tree {
+    members: Vec<Member>,
+    /// Bytes of the JSON text, kept so that a patch need not measure what it does not touch.
+    json_len: usize,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        Self { members: Vec::new(), json_len: 2 }
+    }
+}
+
+impl Tree {
+    /// Bytes of the content as JSON text.
+    pub(crate) const fn json_len(&self) -> usize {
+        self.json_len
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// The content as a plain value.
+    pub(crate) fn to_value(&self) -> Value {
+        members_value(&self.members)
+    }
+
+    /// Calls `visit` for each leaf, with its path as a JSON pointer (RFC 6901), in order.
+    pub(crate) fn for_each_leaf(&self, visit: &mut impl FnMut(&str, Stamp)) {
+        leaves(&self.members, &mut String::new(), visit);
+    }
+}
+
+fn members_value(members: &[Member]) -> Value {
+    let value = |member: &Member| match &member.node {
+        Node::Leaf(value) => value.clone(),
+        Node::Object(members) => members_value(members),
+    };
+    Value::Object(members.iter().map(|m| (m.key.as_ref().into(), value(m))).collect::<Object>())
+}
+
+fn leaves(members: &[Member], path: &mut String, visit: &mut impl FnMut(&str, Stamp)) {
+    for member in members {
+        let len = path.len();
+        path.push('/');
+        for char in member.key.chars() {
+            match char {
+                '~' => path.push_str("~0"),
+                '/' => path.push_str("~1"),
+                char => path.push(char),
+            }
+        }
+        match &member.node {
+            Node::Object(members) if !members.is_empty() => leaves(members, path, visit),
+            _ => visit(path, member.stamp),
+        }
+        path.truncate(len);
+    }
+}
+
+impl Node {
+    /// Bytes as JSON text.
+    fn json_len(&self) -> usize {
+        match self {
+            Self::Leaf(value) => value_len(value),
+            Self::Object(members) => members_len(members),
+        }
+    }
+}
+
+/// What a member adds to the text of its object: key, colon, value and a comma.
+fn member_len(key: &str, value_len: usize) -> usize {
+    string_len(key) + 1 + value_len + 1
+}
+
+/// Brackets, members, and a comma between each two.
+fn members_len(members: &[Member]) -> usize {
+    members.iter().map(|m| member_len(&m.key, m.node.json_len())).fold(1, |a, b| a + b).max(2)
+}

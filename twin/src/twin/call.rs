@@ -1,0 +1,113 @@
+//! Service calls: recognises repetitions, hands each request to its file, answers.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+
+use super::dedup::{Keyed, Recognised};
+use super::{Life, Twin, check};
+use crate::change::{Change, Effect, Section};
+use crate::input::{CallId, Request};
+use crate::limits::{KEY_TEXT_BYTES_MAX, Limits};
+use crate::output::Answer;
+use crate::rejection::Rejection;
+use crate::time::Time;
+
+impl Twin {
+    pub(super) fn call(
+        &mut self,
+        now: Time,
+        limits: &Limits,
+        call: CallId,
+        caller: String,
+        key: Option<&str>,
+        request: Request,
+    ) {
+        let checked = check_caller(&caller, key);
+        if self.quarantined || checked.is_err() {
+            let rejection = checked.err().unwrap_or(Rejection::Quarantined);
+            return self.answer(call, Err(rejection));
+        }
+        match request {
+            Request::Get => return self.answer_twin(call),
+            Request::GetCommand { id } => return self.answer_command(call, id),
+            _ => {}
+        }
+        let keyed = match self.recognise(now, &caller, key, &request) {
+            Recognised::New(keyed) => keyed,
+            Recognised::Repeated(answer) => return self.answer_again(call, &request, answer),
+            Recognised::Refused(rejection) => return self.answer(call, Err(rejection)),
+        };
+        match request {
+            Request::Patch { section, patch, whole, expected } => {
+                match self.decide_patch(limits, section, &patch, whole, expected) {
+                    Ok(changed) => {
+                        let patch = changed.then_some((patch, whole));
+                        self.patch(now, call, keyed, section, patch, caller);
+                    }
+                    Err(rejection) => self.refuse(now, call, keyed, rejection),
+                }
+            }
+            Request::Delete { expected } => self.delete(now, call, keyed, expected, caller),
+            Request::Command { name, payload, deadline_ms, queue, wait } => {
+                self.expire_commands(now);
+                match self.decide_command(now, limits, name, payload, deadline_ms, queue, caller) {
+                    Ok(command) => self.send(now, call, keyed, command, wait),
+                    Err(rejection) => self.refuse(now, call, keyed, rejection),
+                }
+            }
+            Request::CancelCommand { id } => {
+                self.expire_commands(now);
+                self.cancel(now, call, keyed, id);
+            }
+            Request::Get | Request::GetCommand { .. } => unreachable!("answered above"),
+        }
+    }
+
+    /// Answers with a refusal. With a key it is remembered, unless there is no twin to remember
+    /// it: a misspelt name must not make one.
+    pub(super) fn refuse(&mut self, now: Time, call: CallId, keyed: Keyed, rejection: Rejection) {
+        if keyed.is_some() && self.life != Life::Absent {
+            let mark = keyed.mark(Err(rejection.clone()));
+            self.commit(Change { at: now, mark, effect: Effect::None });
+        }
+        self.answer(call, Err(rejection));
+    }
+
+    fn answer_again(&mut self, call: CallId, request: &Request, answer: Result<u64, Rejection>) {
+        let number = match answer {
+            Ok(number) => number,
+            Err(rejection) => return self.answer(call, Err(rejection)),
+        };
+        let section = |section: Section| Answer::Written { section, version: number };
+        match request {
+            Request::Patch { section: which, .. } => self.answer(call, Ok(section(*which))),
+            Request::Delete { .. } => self.answer(call, Ok(Answer::Deleted { version: number })),
+            Request::Command { wait: true, .. }
+                if self.command(number).is_some_and(|command| !command.state.is_over()) =>
+            {
+                self.wait(call, number);
+            }
+            _ => self.answer_command(call, number),
+        }
+    }
+
+    pub(super) fn answer_command(&mut self, call: CallId, id: u64) {
+        let command = self.command(id).map(|command| Answer::Command(Box::new(command.clone())));
+        let missing = if self.is_alive() { Rejection::UnknownCommand } else { Rejection::NotFound };
+        self.answer(call, command.ok_or(missing));
+    }
+}
+
+fn check_caller(caller: &str, key: Option<&str>) -> Result<(), Rejection> {
+    check::text("caller", caller)?;
+    match key {
+        Some(key) if key.is_empty() || key.len() > KEY_TEXT_BYTES_MAX => {
+            let len = key.len();
+            let reason = alloc::format!(
+                "idempotency key has {len} bytes; it takes 1 to {KEY_TEXT_BYTES_MAX}"
+            );
+            Err(check::invalid(reason))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,19 @@
+//! Reading the whole twin.
+
+use alloc::boxed::Box;
+
+use super::Twin;
+use crate::input::CallId;
+use crate::output::Answer;
+use crate::rejection::Rejection;
+
+impl Twin {
+    pub(super) fn answer_twin(&mut self, call: CallId) {
+        let result = if self.is_alive() {
+            Ok(Answer::Twin(Box::new(self.view())))
+        } else {
+            Err(Rejection::NotFound)
+        };
+        self.answer(call, result);
+    }
+}

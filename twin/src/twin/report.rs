@@ -1,0 +1,28 @@
+//! A device's report: a merge patch of `reported`.
+
+use super::{Twin, check};
+use crate::change::{Effect, Section};
+use crate::limits::Limits;
+use crate::rejection::Rejection;
+use crate::time::Time;
+use crate::value::Value;
+
+/// Who changes `reported`.
+const DEVICE: &str = "device";
+
+impl Twin {
+    pub(super) fn decide_report(
+        &self,
+        limits: &Limits,
+        patch: Value,
+        observed_at: Option<Time>,
+    ) -> Result<Effect, Rejection> {
+        let section = Section::Reported;
+        let tree = &self.document.reported.tree;
+        let changed = check::patch(limits, tree, &patch, false)?;
+        if !changed {
+            return Ok(Effect::None);
+        }
+        Ok(Effect::Patched { section, patch, whole: false, observed_at, by: DEVICE.into() })
+    }
+}

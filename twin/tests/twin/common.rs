@@ -1,0 +1,171 @@
+//! A twin under test: inputs as JSON, outputs as one line of text each.
+
+use pollux_twin::change::{Change, Section};
+use pollux_twin::input::{CallId, ConnectionId, FromDevice, Input, Request};
+use pollux_twin::output::{Answer, Output, ToDevice};
+use pollux_twin::{JsonLimits, Limits, Rejection, Time, Twin, Value, View};
+
+/// A value from JSON text.
+pub(crate) fn json(text: &str) -> Value {
+    Value::from_json(text, &JsonLimits::default()).unwrap()
+}
+
+/// A twin with the changes it emitted.
+#[derive(Clone, Default)]
+pub(crate) struct Bench {
+    pub(crate) twin: Twin,
+    pub(crate) limits: Limits,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) now: u64,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        Self { now: 1_000, ..Self::default() }
+    }
+
+    /// A twin whose device is connected in session 1.
+    pub(crate) fn connected() -> Self {
+        let mut bench = Self::new();
+        bench.hello(7);
+        bench
+    }
+
+    /// Feeds one input; gives back what it said, one line each, and what was refused.
+    pub(crate) fn input(&mut self, input: Input) -> Vec<String> {
+        let result = self.twin.handle(Time::from_ms(self.now), &self.limits, input);
+        let mut lines = self.drain();
+        if let Err(rejection) = result {
+            lines.push(format!("dropped {rejection:?}"));
+        }
+        lines
+    }
+
+    pub(crate) fn deadline(&mut self, now: u64) -> Vec<String> {
+        self.now = now;
+        self.twin.handle_deadline(Time::from_ms(now));
+        self.drain()
+    }
+
+    fn drain(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        while let Some(output) = self.twin.poll_output() {
+            if let Output::Change(change) = &output {
+                self.changes.push(change.clone());
+            }
+            lines.push(line(&output));
+        }
+        lines
+    }
+
+    pub(crate) fn hello(&mut self, incarnation: u64) -> Vec<String> {
+        self.input(Input::Hello { connection: ConnectionId(1), incarnation, node: 1 })
+    }
+
+    /// A message in the current session.
+    pub(crate) fn device(&mut self, message: FromDevice) -> Vec<String> {
+        let session = self.twin.session().unwrap_or(0);
+        self.input(Input::Device { session, message })
+    }
+
+    pub(crate) fn report(&mut self, seq: u64, patch: &str) -> Vec<String> {
+        self.device(FromDevice::Report { seq, patch: json(patch), observed_at: None })
+    }
+
+    pub(crate) fn call(&mut self, key: Option<&str>, request: Request) -> Vec<String> {
+        let key = key.map(String::from);
+        self.input(Input::Call { call: CallId(9), caller: "tests".into(), key, request })
+    }
+
+    pub(crate) fn patch(&mut self, section: Section, patch: &str) -> Vec<String> {
+        self.call(None, patch_request(section, patch, None))
+    }
+
+    pub(crate) fn view(&self) -> View {
+        self.twin.view()
+    }
+}
+
+pub(crate) fn patch_request(section: Section, patch: &str, expected: Option<u64>) -> Request {
+    Request::Patch { section, patch: json(patch), whole: false, expected }
+}
+
+pub(crate) fn command_request(name: &str, queue: bool, wait: bool) -> Request {
+    Request::Command { name: name.into(), payload: Value::Null, deadline_ms: 100, queue, wait }
+}
+
+/// One output as a short line.
+pub(crate) fn line(output: &Output) -> String {
+    match output {
+        Output::Change(change) => {
+            let mark = match &change.mark {
+                pollux_twin::Mark::None => String::new(),
+                pollux_twin::Mark::Sequence { seq, rejection: None } => format!(" #{seq}"),
+                pollux_twin::Mark::Sequence { seq, rejection: Some(r) } => format!(" #{seq} {r:?}"),
+                pollux_twin::Mark::Key(key) => format!(" key {:?}", key.answer),
+            };
+            format!("change {}{mark}", effect(&change.effect))
+        }
+        Output::Device { session, message } => format!("device {session}: {}", told(message)),
+        Output::Answer { result: Ok(answer), .. } => format!("answer {}", answered(answer)),
+        Output::Answer { result: Err(rejection), .. } => format!("answer {rejection:?}"),
+    }
+}
+
+fn effect(effect: &pollux_twin::Effect) -> String {
+    use pollux_twin::Effect::*;
+    match effect {
+        Patched { section, patch, whole, by, .. } => {
+            let verb = if *whole { "replaced" } else { "patched" };
+            format!("{section:?} {verb} {patch} by {by}")
+        }
+        CommandQueued(command) => format!("queued {} {}", command.id, command.name),
+        CommandMoved { id, state } => format!("moved {id} {state:?}"),
+        other => format!("{other:?}"),
+    }
+}
+
+fn told(message: &ToDevice) -> String {
+    match message {
+        ToDevice::Welcome { last_seq, desired_version, desired, reported_version, .. } => {
+            format!(
+                "welcome last {last_seq} desired {desired_version} {desired} reported {reported_version}"
+            )
+        }
+        ToDevice::Desired { version, desired } => format!("desired {version} {desired}"),
+        ToDevice::Ack { seq, result: Ok(version) } => format!("ack #{seq} {version}"),
+        ToDevice::Ack { seq, result: Err(rejection) } => format!("ack #{seq} {rejection:?}"),
+        ToDevice::Nack { seq, rejection } => format!("nack #{seq} {rejection:?}"),
+        ToDevice::Command(command) => format!("command {} {}", command.id, command.name),
+        ToDevice::AskCommand { id } => format!("ask {id}"),
+        ToDevice::Bye { reason } => format!("bye {reason:?}"),
+    }
+}
+
+fn answered(answer: &Answer) -> String {
+    match answer {
+        Answer::Twin(view) => {
+            format!("twin version {} reported {}", view.version, view.reported.value)
+        }
+        Answer::Written { section, version } => format!("written {section:?} {version}"),
+        Answer::Deleted { version } => format!("deleted {version}"),
+        Answer::Command(command) => format!("command {} {:?}", command.id, command.state),
+    }
+}
+
+/// Asserts what one input led to.
+#[track_caller]
+pub(crate) fn check(lines: Vec<String>, expected: &[&str]) {
+    assert_eq!(lines, expected);
+}
+
+/// Asserts that a rejection changes nothing but marks.
+pub(crate) fn content(view: &View) -> View {
+    let mut view = view.clone();
+    view.presence.seen = Time::default();
+    view
+}
+
+pub(crate) fn rejection_line(rejection: &Rejection) -> String {
+    format!("answer {rejection:?}")
+}

@@ -1,11 +1,11 @@
 //! What stands in a shard's log: openings and batches of changes.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::change::Change;
+use crate::id::TwinKey;
 use crate::time::Time;
 
 /// Who owned a shard: the Raft term and the leader's node. Compared in order, never counted.
@@ -52,7 +52,7 @@ pub enum Entry {
         number: u64,
         /// The shard's time, never going back.
         time: Time,
-        /// Key (`tenant/device`) and change.
-        changes: Vec<(String, Change)>,
+        /// Whose change, and the change.
+        changes: Vec<(TwinKey, Change)>,
     },
 }

@@ -6,9 +6,13 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
+use core::borrow::Borrow;
 use core::fmt;
 
-use rkyv::{Archive, Deserialize, Serialize};
+use rkyv::rancor::{Fallible, Source};
+use rkyv::ser::Writer;
+use rkyv::string::{ArchivedString, StringResolver};
+use rkyv::{Archive, Deserialize, Place, Serialize};
 
 use crate::limits::ID_BYTES_MAX;
 
@@ -148,6 +152,35 @@ impl TwinKey {
         debug_assert!(shards > 0 && shards <= SLOTS, "shard count is checked where it is read");
         let shard = u32::from(self.slot()) * u32::from(shards) / u32::from(SLOTS);
         ShardId(u16::try_from(shard).expect("less than the shard count"))
+    }
+}
+
+/// Lookups by text: the order of keys is the order of their texts.
+impl Borrow<str> for TwinKey {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Archived as plain text, so that writing an entry copies no key before it is encoded.
+impl Archive for TwinKey {
+    type Archived = ArchivedString;
+    type Resolver = StringResolver;
+
+    fn resolve(&self, resolver: Self::Resolver, out: Place<Self::Archived>) {
+        ArchivedString::resolve_from_str(&self.0, resolver, out);
+    }
+}
+
+impl<S: Fallible<Error: Source> + Writer + ?Sized> Serialize<S> for TwinKey {
+    fn serialize(&self, serializer: &mut S) -> Result<Self::Resolver, S::Error> {
+        ArchivedString::serialize_from_str(&self.0, serializer)
+    }
+}
+
+impl<D: Fallible<Error: Source> + ?Sized> Deserialize<TwinKey, D> for ArchivedString {
+    fn deserialize(&self, _: &mut D) -> Result<TwinKey, D::Error> {
+        TwinKey::parse(self.as_str()).map_err(Source::new)
     }
 }
 

@@ -18,6 +18,8 @@ pub mod limits;
 pub mod output;
 pub mod patch;
 pub mod rejection;
+pub mod shard;
+pub mod table;
 pub mod time;
 mod tree;
 pub mod twin;

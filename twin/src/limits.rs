@@ -34,6 +34,20 @@ pub const KEY_TEXT_BYTES_MAX: usize = 128;
 /// Bytes of free text in a name, a reason or a caller.
 pub const TEXT_BYTES_MAX: usize = 256;
 
+/// Bytes of a batch, beyond which another begins: a quarter of the 1 MiB that an entry of the log
+/// may have, as one decision more may be added to a batch that is nearly full.
+pub const BATCH_BYTES_MAX: usize = 256 * 1024;
+/// Batches of one shard on their way: one being written while the next is being handed over.
+pub const BATCHES_IN_FLIGHT_MAX: usize = 2;
+/// Bytes that changes and outputs of one shard may hold while they wait for the log: some tens of
+/// batches, so that a slow disk is felt by senders within a second.
+pub const GATE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How long a twin is quiet before it is let go: longer than most devices' reporting interval.
+pub const IDLE_MS: u64 = 10 * 60 * 1000;
+/// Pause before an opening or a read barrier that failed is tried again: well below an election,
+/// and slow enough not to burden a log that is in trouble.
+pub const RETRY_MS: u64 = 50;
+
 /// The bounds that an operator may raise, as the owner checks them when it decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {

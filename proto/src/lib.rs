@@ -3,3 +3,5 @@
 
 pub mod device;
 pub mod limits;
+mod text;
+pub mod v1;

@@ -25,7 +25,7 @@ fn nested(depth: usize) -> Value {
 
 fn bytes_of<F: Frame>(frame: &F) -> BytesMut {
     let mut out = BytesMut::new();
-    encode(frame, &mut out).unwrap();
+    encode(frame, &mut out).expect("the frame is within bounds");
     out
 }
 
@@ -156,11 +156,11 @@ fn deep_bytes(depth: usize) -> Vec<u8> {
         .spawn(move || {
             let desired = (0..depth).fold(Value::Null, |value, _| Value::Array(vec![value]));
             let frame = NodeFrame::Desired { version: 1, desired };
-            rkyv::to_bytes::<rkyv::rancor::Error>(&frame).unwrap().to_vec()
+            rkyv::to_bytes::<rkyv::rancor::Error>(&frame).expect("rkyv has no bound here").to_vec()
         })
-        .unwrap()
+        .expect("a thread starts")
         .join()
-        .unwrap()
+        .expect("the stack is large enough")
 }
 
 #[test]

@@ -153,10 +153,7 @@ fn bye(reason: ByeReason) -> NodeFrame {
         ByeReason::TakenOver => ("taken over by a newer session".to_owned(), false),
         ByeReason::Deleted => ("the twin was deleted".to_owned(), false),
         ByeReason::Stopping => ("the node stops".to_owned(), true),
-        ByeReason::Protocol(mut text) => {
-            text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
-            (text, false)
-        }
+        ByeReason::Protocol(text) => (crate::text::head(&text, TEXT_BYTES_MAX).to_owned(), false),
     };
     NodeFrame::Bye { reason, reconnect }
 }

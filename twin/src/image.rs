@@ -1,9 +1,11 @@
 //! A twin at rest: one buffer, the same in a table, in a checkpoint and on its way to a replica.
 //!
-//! One version byte, a checksum of all but itself, the log index of the last change in it, then
-//! rkyv. The document and the telemetry are one byte string in it (see `tree::codec`): as archived
+//! A head (version byte, checksum of all but itself, log index of the last change, flags: see
+//! `header`), then rkyv. The document and the telemetry are one byte string in it (see `tree::codec`): as archived
 //! values they would take twice the room. Nothing in an image is trusted: the checksum is compared
 //! first, then rkyv validates with a bounded depth (safety rule 26).
+
+mod header;
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -19,6 +21,8 @@ use rkyv::validation::shared::SharedValidator;
 use rkyv::{Archive, Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
+pub use self::header::{Flags, Header, header};
+use self::header::{HEADER_LEN, VERSION};
 use crate::change::{Command, KeyMark};
 use crate::time::Time;
 use crate::tree::codec::{
@@ -26,10 +30,6 @@ use crate::tree::codec::{
 };
 use crate::twin::{DesiredAcked, Document, Latest, Life, SectionState, Session, Twin};
 
-/// The only form written and read so far.
-const VERSION: u8 = 1;
-/// Version byte, checksum, index.
-const HEADER_LEN: usize = 1 + 4 + 8;
 /// Nested archived parts: a command's answer at the greatest depth read, several parts a level.
 const DEPTH_MAX: NonZeroUsize = NonZeroUsize::new(160).expect("not zero");
 
@@ -90,6 +90,7 @@ pub fn pack(twin: &Twin, applied_index: u64) -> Arc<[u8]> {
     bytes.push(VERSION);
     bytes.extend_from_slice(&[0; 4]);
     bytes.extend_from_slice(&applied_index.to_le_bytes());
+    bytes.push(Flags::of(twin).0);
     let image = Image {
         life: twin.life,
         quarantined: twin.quarantined,
@@ -110,10 +111,7 @@ pub fn pack(twin: &Twin, applied_index: u64) -> Arc<[u8]> {
 
 /// The twin of an image and the log index of its last change.
 pub fn unpack(bytes: &[u8]) -> Result<(Twin, u64), ImageError> {
-    let index = applied_index(bytes)?;
-    if checksum(bytes) != bytes[1..5] {
-        return Err(ImageError::Checksum);
-    }
+    let index = check(bytes)?.index;
     let body = &bytes[HEADER_LEN..];
     let archive = ArchiveValidator::with_max_depth(body, Some(DEPTH_MAX));
     let mut validator = Validator::new(archive, SharedValidator::new());
@@ -133,15 +131,18 @@ pub fn unpack(bytes: &[u8]) -> Result<(Twin, u64), ImageError> {
     Ok((twin, index))
 }
 
+/// Reads the head of an image and compares the checksum; the content is not looked at.
+pub fn check(bytes: &[u8]) -> Result<Header, ImageError> {
+    let header = header(bytes)?;
+    if checksum(bytes) != header.checksum.to_le_bytes() {
+        return Err(ImageError::Checksum);
+    }
+    Ok(header)
+}
+
 /// The log index of the last change in an image, without looking at the rest.
 pub fn applied_index(bytes: &[u8]) -> Result<u64, ImageError> {
-    match bytes.first() {
-        Some(&VERSION) => {}
-        Some(&found) => return Err(ImageError::Version { found }),
-        None => return Err(ImageError::Short),
-    }
-    let index = bytes.get(5..HEADER_LEN).ok_or(ImageError::Short)?;
-    Ok(u64::from_le_bytes(index.try_into().expect("eight bytes were taken")))
+    header(bytes).map(|header| header.index)
 }
 
 /// The low half of XXH3-64 over everything but the checksum itself.

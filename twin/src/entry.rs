@@ -1,9 +1,12 @@
 //! What stands in a shard's log: openings and batches of changes.
 
+mod codec;
+
 use alloc::vec::Vec;
 
 use rkyv::{Archive, Deserialize, Serialize};
 
+pub use self::codec::EntryError;
 use crate::change::Change;
 use crate::id::TwinKey;
 use crate::time::Time;

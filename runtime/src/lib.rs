@@ -2,4 +2,6 @@
 //! services, metrics. It carries machines of twin/ and cluster/ and decides nothing about twins or
 //! ownership itself.
 
+pub mod config;
 pub mod metrics;
+pub mod pki;

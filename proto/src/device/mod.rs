@@ -11,6 +11,7 @@ pub mod convert;
 pub mod error;
 pub mod frame;
 pub mod framing;
+pub mod name;
 
 pub use archive::{Append, Wire, Wrong};
 pub use error::{CloseCode, FrameError};

@@ -1,0 +1,347 @@
+//! Which values are possible, and what would be right where one is not.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pollux_twin::id::SLOTS;
+use pollux_twin::limits::Limits;
+
+use super::checked::{
+    Checked, CheckpointConfig, ClusterConfig, DevicesConfig, Listen, LogConfig, RaftConfig,
+    ServiceConfig, TlsFiles, TraceConfig, TraceFormat, TwinsConfig,
+};
+use super::error::{ConfigError, ConfigErrors};
+use super::keys::NodeConfig;
+use crate::config::NodeConfig as Written;
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
+const DAY_MS: u64 = 24 * 3600 * 1000;
+
+/// Checks `config`; `origins` says where a value that is no default was written.
+pub(super) fn check(
+    config: &NodeConfig,
+    origins: &BTreeMap<String, String>,
+) -> Result<Checked, ConfigErrors> {
+    let mut checks = Checks { origins, errors: Vec::new() };
+    let listen = checks.listen(config);
+    let checked = Checked {
+        data_dir: checks.data_dir(config),
+        node_name: checks.node_name(config),
+        listen,
+        services: checks.services(config, listen),
+        cluster: checks.cluster(config),
+        devices: checks.devices(config),
+        limits: checks.limits(config),
+        log: checks.log(config),
+        checkpoint: checks.checkpoint(config),
+        twins: checks.twins(config),
+        watch_bytes_per_shard: checks.size(
+            "watch.bytes_per_shard",
+            config.watch.bytes_per_shard,
+            64 * KIB,
+            4 * GIB,
+        ),
+        raft: checks.raft(config),
+        trace: checks.trace(config),
+    };
+    if checks.errors.is_empty() { Ok(checked) } else { Err(ConfigErrors(checks.errors)) }
+}
+
+struct Checks<'a> {
+    origins: &'a BTreeMap<String, String>,
+    errors: Vec<ConfigError>,
+}
+
+impl Checks<'_> {
+    fn refuse(&mut self, key: &str, value: impl Display, right: impl Into<String>) {
+        self.errors.push(ConfigError::Impossible {
+            key: key.to_owned(),
+            origin: self.origins.get(key).map_or("the defaults", String::as_str).to_owned(),
+            value: value.to_string(),
+            right: right.into(),
+        });
+    }
+
+    fn range(&mut self, key: &str, value: u64, min: u64, max: u64) -> u64 {
+        if value < min || value > max {
+            self.refuse(key, value, format!("it takes {min} to {max}"));
+        }
+        value
+    }
+
+    fn size(&mut self, key: &str, value: u64, min: u64, max: u64) -> usize {
+        usize::try_from(self.range(key, value, min, max)).unwrap_or(usize::MAX)
+    }
+
+    fn count(&mut self, key: &str, value: u32, min: u32, max: u32) -> u32 {
+        self.range(key, value.into(), min.into(), max.into());
+        value
+    }
+
+    fn ms(&mut self, key: &str, value: u64, min: u64, max: u64) -> Duration {
+        Duration::from_millis(self.range(key, value, min, max))
+    }
+
+    fn address(&mut self, key: &str, text: &str) -> SocketAddr {
+        text.parse().unwrap_or_else(|_| {
+            let right = "it takes an address and a port, such as 127.0.0.1:4433 or [::]:4433";
+            self.refuse(key, format!("{text:?}"), right);
+            SocketAddr::from(([127, 0, 0, 1], 0))
+        })
+    }
+
+    fn pair(&mut self, section: &str, cert: &str, key: &str) -> Option<TlsFiles> {
+        match (cert.is_empty(), key.is_empty()) {
+            (true, true) => None,
+            (false, false) => Some(TlsFiles { cert: cert.into(), key: key.into() }),
+            (true, false) => {
+                let right = format!("set {section}.cert too: the two belong together");
+                self.refuse(&format!("{section}.key"), format!("{key:?}"), right);
+                None
+            }
+            (false, true) => {
+                let right = format!("set {section}.key too: the two belong together");
+                self.refuse(&format!("{section}.cert"), format!("{cert:?}"), right);
+                None
+            }
+        }
+    }
+
+    fn data_dir(&mut self, config: &Written) -> PathBuf {
+        if config.data_dir.is_empty() {
+            self.refuse("data_dir", "empty", "it takes the path of a directory");
+        }
+        PathBuf::from(&config.data_dir)
+    }
+
+    fn node_name(&mut self, config: &Written) -> String {
+        let name = &config.node.name;
+        if name.is_empty() || name.len() > 64 || !name.bytes().all(|b| b.is_ascii_graphic()) {
+            let right = "it takes 1 to 64 printable ASCII characters without spaces";
+            self.refuse("node.name", format!("{name:?}"), right);
+        }
+        name.clone()
+    }
+
+    fn listen(&mut self, config: &Written) -> Listen {
+        let listen = Listen {
+            devices: self.address("listen.devices", &config.listen.devices),
+            grpc: self.address("listen.grpc", &config.listen.grpc),
+            http: self.address("listen.http", &config.listen.http),
+        };
+        if listen.grpc == listen.http && listen.grpc.port() != 0 {
+            let right = "it needs another port than listen.grpc";
+            self.refuse("listen.http", listen.http, right);
+        }
+        listen
+    }
+
+    fn services(&mut self, config: &Written, listen: Listen) -> ServiceConfig {
+        let tls = self.pair("services", &config.services.cert, &config.services.key);
+        if tls.is_none() && !config.services.plaintext {
+            let open = [("listen.grpc", listen.grpc), ("listen.http", listen.http)];
+            for (key, address) in open.into_iter().filter(|(_, a)| !a.ip().is_loopback()) {
+                let right = "without TLS only a loopback address such as 127.0.0.1 is safe: set \
+                             services.cert and services.key, or say services.plaintext = true if \
+                             the network is trusted";
+                self.refuse(key, address, right);
+            }
+        }
+        ServiceConfig { grpc: listen.grpc, http: listen.http, tls }
+    }
+
+    fn cluster(&mut self, config: &Written) -> ClusterConfig {
+        let shards = config.cluster.shards;
+        self.range("cluster.shards", shards.into(), 1, SLOTS.into());
+        ClusterConfig { shards }
+    }
+
+    fn devices(&mut self, config: &Written) -> DevicesConfig {
+        let devices = &config.devices;
+        let idle_timeout =
+            self.ms("devices.idle_timeout_ms", devices.idle_timeout_ms, 1_000, DAY_MS);
+        let keep_alive = match devices.keep_alive_ms {
+            0 => None,
+            ms => Some(self.ms("devices.keep_alive_ms", ms, 100, DAY_MS)),
+        };
+        if keep_alive.is_some_and(|keep_alive| keep_alive >= idle_timeout) {
+            let right = "it must be less than devices.idle_timeout_ms, best a third of it; \
+                         0 leaves it to the device";
+            self.refuse("devices.keep_alive_ms", devices.keep_alive_ms, right);
+        }
+        if devices.rate_burst < devices.rate_per_s {
+            let right = format!("it must be at least devices.rate_per_s = {}", devices.rate_per_s);
+            self.refuse("devices.rate_burst", devices.rate_burst, right);
+        }
+        for name in &devices.names {
+            if name.is_empty() || name.len() > 253 || !name.bytes().all(|b| b.is_ascii_graphic()) {
+                let right = "it takes DNS names and IP addresses";
+                self.refuse("devices.names", format!("{name:?}"), right);
+            }
+        }
+        DevicesConfig {
+            ca: (!devices.ca.is_empty()).then(|| PathBuf::from(&devices.ca)),
+            tls: self.pair("devices", &devices.cert, &devices.key),
+            names: devices.names.clone(),
+            keep_alive,
+            idle_timeout,
+            rate_per_s: self.count("devices.rate_per_s", devices.rate_per_s, 1, 1_000_000),
+            rate_burst: devices.rate_burst,
+            connections_max: self.count(
+                "devices.connections_max",
+                devices.connections_max,
+                1,
+                10_000_000,
+            ),
+        }
+    }
+
+    fn limits(&mut self, config: &Written) -> Limits {
+        let limits = &config.limits;
+        Limits {
+            section_bytes_max: self.size(
+                "limits.section_bytes_max",
+                limits.section_bytes_max,
+                KIB,
+                MIB,
+            ),
+            depth_max: self.size("limits.depth_max", limits.depth_max, 1, 32),
+            key_bytes_max: self.size("limits.key_bytes_max", limits.key_bytes_max, 8, 4 * KIB),
+            object_keys_max: self.size(
+                "limits.object_keys_max",
+                limits.object_keys_max,
+                8,
+                64 * KIB,
+            ),
+            command_bytes_max: self.size(
+                "limits.command_bytes_max",
+                limits.command_bytes_max,
+                256,
+                MIB,
+            ),
+        }
+    }
+
+    fn log(&mut self, config: &Written) -> LogConfig {
+        let log = &config.log;
+        LogConfig {
+            segment_bytes: self.range("log.segment_bytes", log.segment_bytes, 4 * MIB, GIB),
+            spare_segments: self.count("log.spare_segments", log.spare_segments, 1, 64),
+        }
+    }
+
+    fn checkpoint(&mut self, config: &Written) -> CheckpointConfig {
+        let checkpoint = &config.checkpoint;
+        CheckpointConfig {
+            interval: self.ms("checkpoint.interval_ms", checkpoint.interval_ms, 100, DAY_MS),
+            log_bytes: self.range("checkpoint.log_bytes", checkpoint.log_bytes, 64 * KIB, 64 * GIB),
+            cache_bytes: self.range(
+                "checkpoint.cache_bytes",
+                checkpoint.cache_bytes,
+                MIB,
+                64 * GIB,
+            ),
+            reserve_bytes: self.range(
+                "checkpoint.reserve_bytes",
+                checkpoint.reserve_bytes,
+                MIB,
+                1024 * GIB,
+            ),
+        }
+    }
+
+    fn twins(&mut self, config: &Written) -> TwinsConfig {
+        let twins = &config.twins;
+        let mailbox_len = self.count("twins.mailbox_len", twins.mailbox_len, 1, 65_536);
+        TwinsConfig {
+            idle: self.ms("twins.idle_ms", twins.idle_ms, 1, 30 * DAY_MS),
+            hot_bytes: self.size("twins.hot_bytes", twins.hot_bytes, 0, 1024 * GIB),
+            mailbox_len: usize::try_from(mailbox_len).unwrap_or(usize::MAX),
+            gate_bytes: self.size("twins.gate_bytes", twins.gate_bytes, MIB, 16 * GIB),
+        }
+    }
+
+    fn raft(&mut self, config: &Written) -> RaftConfig {
+        let raft = &config.raft;
+        let heartbeat = self.ms("raft.heartbeat_ms", raft.heartbeat_ms, 10, 60_000);
+        let election_min = self.ms("raft.election_min_ms", raft.election_min_ms, 20, 120_000);
+        let election_max = self.ms("raft.election_max_ms", raft.election_max_ms, 30, 240_000);
+        if election_min < heartbeat * 2 {
+            let right = "it must be at least twice raft.heartbeat_ms, best three times";
+            self.refuse("raft.election_min_ms", raft.election_min_ms, right);
+        }
+        if election_max <= election_min {
+            let right = "it must be more than raft.election_min_ms, best by a heartbeat";
+            self.refuse("raft.election_max_ms", raft.election_max_ms, right);
+        }
+        RaftConfig { heartbeat, election_min, election_max }
+    }
+
+    fn trace(&mut self, config: &Written) -> TraceConfig {
+        let format = match config.trace.format.as_str() {
+            "auto" => TraceFormat::Auto,
+            "human" => TraceFormat::Human,
+            "json" => TraceFormat::Json,
+            other => {
+                self.refuse("trace.format", format!("{other:?}"), "it takes auto, human or json");
+                TraceFormat::Auto
+            }
+        };
+        if config.trace.filter.trim().is_empty() {
+            let right = "it takes a level: error, warn, info, debug or trace";
+            self.refuse("trace.filter", "empty", right);
+        }
+        TraceConfig { filter: config.trace.filter.clone(), format }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Layers;
+
+    fn refused(text: &str, expected: &str) {
+        let errors = Layers::new().text(text, "a.toml").check().expect_err(text).to_string();
+        assert!(errors.contains(expected), "{text}: {errors}");
+    }
+
+    #[test]
+    fn the_defaults_are_possible() {
+        let checked = Layers::new().check().unwrap();
+        assert_eq!(checked.limits, pollux_twin::limits::Limits::default());
+        assert_eq!(checked.services.tls, None);
+    }
+
+    #[test]
+    fn impossible_values_are_refused_with_what_would_be_right() {
+        refused("[cluster]\nshards = 0", "cluster.shards in a.toml is 0; it takes 1 to 4096");
+        refused("[cluster]\nshards = 5000", "it takes 1 to 4096");
+        refused("[listen]\ndevices = \"here\"", "it takes an address and a port");
+        refused("[listen]\nhttp = \"127.0.0.1:4434\"", "another port than listen.grpc");
+        refused("[listen]\ngrpc = \"0.0.0.0:4434\"", "services.plaintext = true");
+        refused("[devices]\ncert = \"a.pem\"", "set devices.key too");
+        refused("[devices]\nkeep_alive_ms = 70000", "less than devices.idle_timeout_ms");
+        refused("[devices]\nrate_burst = 1", "at least devices.rate_per_s");
+        refused("[raft]\nelection_min_ms = 150", "twice raft.heartbeat_ms");
+        refused("[raft]\nelection_max_ms = 300", "more than raft.election_min_ms");
+        refused("[trace]\nformat = \"xml\"", "it takes auto, human or json");
+        refused("[log]\nsegment_bytes = 100", "it takes 4194304 to 1073741824");
+        refused("data_dir = \"\"", "the path of a directory");
+    }
+
+    #[test]
+    fn plaintext_for_others_needs_a_word_and_gets_it() {
+        let text = "[listen]\ngrpc = \"0.0.0.0:4434\"\n[services]\nplaintext = true";
+        assert!(Layers::new().text(text, "a.toml").check().is_ok());
+    }
+
+    #[test]
+    fn numbers_out_of_their_type_are_refused() {
+        refused("[cluster]\nshards = 70000", "");
+        refused("[cluster]\nshards = -1", "a whole number, 0 or more");
+    }
+}

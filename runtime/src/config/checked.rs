@@ -1,0 +1,163 @@
+//! A configuration that can be acted on: parsed, in range, typed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pollux_twin::limits::Limits;
+
+/// What a node is started with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// Directory that holds everything this node must not lose.
+    pub data_dir: PathBuf,
+    /// The node's name for people.
+    pub node_name: String,
+    /// Where it listens.
+    pub listen: Listen,
+    /// The endpoints for services.
+    pub services: ServiceConfig,
+    /// What all nodes of the cluster agree on.
+    pub cluster: ClusterConfig,
+    /// The endpoint for devices.
+    pub devices: DevicesConfig,
+    /// Bounds of what a twin holds.
+    pub limits: Limits,
+    /// The write-ahead log.
+    pub log: LogConfig,
+    /// Checkpoints.
+    pub checkpoint: CheckpointConfig,
+    /// Twins in memory.
+    pub twins: TwinsConfig,
+    /// Bytes of past changes that each shard keeps for watchers.
+    pub watch_bytes_per_shard: usize,
+    /// Elections.
+    pub raft: RaftConfig,
+    /// Tracing; set up by the binary.
+    pub trace: TraceConfig,
+}
+
+/// Addresses to listen on; port 0 takes any free port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Devices, QUIC over UDP.
+    pub devices: SocketAddr,
+    /// Services, gRPC over TCP.
+    pub grpc: SocketAddr,
+    /// Services, HTTP over TCP.
+    pub http: SocketAddr,
+}
+
+/// A certificate chain and its key, as PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The chain, end entity first.
+    pub cert: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// The endpoints for services.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceConfig {
+    /// Where gRPC listens.
+    pub grpc: SocketAddr,
+    /// Where HTTP listens.
+    pub http: SocketAddr,
+    /// TLS for both; `None`: plaintext, on loopback or because the operator said so.
+    pub tls: Option<TlsFiles>,
+}
+
+/// What all nodes of a cluster agree on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClusterConfig {
+    /// Number of shards, at least 1.
+    pub shards: u16,
+}
+
+/// The endpoint for devices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DevicesConfig {
+    /// CAs of client certificates; `None`: the node's own.
+    pub ca: Option<PathBuf>,
+    /// The certificate that devices see; `None`: the node makes one.
+    pub tls: Option<TlsFiles>,
+    /// Further names in the certificate that the node makes.
+    pub names: Vec<String>,
+    /// How often the node pings a silent connection; `None`: never.
+    pub keep_alive: Option<Duration>,
+    /// A connection silent for this long is over.
+    pub idle_timeout: Duration,
+    /// Frames a second of one device, on average.
+    pub rate_per_s: u32,
+    /// Frames of one device at once.
+    pub rate_burst: u32,
+    /// Connections held.
+    pub connections_max: u32,
+}
+
+/// The write-ahead log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// Bytes of one segment.
+    pub segment_bytes: u64,
+    /// Segments kept ready.
+    pub spare_segments: u32,
+}
+
+/// Checkpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckpointConfig {
+    /// At least this often while twins change.
+    pub interval: Duration,
+    /// When a shard's log has grown by this much.
+    pub log_bytes: u64,
+    /// sled's cache.
+    pub cache_bytes: u64,
+    /// Free disk bytes below which writes are refused.
+    pub reserve_bytes: u64,
+}
+
+/// Twins in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TwinsConfig {
+    /// Quiet time before a twin is passivated.
+    pub idle: Duration,
+    /// Bytes of unpacked twins cached by all tables.
+    pub hot_bytes: usize,
+    /// Messages that may wait for one twin.
+    pub mailbox_len: usize,
+    /// Bytes of one shard's outputs that may wait for the log.
+    pub gate_bytes: usize,
+}
+
+/// Elections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RaftConfig {
+    /// Time between signs of life.
+    pub heartbeat: Duration,
+    /// Shortest silence before an election.
+    pub election_min: Duration,
+    /// Longest.
+    pub election_max: Duration,
+}
+
+/// Tracing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceConfig {
+    /// Level or directives.
+    pub filter: String,
+    /// How it is written.
+    pub format: TraceFormat,
+}
+
+/// How traces are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TraceFormat {
+    /// Human on a terminal, JSON otherwise.
+    Auto,
+    /// Lines for people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}

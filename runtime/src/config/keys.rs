@@ -1,0 +1,273 @@
+//! Every key of a node's configuration: its name, type, default and what it means.
+//!
+//! The texts here are the documentation: `pollux config show` prints them. What values are
+//! possible is [`super::check`]'s to say.
+
+use serde::{Deserialize, Serialize};
+
+/// One key as documented.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Key {
+    /// Section and name, joined by a dot.
+    pub(super) path: &'static str,
+    /// Its documentation, a line each.
+    pub(super) doc: &'static [&'static str],
+}
+
+/// Declares a section once: the struct, its defaults, and the texts for people.
+macro_rules! section {
+    (
+        $(#[doc = $about:literal])+
+        $name:ident $prefix:literal {
+            $($(#[doc = $doc:literal])+ $key:ident: $kind:ty = $default:expr,)+
+        }
+    ) => {
+        $(#[doc = $about])+
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct $name {
+            $($(#[doc = $doc])+ pub $key: $kind,)+
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($key: $default,)+ }
+            }
+        }
+
+        impl $name {
+            pub(super) const KEYS: &[Key] = &[
+                $(Key { path: concat!($prefix, stringify!($key)), doc: &[$($doc),+] },)+
+            ];
+        }
+    };
+}
+
+section! {
+    /// This node among others.
+    NodeSection "node." {
+        /// A name for people: in status, logs and metrics.
+        name: String = "node-1".into(),
+    }
+}
+
+section! {
+    /// Where this node listens. Port 0 takes any free port.
+    ListenSection "listen." {
+        /// Devices, by QUIC: address and UDP port.
+        devices: String = "0.0.0.0:4433".into(),
+        /// Services, by gRPC: address and TCP port.
+        grpc: String = "127.0.0.1:4434".into(),
+        /// Services, by HTTP/JSON, with /metrics, /healthz and /readyz: address and TCP port.
+        http: String = "127.0.0.1:4435".into(),
+    }
+}
+
+section! {
+    /// The endpoints for services.
+    ServicesSection "services." {
+        /// PEM file with the certificate chain of the gRPC and HTTP endpoints; empty: no TLS.
+        cert: String = String::new(),
+        /// PEM file with the private key that belongs to it.
+        key: String = String::new(),
+        /// Allow these endpoints without TLS on an address that others can reach.
+        plaintext: bool = false,
+    }
+}
+
+section! {
+    /// What all nodes of a cluster must agree on.
+    ClusterSection "cluster." {
+        /// Number of shards, 1 to 4096. Fixed when the data directory is created.
+        shards: u16 = 16,
+    }
+}
+
+section! {
+    /// The endpoint for devices.
+    DevicesSection "devices." {
+        /// PEM file with the CAs whose client certificates are trusted; empty: the CA that the
+        /// node made itself at its first start, in pki/ of the data directory.
+        ca: String = String::new(),
+        /// PEM file with the certificate chain that devices see; empty: one made at each start,
+        /// signed by the node's own server CA.
+        cert: String = String::new(),
+        /// PEM file with the private key that belongs to it.
+        key: String = String::new(),
+        /// Further DNS names and addresses for the certificate that the node makes itself;
+        /// localhost, 127.0.0.1 and ::1 are always in it.
+        names: Vec<String> = Vec::new(),
+        /// The node pings a silent connection this often; 0: it leaves that to the device.
+        keep_alive_ms: u64 = 0,
+        /// A connection silent for this long is over.
+        idle_timeout_ms: u64 = 60_000,
+        /// Frames per second that one device may send on average; more are not read until later.
+        rate_per_s: u32 = 200,
+        /// Frames that one device may send at once before that rate holds.
+        rate_burst: u32 = 400,
+        /// Connections that the node holds; further ones are refused.
+        connections_max: u32 = 200_000,
+    }
+}
+
+section! {
+    /// Bounds of what a twin holds. Lower ones than what is stored refuse further growth only.
+    LimitsSection "limits." {
+        /// Bytes of one section (tags, desired, reported) as JSON.
+        section_bytes_max: u64 = 64 * 1024,
+        /// Nesting of a value.
+        depth_max: u64 = 16,
+        /// Bytes of one key.
+        key_bytes_max: u64 = 256,
+        /// Keys of one object.
+        object_keys_max: u64 = 1024,
+        /// Bytes of a command's payload or answer.
+        command_bytes_max: u64 = 16 * 1024,
+    }
+}
+
+section! {
+    /// The node's write-ahead log.
+    LogSection "log." {
+        /// Bytes of one segment file; each is preallocated whole.
+        segment_bytes: u64 = 64 * 1024 * 1024,
+        /// Segments kept ready, so that a full disk is noticed before an append meets it.
+        spare_segments: u32 = 2,
+    }
+}
+
+section! {
+    /// Checkpoints: changed twins go from memory to sled, then the log before them can go.
+    CheckpointSection "checkpoint." {
+        /// A checkpoint at least this often while twins change.
+        interval_ms: u64 = 30_000,
+        /// A checkpoint when a shard's log has grown by this many bytes since its last one.
+        log_bytes: u64 = 32 * 1024 * 1024,
+        /// Memory that sled may use as its cache.
+        cache_bytes: u64 = 64 * 1024 * 1024,
+        /// Free bytes on the disk below which writes are refused; reads go on.
+        reserve_bytes: u64 = 64 * 1024 * 1024,
+    }
+}
+
+section! {
+    /// Twins in memory.
+    TwinsSection "twins." {
+        /// A twin without a session and without messages for this long is passivated.
+        idle_ms: u64 = 600_000,
+        /// Bytes of unpacked twins that the tables of all shards may cache.
+        hot_bytes: u64 = 64 * 1024 * 1024,
+        /// Messages that may wait for one twin; further ones are refused with a retry-after.
+        mailbox_len: u32 = 64,
+        /// Bytes of outputs of one shard that may wait for the log.
+        gate_bytes: u64 = 32 * 1024 * 1024,
+    }
+}
+
+section! {
+    /// Watches of changes.
+    WatchSection "watch." {
+        /// Bytes of past changes that each shard keeps for watchers to resume from.
+        bytes_per_shard: u64 = 4 * 1024 * 1024,
+    }
+}
+
+section! {
+    /// Elections among the replicas of a shard.
+    RaftSection "raft." {
+        /// The owner shows that it is alive this often.
+        heartbeat_ms: u64 = 100,
+        /// Shortest silence after which replicas elect another owner.
+        election_min_ms: u64 = 300,
+        /// Longest such silence; each election draws between the two.
+        election_max_ms: u64 = 400,
+    }
+}
+
+section! {
+    /// What the node says about itself while it runs.
+    TraceSection "trace." {
+        /// What is traced: a level (error, warn, info, debug, trace), or directives such as
+        /// `info,pollux_runtime::session=debug`.
+        filter: String = "info".into(),
+        /// `human`, `json`, or `auto`: human on a terminal, JSON otherwise.
+        format: String = "auto".into(),
+    }
+}
+
+/// A node's configuration as it is written: a TOML file, variables and flags fill it in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NodeConfig {
+    /// Directory that holds everything this node must not lose.
+    pub data_dir: String,
+    /// `[node]`
+    pub node: NodeSection,
+    /// `[listen]`
+    pub listen: ListenSection,
+    /// `[services]`
+    pub services: ServicesSection,
+    /// `[cluster]`
+    pub cluster: ClusterSection,
+    /// `[devices]`
+    pub devices: DevicesSection,
+    /// `[limits]`
+    pub limits: LimitsSection,
+    /// `[log]`
+    pub log: LogSection,
+    /// `[checkpoint]`
+    pub checkpoint: CheckpointSection,
+    /// `[twins]`
+    pub twins: TwinsSection,
+    /// `[watch]`
+    pub watch: WatchSection,
+    /// `[raft]`
+    pub raft: RaftSection,
+    /// `[trace]`
+    pub trace: TraceSection,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            data_dir: "pollux-data".into(),
+            node: NodeSection::default(),
+            listen: ListenSection::default(),
+            services: ServicesSection::default(),
+            cluster: ClusterSection::default(),
+            devices: DevicesSection::default(),
+            limits: LimitsSection::default(),
+            log: LogSection::default(),
+            checkpoint: CheckpointSection::default(),
+            twins: TwinsSection::default(),
+            watch: WatchSection::default(),
+            raft: RaftSection::default(),
+            trace: TraceSection::default(),
+        }
+    }
+}
+
+/// All keys, in the order in which they are shown.
+pub(super) fn all() -> impl Iterator<Item = &'static Key> {
+    const TOP: &[Key] = &[Key {
+        path: "data_dir",
+        doc: &[" Directory that holds everything this node must not lose."],
+    }];
+    [
+        TOP,
+        NodeSection::KEYS,
+        ListenSection::KEYS,
+        ServicesSection::KEYS,
+        ClusterSection::KEYS,
+        DevicesSection::KEYS,
+        LimitsSection::KEYS,
+        LogSection::KEYS,
+        CheckpointSection::KEYS,
+        TwinsSection::KEYS,
+        WatchSection::KEYS,
+        RaftSection::KEYS,
+        TraceSection::KEYS,
+    ]
+    .into_iter()
+    .flatten()
+}

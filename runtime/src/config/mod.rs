@@ -1,0 +1,25 @@
+//! A node's configuration: defaults, then a TOML file, then `POLLUX_*` variables, then flags.
+//!
+//! [`Layers`] puts them together and remembers where each value came from; [`Checked`] is what the
+//! rest of the node sees: parsed, in range, typed. No value of it is a secret: keys and
+//! certificates are named by their files, so all of it may be printed.
+
+mod check;
+mod checked;
+mod error;
+mod keys;
+mod layers;
+mod show;
+
+pub use checked::{
+    Checked, CheckpointConfig, ClusterConfig, DevicesConfig, Listen, LogConfig, RaftConfig,
+    ServiceConfig, TlsFiles, TraceConfig, TraceFormat, TwinsConfig,
+};
+pub use error::{ConfigError, ConfigErrors};
+pub use keys::{
+    CheckpointSection, ClusterSection, DevicesSection, LimitsSection, ListenSection, LogSection,
+    NodeConfig, NodeSection, RaftSection, ServicesSection, TraceSection, TwinsSection,
+    WatchSection,
+};
+pub use layers::Layers;
+pub use show::show;

@@ -1,0 +1,81 @@
+//! The node's own certificate authorities and what they issue: a device CA for clients, a server
+//! CA for the device endpoint, both made at the first start and kept in `pki/` of the data
+//! directory. Who may do what with a proven name is decided elsewhere.
+
+mod authority;
+mod error;
+mod files;
+mod name;
+mod tls;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pollux_twin::Time;
+use rustls::pki_types::CertificateDer;
+
+pub use authority::{Authority, Identity};
+pub use error::PkiError;
+pub use name::device_name_of;
+pub use tls::ClientAuth;
+
+use crate::config::Checked;
+
+/// The folder of the data directory that holds the CAs.
+pub const PKI_DIR: &str = "pki";
+/// File name (before `.pem` and `.key`) of the CA that signs devices' certificates.
+pub const DEVICE_CA: &str = "device-ca";
+/// File name (before `.pem` and `.key`) of the CA that signs the device endpoint's certificate.
+pub const SERVER_CA: &str = "server-ca";
+
+/// Days that a CA made here is good for: as long as devices stay in the field.
+const CA_DAYS: u32 = 20 * 365;
+/// Days that the endpoint's certificate is good for; a new one is made at each start.
+const SERVER_DAYS: u32 = 2 * 365;
+
+/// What the device endpoint needs to prove itself and to check devices.
+#[derive(Debug)]
+pub struct Pki {
+    device_roots: Vec<CertificateDer<'static>>,
+    server: Identity,
+}
+
+impl Pki {
+    /// Opens what `config` names and makes what is missing; `now` dates new certificates.
+    pub fn open(config: &Checked, now: Time) -> Result<Self, PkiError> {
+        let dir = config.data_dir.join(PKI_DIR);
+        let device_roots = match &config.devices.ca {
+            Some(path) => files::read_chain(path)?,
+            None => vec![device_authority(&dir, now)?.certificate().clone()],
+        };
+        let server = match &config.devices.tls {
+            Some(pair) => files::read_identity(&pair.cert, &pair.key)?,
+            None => server_authority(&dir, now)?.issue_server(
+                &config.devices.names,
+                now,
+                SERVER_DAYS,
+            )?,
+        };
+        Ok(Self { device_roots, server })
+    }
+
+    /// The TLS side of the device endpoint: TLS 1.3 only, ALPN `pollux/1`, no 0-RTT.
+    pub fn server_config(&self, auth: ClientAuth) -> Result<Arc<rustls::ServerConfig>, PkiError> {
+        tls::server_config(&self.device_roots, &self.server, auth)
+    }
+}
+
+/// The device CA of a `pki/` folder, made if missing.
+pub fn device_authority(dir: &Path, now: Time) -> Result<Authority, PkiError> {
+    Authority::open_or_make(dir, DEVICE_CA, "Pollux device CA", now, CA_DAYS)
+}
+
+/// The server CA of a `pki/` folder, made if missing.
+pub fn server_authority(dir: &Path, now: Time) -> Result<Authority, PkiError> {
+    Authority::open_or_make(dir, SERVER_CA, "Pollux server CA", now, CA_DAYS)
+}
+
+/// Where the certificate is by which a device recognises the node.
+pub fn server_ca_path(data_dir: &Path) -> PathBuf {
+    data_dir.join(PKI_DIR).join(format!("{SERVER_CA}.pem"))
+}

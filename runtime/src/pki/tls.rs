@@ -1,0 +1,160 @@
+//! The rustls side of the device endpoint. quinn wraps it; sessions ask it for the peer's
+//! certificate.
+
+use std::sync::Arc;
+
+use pollux_proto::device::ALPN;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, version};
+
+use super::authority::Identity;
+use super::error::PkiError;
+
+/// Session tickets sent after a handshake. None: resuming saves a QUIC server next to nothing
+/// beside the two round trips that it does not save, and every ticket kept costs memory per device.
+const TICKETS: usize = 0;
+
+/// Whether a device must show a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// It must; a connection without one fails in its handshake.
+    Required,
+    /// It may also prove itself by a token in its hello.
+    Optional,
+}
+
+pub(super) fn server_config(
+    device_roots: &[CertificateDer<'static>],
+    server: &Identity,
+    auth: ClientAuth,
+) -> Result<Arc<ServerConfig>, PkiError> {
+    let mut roots = RootCertStore::empty();
+    for root in device_roots {
+        roots.add(root.clone()).map_err(tls)?;
+    }
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let verifier = match auth {
+        ClientAuth::Required => verifier,
+        ClientAuth::Optional => verifier.allow_unauthenticated(),
+    };
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&version::TLS13])
+        .map_err(tls)?
+        .with_client_cert_verifier(verifier.build().map_err(tls)?)
+        .with_single_cert(server.chain().to_vec(), server.key().clone_key())
+        .map_err(tls)?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.max_early_data_size = 0;
+    config.send_tls13_tickets = TICKETS;
+    Ok(Arc::new(config))
+}
+
+fn tls(error: impl std::fmt::Display) -> PkiError {
+    PkiError::Tls(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    use crate::config::Layers;
+    use crate::pki::{Authority, Pki, device_authority, device_name_of, server_authority};
+    use pollux_twin::{Time, TwinKey};
+    use rustls::pki_types::ServerName;
+    use rustls::{ClientConfig, ClientConnection, ServerConnection};
+
+    #[expect(clippy::disallowed_methods, reason = "rustls checks dates against the real clock")]
+    fn now() -> Time {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        Time::from_ms(since.as_secs() * 1000)
+    }
+
+    struct Place {
+        dir: tempfile::TempDir,
+        pki: Pki,
+    }
+
+    fn place() -> Place {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().to_str().unwrap().to_owned();
+        let config = Layers::new().flag("data_dir", Some(path), "--data-dir").check().unwrap();
+        let pki = Pki::open(&config, now()).unwrap();
+        Place { dir, pki }
+    }
+
+    fn shake(place: &Place, auth: ClientAuth, client: Option<&Identity>) -> Result<(), String> {
+        let dir = place.dir.path().join("pki");
+        let mut roots = RootCertStore::empty();
+        roots.add(server_authority(&dir, now()).unwrap().certificate().clone()).unwrap();
+        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[&version::TLS13])
+            .unwrap()
+            .with_root_certificates(roots);
+        let mut config = match client {
+            None => builder.with_no_client_auth(),
+            Some(id) => {
+                builder.with_client_auth_cert(id.chain().to_vec(), id.key().clone_key()).unwrap()
+            }
+        };
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
+        let mut server = ServerConnection::new(place.pki.server_config(auth).unwrap()).unwrap();
+        while client.is_handshaking() || server.is_handshaking() {
+            let mut bytes = Vec::new();
+            client.write_tls(&mut bytes).unwrap();
+            server.read_tls(&mut &bytes[..]).unwrap();
+            server.process_new_packets().map_err(|e| e.to_string())?;
+            bytes.clear();
+            server.write_tls(&mut bytes).unwrap();
+            client.read_tls(&mut &bytes[..]).unwrap();
+            client.process_new_packets().map_err(|e| e.to_string())?;
+        }
+        if let Some(chain) = server.peer_certificates() {
+            assert_eq!(device_name_of(&chain[0]).unwrap().as_str(), "acme/pump");
+        }
+        assert_eq!(server.alpn_protocol(), Some(ALPN));
+        Ok(())
+    }
+
+    fn pump() -> TwinKey {
+        TwinKey::parse("acme/pump").unwrap()
+    }
+
+    #[test]
+    fn a_device_of_the_own_ca_is_known_by_its_name() {
+        let place = place();
+        let ca = device_authority(&place.dir.path().join("pki"), now()).unwrap();
+        let identity = ca.issue_device(&pump(), now(), 1).unwrap();
+        shake(&place, ClientAuth::Required, Some(&identity)).unwrap();
+    }
+
+    #[test]
+    fn other_cas_and_other_times_are_refused() {
+        let place = place();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let other =
+            Authority::open_or_make(elsewhere.path(), "ca", "Pollux device CA", now(), 9).unwrap();
+        let identity = other.issue_device(&pump(), now(), 1).unwrap();
+        shake(&place, ClientAuth::Required, Some(&identity)).expect_err("another CA");
+
+        let ca = device_authority(&place.dir.path().join("pki"), now()).unwrap();
+        let year = Duration::from_secs(365 * 24 * 3600);
+        let long_ago = Time::from_ms(now().ms - u64::try_from(year.as_millis()).unwrap());
+        let identity = ca.issue_device(&pump(), long_ago, 1).unwrap();
+        let error = shake(&place, ClientAuth::Required, Some(&identity)).expect_err("expired");
+        assert!(error.contains("expired"), "{error}");
+    }
+
+    #[test]
+    fn no_certificate_is_refused_unless_tokens_may_do() {
+        let place = place();
+        shake(&place, ClientAuth::Required, None).expect_err("no certificate");
+        shake(&place, ClientAuth::Optional, None).unwrap();
+    }
+}

@@ -3,5 +3,6 @@
 
 pub mod device;
 pub mod limits;
+pub mod status;
 mod text;
 pub mod v1;

@@ -24,3 +24,15 @@ pub const TOKEN_BYTES_MAX: usize = 2 * 1024;
 pub const TEXT_BYTES_MAX: usize = 4 * 1024;
 /// Other nodes named in a welcome: more replicas than a shard has.
 pub const REPLICAS_MAX: usize = 16;
+/// Bytes of one text in a refusal's metadata: HTTP/2 peers take some KiB of headers in all.
+pub const REJECTION_TEXT_BYTES_MAX: usize = 512;
+/// Bytes of a refusal's metadata that a caller reads: two texts with every character escaped.
+pub const REJECTION_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of a JSON text in a request, unless the operator raised the section's bound.
+pub const JSON_BYTES_MAX: usize = 2 * pollux_twin::limits::SECTION_BYTES_MAX;
+/// Twins on one page of a list.
+pub const PAGE_SIZE_MAX: u32 = 1_000;
+/// Twins on one page, if the caller names no number.
+pub const PAGE_SIZE: u32 = 100;
+/// How long a command is worth doing, if the caller names no time.
+pub const COMMAND_DEADLINE_MS: u64 = 60_000;

@@ -1,0 +1,98 @@
+//! Rejections as JSON for machines, without loss: the body of a refused HTTP call, and the metadata
+//! of a refused gRPC call.
+
+use pollux_twin::value::Object;
+use pollux_twin::{Rejection, Value};
+
+use super::row;
+use super::text::{message, section_name, section_of};
+
+/// `{"reason": …, "message": …}` and the rejection's own fields.
+pub fn to_value(rejection: &Rejection) -> Value {
+    use Rejection as R;
+    let row = row(rejection);
+    let mut fields = Object::new();
+    let mut set = |name: &str, value: Value| {
+        fields.insert(name.to_owned(), value);
+    };
+    set("reason", row.reason.into());
+    set("message", message(rejection).into());
+    if let Some(ms) = row.retry_after_ms {
+        set("retry_after_ms", u64::from(ms).into());
+    }
+    match rejection {
+        R::VersionMismatch { section, expected, actual } => {
+            if let Some(section) = section {
+                set("section", section_name(*section).into());
+            }
+            set("expected", (*expected).into());
+            set("actual", (*actual).into());
+        }
+        R::TooLarge { bytes, max } => {
+            set("bytes", (*bytes).into());
+            set("max", (*max).into());
+        }
+        R::TooDeep { max } => set("max", u64::from(*max).into()),
+        R::BadKey { key } => set("key", key.as_str().into()),
+        R::TooMany { what, max } => {
+            set("what", what.as_str().into());
+            set("max", u64::from(*max).into());
+        }
+        R::OutOfOrder { expected } => set("expected", (*expected).into()),
+        R::Invalid { .. }
+        | R::Overloaded { .. }
+        | R::NotFound
+        | R::NotAnObject
+        | R::DeviceOffline
+        | R::UnknownCommand
+        | R::CommandOver
+        | R::KeyReused
+        | R::SessionOver
+        | R::OutOfSpace
+        | R::Quarantined
+        | R::NotOwner
+        | R::Unknown => {}
+    }
+    fields.into()
+}
+
+/// The rejection that such JSON stands for; `None` if this version does not know its reason.
+pub fn from_value(value: &Value) -> Option<Rejection> {
+    use Rejection as R;
+    let number = |name: &str| match value.get(name)? {
+        Value::Int(int) => u64::try_from(*int).ok(),
+        Value::Uint(uint) => Some(*uint),
+        _ => None,
+    };
+    let small = |name: &str| u32::try_from(number(name)?).ok();
+    let text = |name: &str| Some(value.get(name)?.as_str()?.to_owned());
+    Some(match text("reason")?.as_str() {
+        "not_found" => R::NotFound,
+        "version_mismatch" => R::VersionMismatch {
+            section: match text("section") {
+                Some(name) => Some(section_of(&name)?),
+                None => None,
+            },
+            expected: number("expected")?,
+            actual: number("actual")?,
+        },
+        "not_an_object" => R::NotAnObject,
+        "too_large" => R::TooLarge { bytes: number("bytes")?, max: number("max")? },
+        "too_deep" => R::TooDeep { max: small("max")? },
+        "bad_key" => R::BadKey { key: text("key")? },
+        "too_many" => R::TooMany { what: text("what")?, max: small("max")? },
+        "invalid" => R::Invalid { reason: text("message")? },
+        "device_offline" => R::DeviceOffline,
+        "unknown_command" => R::UnknownCommand,
+        "command_over" => R::CommandOver,
+        "key_reused" => R::KeyReused,
+        "session_over" => R::SessionOver,
+        "out_of_order" => R::OutOfOrder { expected: number("expected")? },
+        "overloaded" => R::Overloaded { retry_after_ms: small("retry_after_ms")? },
+        "out_of_space" => R::OutOfSpace,
+        "quarantined" => R::Quarantined,
+        "not_owner" => R::NotOwner,
+        "unknown" => R::Unknown,
+        _ => return None,
+    })
+}

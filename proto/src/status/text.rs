@@ -1,0 +1,73 @@
+//! Rejections as sentences for people: lower case, no full stop, what was wrong and what would be
+//! right.
+
+use pollux_twin::Rejection;
+use pollux_twin::change::Section;
+
+/// The sentence for people. May change; machines read the row's `reason`.
+pub fn message(rejection: &Rejection) -> String {
+    use Rejection as R;
+    let fixed = match rejection {
+        R::VersionMismatch { section, expected, actual } => {
+            let what = section.map_or("the twin", section_name);
+            return format!(
+                "{what} has version {actual}, not the expected {expected}; \
+                 read it again and decide anew"
+            );
+        }
+        R::TooLarge { bytes, max } => {
+            return format!("it would have {bytes} bytes as JSON; at most {max} are allowed");
+        }
+        R::TooDeep { max } => {
+            return format!("value nests too deep; at most {max} levels are allowed");
+        }
+        R::BadKey { key } => {
+            return format!("key {key:?} is empty or too long; use a shorter name");
+        }
+        R::TooMany { what, max } => return format!("too many {what}; at most {max} are allowed"),
+        R::Invalid { reason } => return reason.clone(),
+        R::OutOfOrder { expected } => {
+            return format!("number is not the next one; send again from {expected}");
+        }
+        R::Overloaded { retry_after_ms } => {
+            return format!("too busy, nothing was done; try again in {retry_after_ms} ms");
+        }
+        R::NotFound => "there is no such twin, or it was deleted",
+        R::NotAnObject => "a section must be a JSON object",
+        R::DeviceOffline => {
+            "the device is not connected; set queue to keep the command until it is"
+        }
+        R::UnknownCommand => "no command of that id is known; those long over are forgotten",
+        R::CommandOver => {
+            "the command is over or being delivered; only a waiting one can be cancelled"
+        }
+        R::KeyReused => {
+            "the idempotency key was used for another request; use a new key for each request"
+        }
+        R::SessionOver => "the session is over; connect again",
+        R::OutOfSpace => "the node is short of disk space and takes no writes; reads go on",
+        R::Quarantined => "the twin broke an invariant and was set aside until someone looks",
+        R::NotOwner => "this node does not own the twin's shard now; ask again",
+        R::Unknown => {
+            "no answer came in time, it may have taken effect or not; \
+             ask again with the same idempotency key"
+        }
+    };
+    fixed.to_owned()
+}
+
+/// A section's name in JSON and in sentences.
+pub(crate) const fn section_name(section: Section) -> &'static str {
+    match section {
+        Section::Tags => "tags",
+        Section::Desired => "desired",
+        Section::Reported => "reported",
+    }
+}
+
+/// The section of that name.
+pub(crate) fn section_of(name: &str) -> Option<Section> {
+    [Section::Tags, Section::Desired, Section::Reported]
+        .into_iter()
+        .find(|section| section_name(*section) == name)
+}

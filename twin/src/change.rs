@@ -2,6 +2,7 @@
 //!
 //! The actor and every replica carry a change out with the same function, [`crate::Twin::apply`],
 //! which reads no clock, no config and no limit.
+#![expect(missing_docs, reason = "rkyv derives resolvers whose fields nobody can document")]
 
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -52,7 +52,7 @@ pub enum Input {
     },
 }
 
-/// What a device says. All but `Get`, `Ping` and volatile telemetry carry the session's next number.
+/// What a device says. All but `Get` and volatile telemetry carry the session's next number.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FromDevice {
     /// Change `reported`.
@@ -123,7 +123,7 @@ pub enum Request {
         /// The version the twin must have.
         expected: Option<u64>,
     },
-    /// Send or queue a command. Answered when accepted if `queue`, otherwise when it is over.
+    /// Send or queue a command.
     Command {
         /// What to do.
         name: String,
@@ -133,7 +133,8 @@ pub enum Request {
         deadline_ms: u64,
         /// Keep it until the device is there; if not, an offline device is a rejection.
         queue: bool,
-        /// Answer only when the command is over.
+        /// Answer only when the command is over, by its answer or by its deadline; otherwise
+        /// when it is accepted.
         wait: bool,
     },
     /// Withdraw a queued command.

@@ -7,6 +7,8 @@
 //! [`output`] (what it tells others), then [`twin`] and [`shard`].
 #![no_std]
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 pub mod change;
 pub mod entry;

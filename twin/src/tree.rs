@@ -5,6 +5,8 @@
 
 pub(crate) mod codec;
 mod merge;
+#[cfg(test)]
+mod tests;
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -69,10 +71,6 @@ impl Tree {
     /// Bytes of the content as JSON text.
     pub(crate) const fn json_len(&self) -> usize {
         self.json_len
-    }
-
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.members.is_empty()
     }
 
     /// The content as a plain value.

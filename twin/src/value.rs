@@ -15,6 +15,7 @@ use rkyv::{Archive, Deserialize, Serialize};
     deserialize_bounds(__D::Error: rkyv::rancor::Source),
     bytecheck(bounds(__C: rkyv::validation::ArchiveContext, __C::Error: rkyv::rancor::Source))
 )]
+#[expect(clippy::use_self, reason = "rkyv's derive would take `Self` for the archived type")]
 pub enum Value {
     /// Nothing; in a merge patch, "remove this".
     #[default]

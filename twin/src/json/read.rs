@@ -177,7 +177,7 @@ impl Reader<'_> {
 
     fn escape(&mut self) -> Result<char, JsonError> {
         let at = self.at;
-        let byte = *self.bytes.get(at + 1).ok_or(self.error(Kind::Ends))?;
+        let byte = *self.bytes.get(at + 1).ok_or_else(|| self.error(Kind::Ends))?;
         self.at += 2;
         Ok(match byte {
             b'"' | b'\\' | b'/' => char::from(byte),
@@ -210,8 +210,8 @@ impl Reader<'_> {
     fn hex4(&mut self) -> Result<u32, JsonError> {
         let mut code = 0;
         for _ in 0..4 {
-            let byte = self.peek().ok_or(self.error(Kind::Ends))?;
-            let digit = char::from(byte).to_digit(16).ok_or(self.error(Kind::BadEscape))?;
+            let byte = self.peek().ok_or_else(|| self.error(Kind::Ends))?;
+            let digit = char::from(byte).to_digit(16).ok_or_else(|| self.error(Kind::BadEscape))?;
             code = code * 16 + digit;
             self.at += 1;
         }

@@ -3,7 +3,7 @@
 use pollux_twin::change::{Change, Section};
 use pollux_twin::input::{CallId, ConnectionId, FromDevice, Input, Request};
 use pollux_twin::output::{Answer, Output, ToDevice};
-use pollux_twin::{JsonLimits, Limits, Rejection, Time, Twin, Value, View};
+use pollux_twin::{JsonLimits, Limits, Time, Twin, Value, View};
 
 /// A value from JSON text.
 pub(crate) fn json(text: &str) -> Value {
@@ -157,15 +157,4 @@ fn answered(answer: &Answer) -> String {
 #[track_caller]
 pub(crate) fn check(lines: Vec<String>, expected: &[&str]) {
     assert_eq!(lines, expected);
-}
-
-/// Asserts that a rejection changes nothing but marks.
-pub(crate) fn content(view: &View) -> View {
-    let mut view = view.clone();
-    view.presence.seen = Time::default();
-    view
-}
-
-pub(crate) fn rejection_line(rejection: &Rejection) -> String {
-    format!("answer {rejection:?}")
 }

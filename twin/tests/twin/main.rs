@@ -1,5 +1,22 @@
 //! The `Twin` machine from outside: one file per group of inputs, each a table of what goes in and
-//! what must come out; then laws, as properties.
+//! what must come out; then laws, as properties, and the bytes at rest.
+#![cfg(test)]
 
+mod any;
+mod command;
 mod common;
+mod delete;
+mod desire;
+mod id;
+mod image;
+mod json;
+mod key;
+mod laws;
+mod limit;
+mod patch;
+mod quarantine;
+mod read;
 mod report;
+mod result;
+mod session;
+mod telemetry;

@@ -1,0 +1,131 @@
+//! Any input that a driver could hand to a twin, small enough that inputs meet each other.
+
+use pollux_twin::change::Section;
+use pollux_twin::input::{CallId, ConnectionId, FromDevice, Input, Request};
+use pollux_twin::value::Object;
+use pollux_twin::{Time, Value};
+use proptest::prelude::*;
+
+pub(crate) fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::Bool),
+        (-3i64..4).prop_map(Value::Int),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_filter("finite", |f| f.is_finite()).prop_map(Value::Float),
+        "\\PC{0,3}".prop_map(Value::String),
+    ];
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Value::Array),
+            prop::collection::btree_map("[a-c]", inner, 0..3).prop_map(Value::Object),
+        ]
+    })
+}
+
+pub(crate) fn object() -> impl Strategy<Value = Object> {
+    prop::collection::btree_map("[a-c]", value(), 0..4)
+}
+
+fn patch() -> impl Strategy<Value = Value> {
+    // Mostly objects, as a section must be one.
+    prop_oneof![9 => object().prop_map(Value::Object), 1 => value()]
+}
+
+fn observed() -> impl Strategy<Value = Option<Time>> {
+    prop::option::of((0..5000u64).prop_map(Time::from_ms))
+}
+
+fn message() -> impl Strategy<Value = FromDevice> {
+    let seq = || 0..8u64;
+    let id = || 0..4u64;
+    let reason = || prop_oneof!["[a-z]{1,3}", Just(String::new())];
+    prop_oneof![
+        4 => (seq(), patch(), observed()).prop_map(|(seq, patch, observed_at)| {
+            FromDevice::Report { seq, patch, observed_at }
+        }),
+        2 => (
+            prop::option::of(seq()),
+            prop::collection::vec(("[a-c]{0,1}", value()), 0..3),
+            observed(),
+        )
+            .prop_map(|(seq, values, observed_at)| {
+                FromDevice::Telemetry { seq, values, observed_at }
+            }),
+        1 => (seq(), 0..4u64, prop::option::of(reason()))
+            .prop_map(|(seq, version, refused)| FromDevice::DesiredAck { seq, version, refused }),
+        2 => (seq(), id(), value(), reason(), any::<bool>()).prop_map(
+            |(seq, id, answer, reason, done)| FromDevice::CommandResult {
+                seq,
+                id,
+                result: if done { Ok(answer) } else { Err(reason) },
+            }
+        ),
+        1 => (seq(), id()).prop_map(|(seq, id)| FromDevice::CommandUnknown { seq, id }),
+        1 => Just(FromDevice::Get),
+    ]
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    let section = prop_oneof![Just(Section::Tags), Just(Section::Desired), Just(Section::Reported)];
+    let expected = || prop::option::weighted(0.3, 0..5u64);
+    prop_oneof![
+        1 => Just(Request::Get),
+        4 => (section, patch(), any::<bool>(), expected()).prop_map(
+            |(section, patch, whole, expected)| Request::Patch { section, patch, whole, expected }
+        ),
+        1 => expected().prop_map(|expected| Request::Delete { expected }),
+        3 => ("[a-z]{0,2}", value(), 0..400u64, any::<bool>(), any::<bool>()).prop_map(
+            |(name, payload, deadline_ms, queue, wait)| {
+                Request::Command { name, payload, deadline_ms, queue, wait }
+            }
+        ),
+        1 => (0..4u64).prop_map(|id| Request::CancelCommand { id }),
+        1 => (0..4u64).prop_map(|id| Request::GetCommand { id }),
+    ]
+}
+
+/// An input, or the passing of time.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    Input(Input),
+    /// Numbered messages rarely hit the next number by chance: this one is given it.
+    Next(FromDevice),
+    Wait(u64),
+}
+
+pub(crate) fn step() -> impl Strategy<Value = Step> {
+    let connection = || (0..3u64).prop_map(ConnectionId);
+    let input = prop_oneof![
+        1 => (connection(), 0..2u64).prop_map(|(connection, incarnation)| Input::Hello {
+            connection,
+            incarnation,
+            node: 1,
+        }),
+        2 => (0..4u64, message())
+            .prop_map(|(session, message)| Input::Device { session, message }),
+        1 => (0..4u64).prop_map(|session| Input::Disconnected { session }),
+        6 => ((0..9u64).prop_map(CallId), "[xy]", prop::option::of("[kl]"), request()).prop_map(
+            |(call, caller, key, request)| Input::Call { call, caller, key, request }
+        ),
+    ];
+    prop_oneof![
+        4 => input.prop_map(Step::Input),
+        4 => message().prop_map(Step::Next),
+        1 => (0..200u64).prop_map(Step::Wait),
+    ]
+}
+
+/// The message with the number that the twin waits for.
+pub(crate) fn numbered(message: FromDevice, next: u64) -> FromDevice {
+    let mut message = message;
+    match &mut message {
+        FromDevice::Report { seq, .. }
+        | FromDevice::Telemetry { seq: Some(seq), .. }
+        | FromDevice::DesiredAck { seq, .. }
+        | FromDevice::CommandResult { seq, .. }
+        | FromDevice::CommandUnknown { seq, .. } => *seq = next,
+        FromDevice::Telemetry { seq: None, .. } | FromDevice::Get => {}
+    }
+    message
+}

@@ -1,0 +1,134 @@
+//! The bytes at rest: what they are, how many, and that nothing else passes for them.
+
+use pollux_twin::Time;
+use pollux_twin::change::{Change, Effect, Mark, Section};
+use pollux_twin::image::{ImageError, applied_index, pack, unpack};
+use pollux_twin::input::FromDevice;
+use proptest::prelude::*;
+
+use crate::common::{Bench, command_request, json, patch_request};
+
+/// A twin with something of everything.
+fn full() -> Bench {
+    let mut bench = Bench::connected();
+    bench.report(1, r#"{"a":{"b":-1,"c":[1.5,null,{"d":0.1}]},"e":18446744073709551615}"#);
+    bench.report(2, "[]");
+    bench.now = 2_000;
+    bench.call(Some("k"), patch_request(Section::Desired, r#"{"a":{},"s":"text"}"#, None));
+    bench.call(Some("l"), patch_request(Section::Tags, r#"{"s":"text"}"#, Some(9)));
+    bench.device(FromDevice::DesiredAck { seq: 3, version: 1, refused: Some("no".into()) });
+    let values = vec![("t".into(), json("[20.5]"))];
+    let observed_at = Some(Time::from_ms(1_990));
+    bench.device(FromDevice::Telemetry { seq: Some(4), values, observed_at });
+    bench.call(None, command_request("blink", false, false));
+    bench
+}
+
+#[test]
+fn a_twin_comes_back_whole() {
+    let bench = full();
+    let image = pack(&bench.twin, 77);
+    let (twin, index) = unpack(&image).unwrap();
+    assert_eq!((twin.view(), index), (bench.view(), 77));
+    assert_eq!(applied_index(&image), Ok(77));
+    assert_eq!(pack(&twin, 77), image);
+}
+
+#[test]
+fn the_form_does_not_drift() {
+    let image: String = pack(&full().twin, 77).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(image, include_str!("image.hex").trim());
+}
+
+#[test]
+fn every_flipped_bit_and_every_cut_is_refused() {
+    let image = pack(&full().twin, 77);
+    for at in 0..image.len() {
+        for bit in 0..8 {
+            let mut bad = image.to_vec();
+            bad[at] ^= 1 << bit;
+            let expected =
+                if at == 0 { ImageError::Version { found: bad[0] } } else { ImageError::Checksum };
+            assert_eq!(unpack(&bad).err(), Some(expected), "byte {at}");
+        }
+        let expected = if at < 13 { ImageError::Short } else { ImageError::Checksum };
+        assert_eq!(unpack(&image[..at]).err(), Some(expected), "cut at {at}");
+    }
+}
+
+/// Gives bytes a checksum that fits, as a liar would.
+fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    let mut hash = xxhash_rust::xxh3::Xxh3::new();
+    hash.update(&bytes[..1]);
+    hash.update(&bytes[5..]);
+    bytes[1..5].copy_from_slice(&hash.digest().to_le_bytes()[..4]);
+    bytes
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let _refused = unpack(&bytes);
+        if bytes.len() > 13 {
+            let mut bytes = bytes;
+            bytes[0] = 1;
+            let _refused = unpack(&sealed(bytes));
+        }
+    }
+
+    #[test]
+    fn a_lie_with_a_checksum_does_not_panic(
+        lies in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)
+    ) {
+        let mut image = pack(&full().twin, 77).to_vec();
+        for (at, byte) in lies {
+            let at = 5 + at.index(image.len() - 5);
+            image[at] = byte;
+        }
+        let _maybe = unpack(&sealed(image));
+    }
+}
+
+#[test]
+fn deep_nesting_is_refused() {
+    // No limit is checked in apply, so a change may carry anything into a twin.
+    let image = |depth: usize| {
+        let mut bench = Bench::connected();
+        bench.call(None, command_request("blink", false, false));
+        let mut answer = json("1");
+        for _ in 0..depth {
+            answer = pollux_twin::Value::Array(vec![answer]);
+        }
+        let state = pollux_twin::change::CommandState::Done { answer };
+        let effect = Effect::CommandMoved { id: 1, state };
+        let change = Change { at: Time::from_ms(1), mark: Mark::None, effect };
+        bench.twin.apply(&change).unwrap();
+        pack(&bench.twin, 1)
+    };
+    assert!(unpack(&image(60)).is_ok());
+    assert_eq!(unpack(&image(500)).err(), Some(ImageError::Content));
+}
+
+#[test]
+fn a_small_document_takes_little_room() {
+    let tags = r#"{"site":"plant-7","line":3,"owner":"energy@example.com"}"#;
+    let desired = r#"{"interval_s":30,"target":21.5,"mode":"auto","firmware":{"version":"2.4.1","url":"https://fw.example.com/t/2.4.1.bin"}}"#;
+    let reported = r#"{"interval_s":30,"target":21.0,"mode":"auto","firmware":{"version":"2.4.0","state":"idle"},"battery":{"level":87,"voltage":3.71,"charging":false},"network":{"ssid":"plant-7-iot","rssi":-61,"ip":"10.20.30.40"},"uptime_s":86401,"serial":"SN-00123456","errors":[],"location":{"lat":48.13743,"lon":11.57549}}"#;
+    let mut bench = Bench::new();
+    bench.now = 1_795_000_000_000;
+    bench.hello(1_795_000_000_000);
+    bench.patch(Section::Tags, tags);
+    bench.now += 60_000;
+    bench.patch(Section::Desired, desired);
+    bench.now += 1_000;
+    bench.report(1, reported);
+    bench.now += 5_000;
+    bench.report(2, r#"{"battery":{"level":86},"uptime_s":86406}"#);
+    let view = bench.view();
+    let leaves: usize =
+        [&view.tags, &view.desired, &view.reported].map(|s| s.times.len()).iter().sum();
+    let image = pack(&bench.twin, 123_456_789).len();
+    let json = tags.len() + desired.len() + reported.len();
+    println!("{json} bytes of JSON, {leaves} leaves: an image of {image} bytes");
+    assert!(image <= 750);
+}

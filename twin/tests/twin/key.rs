@@ -1,0 +1,113 @@
+//! Idempotency keys: the same call twice has one effect and one answer (safety rule 15).
+
+use pollux_twin::Input;
+use pollux_twin::change::Section;
+use pollux_twin::input::{CallId, Request};
+
+use crate::common::{Bench, check, command_request, patch_request};
+
+#[test]
+fn a_repeated_call_is_answered_as_before() {
+    let mut bench = Bench::new();
+    let patch = |patch| patch_request(Section::Desired, patch, None);
+    check(
+        bench.call(Some("k"), patch(r#"{"a":1}"#)),
+        &[r#"change Desired patched {"a":1} by tests key Ok(1)"#, "answer written Desired 1"],
+    );
+    bench.call(None, patch(r#"{"a":2}"#));
+    check(bench.call(Some("k"), patch(r#"{"a":1}"#)), &["answer written Desired 1"]);
+    check(bench.call(Some("k"), patch(r#"{"a":3}"#)), &["answer KeyReused"]);
+    // The same key of another caller is another key.
+    let other = Input::Call {
+        call: CallId(1),
+        caller: "other".into(),
+        key: Some("k".into()),
+        request: patch(r#"{"a":3}"#),
+    };
+    assert_eq!(bench.input(other).len(), 2);
+    // Without news, the key alone is logged.
+    check(
+        bench.call(Some("l"), patch("{}")),
+        &["change None key Ok(3)", "answer written Desired 3"],
+    );
+}
+
+#[test]
+fn a_refusal_is_remembered_unless_there_is_no_twin() {
+    let mut bench = Bench::new();
+    check(bench.call(Some("k"), Request::Delete { expected: None }), &["answer NotFound"]);
+    assert!(bench.twin.is_absent());
+    bench.patch(Section::Tags, "{}");
+    let patch = || patch_request(Section::Desired, r#"{"a":1}"#, Some(5));
+    let refused = "VersionMismatch { section: Some(Desired), expected: 5, actual: 0 }";
+    check(
+        bench.call(Some("l"), patch()),
+        &[&format!("change None key Err({refused})"), &format!("answer {refused}")],
+    );
+    check(bench.call(Some("l"), patch()), &[&format!("answer {refused}")]);
+}
+
+#[test]
+fn a_repeated_command_is_looked_up() {
+    let mut bench = Bench::connected();
+    let send = |wait| command_request("blink", false, wait);
+    check(bench.call(Some("k"), send(true))[..1].to_vec(), &["change queued 1 blink key Ok(1)"]);
+    check(bench.call(Some("k"), send(true)), &[]);
+    check(bench.call(Some("k"), send(false)), &["answer KeyReused"]);
+    check(
+        bench.deadline(1_100),
+        &["change moved 1 Unknown", "answer command 1 Unknown", "answer command 1 Unknown"],
+    );
+    check(bench.call(Some("k"), send(true)), &["answer command 1 Unknown"]);
+}
+
+#[test]
+fn a_repeated_deletion_and_cancellation() {
+    let mut bench = Bench::connected();
+    bench.input(Input::Disconnected { session: 1 });
+    bench.call(None, command_request("blink", true, false));
+    let cancel = || Request::CancelCommand { id: 1 };
+    check(
+        bench.call(Some("c"), cancel()),
+        &["change moved 1 Cancelled key Ok(1)", "answer command 1 Cancelled"],
+    );
+    check(bench.call(Some("c"), cancel()), &["answer command 1 Cancelled"]);
+    let delete = || Request::Delete { expected: None };
+    check(
+        bench.call(Some("d"), delete()),
+        &[r#"change Deleted { by: "tests" } key Ok(1)"#, "answer deleted 1"],
+    );
+    bench.hello(7);
+    check(bench.call(Some("d"), delete()), &["answer deleted 1"]);
+    assert_eq!(bench.twin.life(), pollux_twin::Life::Alive);
+}
+
+#[test]
+fn keys_are_forgotten_after_their_window_and_bounded_within() {
+    let mut bench = Bench::new();
+    bench.patch(Section::Tags, "{}");
+    let patch = || patch_request(Section::Tags, "{}", None);
+    for i in 0..512 {
+        bench.now += 1;
+        bench.call(Some(&format!("k{i}")), patch());
+    }
+    // The first came at 1001 and goes 300 s later.
+    check(bench.call(Some("one more"), patch()), &["answer Overloaded { retry_after_ms: 299489 }"]);
+    check(bench.call(None, patch()), &["answer written Tags 1"]);
+    check(bench.call(Some("k0"), patch()), &["answer written Tags 1"]);
+    bench.now = 1_001 + 300_000;
+    check(bench.call(Some("k0"), patch()), &["change None key Ok(1)", "answer written Tags 1"]);
+}
+
+#[test]
+fn keys_and_callers_are_texts_of_some_length() {
+    let mut bench = Bench::new();
+    let get = || Request::Get;
+    for key in [String::new(), "x".repeat(129)] {
+        let lines = bench.call(Some(&key), get());
+        assert!(lines[0].contains("it takes 1 to 128"), "{lines:?}");
+    }
+    let call = Input::Call { call: CallId(1), caller: String::new(), key: None, request: get() };
+    let lines = bench.input(call);
+    assert!(lines[0].contains("caller has 0 bytes"), "{lines:?}");
+}

@@ -1,1 +1,3 @@
-//! placeholder
+//! Proof: what the tests in `tests/` share. Nothing here is part of the product.
+
+pub mod tidy;

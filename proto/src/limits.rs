@@ -28,11 +28,11 @@ pub const REPLICAS_MAX: usize = 16;
 pub const REJECTION_TEXT_BYTES_MAX: usize = 512;
 /// Bytes of a refusal's metadata that a caller reads: two texts with every character escaped.
 pub const REJECTION_BYTES_MAX: usize = 8 * 1024;
-/// Bytes of a JSON text in a request, unless the operator raised the section's bound.
-pub const JSON_BYTES_MAX: usize = 2 * pollux_twin::limits::SECTION_BYTES_MAX;
 /// Twins on one page of a list.
 pub const PAGE_SIZE_MAX: u32 = 1_000;
 /// Twins on one page, if the caller names no number.
 pub const PAGE_SIZE: u32 = 100;
 /// How long a command is worth doing, if the caller names no time.
 pub const COMMAND_DEADLINE_MS: u64 = 60_000;
+/// Bytes of a position as text: 4,096 shards, the most there can be, with room for their numbers.
+pub const POSITION_BYTES_MAX: usize = 128 * 1024;

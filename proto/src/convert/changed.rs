@@ -1,0 +1,77 @@
+//! Changes as watchers see them.
+
+use pollux_twin::{Change, Effect, Time, TwinKey, Value};
+
+use super::twin::{command_to_v1, state_to_v1};
+use crate::v1;
+use crate::v1::changed::What;
+
+/// Versions after a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Versions {
+    /// Of the twin.
+    pub twin: u64,
+    /// Of the section that was patched; of no meaning for other changes.
+    pub section: u64,
+}
+
+/// A change as an event; `None` for one that only marks a number or a key as used.
+pub fn changed(key: &TwinKey, versions: Versions, change: &Change) -> Option<v1::Changed> {
+    Some(v1::Changed {
+        tenant: key.tenant().to_owned(),
+        device: key.device().to_owned(),
+        version: versions.twin,
+        at_ms: change.at.ms,
+        what: Some(what(versions, change)?),
+    })
+}
+
+fn what(versions: Versions, change: &Change) -> Option<What> {
+    Some(match &change.effect {
+        Effect::None => return None,
+        Effect::Patched { section, patch, whole, observed_at, by } => {
+            use v1::section_patched::Change as Text;
+            let json = patch.to_json();
+            What::Patched(v1::SectionPatched {
+                section: v1::Section::from(*section).into(),
+                version: versions.section,
+                change: Some(if *whole { Text::WholeJson(json) } else { Text::MergeJson(json) }),
+                by: by.clone(),
+                observed_at_ms: observed_at.map(|time| time.ms),
+            })
+        }
+        Effect::Telemetry { values, observed_at } => What::Telemetry(v1::TelemetryReceived {
+            values: values.iter().map(|named| telemetry(named, change.at, *observed_at)).collect(),
+        }),
+        Effect::Connected { session, incarnation: _, node } => {
+            What::Connected(v1::Connected { session: *session, node: *node })
+        }
+        Effect::Disconnected { session } => {
+            What::Disconnected(v1::Disconnected { session: *session })
+        }
+        Effect::DesiredAcked { version, refused } => What::DesiredAck(v1::DesiredAck {
+            version: *version,
+            refused: refused.clone(),
+            at_ms: change.at.ms,
+        }),
+        Effect::CommandQueued(command) => {
+            What::CommandQueued(v1::CommandQueued { command: Some(command_to_v1(command)) })
+        }
+        Effect::CommandMoved { id, state } => {
+            let (state, answer_json, reason) = state_to_v1(state);
+            let state = state.into();
+            What::CommandMoved(v1::CommandMoved { id: *id, state, answer_json, reason })
+        }
+        Effect::Deleted { by } => What::Deleted(v1::Deleted { by: by.clone() }),
+    })
+}
+
+fn telemetry(named: &(String, Value), at: Time, observed_at: Option<Time>) -> v1::Telemetry {
+    v1::Telemetry {
+        name: named.0.clone(),
+        json: named.1.to_json(),
+        at_ms: at.ms,
+        observed_at_ms: observed_at.map(|time| time.ms),
+        volatile: false,
+    }
+}

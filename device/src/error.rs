@@ -1,0 +1,67 @@
+//! What can go wrong for an application that uses the SDK.
+
+use std::sync::Arc;
+
+use pollux_twin::Rejection;
+
+use crate::limits::QUEUE_LEN_MAX;
+
+/// A message was not queued: nothing was sent, nothing consumed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum QueueError {
+    /// The offline queue is at its bounds; wait for acknowledgements or drop the message.
+    #[error(
+        "the queue is full: {len} messages of {bytes} bytes wait for their acknowledgement \
+         (the default bound is {QUEUE_LEN_MAX} messages)"
+    )]
+    Full {
+        /// Messages in the queue.
+        len: usize,
+        /// Bytes of them.
+        bytes: usize,
+    },
+    /// The message cannot be a frame.
+    #[error("the message would be a frame of {bytes} bytes; at most {max} are allowed")]
+    TooLong {
+        /// Bytes it would have.
+        bytes: usize,
+        /// Bytes allowed.
+        max: usize,
+    },
+    /// The message holds something that no node would take.
+    #[error("the message is not sendable: {0}")]
+    Unsendable(&'static str),
+    /// The durable queue could not keep it.
+    #[error("the queue store failed: {0}")]
+    Store(Arc<std::io::Error>),
+    /// The device was closed, or a node refused it for good.
+    #[error("the device is closed: {0}")]
+    Closed(Arc<str>),
+}
+
+/// A call of the SDK failed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Fault {
+    /// Not queued.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// The owner refused the message for good; its number is used up and the refusal durable.
+    #[error("the owner rejected the message: {0:?}")]
+    Rejected(Rejection),
+    /// The device was closed, or a node refused it for good. What was not acknowledged may or may
+    /// not have taken effect.
+    #[error("the device is closed: {0}")]
+    Closed(Arc<str>),
+    /// Certificates or keys do not make an identity.
+    #[error("the identity is not usable: {0}")]
+    Identity(String),
+    /// An option makes no sense.
+    #[error("the option is not usable: {0}")]
+    Options(String),
+    /// The UDP socket could not be opened.
+    #[error("the socket could not be opened: {0}")]
+    Socket(Arc<std::io::Error>),
+    /// There is no session, or the connection takes no datagrams or none of this size.
+    #[error("the datagram was not sent: {0}")]
+    Datagram(&'static str),
+}

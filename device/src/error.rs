@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pollux_proto::device::FrameError;
 use pollux_twin::Rejection;
 
 use crate::limits::QUEUE_LEN_MAX;
@@ -20,17 +21,9 @@ pub enum QueueError {
         /// Bytes of them.
         bytes: usize,
     },
-    /// The message cannot be a frame.
-    #[error("the message would be a frame of {bytes} bytes; at most {max} are allowed")]
-    TooLong {
-        /// Bytes it would have.
-        bytes: usize,
-        /// Bytes allowed.
-        max: usize,
-    },
-    /// The message holds something that no node would take.
+    /// No owner would take the message; it says why.
     #[error("the message is not sendable: {0}")]
-    Unsendable(&'static str),
+    Unsendable(#[from] FrameError),
     /// The durable queue could not keep it.
     #[error("the queue store failed: {0}")]
     Store(Arc<std::io::Error>),

@@ -36,3 +36,19 @@ pub const IN_FLIGHT_MAX: usize = 64;
 pub const OUT_BYTES_MAX: usize = 16 * 1024;
 /// Bytes taken from the connection in one read.
 pub const READ_BYTES_MAX: usize = 16 * 1024;
+/// Keep-alive: below the 30 s after which many NATs forget a UDP flow.
+pub const KEEP_ALIVE_MS: u64 = 25_000;
+/// A silent node is given up: two keep-alives and a lost packet.
+pub const IDLE_TIMEOUT_MS: u64 = 60_000;
+/// Streams that a node may open: quinn allocates for each in advance.
+pub const STREAMS_MAX: u32 = 1;
+/// Bytes a node may send ahead on a stream: one section of the default size.
+pub const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+/// Bytes a node may send ahead on all streams.
+pub const RECEIVE_WINDOW_BYTES: u32 = 128 * 1024;
+/// Bytes sent and not yet acknowledged by QUIC: the largest frame.
+pub const SEND_WINDOW_BYTES: u64 = 128 * 1024;
+/// Buffers asked of the kernel for a shared socket: a burst of some thousand small packets.
+pub const SOCKET_BYTES: usize = 4 * 1024 * 1024;
+/// Addresses an application may give: more are a mistake.
+pub const ADDRESSES_MAX: usize = 64;

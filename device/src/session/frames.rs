@@ -84,12 +84,10 @@ impl<T> Session<T> {
                 self.nacked(now, seq, expected, retry_after_ms);
             }
             NodeFrame::Desired { version, desired } => self.desired(version, desired),
-            NodeFrame::Command { id, name, payload, deadline } => {
-                match self.commands.offered(id) {
-                    Verdict::Run => self.event(Event::Command { id, name, payload, deadline }),
-                    verdict => self.carry_out(id, verdict),
-                }
-            }
+            NodeFrame::Command { id, name, payload, deadline } => match self.commands.offered(id) {
+                Verdict::Run => self.event(Event::Command { id, name, payload, deadline }),
+                verdict => self.carry_out(id, verdict),
+            },
             NodeFrame::CommandStatus { id } => {
                 let verdict = self.commands.recall(id);
                 self.carry_out(id, verdict);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pollux_proto::device::DeviceFrame;
 
-use super::{Event, Output, Session};
+use super::{Event, Loss, Output, Session};
 use crate::limits::{DIAL_MS, GREETING_MS, STABLE_MS};
 
 /// Where a session stands.
@@ -68,8 +68,7 @@ impl<T> Session<T> {
     /// Dials the next address of the route now.
     pub(super) fn dial(&mut self, now: Duration) {
         let address = self.route.next();
-        if let Some((attempt, _, stands)) =
-            self.spare.take_if(|(_, spare, _)| **spare == *address)
+        if let Some((attempt, _, stands)) = self.spare.take_if(|(_, spare, _)| **spare == *address)
         {
             let until = now + ms(DIAL_MS);
             self.link = Link::Dialling { attempt, address, until };
@@ -116,12 +115,16 @@ impl<T> Session<T> {
         }
     }
 
-    pub(super) fn lost(&mut self, now: Duration, attempt: u64, reason: Arc<str>) {
+    pub(super) fn lost(&mut self, now: Duration, attempt: u64, loss: Loss, reason: Arc<str>) {
         if self.spare.take_if(|(spare, ..)| *spare == attempt).is_some() {
             return;
         }
         if self.link.attempt() == Some(attempt) {
-            self.retry(now, reason, 0);
+            let at_least_ms = match loss {
+                Loss::Broken => 0,
+                Loss::Protocol => self.options.backoff.max_ms,
+            };
+            self.retry(now, reason, at_least_ms);
         }
     }
 

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pollux_proto::device::{DeviceFrame, NodeFrame};
+use pollux_proto::limits::FRAME_BYTES_MAX;
 use pollux_twin::{Rejection, Time, Value};
 
 pub use backoff::Backoff;
@@ -90,6 +91,8 @@ pub enum Input {
     Lost {
         /// Which attempt.
         attempt: u64,
+        /// Whose doing it was.
+        loss: Loss,
         /// Why, for people.
         reason: Arc<str>,
     },
@@ -116,6 +119,15 @@ pub enum Input {
     },
     /// The application is done with the device.
     Close,
+}
+
+/// What kind of loss it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// The way or the node broke: try again soon.
+    Broken,
+    /// One side sent what the other does not understand: the same may well happen again.
+    Protocol,
 }
 
 /// What the driver has to carry out, in order.
@@ -215,7 +227,7 @@ impl<T> Session<T> {
         let bounds = Bounds {
             len_max: options.queue_len_max,
             bytes_max: options.queue_bytes_max,
-            frame_bytes_max: wire::FRAME_BYTES_MAX,
+            frame_bytes_max: FRAME_BYTES_MAX,
         };
         let mut queue = Queue::new(bounds, options.queue_store.clone(), kept);
         if fresh {
@@ -263,7 +275,7 @@ impl<T> Session<T> {
     pub fn handle(&mut self, now: Duration, input: Input) {
         match input {
             Input::Connected { attempt } => self.connected(now, attempt),
-            Input::Lost { attempt, reason } => self.lost(now, attempt, reason),
+            Input::Lost { attempt, loss, reason } => self.lost(now, attempt, loss, reason),
             Input::Frame { attempt, frame } => self.frame(now, attempt, frame),
             Input::Finished { id, outcome } => self.finished(id, outcome),
             Input::Get => {
@@ -293,7 +305,7 @@ impl<T> Session<T> {
         }
         while out.len() < bytes_max {
             let Some(frame) = self.control.pop_front() else { break };
-            match wire::encode(&frame, wire::FRAME_BYTES_MAX) {
+            match wire::encode(&frame, FRAME_BYTES_MAX) {
                 Ok(bytes) => out.extend_from_slice(&bytes),
                 Err(error) => tracing::error!(%error, "a control frame cannot be encoded"),
             }
@@ -371,7 +383,7 @@ impl<T> Session<T> {
     fn answer_command(&mut self, id: u64, outcome: Outcome) {
         let message = Message::CommandResult { id, result: outcome };
         let queued = match self.queue.push(message, Waiter::Command(id)) {
-            Err(error @ (QueueError::TooLong { .. } | QueueError::Unsendable(_))) => {
+            Err(error @ QueueError::Unsendable(_)) => {
                 let result = Err(error.to_string());
                 self.queue.push(Message::CommandResult { id, result }, Waiter::Command(id))
             }

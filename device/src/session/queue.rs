@@ -92,12 +92,14 @@ pub(crate) struct Bounds {
     pub(crate) frame_bytes_max: usize,
 }
 
-/// The queue. `items[i]` has the number `first + i`; the first `sent` of them are in flight.
+/// The queue. `items[i]` has the number `first + i`; the first `sent` of them are in flight, and the
+/// first `tried` were sent at least once, so that an answer to them may come.
 pub(crate) struct Queue<T> {
     bounds: Bounds,
     items: VecDeque<Item<T>>,
     first: u64,
     sent: usize,
+    tried: usize,
     bytes: usize,
     store: Option<Arc<dyn QueueStore>>,
 }
@@ -109,7 +111,14 @@ impl<T> Queue<T> {
         store: Option<Arc<dyn QueueStore>>,
         kept: Option<Kept>,
     ) -> Self {
-        let kept = kept.unwrap_or_default();
+        let mut kept = kept.unwrap_or_default();
+        let sound = (kept.first_seq.max(1)..).zip(&kept.frames).all(|(seq, frame)| {
+            wire::renumber(frame, seq).is_some_and(|numbered| numbered == *frame)
+        });
+        if !sound {
+            tracing::error!("the queue store gave frames that are none: they are dropped");
+            kept = Kept::default();
+        }
         let bytes = kept.frames.iter().map(|frame| frame.len()).sum();
         let items =
             kept.frames.into_iter().map(|frame| Item { frame, waiter: Some(Waiter::Nobody) });
@@ -118,17 +127,14 @@ impl<T> Queue<T> {
             items: items.collect(),
             first: kept.first_seq.max(1),
             sent: 0,
+            tried: 0,
             bytes,
             store,
         }
     }
 
     /// Gives `message` the next number and keeps it until it is acknowledged.
-    pub(crate) fn push(
-        &mut self,
-        message: Message,
-        waiter: Waiter<T>,
-    ) -> Result<u64, QueueError> {
+    pub(crate) fn push(&mut self, message: Message, waiter: Waiter<T>) -> Result<u64, QueueError> {
         let reserve = match waiter {
             Waiter::Application(_) => 0,
             Waiter::Command(_) | Waiter::Nobody => QUEUE_RESERVE,
@@ -157,6 +163,7 @@ impl<T> Queue<T> {
         }
         let item = self.items.get(self.sent)?;
         self.sent += 1;
+        self.tried = self.tried.max(self.sent);
         Some(&item.frame)
     }
 
@@ -168,7 +175,7 @@ impl<T> Queue<T> {
     /// Takes the waiter of an answered number, once.
     pub(crate) fn answered(&mut self, seq: u64) -> Option<Waiter<T>> {
         let at = usize::try_from(seq.checked_sub(self.first)?).ok()?;
-        let waiter = self.items.get_mut(at).filter(|_| at < self.sent)?.waiter.take()?;
+        let waiter = self.items.get_mut(at).filter(|_| at < self.tried)?.waiter.take()?;
         while self.items.front().is_some_and(|item| item.waiter.is_none()) {
             let item = self.items.pop_front().expect("the front was just seen");
             self.bytes -= item.frame.len();
@@ -177,6 +184,7 @@ impl<T> Queue<T> {
             }
             self.first += 1;
             self.sent = self.sent.saturating_sub(1);
+            self.tried = self.tried.saturating_sub(1);
         }
         if self.items.is_empty() && self.items.capacity() > 8 {
             self.items = VecDeque::new();
@@ -204,8 +212,10 @@ impl<T> Queue<T> {
         self.items.retain(|item| item.waiter.is_some());
         self.first = 1;
         self.sent = 0;
+        self.tried = 0;
         for (seq, item) in (1..).zip(&mut self.items) {
-            item.frame = wire::renumber(&item.frame, seq);
+            item.frame = wire::renumber(&item.frame, seq)
+                .expect("a queue holds numbered frames that were encoded or checked before");
         }
         self.bytes = self.items.iter().map(|item| item.frame.len()).sum();
         if let Some(store) = &self.store {
@@ -217,6 +227,7 @@ impl<T> Queue<T> {
     pub(crate) fn clear(&mut self) {
         self.items = VecDeque::new();
         self.sent = 0;
+        self.tried = 0;
         self.bytes = 0;
     }
 

@@ -80,7 +80,7 @@ fn run(seed: u64) {
                     up.clear();
                     down.clear();
                     let input = if chance.below(4) == 0 {
-                        Input::Lost { attempt, reason: "no way".into() }
+                        Input::Lost { attempt, loss: Loss::Broken, reason: "no way".into() }
                     } else {
                         Input::Connected { attempt }
                     };
@@ -96,7 +96,7 @@ fn run(seed: u64) {
         }
         let mut bytes = Vec::new();
         session.poll_transmit(&mut bytes, 1);
-        if let Some(frame) = wire::decode(&bytes) {
+        if let Some((frame, _)) = wire::decode(&bytes) {
             up.push_back(frame);
         }
         match chance.below(40) {
@@ -110,7 +110,10 @@ fn run(seed: u64) {
                         owner.answer(frame, &mut chance);
                     }
                     down.clear();
-                    session.handle(now, Input::Lost { attempt, reason: "cut".into() });
+                    session.handle(
+                        now,
+                        Input::Lost { attempt, loss: Loss::Broken, reason: "cut".into() },
+                    );
                 }
             }
             1..=19 => down.extend(up.pop_front().and_then(|f| owner.answer(f, &mut chance))),

@@ -1,0 +1,174 @@
+//! The UDP socket that devices share, and how a connection is made over it.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::{Connection, RecvStream, SendStream, TransportConfig, VarInt};
+
+use crate::clock::Clock;
+use crate::error::Fault;
+use crate::limits::{
+    IDLE_TIMEOUT_MS, KEEP_ALIVE_MS, RECEIVE_WINDOW_BYTES, SEND_WINDOW_BYTES, SOCKET_BYTES,
+    STREAM_WINDOW_BYTES, STREAMS_MAX,
+};
+use crate::tls::Identity;
+
+/// What a connection may use: small by default, so that a thousand devices fit where one web page
+/// does.
+#[derive(Clone, Debug)]
+pub struct Transport {
+    /// Something is sent when nothing was for this long, so that the way stays open.
+    pub keep_alive: Option<Duration>,
+    /// The connection is lost when nothing came for this long.
+    pub idle_timeout: Duration,
+    /// Streams that a node may open.
+    pub streams_max: u32,
+    /// Bytes a node may send ahead on one stream.
+    pub stream_window_bytes: u32,
+    /// Bytes a node may send ahead on all streams.
+    pub receive_window_bytes: u32,
+    /// Bytes sent and not yet acknowledged by the node's QUIC stack.
+    pub send_window_bytes: u64,
+    /// Whether to look for packets larger than 1,200 bytes that pass.
+    pub mtu_discovery: Discovery,
+}
+
+/// Whether a connection probes the path for larger packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Discovery {
+    /// No: devices send little, and probes cost packets.
+    Off,
+    /// Yes.
+    On,
+}
+
+impl Default for Transport {
+    fn default() -> Self {
+        Self {
+            keep_alive: Some(Duration::from_millis(KEEP_ALIVE_MS)),
+            idle_timeout: Duration::from_millis(IDLE_TIMEOUT_MS),
+            streams_max: STREAMS_MAX,
+            stream_window_bytes: STREAM_WINDOW_BYTES,
+            receive_window_bytes: RECEIVE_WINDOW_BYTES,
+            send_window_bytes: SEND_WINDOW_BYTES,
+            mtu_discovery: Discovery::Off,
+        }
+    }
+}
+
+impl Transport {
+    /// As quinn wants it.
+    pub fn config(&self) -> Result<TransportConfig, Fault> {
+        let idle = quinn::IdleTimeout::try_from(self.idle_timeout)
+            .map_err(|_| Fault::Options("idle timeout is too long".to_owned()))?;
+        let mut config = TransportConfig::default();
+        config
+            .keep_alive_interval(self.keep_alive)
+            .max_idle_timeout(Some(idle))
+            .max_concurrent_bidi_streams(VarInt::from_u32(self.streams_max))
+            .max_concurrent_uni_streams(VarInt::from_u32(self.streams_max))
+            .stream_receive_window(VarInt::from_u32(self.stream_window_bytes))
+            .receive_window(VarInt::from_u32(self.receive_window_bytes))
+            .send_window(self.send_window_bytes)
+            .datagram_receive_buffer_size(None);
+        if self.mtu_discovery == Discovery::Off {
+            config.mtu_discovery_config(None);
+        }
+        Ok(config)
+    }
+}
+
+/// A UDP socket that any number of devices share. Cheap to clone; must be made within tokio.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    quinn: quinn::Endpoint,
+    transport: Arc<TransportConfig>,
+    pub(crate) clock: Clock,
+}
+
+impl Endpoint {
+    /// Opens a socket on a free port, with the defaults of [`Transport`].
+    pub fn open() -> Result<Self, Fault> {
+        Self::bind(SocketAddr::from(([0, 0, 0, 0], 0)), &Transport::default())
+    }
+
+    /// Opens a socket on an address of this machine.
+    pub fn bind(address: SocketAddr, transport: &Transport) -> Result<Self, Fault> {
+        let socket = |error: std::io::Error| Fault::Socket(Arc::new(error));
+        let udp = UdpSocket::bind(address).map_err(socket)?;
+        // Thousands of devices behind one socket answer in bursts. The kernel caps what it grants;
+        // less is no error, only more packets lost under load.
+        let sizes = socket2::SockRef::from(&udp);
+        let granted = sizes
+            .set_recv_buffer_size(SOCKET_BYTES)
+            .and_then(|()| sizes.set_send_buffer_size(SOCKET_BYTES));
+        if let Err(error) = granted {
+            tracing::debug!(%error, "the socket keeps its default buffers");
+        }
+        let config = quinn::EndpointConfig::default();
+        let quinn = quinn::Endpoint::new(config, None, udp, Arc::new(quinn::TokioRuntime))
+            .map_err(socket)?;
+        Ok(Self { quinn, transport: Arc::new(transport.config()?), clock: Clock::start() })
+    }
+
+    /// Waits until what was closed is gone: call it before the process ends.
+    pub async fn wait_idle(&self) {
+        self.quinn.wait_idle().await;
+    }
+
+    /// A connection to the first address that `address` (`host:port`) stands for which answers.
+    pub async fn connect(
+        &self,
+        address: &str,
+        server_name: Option<&str>,
+        identity: &Identity,
+    ) -> Result<Connection, String> {
+        let (host, _) = address
+            .rsplit_once(':')
+            .ok_or_else(|| format!("address {address} has no port; use host:port"))?;
+        let name = server_name.unwrap_or_else(|| host.trim_matches(['[', ']']));
+        let mut config = identity.client_config().map_err(|error| error.to_string())?;
+        config.transport_config(Arc::clone(&self.transport));
+        let resolved: Vec<SocketAddr> = match address.parse() {
+            Ok(literal) => vec![literal],
+            Err(_) => tokio::net::lookup_host(address)
+                .await
+                .map_err(|error| format!("address {address} was not found: {error}"))?
+                .collect(),
+        };
+        let ipv4_only = self.quinn.local_addr().is_ok_and(|local| local.is_ipv4());
+        let mut last = format!("address {address} stands for none that this socket reaches");
+        for candidate in resolved.into_iter().filter(|to| to.is_ipv4() || !ipv4_only) {
+            let connecting = self.quinn.connect_with(config.clone(), candidate, name);
+            match connecting {
+                Ok(connecting) => match connecting.await {
+                    Ok(connection) => return Ok(connection),
+                    Err(error) => last = format!("{candidate}: {error}"),
+                },
+                Err(error) => last = format!("{candidate}: {error}"),
+            }
+        }
+        Err(last)
+    }
+}
+
+/// A connection with the session's stream.
+pub(crate) struct Stream {
+    pub(crate) connection: Connection,
+    pub(crate) send: SendStream,
+    pub(crate) recv: RecvStream,
+}
+
+pub(crate) async fn stream(
+    endpoint: Endpoint,
+    address: Arc<str>,
+    server_name: Option<Arc<str>>,
+    identity: Identity,
+) -> Result<Stream, String> {
+    let connection = endpoint.connect(&address, server_name.as_deref(), &identity).await?;
+    match connection.open_bi().await {
+        Ok((send, recv)) => Ok(Stream { connection, send, recv }),
+        Err(error) => Err(error.to_string()),
+    }
+}

@@ -4,40 +4,8 @@ use std::collections::BTreeSet;
 
 use pollux_proto::status::{from_status, from_value, message, row, to_status, to_value};
 use pollux_twin::Rejection;
-use pollux_twin::change::Section;
 
-/// Every variant, by a match that a new variant breaks.
-fn after(rejection: Option<&Rejection>) -> Option<Rejection> {
-    use Rejection as R;
-    let Some(rejection) = rejection else { return Some(R::NotFound) };
-    Some(match rejection {
-        R::NotFound => {
-            R::VersionMismatch { section: Some(Section::Desired), expected: 3, actual: u64::MAX }
-        }
-        R::VersionMismatch { .. } => R::NotAnObject,
-        R::NotAnObject => R::TooLarge { bytes: 70_000, max: 65_536 },
-        R::TooLarge { .. } => R::TooDeep { max: 16 },
-        R::TooDeep { .. } => R::BadKey { key: "schlüssel \u{7f} \"🔑\"".to_owned() },
-        R::BadKey { .. } => R::TooMany { what: "commands".to_owned(), max: 32 },
-        R::TooMany { .. } => R::Invalid { reason: "name is empty; it takes 1 byte".to_owned() },
-        R::Invalid { .. } => R::DeviceOffline,
-        R::DeviceOffline => R::UnknownCommand,
-        R::UnknownCommand => R::CommandOver,
-        R::CommandOver => R::KeyReused,
-        R::KeyReused => R::SessionOver,
-        R::SessionOver => R::OutOfOrder { expected: 8 },
-        R::OutOfOrder { .. } => R::Overloaded { retry_after_ms: 250 },
-        R::Overloaded { .. } => R::OutOfSpace,
-        R::OutOfSpace => R::Quarantined,
-        R::Quarantined => R::NotOwner,
-        R::NotOwner => R::Unknown,
-        R::Unknown => return None,
-    })
-}
-
-fn all() -> Vec<Rejection> {
-    std::iter::successors(after(None), |rejection| after(Some(rejection))).collect()
-}
+use crate::frames::rejections as all;
 
 #[test]
 fn reasons_are_unique_words() {

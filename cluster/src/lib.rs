@@ -1,1 +1,24 @@
-//! placeholder
+//! Logs that survive and the question who owns what: groups of replicas that agree on a sequence of
+//! opaque entries (`raft/`), the node's one write-ahead log under all of them (`wal/`), the group that
+//! holds what the whole cluster agrees on (`meta/`), and the data directory's identity.
+//!
+//! Replicates bytes into a state machine it is handed. Knows nothing of what is inside a twin, of
+//! devices, or of sessions.
+
+mod clock;
+mod fault;
+mod ids;
+pub mod limits;
+mod network;
+mod raft;
+mod state_machine;
+pub mod wal;
+
+pub use fault::Fault;
+pub use ids::{Epoch, GroupId, NodeId, Position};
+pub use network::{CallFault, Inbound, Isolated, LocalNetwork, Network};
+pub use raft::{
+    Applied, Group, GroupMetrics, GroupOptions, LeaderToken, Leadership, Proposal, ProposeError,
+};
+pub use state_machine::{Recovered, SnapshotSource, StateMachine};
+pub use wal::{Disk, Log, LogOptions, LogStats, Recovery, SimDisk, Space};

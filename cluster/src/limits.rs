@@ -1,0 +1,78 @@
+//! Every bound of this room, each with the reason for its value. Owns no logic.
+
+/// Default size of one log segment: large enough that rotation (two syncs) is rare at full speed,
+/// small enough that zero-filling a spare one takes well under a second.
+pub const SEGMENT_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
+/// Smallest segment the log accepts: tests use it to see many rotations in little data.
+pub const SEGMENT_BYTES_MIN: u64 = 4 * 1024;
+/// Largest segment: offsets inside a segment are 32 bits wide in the format.
+pub const SEGMENT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Segments kept ready by default: one for the next rotation, one as the reserve that lets
+/// writes end in good order when the disk is full.
+pub const SPARE_SEGMENTS_DEFAULT: usize = 2;
+/// Freed segment files kept for recycling beside the ready ones: a burst of purges frees several at
+/// once and writing zeros again would cost more than keeping them; more would waste the disk.
+pub const RECYCLED_SEGMENTS_MAX: usize = 2;
+/// Most bytes taken from the queue for one write and one sync: at about 1 GB/s this is 4 ms, the
+/// longest that one group's small write waits behind another's large one.
+pub const DRAIN_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most bytes waiting in the log's queue; beyond it appends wait. Several full drains, so that the
+/// writer never starves, and far below what would hurt memory.
+pub const QUEUE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Most requests waiting in the log's queue, so that tiny requests are bounded as well.
+pub const QUEUE_REQUESTS_MAX: usize = 64 * 1024;
+/// Largest entry: one batch of changes is at most 1 MiB, and its envelope is small.
+pub const ENTRY_BYTES_MAX: usize = 1024 * 1024 + 64 * 1024;
+/// Entries are cut into frames of about this size: one checksum covers one frame, and a frame is
+/// what a torn write can take away.
+pub const FRAME_BYTES_TARGET: usize = 256 * 1024;
+/// A front segment with fewer live bytes than a segment's size divided by this is emptied by
+/// rewriting: idle groups then cost at most this fraction in extra writes.
+pub const REWRITE_FRACTION: usize = 16;
+/// Segments in use before rewriting starts: with fewer there is nothing worth winning.
+pub const REWRITE_SEGMENTS_MIN: usize = 3;
+/// How often the preparing of a spare segment is tried again after it failed (full disk).
+pub const SPARE_RETRY_MS: u64 = 500;
+/// Zeros are written in pieces of this size when a segment is prepared, so that the log's own sync
+/// is never behind more than one of them.
+pub const ZERO_CHUNK_BYTES: usize = 1024 * 1024;
+/// Groups one log can carry: the meta group and at most 1,024 shards, with room.
+pub const GROUPS_MAX: usize = 4096;
+/// Entries read at once for replication: a follower's catch-up must not pin the node's memory.
+pub const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Requests waiting for one group's consensus core. Back-pressure for proposers begins here.
+pub const GROUP_REQUESTS_MAX: u64 = 4096;
+/// Commands waiting for one group's state machine before its consensus core waits.
+pub const APPLY_COMMANDS_MAX: u64 = 256;
+/// Internal notices of one group (ticks, syncs, acknowledgements) before their senders wait.
+pub const NOTICES_MAX: u64 = 4096;
+/// Entries merged into one append of the log.
+pub const APPEND_ENTRIES_MAX: u64 = 4096;
+/// Entries of one replication message; its bytes are bounded by [`READ_BYTES_MAX`].
+pub const REPLICATE_ENTRIES_MAX: u64 = 300;
+/// A follower further behind than this gets a snapshot instead of entries.
+pub const REPLICATION_LAG_MAX: u64 = 50_000;
+/// Entries kept behind a checkpoint by default: a short outage of a replica is then served from
+/// the log.
+pub const KEEP_ENTRIES_DEFAULT: u64 = 5_000;
+/// Bytes kept behind a checkpoint by default, whatever the number of entries.
+pub const KEEP_BYTES_DEFAULT: u64 = 32 * 1024 * 1024;
+/// Memberships remembered between two checkpoints of a group; a change of members is rare, and
+/// a checkpoint follows long before this many.
+pub const MEMBERSHIPS_MAX: usize = 1024;
+/// Largest answer or message accepted from a peer.
+pub const PEER_MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of one piece of a snapshot on its way to a peer.
+pub const SNAPSHOT_CHUNK_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Nodes the meta group will list: far more than any cluster planned, small enough to send whole.
+pub const META_NODES_MAX: usize = 10_000;
+/// Shards of a cluster.
+pub const META_SHARDS_MAX: u32 = 1024;
+/// Replicas of one shard.
+pub const META_REPLICAS_MAX: usize = 7;
+/// Largest command or image of the meta group.
+pub const META_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Largest snapshot taken in from a peer: it is collected in memory before it is installed.
+pub const INCOMING_SNAPSHOT_BYTES_MAX: usize = 1024 * 1024 * 1024;

@@ -1,0 +1,232 @@
+//! A replicated group as a handle. Owns its start, its end, and the calls of the runtime; leaves
+//! agreement to the consensus library, entries' meaning to the state machine.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::{InitializeError, RaftError};
+use openraft::impls::OneshotResponder;
+use openraft::raft::ClientWriteResult;
+use openraft::{EmptyNode, Raft, ReadPolicy};
+use tokio::sync::watch;
+
+use super::adapter::{Adapter, Checkpoints};
+use super::config::GroupOptions;
+use super::inbound::Receiver;
+use super::leadership::{Leadership, follow};
+use super::log_store::LogStore;
+use super::peer::Peers;
+use super::proposal::{Proposal, ProposeError};
+use super::types::{C, Proposed, epoch, leader_id, position};
+use crate::fault::Fault;
+use crate::ids::{Epoch, GroupId, NodeId, Position};
+use crate::network::Network;
+use crate::state_machine::StateMachine;
+use crate::wal::{GroupLog, Log};
+
+/// A moment's picture of a group on this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupMetrics {
+    /// Who leads.
+    pub leadership: Leadership,
+    /// The voters in force here.
+    pub voters: Vec<NodeId>,
+    /// The last entry in this node's log.
+    pub last: Option<Position>,
+    /// How far the group is committed, as known here.
+    pub committed: Option<Position>,
+    /// How far this node has applied.
+    pub applied: Option<Position>,
+    /// How far the log was dropped.
+    pub purged: Option<Position>,
+    /// Bytes of entries kept in the log.
+    pub log_bytes: u64,
+}
+
+/// A group on this node: cheap to clone.
+#[derive(Clone)]
+pub struct Group {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    id: GroupId,
+    node: NodeId,
+    options: GroupOptions,
+    raft: Raft<C, Adapter>,
+    log: GroupLog,
+    network: Arc<dyn Network>,
+    checkpoints: Arc<Mutex<Checkpoints>>,
+    leadership: watch::Receiver<Leadership>,
+}
+
+impl Group {
+    /// Starts this node's replica: from the state machine's checkpoint and the log after it. A replica
+    /// that is the only voter stands for election at once, without waiting for a silence.
+    ///
+    /// # Errors
+    /// When the checkpoint and the log do not fit together, or the log or the options refuse.
+    pub async fn start<S: StateMachine>(
+        id: GroupId,
+        node: NodeId,
+        options: GroupOptions,
+        log: &Log,
+        network: Arc<dyn Network>,
+        machine: S,
+    ) -> Result<Self, Fault> {
+        let config = options.config(id)?;
+        let log = log.group(id)?;
+        let adapter = Adapter::new(Box::new(machine))?;
+        let checkpoints = adapter.checkpoints();
+        let peers = Peers { network: Arc::clone(&network), group: id, node };
+        let store = LogStore::new(log.clone());
+        let raft = Raft::build(node.0, config, peers, store, adapter);
+        let raft = raft.await.map_err(|e| Fault::Group(format!("start group {id}: {e}")))?;
+        raft.run();
+        network.attach(node, id, Some(Arc::new(Receiver::new(raft.clone()))));
+        let leadership = follow(&raft);
+        let inner = Inner { id, node, options, raft, log, network, checkpoints, leadership };
+        let group = Self { inner: Arc::new(inner) };
+        group.start_serving().await?;
+        Ok(group)
+    }
+
+    async fn start_serving(&self) -> Result<(), Fault> {
+        let raft = &self.inner.raft;
+        let served = raft.with_state_machine(|adapter: &mut Adapter| {
+            adapter.serve();
+            Box::pin(async {})
+        });
+        served.await.map_err(stopped)?;
+        let alone = {
+            let metrics = raft.server_metrics();
+            let metrics = metrics.borrow_watched();
+            let mut voters = metrics.membership_config.membership().voter_ids();
+            voters.next() == Some(self.inner.node.0) && voters.next().is_none()
+        };
+        if alone { raft.trigger().elect(false).await.map_err(stopped) } else { Ok(()) }
+    }
+
+    /// Makes this node the group's only voter, if the group has no members yet. Safe to repeat.
+    ///
+    /// # Errors
+    /// When the group has stopped.
+    pub async fn initialize_alone(&self) -> Result<(), Fault> {
+        self.initialize(&[self.inner.node]).await
+    }
+
+    /// Makes these nodes the group's voters, if the group has no members yet. To be called on one of
+    /// them. Safe to repeat.
+    ///
+    /// # Errors
+    /// When the group has stopped, or this node is not among the voters.
+    pub async fn initialize(&self, voters: &[NodeId]) -> Result<(), Fault> {
+        let members: BTreeMap<u64, EmptyNode> =
+            voters.iter().map(|node| (node.0, EmptyNode {})).collect();
+        match self.inner.raft.initialize(members).await {
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
+            Err(fault) => Err(Fault::Group(format!("initialize {}: {fault}", self.inner.id))),
+        }
+    }
+
+    /// Who leads, and changes of it.
+    #[must_use]
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.inner.leadership.clone()
+    }
+
+    /// Proposes an entry under a leader's identity, at most once. On return it is handed over, in the
+    /// order of the calls; [`Proposal::applied`] waits for what comes of it.
+    ///
+    /// # Errors
+    /// [`ProposeError::Refused`] when the group has stopped.
+    pub async fn propose(&self, epoch: Epoch, entry: Bytes) -> Result<Proposal, ProposeError> {
+        let (responder, answer) = OneshotResponder::<C, ClientWriteResult<C>>::new_pair();
+        let write = self.inner.raft.write(Proposed(entry));
+        let write = write.with_leader(leader_id(epoch)).responder(responder);
+        write.await.map_err(ProposeError::refused)?;
+        Ok(Proposal { answer })
+    }
+
+    /// Confirms with a majority that this node still leads in `epoch`, and waits until everything
+    /// committed before the call is applied here. With one voter nobody is asked.
+    ///
+    /// # Errors
+    /// [`ProposeError::Refused`] when another epoch leads or a majority does not answer.
+    pub async fn read_barrier(&self, wanted: Epoch) -> Result<Position, ProposeError> {
+        let raft = &self.inner.raft;
+        let read = raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
+        let read = read.map_err(|fault| ProposeError::from_raft(&fault))?;
+        let led = epoch(*read.read_log_id().committed_leader_id());
+        if led != wanted {
+            return Err(ProposeError::refused(format!("epoch {led} leads, not {wanted}")));
+        }
+        let ready = read.await_ready(raft).await.map_err(ProposeError::refused)?;
+        Ok(position(ready.read_log_id().log_id()))
+    }
+
+    /// Everything up to `upto` is durable in the state machine's checkpoint: the log before it may
+    /// go, but for the entries and bytes the options keep.
+    ///
+    /// # Errors
+    /// When the group has stopped.
+    pub async fn checkpointed(&self, upto: Position) -> Result<(), Fault> {
+        let Inner { raft, log, options, checkpoints, .. } = self.inner.as_ref();
+        checkpoints.lock().unwrap_or_else(PoisonError::into_inner).reached(upto);
+        let mut reached = raft.watch_snapshot_progress();
+        raft.trigger().snapshot().await.map_err(stopped)?;
+        let known = openraft::LogId::new(leader_id(upto.epoch()), upto.index);
+        reached.wait_until_ge(&Some(known)).await.map_err(|_| Fault::Closed("the group"))?;
+        let by_entries = upto.index.saturating_sub(options.keep_entries);
+        let by_bytes = log.index_within(upto.index, options.keep_bytes);
+        let keep_from = by_entries.max(by_bytes).min(upto.index + 1);
+        match keep_from.checked_sub(1) {
+            Some(last) => raft.trigger().purge_log(last).await.map_err(stopped),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks a caught-up voter to take over the leadership. Whether it did, [`Group::leadership`] tells.
+    ///
+    /// # Errors
+    /// When the group has stopped.
+    pub async fn transfer_leader(&self, to: NodeId) -> Result<(), Fault> {
+        self.inner.raft.trigger().transfer_leader(to.0).await.map_err(stopped)
+    }
+
+    /// A picture of the group.
+    #[must_use]
+    pub fn metrics(&self) -> GroupMetrics {
+        let metrics = self.inner.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        GroupMetrics {
+            leadership: *self.inner.leadership.borrow(),
+            voters: metrics.membership_config.membership().voter_ids().map(NodeId).collect(),
+            last: self.inner.log.last(),
+            committed: metrics.local_committed.as_ref().map(position),
+            applied: metrics.last_applied.as_ref().map(position),
+            purged: self.inner.log.purged(),
+            log_bytes: self.inner.log.bytes(),
+        }
+    }
+
+    /// The group's id.
+    #[must_use]
+    pub fn id(&self) -> GroupId {
+        self.inner.id
+    }
+
+    /// Ends the replica's tasks and waits for them. What is not answered by then stays unknown.
+    pub async fn shutdown(&self) {
+        self.inner.network.attach(self.inner.node, self.inner.id, None);
+        if self.inner.raft.shutdown().await.is_err() {
+            tracing::error!(group = %self.inner.id, "a task of the group had panicked");
+        }
+    }
+}
+
+fn stopped<E: std::fmt::Display>(fault: E) -> Fault {
+    Fault::Group(format!("the group has stopped: {fault}"))
+}

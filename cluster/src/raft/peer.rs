@@ -1,0 +1,165 @@
+//! A group's calls to its other replicas. Owns the translation of the library's network into bytes on a
+//! [`Network`]; leaves the answering to `inbound`.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use openraft::errors::{
+    NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable,
+};
+use openraft::network::{RPCOption, RPCTypes};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderError,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use openraft::{EmptyNode, OptionalSend, RaftNetworkFactory, RaftNetworkV2};
+
+use super::adapter::SnapshotData;
+use super::message::{Call, Piece, decode_appended, decode_snapshot_answer, decode_voted};
+use super::types::{C, SnapshotC, VoteC};
+use crate::fault::Fault;
+use crate::ids::{GroupId, NodeId};
+use crate::network::{CallFault, Network};
+
+/// Makes the clients of one group on one node.
+#[derive(Clone)]
+pub(crate) struct Peers {
+    pub(crate) network: Arc<dyn Network>,
+    pub(crate) group: GroupId,
+    pub(crate) node: NodeId,
+}
+
+/// One replica as seen from another.
+pub(crate) struct Peer {
+    peers: Peers,
+    target: NodeId,
+}
+
+impl RaftNetworkFactory<C> for Peers {
+    type Network = Peer;
+
+    async fn new_client(&mut self, target: u64, _: &EmptyNode) -> Peer {
+        Peer { peers: self.clone(), target: NodeId(target) }
+    }
+}
+
+impl Peer {
+    async fn call(
+        &self,
+        call: Call,
+        kind: RPCTypes,
+        option: &RPCOption,
+    ) -> Result<Bytes, RPCError<C>> {
+        let Peers { network, group, node } = &self.peers;
+        let ttl = option.soft_ttl();
+        match network.call(*node, self.target, *group, call.encode(), ttl).await {
+            Ok(answer) => Ok(answer),
+            Err(fault @ CallFault::Unreachable) => Err(Unreachable::new(&fault).into()),
+            Err(fault @ CallFault::Failed) => Err(NetworkError::new(&fault).into()),
+            Err(CallFault::Timeout) => Err(RPCError::Timeout(Timeout {
+                action: kind,
+                id: node.0,
+                target: self.target.0,
+                timeout: ttl,
+            })),
+        }
+    }
+
+    async fn send_pieces(
+        &self,
+        vote: VoteC,
+        snapshot: SnapshotC<SnapshotData>,
+        option: &RPCOption,
+    ) -> Result<SnapshotResponse<C>, StreamingError<C>> {
+        let SnapshotC { meta, snapshot } = snapshot;
+        let SnapshotData::Cut(mut source) = snapshot else {
+            return Err(StreamingError::Network(NetworkError::from_string(
+                "only a cut of the state can be sent",
+            )));
+        };
+        for number in 0.. {
+            let bytes = source.next_chunk().map_err(|e| NetworkError::new(&e))?;
+            let last = bytes.is_none();
+            let piece = Piece { vote, meta: meta.clone(), number, bytes };
+            let call = self.call(Call::Snapshot(piece), RPCTypes::InstallSnapshot, option);
+            let answer = call.await.map_err(streaming)?;
+            let answer = decode_snapshot_answer(answer).map_err(|e| NetworkError::new(&e))?;
+            if last || answer.vote > vote {
+                return Ok(answer);
+            }
+        }
+        Err(StreamingError::Network(NetworkError::from_string("a snapshot has too many pieces")))
+    }
+}
+
+fn streaming(fault: RPCError<C>) -> StreamingError<C> {
+    match fault {
+        RPCError::Timeout(e) => StreamingError::Timeout(e),
+        RPCError::Unreachable(e) => StreamingError::Unreachable(e),
+        RPCError::Network(e) => StreamingError::Network(e),
+        RPCError::RemoteError(e) => StreamingError::Network(NetworkError::new(&e)),
+    }
+}
+
+fn malformed(fault: Fault) -> RPCError<C> {
+    NetworkError::new(&fault).into()
+}
+
+impl RaftNetworkV2<C> for Peer {
+    type SnapshotData = SnapshotData;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<C>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<C>, RPCError<C>> {
+        let answer = self.call(Call::Append(rpc), RPCTypes::AppendEntries, &option).await?;
+        decode_appended(answer).map_err(malformed)
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<C>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<C>, RPCError<C>> {
+        let answer = self.call(Call::Vote(rpc), RPCTypes::Vote, &option).await?;
+        decode_voted(answer).map_err(malformed)
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<C>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<C>, RPCError<C>> {
+        let answer = self.call(Call::PreVote(rpc), RPCTypes::Vote, &option).await?;
+        decode_voted(answer).map_err(malformed)
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: VoteC,
+        snapshot: SnapshotC<SnapshotData>,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        option: RPCOption,
+    ) -> Result<SnapshotResponse<C>, StreamingError<C>> {
+        tokio::select! {
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            sent = self.send_pieces(vote, snapshot, &option) => sent,
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<C>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<C>, RPCError<C>> {
+        let expected = request.last_log_id().copied();
+        let kind = RPCTypes::TransferLeader;
+        let answer = self.call(Call::Transfer(request), kind, &option).await?;
+        if answer.first() == Some(&0) {
+            return Ok(Ok(()));
+        }
+        Ok(Err(TransferLeaderError::LogNotFlushed { expected, actual: None }))
+    }
+}

@@ -9,8 +9,8 @@ use quinn::{Connection, RecvStream, SendStream, TransportConfig, VarInt};
 use crate::clock::Clock;
 use crate::error::Fault;
 use crate::limits::{
-    IDLE_TIMEOUT_MS, KEEP_ALIVE_MS, RECEIVE_WINDOW_BYTES, SEND_WINDOW_BYTES, SOCKET_BYTES,
-    STREAM_WINDOW_BYTES, STREAMS_MAX,
+    DATAGRAM_BYTES, IDLE_TIMEOUT_MS, KEEP_ALIVE_MS, RECEIVE_WINDOW_BYTES, SEND_WINDOW_BYTES,
+    SOCKET_BYTES, STREAM_WINDOW_BYTES, STREAMS_MAX,
 };
 use crate::tls::Identity;
 
@@ -71,7 +71,7 @@ impl Transport {
             .stream_receive_window(VarInt::from_u32(self.stream_window_bytes))
             .receive_window(VarInt::from_u32(self.receive_window_bytes))
             .send_window(self.send_window_bytes)
-            .datagram_receive_buffer_size(None);
+            .datagram_receive_buffer_size(Some(DATAGRAM_BYTES));
         if self.mtu_discovery == Discovery::Off {
             config.mtu_discovery_config(None);
         }

@@ -1,6 +1,53 @@
 //! The Pollux device SDK: connect, report, and be told what is desired and commanded.
 //!
-//! [`session`] is the pure machine that decides; the rest drives it over QUIC.
+//! A thermostat in forty lines:
+//!
+//! ```no_run
+//! use pollux_device::{Device, Endpoint, Identity, Options};
+//! use pollux_twin::Value;
+//!
+//! # fn measure() -> f64 { 20.5 }
+//! # fn restart() {}
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     // Who the device is: a certificate for `pollux:default/thermostat-7`, and the nodes' CA.
+//!     let identity = Identity::from_pem(
+//!         &std::fs::read("device.pem")?,
+//!         &std::fs::read("device.key")?,
+//!         &std::fs::read("ca.pem")?,
+//!     )?;
+//!     // Any node will do: it redirects to the one that owns this device's twin.
+//!     let options = Options::new("pollux.example:7701", "thermostat-7", identity);
+//!     let device = Device::connect(&Endpoint::open()?, options).await?;
+//!
+//!     // What services desire, now and whenever it changes; `Err` tells them why not.
+//!     device.on_desired(|desired| async move {
+//!         println!("version {}: {:?}", desired.version, desired.value);
+//!         Ok(())
+//!     });
+//!     // One-time requests; each runs at most once.
+//!     device.on_command(|command| async move {
+//!         match command.name.as_str() {
+//!             "restart" => {
+//!                 restart();
+//!                 Ok(Value::Null)
+//!             }
+//!             other => Err(format!("{other} is not something a thermostat does")),
+//!         }
+//!     });
+//!     // What is so. It returns when a majority of the replicas have it on disk; without a
+//!     // connection it waits in the queue, and goes out once when the device is back.
+//!     loop {
+//!         let celsius = [("celsius".to_owned(), Value::Float(measure()))];
+//!         let acked = device.report(Value::Object(celsius.into())).await?;
+//!         println!("reported, version {}", acked.version);
+//!         tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+//!     }
+//! }
+//! ```
+//!
+//! [`session`] is the pure machine that decides; the rest drives it over QUIC, one small task a
+//! device. Thousands of devices of one process share an [`Endpoint`].
 
 mod clock;
 mod device;

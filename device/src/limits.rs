@@ -52,3 +52,5 @@ pub const SEND_WINDOW_BYTES: u64 = 128 * 1024;
 pub const SOCKET_BYTES: usize = 4 * 1024 * 1024;
 /// Addresses an application may give: more are a mistake.
 pub const ADDRESSES_MAX: usize = 64;
+/// Bytes of datagrams kept unread: nodes send none, but quinn sends none either if this is zero.
+pub const DATAGRAM_BYTES: usize = 2 * 1024;

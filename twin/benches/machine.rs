@@ -101,6 +101,25 @@ fn main() {
         })
     });
     measure("view", || timed(|| drop(black_box(start_twin.view()))));
+    measure("rest and wake", || {
+        let mut twin = start_twin.clone();
+        timed(|| {
+            twin.rest();
+            twin.next_deadline();
+            twin.reset_volatile();
+        })
+    });
+    memory("an active twin", || {
+        let mut twin = start_twin.clone();
+        while twin.poll_output().is_some() {}
+        twin
+    });
+    memory("a resting twin", || {
+        let mut twin = start_twin.clone();
+        twin.rest();
+        twin
+    });
+    memory("its image", || pack(&start_twin, 1));
     let text = start_twin.section(Section::Reported).to_json();
     println!("json: {} B", text.len());
     measure("read json", || timed(|| drop(black_box(json(black_box(&text))))));
@@ -167,6 +186,23 @@ fn now() -> Duration {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("a Linux kernel");
     let ns = stat.split(' ').next().and_then(|ns| ns.parse().ok()).expect("its first number");
     Duration::from_nanos(ns)
+}
+
+/// What one thing takes, by the growth of this process.
+#[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+fn memory<T>(what: &str, make: impl Fn() -> T) {
+    let before = resident();
+    let things: Vec<T> = (0..CALLS).map(|_| make()).collect();
+    let bytes = resident().saturating_sub(before) / u64::from(CALLS);
+    println!("{what:40} {bytes:>6} B resident");
+    drop(things);
+}
+
+/// Bytes of this process in memory.
+fn resident() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("a Linux kernel");
+    let pages: u64 = statm.split(' ').nth(1).and_then(|n| n.parse().ok()).expect("its second");
+    pages * 4096
 }
 
 fn timed(mut call: impl FnMut()) -> Duration {

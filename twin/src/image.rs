@@ -7,8 +7,6 @@
 
 mod header;
 
-use alloc::collections::BTreeMap;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -24,11 +22,8 @@ use xxhash_rust::xxh3::Xxh3;
 pub use self::header::{Flags, Header, header};
 use self::header::{HEADER_LEN, VERSION};
 use crate::change::{Command, KeyMark};
-use crate::time::Time;
-use crate::tree::codec::{
-    ReadError, Reader, write_option, write_str, write_tree, write_uint, write_value,
-};
-use crate::twin::{DesiredAcked, Document, Latest, Life, SectionState, Session, Twin};
+use crate::tree::codec::ReadError;
+use crate::twin::{DesiredAcked, Document, Life, Session, Twin};
 
 /// Nested archived parts: a command's answer at the greatest depth read, several parts a level.
 const DEPTH_MAX: NonZeroUsize = NonZeroUsize::new(160).expect("not zero");
@@ -85,7 +80,7 @@ struct Image {
 
 /// The image of a twin whose last change stands at `applied_index` in its shard's log.
 pub fn pack(twin: &Twin, applied_index: u64) -> Arc<[u8]> {
-    let document = pack_document(&twin.document);
+    let document = twin.document_bytes();
     let mut bytes = Vec::with_capacity(HEADER_LEN + document.len() + 256);
     bytes.push(VERSION);
     bytes.extend_from_slice(&[0; 4]);
@@ -122,7 +117,7 @@ pub fn unpack(bytes: &[u8]) -> Result<(Twin, u64), ImageError> {
     twin.life = image.life;
     twin.quarantined = image.quarantined;
     twin.version = image.version;
-    twin.document = unpack_document(&image.document)?;
+    twin.document = Document::read(&image.document)?;
     twin.desired_acked = image.desired_acked;
     twin.session = image.session;
     twin.keys = image.keys;
@@ -152,48 +147,4 @@ fn checksum(bytes: &[u8]) -> [u8; 4] {
     hash.update(&bytes[5..]);
     let [a, b, c, d, ..] = hash.digest().to_le_bytes();
     [a, b, c, d]
-}
-
-fn pack_document(document: &Document) -> Vec<u8> {
-    let Document { tags, desired, reported, telemetry } = document;
-    let mut out = Vec::with_capacity(64 + tags.tree.json_len() + desired.tree.json_len());
-    for section in [tags, desired, reported] {
-        write_uint(&mut out, section.version);
-        write_uint(&mut out, section.at.ms);
-        write_str(&mut out, &section.by);
-        write_tree(&mut out, &section.tree, section.at.ms);
-    }
-    write_uint(&mut out, u64::try_from(telemetry.len()).expect("a count fits 64 bits"));
-    for (name, latest) in telemetry {
-        write_str(&mut out, name);
-        write_value(&mut out, &latest.value);
-        write_uint(&mut out, latest.at.ms);
-        write_option(&mut out, latest.observed_at.map(|time| time.ms));
-    }
-    out
-}
-
-fn unpack_document(bytes: &[u8]) -> Result<Document, ReadError> {
-    let mut reader = Reader::new(bytes);
-    let tags = unpack_section(&mut reader)?;
-    let desired = unpack_section(&mut reader)?;
-    let reported = unpack_section(&mut reader)?;
-    let mut telemetry = BTreeMap::new();
-    for _ in 0..reader.count(4)? {
-        let name = String::from(reader.str()?);
-        let value = reader.value()?;
-        let at = Time::from_ms(reader.uint()?);
-        let observed_at = reader.option()?.map(Time::from_ms);
-        telemetry.insert(name, Latest { value, at, observed_at });
-    }
-    reader.finish()?;
-    Ok(Document { tags, desired, reported, telemetry })
-}
-
-fn unpack_section(reader: &mut Reader<'_>) -> Result<SectionState, ReadError> {
-    let version = reader.uint()?;
-    let at = Time::from_ms(reader.uint()?);
-    let by = reader.str()?.into();
-    let tree = reader.tree(at.ms)?;
-    Ok(SectionState { version, at, by, tree })
 }

@@ -7,6 +7,8 @@ pub const ID_BYTES_MAX: usize = 256;
 pub const SECTION_BYTES_MAX: usize = 64 * 1024;
 /// Nesting of a value: deeper documents are mistakes or attacks; bounds every recursion.
 pub const DEPTH_MAX: usize = 16;
+/// No configuration raises the depth beyond this: images are read no deeper, on any node.
+pub const DEPTH_CEILING: usize = 60;
 /// Bytes of one key in an object: longer ones are data, not names.
 pub const KEY_BYTES_MAX: usize = 256;
 /// Keys of one object: keeps a merge of sorted keys short.

@@ -42,6 +42,21 @@ enum Node {
     Object(Vec<Member>),
 }
 
+/// What happens to members that a patch does not name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Write {
+    /// They stay.
+    Merge,
+    /// They go.
+    Replace,
+}
+
+impl Write {
+    pub(crate) const fn whole(whole: bool) -> Self {
+        if whole { Self::Replace } else { Self::Merge }
+    }
+}
+
 /// What a merge does, or would do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Difference {

@@ -13,14 +13,17 @@ mod command;
 mod dedup;
 mod delete;
 mod desire;
+mod document;
 mod read;
 mod report;
+mod rest;
 mod result;
 mod session;
 mod state;
 mod telemetry;
 mod view;
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -34,7 +37,8 @@ use crate::limits::Limits;
 use crate::output::{Answer, Output, ToDevice};
 use crate::rejection::Rejection;
 use crate::time::Time;
-pub(crate) use state::{Document, Latest, SectionState, Session};
+pub(crate) use document::{Document, Latest, SectionState};
+pub(crate) use state::Session;
 
 /// One device's twin.
 #[derive(Clone, Debug, Default)]
@@ -65,6 +69,8 @@ struct Local {
     waiting: Vec<(CallId, u64)>,
     /// Telemetry that came as datagrams: newer than the log, and lost with the actor.
     volatile: BTreeMap<String, Latest>,
+    /// The document's bytes, while it rests; then `document` is empty.
+    resting: Option<Box<[u8]>>,
 }
 
 impl Twin {
@@ -78,6 +84,7 @@ impl Twin {
     /// Answers, refusals among them, are outputs. An error means that nothing was done and there
     /// is nobody to answer: the sender's session is over, a datagram was refused.
     pub fn handle(&mut self, now: Time, limits: &Limits, input: Input) -> Result<(), Rejection> {
+        self.wake();
         match input {
             Input::Call { call, caller, key, request } => {
                 self.call(now, limits, call, caller, key.as_deref(), request);
@@ -157,11 +164,15 @@ impl Twin {
     /// Forgets what the log does not know: outputs, waiting calls, datagram telemetry, and that the
     /// session was heard of.
     pub fn reset_volatile(&mut self) {
+        self.wake();
         self.local = Local::default();
     }
 
     /// Carries a decided change out and hands it to the log.
     fn commit(&mut self, change: Change) {
+        if self.quarantined {
+            return;
+        }
         // A failure leaves the twin quarantined; the change goes out all the same, so that every
         // replica comes to the same end (safety rule 10).
         let _quarantined = self.apply(&change);
@@ -169,10 +180,14 @@ impl Twin {
     }
 
     fn answer(&mut self, call: CallId, result: Result<Answer, Rejection>) {
+        let result = if self.quarantined { Err(Rejection::Quarantined) } else { result };
         self.local.outputs.push_back(Output::Answer { call, result });
     }
 
     fn tell(&mut self, session: u64, message: ToDevice) {
+        if self.quarantined {
+            return;
+        }
         self.local.outputs.push_back(Output::Device { session, message });
     }
 

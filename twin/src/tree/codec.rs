@@ -35,6 +35,6 @@ mod tag {
     pub(super) const INT_SHORT: u8 = 0x80;
 }
 
-/// Deepest nesting that is read: four times what the default limits let in, so that raised limits
-/// stay readable, and far from the end of any stack.
-pub(crate) const DEPTH_READ_MAX: usize = 4 * crate::limits::DEPTH_MAX;
+/// Deepest nesting that is read: what any limits let in, with a margin, and far from the end of any
+/// stack.
+pub(crate) const DEPTH_READ_MAX: usize = crate::limits::DEPTH_CEILING + 4;

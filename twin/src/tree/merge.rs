@@ -5,22 +5,22 @@
 
 use alloc::vec::Vec;
 
-use super::{Difference, Member, Node, Stamp, Tree, member_len};
+use super::{Difference, Member, Node, Stamp, Tree, Write, member_len};
 use crate::json::value_len;
 use crate::value::{Object, Value};
 
 impl Tree {
     /// What [`Tree::merge`] would do.
-    pub(crate) fn measure(&self, patch: &Object, whole: bool) -> Difference {
+    pub(crate) fn measure(&self, patch: &Object, write: Write) -> Difference {
         let mut sum = Difference::default();
-        measure_members(&self.members, patch, whole, &mut sum);
+        measure_members(&self.members, patch, write, &mut sum);
         sum
     }
 
-    /// Merges the patch in; with `whole`, what the patch does not name goes away.
-    pub(crate) fn merge(&mut self, patch: &Object, whole: bool, stamp: Stamp) -> Difference {
+    /// Merges the patch in; as a replacement, what the patch does not name goes away.
+    pub(crate) fn merge(&mut self, patch: &Object, write: Write, stamp: Stamp) -> Difference {
         let mut sum = Difference::default();
-        merge_members(&mut self.members, patch, whole, stamp, &mut sum);
+        merge_members(&mut self.members, patch, write, stamp, &mut sum);
         let json_len = i64::try_from(self.json_len).expect("a section is far below 2^63 bytes");
         self.json_len = usize::try_from(json_len + sum.bytes).expect("a text has a length");
         sum
@@ -46,9 +46,9 @@ fn empty_extra(count: usize) -> i64 {
     i64::from(count == 0)
 }
 
-fn measure_members(members: &[Member], patch: &Object, whole: bool, sum: &mut Difference) {
+fn measure_members(members: &[Member], patch: &Object, write: Write, sum: &mut Difference) {
     let mut count = members.len();
-    if whole {
+    if write == Write::Replace {
         for member in members.iter().filter(|member| !kept(patch, &member.key)) {
             sum.changed = true;
             sum.bytes -= signed(member_len(&member.key, member.node.json_len()));
@@ -57,7 +57,7 @@ fn measure_members(members: &[Member], patch: &Object, whole: bool, sum: &mut Di
     }
     for (key, value) in patch {
         match (find(members, key), value) {
-            (Ok(at), Value::Null) if !whole => {
+            (Ok(at), Value::Null) if write == Write::Merge => {
                 let member = &members[at];
                 sum.changed = true;
                 sum.bytes -= signed(member_len(key, member.node.json_len()));
@@ -65,7 +65,7 @@ fn measure_members(members: &[Member], patch: &Object, whole: bool, sum: &mut Di
             }
             (_, Value::Null) => {}
             (Ok(at), Value::Object(inner)) => match &members[at].node {
-                Node::Object(members) => measure_members(members, inner, whole, sum),
+                Node::Object(members) => measure_members(members, inner, write, sum),
                 leaf => {
                     sum.changed = true;
                     sum.bytes += signed(stripped_len(value, sum)) - signed(leaf.json_len());
@@ -107,12 +107,12 @@ fn stripped_len(value: &Value, sum: &mut Difference) -> usize {
 fn merge_members(
     members: &mut Vec<Member>,
     patch: &Object,
-    whole: bool,
+    write: Write,
     stamp: Stamp,
     sum: &mut Difference,
 ) {
     let count = members.len();
-    if whole {
+    if write == Write::Replace {
         members.retain(|member| {
             let kept = kept(patch, &member.key);
             if !kept {
@@ -130,7 +130,7 @@ fn merge_members(
                 sum.bytes -= signed(member_len(key, member.node.json_len()));
             }
             (Err(_), Value::Null) => {}
-            (Ok(at), value) => merge_member(&mut members[at], value, whole, stamp, sum),
+            (Ok(at), value) => merge_member(&mut members[at], value, write, stamp, sum),
             (Err(at), value) => {
                 let node = build(value, stamp, sum);
                 sum.changed = true;
@@ -148,14 +148,14 @@ fn merge_members(
 fn merge_member(
     member: &mut Member,
     value: &Value,
-    whole: bool,
+    write: Write,
     stamp: Stamp,
     sum: &mut Difference,
 ) {
     match (&mut member.node, value) {
         (Node::Object(members), Value::Object(inner)) => {
             let was_empty = members.is_empty();
-            merge_members(members, inner, whole, stamp, sum);
+            merge_members(members, inner, write, stamp, sum);
             if members.is_empty() && !was_empty {
                 member.stamp = stamp;
             }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use proptest::prelude::*;
 
 use super::codec::{Reader, write_tree, write_value};
-use super::{Stamp, Tree};
+use super::{Stamp, Tree, Write};
 use crate::patch;
 use crate::time::Time;
 use crate::value::{Object, Value};
@@ -47,8 +47,8 @@ proptest! {
         let mut model = Value::object();
         for (ms, (members, whole)) in (1..).zip(patches) {
             let before = tree.to_value();
-            let foreseen = tree.measure(&members, whole);
-            let done = tree.merge(&members, whole, stamp(ms));
+            let foreseen = tree.measure(&members, Write::whole(whole));
+            let done = tree.merge(&members, Write::whole(whole), stamp(ms));
             prop_assert_eq!(foreseen, done);
             if whole {
                 model = Value::object();
@@ -63,10 +63,10 @@ proptest! {
     #[test]
     fn a_leaf_keeps_its_time_while_it_keeps_its_value(first in object(), second in object()) {
         let mut tree = Tree::default();
-        tree.merge(&first, false, stamp(1));
+        tree.merge(&first, Write::Merge, stamp(1));
         let before = leaves(&tree);
         let old = tree.to_value();
-        tree.merge(&second, false, stamp(2));
+        tree.merge(&second, Write::Merge, stamp(2));
         for (path, stamp_now) in leaves(&tree) {
             let same = at(&old, &path).is_some_and(|value| Some(value) == at(&tree.to_value(), &path));
             let kept = before.iter().any(|leaf| *leaf == (path.clone(), stamp_now));
@@ -77,8 +77,8 @@ proptest! {
     #[test]
     fn the_codec_gives_back_what_it_took(first in object(), second in object(), base in any::<u64>()) {
         let mut tree = Tree::default();
-        tree.merge(&first, false, stamp(base / 2));
-        tree.merge(&second, false, stamp(base));
+        tree.merge(&first, Write::Merge, stamp(base / 2));
+        tree.merge(&second, Write::Merge, stamp(base));
         let mut bytes = Vec::new();
         write_tree(&mut bytes, &tree, base);
         let mut reader = Reader::new(&bytes);

@@ -10,7 +10,7 @@ use super::{DesiredAcked, Document, Latest, Life, Twin};
 use crate::change::{Change, Command, CommandState, Effect, KeyMark, Mark, Section};
 use crate::limits::{COMMANDS_DONE_MAX, REPORTS_IN_FLIGHT_MAX};
 use crate::time::Time;
-use crate::tree::Stamp;
+use crate::tree::{Stamp, Write};
 use crate::value::{Object, Value};
 
 /// A change does not fit the twin: it is set aside, the same way on every replica.
@@ -34,6 +34,7 @@ impl Twin {
     /// If it does not fit, nothing changes but that the twin is quarantined; from then on every
     /// change is refused.
     pub fn apply(&mut self, change: &Change) -> Result<(), Quarantine> {
+        self.wake();
         let fits = self.fits(change);
         if fits.is_err() {
             self.quarantined = true;
@@ -100,7 +101,7 @@ impl Twin {
             Effect::None => {}
             Effect::Patched { section, patch: Value::Object(patch), whole, observed_at, by } => {
                 let stamp = Stamp { at, observed_at: *observed_at };
-                self.patched(*section, patch, *whole, stamp, by);
+                self.patched(*section, patch, Write::whole(*whole), stamp, by);
             }
             Effect::Patched { .. } => unreachable!("checked to be an object"),
             Effect::Telemetry { values, observed_at } => {
@@ -130,7 +131,7 @@ impl Twin {
         }
     }
 
-    fn patched(&mut self, section: Section, patch: &Object, whole: bool, stamp: Stamp, by: &str) {
+    fn patched(&mut self, section: Section, patch: &Object, write: Write, stamp: Stamp, by: &str) {
         self.life = Life::Alive;
         self.version += 1;
         let section = self.document.section_mut(section);
@@ -139,7 +140,7 @@ impl Twin {
         if section.by != by {
             section.by = String::from(by);
         }
-        section.tree.merge(patch, whole, stamp);
+        section.tree.merge(patch, write, stamp);
     }
 
     fn connected(&mut self, at: Time, epoch: u64, incarnation: u64, node: u64) {

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 
+use super::command::{AnswerWhen, Offline};
 use super::dedup::{Keyed, Recognised};
 use super::{Life, Twin, check};
 use crate::change::{Change, Effect, Section};
@@ -11,6 +12,7 @@ use crate::limits::{KEY_TEXT_BYTES_MAX, Limits};
 use crate::output::Answer;
 use crate::rejection::Rejection;
 use crate::time::Time;
+use crate::tree::Write;
 
 impl Twin {
     pub(super) fn call(
@@ -39,9 +41,10 @@ impl Twin {
         };
         match request {
             Request::Patch { section, patch, whole, expected } => {
-                match self.decide_patch(limits, section, &patch, whole, expected) {
+                let write = Write::whole(whole);
+                match self.decide_patch(limits, section, &patch, write, expected) {
                     Ok(changed) => {
-                        let patch = changed.then_some((patch, whole));
+                        let patch = changed.then_some((patch, write));
                         self.patch(now, call, keyed, section, patch, caller);
                     }
                     Err(rejection) => self.refuse(now, call, keyed, rejection),
@@ -50,8 +53,11 @@ impl Twin {
             Request::Delete { expected } => self.delete(now, call, keyed, expected, caller),
             Request::Command { name, payload, deadline_ms, queue, wait } => {
                 self.expire_commands(now);
-                match self.decide_command(now, limits, name, payload, deadline_ms, queue, caller) {
-                    Ok(command) => self.send(now, call, keyed, command, wait),
+                let offline = if queue { Offline::Queue } else { Offline::Refuse };
+                let answer = if wait { AnswerWhen::Over } else { AnswerWhen::Accepted };
+                let command = self.new_command(now, name, payload, deadline_ms, caller);
+                match self.check_command(limits, &command, deadline_ms, offline) {
+                    Ok(()) => self.send(now, call, keyed, command, answer),
                     Err(rejection) => self.refuse(now, call, keyed, rejection),
                 }
             }

@@ -3,9 +3,9 @@
 use alloc::format;
 use alloc::string::String;
 
-use crate::limits::{Limits, TEXT_BYTES_MAX};
+use crate::limits::{DEPTH_CEILING, Limits, TEXT_BYTES_MAX};
 use crate::rejection::Rejection;
-use crate::tree::Tree;
+use crate::tree::{Tree, Write};
 use crate::value::Value;
 
 /// Whether a patch may go into a section, and whether it would change anything.
@@ -13,11 +13,11 @@ pub(super) fn patch(
     limits: &Limits,
     tree: &Tree,
     patch: &Value,
-    whole: bool,
+    write: Write,
 ) -> Result<bool, Rejection> {
     let Value::Object(members) = patch else { return Err(Rejection::NotAnObject) };
     value(limits, patch)?;
-    let difference = tree.measure(members, whole);
+    let difference = tree.measure(members, write);
     count("keys in one object", difference.members_max, limits.object_keys_max)?;
     if difference.bytes > 0 {
         let gained = usize::try_from(difference.bytes).unwrap_or(usize::MAX);
@@ -28,12 +28,12 @@ pub(super) fn patch(
 
 /// Depth, keys and numbers of a value from outside.
 pub(super) fn value(limits: &Limits, value: &Value) -> Result<(), Rejection> {
-    nested(limits, value, limits.depth_max)
+    nested(limits, value, limits.depth_max.min(DEPTH_CEILING))
 }
 
 fn nested(limits: &Limits, value: &Value, depth_left: usize) -> Result<(), Rejection> {
     let deeper = || {
-        let max = u32::try_from(limits.depth_max).unwrap_or(u32::MAX);
+        let max = u32::try_from(limits.depth_max.min(DEPTH_CEILING)).unwrap_or(u32::MAX);
         depth_left.checked_sub(1).ok_or(Rejection::TooDeep { max })
     };
     match value {

@@ -15,6 +15,20 @@ use crate::rejection::Rejection;
 use crate::time::Time;
 use crate::value::Value;
 
+/// What becomes of a command whose device is away.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Offline {
+    Queue,
+    Refuse,
+}
+
+/// When the call of a command is answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum AnswerWhen {
+    Accepted,
+    Over,
+}
+
 impl Twin {
     /// The command of that id, live or among the last finished ones.
     pub fn command(&self, id: u64) -> Option<&Command> {
@@ -26,41 +40,43 @@ impl Twin {
         self.commands.iter().filter(|command| !command.state.is_over())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the request's fields, taken apart by `call`")]
-    pub(super) fn decide_command(
+    /// A command as a service asks for it, not yet accepted.
+    pub(super) fn new_command(
         &self,
         now: Time,
-        limits: &Limits,
         name: String,
         payload: Value,
         deadline_ms: u64,
-        queue: bool,
         by: String,
-    ) -> Result<Command, Rejection> {
+    ) -> Command {
+        let deadline = now.plus_ms(deadline_ms);
+        let state = CommandState::Queued;
+        Command { id: self.command_last + 1, name, payload, deadline, at: now, by, state }
+    }
+
+    /// Whether a command may be accepted.
+    pub(super) fn check_command(
+        &self,
+        limits: &Limits,
+        command: &Command,
+        deadline_ms: u64,
+        offline: Offline,
+    ) -> Result<(), Rejection> {
         if !self.is_alive() {
             return Err(Rejection::NotFound);
         }
-        check::text("command name", &name)?;
-        check::value(limits, &payload)?;
-        check::bytes(payload.json_len(), limits.command_bytes_max)?;
+        check::text("command name", &command.name)?;
+        check::value(limits, &command.payload)?;
+        check::bytes(command.payload.json_len(), limits.command_bytes_max)?;
         if deadline_ms == 0 || deadline_ms > COMMAND_DEADLINE_MS_MAX {
             let reason =
                 format!("deadline of {deadline_ms} ms; it takes 1 to {COMMAND_DEADLINE_MS_MAX} ms");
             return Err(check::invalid(reason));
         }
-        if !queue && self.live_session().is_none() {
+        if offline == Offline::Refuse && self.live_session().is_none() {
             return Err(Rejection::DeviceOffline);
         }
-        check::count("live commands", self.live_commands().count() + 1, COMMANDS_LIVE_MAX)?;
-        Ok(Command {
-            id: self.command_last + 1,
-            name,
-            payload,
-            deadline: now.plus_ms(deadline_ms),
-            at: now,
-            by,
-            state: CommandState::Queued,
-        })
+        check::count("live commands", self.live_commands().count() + 1, COMMANDS_LIVE_MAX)
     }
 
     /// Queues a command, pushes it if the device is there, and answers, now or when it is over.
@@ -70,18 +86,18 @@ impl Twin {
         call: CallId,
         keyed: Keyed,
         command: Command,
-        wait: bool,
+        answer: AnswerWhen,
     ) {
         let id = command.id;
         let effect = Effect::CommandQueued(command);
         self.commit(Change { at: now, mark: keyed.mark(Ok(id)), effect });
-        if wait {
+        if answer == AnswerWhen::Over {
             self.wait(call, id);
         }
         if let Some(session) = self.live_session() {
             self.push_command(now, session, id);
         }
-        if !wait {
+        if answer == AnswerWhen::Accepted {
             self.answer_command(call, id);
         }
     }

@@ -10,6 +10,7 @@ use crate::limits::Limits;
 use crate::output::Answer;
 use crate::rejection::Rejection;
 use crate::time::Time;
+use crate::tree::Write;
 use crate::value::Value;
 
 impl Twin {
@@ -19,7 +20,7 @@ impl Twin {
         limits: &Limits,
         section: Section,
         patch: &Value,
-        whole: bool,
+        write: Write,
         expected: Option<u64>,
     ) -> Result<bool, Rejection> {
         if section == Section::Reported {
@@ -32,7 +33,7 @@ impl Twin {
         if let Some(expected) = expected.filter(|expected| *expected != actual) {
             return Err(Rejection::VersionMismatch { section: Some(section), expected, actual });
         }
-        let changed = check::patch(limits, &state.tree, patch, whole)?;
+        let changed = check::patch(limits, &state.tree, patch, write)?;
         // Even an empty patch makes a twin that was not there.
         Ok(changed || !self.is_alive())
     }
@@ -44,16 +45,16 @@ impl Twin {
         call: CallId,
         keyed: Keyed,
         section: Section,
-        patch: Option<(Value, /* whole */ bool)>,
+        patch: Option<(Value, Write)>,
         by: String,
     ) {
         let changed = patch.is_some();
         let version = self.document.section(section).version + u64::from(changed);
         if changed || keyed.is_some() {
-            let effect = patch.map_or(Effect::None, |(patch, whole)| Effect::Patched {
+            let effect = patch.map_or(Effect::None, |(patch, write)| Effect::Patched {
                 section,
                 patch,
-                whole,
+                whole: write == Write::Replace,
                 observed_at: None,
                 by,
             });

@@ -5,6 +5,7 @@ use crate::change::{Effect, Section};
 use crate::limits::Limits;
 use crate::rejection::Rejection;
 use crate::time::Time;
+use crate::tree::Write;
 use crate::value::Value;
 
 /// Who changes `reported`.
@@ -19,7 +20,7 @@ impl Twin {
     ) -> Result<Effect, Rejection> {
         let section = Section::Reported;
         let tree = &self.document.reported.tree;
-        let changed = check::patch(limits, tree, &patch, false)?;
+        let changed = check::patch(limits, tree, &patch, Write::Merge)?;
         if !changed {
             return Ok(Effect::None);
         }

@@ -1,15 +1,12 @@
 //! The parts of a twin's state that the log decides.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::string::String;
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use crate::change::Section;
 use crate::rejection::Rejection;
 use crate::time::Time;
-use crate::tree::Tree;
-use crate::value::Value;
 
 /// Whether there is a twin.
 #[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,51 +29,6 @@ pub struct DesiredAcked {
     pub refused: Option<String>,
     /// When it said so.
     pub at: Time,
-}
-
-/// The three sections and the latest telemetry.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Document {
-    pub(crate) tags: SectionState,
-    pub(crate) desired: SectionState,
-    pub(crate) reported: SectionState,
-    pub(crate) telemetry: BTreeMap<String, Latest>,
-}
-
-impl Document {
-    pub(crate) const fn section(&self, section: Section) -> &SectionState {
-        match section {
-            Section::Tags => &self.tags,
-            Section::Desired => &self.desired,
-            Section::Reported => &self.reported,
-        }
-    }
-
-    pub(crate) const fn section_mut(&mut self, section: Section) -> &mut SectionState {
-        match section {
-            Section::Tags => &mut self.tags,
-            Section::Desired => &mut self.desired,
-            Section::Reported => &mut self.reported,
-        }
-    }
-}
-
-/// One section.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct SectionState {
-    /// Goes up by one with each accepted change; never back, not even by a deletion.
-    pub(crate) version: u64,
-    pub(crate) at: Time,
-    pub(crate) by: String,
-    pub(crate) tree: Tree,
-}
-
-/// The latest value of one telemetry name.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Latest {
-    pub(crate) value: Value,
-    pub(crate) at: Time,
-    pub(crate) observed_at: Option<Time>,
 }
 
 /// The session marks: presence, and which of the device's messages were taken.

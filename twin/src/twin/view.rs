@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{DesiredAcked, Latest, Life, SectionState, Twin};
+use super::{DesiredAcked, Document, Latest, Life, SectionState, Twin};
 use crate::change::{Command, Section};
 use crate::patch::delta;
 use crate::time::Time;
@@ -93,8 +93,9 @@ pub struct Presence {
 impl Twin {
     /// Everything a reader sees, datagram telemetry included.
     pub fn view(&self) -> View {
+        let document = self.document();
         let [tags, desired, reported] = [Section::Tags, Section::Desired, Section::Reported]
-            .map(|section| section_view(self.document.section(section)));
+            .map(|section| section_view(document.section(section)));
         View {
             life: self.life,
             quarantined: self.quarantined,
@@ -104,7 +105,7 @@ impl Twin {
             desired,
             reported,
             desired_acked: self.desired_acked.clone(),
-            telemetry: self.telemetry_view(),
+            telemetry: self.telemetry_view(&document),
             presence: Presence {
                 session: self.session(),
                 node: self.session.node,
@@ -117,15 +118,15 @@ impl Twin {
 
     /// The content of one section.
     pub fn section(&self, section: Section) -> Value {
-        self.document.section(section).tree.to_value()
+        self.document().section(section).tree.to_value()
     }
 
     /// The version of one section.
-    pub const fn section_version(&self, section: Section) -> u64 {
-        self.document.section(section).version
+    pub fn section_version(&self, section: Section) -> u64 {
+        self.document().section(section).version
     }
 
-    fn telemetry_view(&self) -> Vec<TelemetryView> {
+    fn telemetry_view(&self, document: &Document) -> Vec<TelemetryView> {
         let view = |name: &String, latest: &Latest, volatile| TelemetryView {
             name: name.clone(),
             value: latest.value.clone(),
@@ -134,8 +135,7 @@ impl Twin {
             volatile,
         };
         let volatile = &self.local.volatile;
-        let logged =
-            self.document.telemetry.iter().filter(|(name, _)| !volatile.contains_key(*name));
+        let logged = document.telemetry.iter().filter(|(name, _)| !volatile.contains_key(*name));
         let mut all: Vec<_> = logged.map(|(name, latest)| view(name, latest, false)).collect();
         all.extend(volatile.iter().map(|(name, latest)| view(name, latest, true)));
         all.sort_by(|a, b| a.name.cmp(&b.name));

@@ -92,6 +92,8 @@ pub(crate) enum Step {
     /// Numbered messages rarely hit the next number by chance: this one is given it.
     Next(FromDevice),
     Wait(u64),
+    /// Nobody came for a while.
+    Rest,
 }
 
 pub(crate) fn step() -> impl Strategy<Value = Step> {
@@ -113,6 +115,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         4 => input.prop_map(Step::Input),
         4 => message().prop_map(Step::Next),
         1 => (0..200u64).prop_map(Step::Wait),
+        1 => Just(Step::Rest),
     ]
 }
 

@@ -1,12 +1,16 @@
 //! The bytes at rest: what they are, how many, and that nothing else passes for them.
 
-use pollux_twin::Time;
 use pollux_twin::change::{Change, Effect, Mark, Section};
 use pollux_twin::image::{ImageError, applied_index, pack, unpack};
-use pollux_twin::input::FromDevice;
+use pollux_twin::input::{FromDevice, Request};
+use pollux_twin::limits::DEPTH_CEILING;
+use pollux_twin::{Time, Value};
 use proptest::prelude::*;
 
 use crate::common::{Bench, command_request, json, patch_request};
+
+/// Version byte, checksum, index, flags.
+const HEADER_LEN: usize = 14;
 
 /// A twin with something of everything.
 fn full() -> Bench {
@@ -51,7 +55,7 @@ fn every_flipped_bit_and_every_cut_is_refused() {
                 if at == 0 { ImageError::Version { found: bad[0] } } else { ImageError::Checksum };
             assert_eq!(unpack(&bad).err(), Some(expected), "byte {at}");
         }
-        let expected = if at < 13 { ImageError::Short } else { ImageError::Checksum };
+        let expected = if at < HEADER_LEN { ImageError::Short } else { ImageError::Checksum };
         assert_eq!(unpack(&image[..at]).err(), Some(expected), "cut at {at}");
     }
 }
@@ -69,7 +73,7 @@ proptest! {
     #[test]
     fn any_bytes_are_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         let _refused = unpack(&bytes);
-        if bytes.len() > 13 {
+        if bytes.len() > HEADER_LEN {
             let mut bytes = bytes;
             bytes[0] = 1;
             let _refused = unpack(&sealed(bytes));
@@ -92,12 +96,12 @@ proptest! {
 #[test]
 fn deep_nesting_is_refused() {
     // No limit is checked in apply, so a change may carry anything into a twin.
-    let image = |depth: usize| {
+    let image = |depth: usize, level: fn(Value) -> Value| {
         let mut bench = Bench::connected();
         bench.call(None, command_request("blink", false, false));
         let mut answer = json("1");
         for _ in 0..depth {
-            answer = pollux_twin::Value::Array(vec![answer]);
+            answer = level(answer);
         }
         let state = pollux_twin::change::CommandState::Done { answer };
         let effect = Effect::CommandMoved { id: 1, state };
@@ -105,8 +109,31 @@ fn deep_nesting_is_refused() {
         bench.twin.apply(&change).unwrap();
         pack(&bench.twin, 1)
     };
-    assert!(unpack(&image(60)).is_ok());
-    assert_eq!(unpack(&image(500)).err(), Some(ImageError::Content));
+    let array = |inner| Value::Array(vec![inner]);
+    let object = |inner| {
+        let more = (0..20).map(|i| (format!("a key that is not short {i}"), Value::Null));
+        Value::Object(more.chain([("last".into(), inner)]).collect())
+    };
+    for level in [array, object] {
+        assert!(unpack(&image(DEPTH_CEILING, level)).is_ok());
+        assert_eq!(unpack(&image(400, level)).err(), Some(ImageError::Content));
+    }
+}
+
+#[test]
+fn the_deepest_section_comes_back() {
+    let limits = pollux_twin::Limits { depth_max: 1_000, ..Default::default() };
+    let mut bench = Bench { limits, ..Bench::new() };
+    let deep = |depth| {
+        let arrays = (0..depth).fold(json("1"), |inner, _| Value::Array(vec![inner]));
+        let patch = Value::Object([("a".into(), arrays)].into());
+        Request::Patch { section: Section::Tags, patch, whole: false, expected: None }
+    };
+    let lines = bench.call(None, deep(DEPTH_CEILING));
+    assert_eq!(lines, ["answer TooDeep { max: 60 }"]);
+    bench.call(None, deep(DEPTH_CEILING - 1));
+    let (twin, _) = unpack(&pack(&bench.twin, 1)).unwrap();
+    assert_eq!(twin.view(), bench.view());
 }
 
 #[test]

@@ -29,6 +29,12 @@ impl Run {
                 self.now += ms;
                 self.twin.handle_deadline(Time::from_ms(self.now));
             }
+            Step::Rest => {
+                let before = self.twin.view();
+                self.twin.rest();
+                self.twin.rest();
+                assert!(self.twin.is_resting() && self.twin.view() == before);
+            }
             Step::Input(input) => {
                 let _dropped = self.twin.handle(now, &Limits::default(), input);
             }

@@ -49,6 +49,11 @@ pub const IDLE_MS: u64 = 10 * 60 * 1000;
 /// Pause before an opening or a read barrier that failed is tried again: well below an election,
 /// and slow enough not to burden a log that is in trouble.
 pub const RETRY_MS: u64 = 50;
+/// Twins of one table that are kept unpacked: those that report within a second or so, at some
+/// kilobytes each.
+pub const HOT_TWINS_MAX: usize = 2048;
+/// Bytes of their documents, about: what the number above comes to with documents of 4 KiB.
+pub const HOT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The bounds that an operator may raise, as the owner checks them when it decides.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -150,6 +150,12 @@ impl Twin {
         self.version
     }
 
+    /// Bytes of the document as JSON text, telemetry aside: about what it takes to keep.
+    pub const fn bytes(&self) -> usize {
+        let Document { tags, desired, reported, .. } = &self.document;
+        tags.tree.json_len() + desired.tree.json_len() + reported.tree.json_len()
+    }
+
     /// Whether a new owner must activate it at once: it has a session that may be gone, or
     /// commands whose deadlines must be kept.
     pub fn wants_wake(&self) -> bool {

@@ -1,5 +1,92 @@
 //! What a replica holds of a shard: its twins, applied from the log. No decision is taken here.
+//!
+//! A twin at rest is its image; those that change are unpacked in a bounded `cache` and changed in
+//! place. `fence` says which entries take effect, `cut` takes what a checkpoint writes, `restore`
+//! reads it back, `read` is for readers. Where images are kept and how entries come is the driver's.
 
+mod apply;
+mod cache;
+mod cut;
 mod fence;
+mod header;
+mod place;
+mod read;
+mod restore;
+mod tally;
 
-pub use fence::{Fence, Outcome};
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use core::fmt;
+
+pub use self::apply::{Applied, Event, Versions};
+use self::cache::Cache;
+use self::cut::Cuts;
+pub use self::fence::{Fence, Outcome};
+pub use self::header::Header;
+use self::place::Place;
+pub use self::restore::{Restore, RestoreError};
+pub use self::tally::{Counts, Digest};
+use crate::id::TwinKey;
+use crate::image::ImageError;
+use crate::limits;
+
+/// The bounds of a table's cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// See [`limits::HOT_TWINS_MAX`].
+    pub hot_twins_max: usize,
+    /// See [`limits::HOT_BYTES_MAX`].
+    pub hot_bytes_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { hot_twins_max: limits::HOT_TWINS_MAX, hot_bytes_max: limits::HOT_BYTES_MAX }
+    }
+}
+
+/// The table is unsound: an image in it cannot be read. The shard must stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Whose image.
+    pub key: TwinKey,
+    /// What is wrong with it.
+    pub error: ImageError,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "read twin {} in the table: {}", self.key, self.error)
+    }
+}
+
+impl core::error::Error for Fault {}
+
+/// The twins of one shard as of one log index.
+#[derive(Debug)]
+pub struct Table {
+    fence: Fence,
+    index: u64,
+    places: BTreeMap<TwinKey, Place>,
+    cache: Cache,
+    wakeful: BTreeSet<TwinKey>,
+    counts: Counts,
+    cuts: Cuts,
+}
+
+impl Table {
+    /// The table of a shard whose log is empty.
+    pub fn new(options: Options) -> Self {
+        Self {
+            fence: Fence::default(),
+            index: 0,
+            places: BTreeMap::new(),
+            cache: Cache::new(options),
+            wakeful: BTreeSet::new(),
+            counts: Counts::default(),
+            cuts: Cuts::default(),
+        }
+    }
+}

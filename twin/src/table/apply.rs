@@ -1,0 +1,135 @@
+//! Applying entries of the log: the same on every replica, from the log alone (safety rule 9).
+
+use alloc::collections::BTreeSet;
+use alloc::collections::btree_map::Entry as MapEntry;
+use alloc::vec::Vec;
+
+use super::place::{Hot, Place};
+use super::tally::Counts;
+use super::{Fault, Outcome, Table};
+use crate::change::{Change, Effect};
+use crate::entry::Entry;
+use crate::id::TwinKey;
+use crate::image::Flags;
+use crate::twin::Quarantine;
+
+/// What came of an entry.
+#[derive(Debug)]
+pub struct Applied {
+    /// For whoever proposed it.
+    pub outcome: Outcome,
+    /// For whoever watches: one for each change, in order, whose ordinal is its place here. Empty
+    /// if the entry was skipped.
+    pub events: Vec<Event>,
+}
+
+/// A change that is in the log for good.
+#[derive(Debug)]
+pub struct Event {
+    /// Whose.
+    pub key: TwinKey,
+    /// The change.
+    pub change: Change,
+    /// What came of it, or why the twin is set aside; watchers are told only of the former.
+    pub result: Result<Versions, Quarantine>,
+}
+
+/// Versions of a twin after a change; zero if the table was restored from later than the change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Versions {
+    /// Of the whole.
+    pub twin: u64,
+    /// Of the section that changed; zero if none did.
+    pub section: u64,
+}
+
+impl Table {
+    /// Applies the entry at this log index. A fault is for good: the table is half-way.
+    pub fn apply(&mut self, index: u64, entry: Entry) -> Result<Applied, Fault> {
+        self.advance(index);
+        match entry {
+            Entry::Open { epoch, generation, time } => {
+                let outcome = self.fence.open(epoch, generation, time);
+                Ok(Applied { outcome, events: Vec::new() })
+            }
+            Entry::Batch { epoch, generation, number, time, changes } => {
+                let outcome = self.fence.batch(epoch, generation, number, time);
+                if outcome == Outcome::Skipped {
+                    return Ok(Applied { outcome, events: Vec::new() });
+                }
+                let mut events = Vec::with_capacity(changes.len());
+                for (key, change) in changes {
+                    match self.carry_out(&key, &change) {
+                        Ok(result) => events.push(Event { key, change, result }),
+                        Err(error) => return Err(Fault { key, error }),
+                    }
+                }
+                self.cache.cool(&mut self.places);
+                Ok(Applied { outcome, events })
+            }
+        }
+    }
+
+    /// The log is at this index with an entry that is not for the table.
+    pub fn advance(&mut self, index: u64) {
+        assert!(index > self.index, "the log is applied in order, each entry once");
+        self.index = index;
+    }
+
+    fn carry_out(
+        &mut self,
+        key: &TwinKey,
+        change: &Change,
+    ) -> Result<Result<Versions, Quarantine>, crate::image::ImageError> {
+        let place = match self.places.entry(key.clone()) {
+            MapEntry::Occupied(place) => place.into_mut(),
+            MapEntry::Vacant(place) => {
+                let hot = Hot::absent();
+                self.counts.twins += 1;
+                self.cache.enter(key, &hot);
+                place.insert(Place::Hot(hot.into()))
+            }
+        };
+        let packed = matches!(place, Place::Packed(_));
+        let hot = place.heat()?;
+        if packed {
+            self.cache.enter(key, hot);
+        }
+        if hot.unpacked >= self.index {
+            // Replay over an image that has this already.
+            return Ok(Ok(Versions::default()));
+        }
+        if hot.index <= self.cuts.index {
+            self.cuts.about_to_change(key, hot);
+        }
+        let result = hot.twin.apply(change);
+        hot.index = self.index;
+        hot.image = None;
+        self.cache.changed(hot);
+        note(&mut self.counts, &mut self.wakeful, key, hot);
+        Ok(result.map(|()| versions(hot, change)))
+    }
+}
+
+/// Keeps count of what the twin is now.
+fn note(counts: &mut Counts, wakeful: &mut BTreeSet<TwinKey>, key: &TwinKey, hot: &mut Hot) {
+    let (before, after) = (hot.flags, Flags::of(&hot.twin));
+    if before != after {
+        hot.flags = after;
+        counts.subtract(before);
+        counts.add(after);
+        if after.is_wakeful() {
+            wakeful.insert(key.clone());
+        } else {
+            wakeful.remove(key);
+        }
+    }
+}
+
+fn versions(hot: &Hot, change: &Change) -> Versions {
+    let section = match &change.effect {
+        Effect::Patched { section, .. } => hot.twin.section_version(*section),
+        _ => 0,
+    };
+    Versions { twin: hot.twin.version(), section }
+}

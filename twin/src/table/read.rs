@@ -1,0 +1,113 @@
+//! What readers of a table see: the applied state, never what an actor decided ahead of it
+//! (safety rule 25). Who needs the newest asks the owner's actor.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Bound;
+
+use super::place::Place;
+use super::{Counts, Fault, Fence, Table};
+use crate::id::TwinKey;
+use crate::image::ImageError;
+use crate::twin::{Twin, View};
+
+impl Table {
+    /// The log index of the last entry applied.
+    pub const fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// The log's fence there.
+    pub const fn fence(&self) -> Fence {
+        self.fence
+    }
+
+    /// How many twins there are.
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// How many twins are unpacked.
+    pub fn hot(&self) -> usize {
+        self.cache.len()
+    }
+
+    /// The twin, for an actor that begins with it; `None` if nobody ever spoke of it.
+    pub fn twin(&self, key: &TwinKey) -> Result<Option<Twin>, Fault> {
+        self.read(key, Place::twin)
+    }
+
+    /// What a reader sees of the twin; `None` if nobody ever spoke of it.
+    pub fn view(&self, key: &TwinKey) -> Result<Option<View>, Fault> {
+        self.read(key, |place| match place {
+            Place::Hot(hot) => Ok(hot.twin.view()),
+            Place::Packed(_) => place.twin().map(|twin| twin.view()),
+        })
+    }
+
+    /// The twin's image, to be unpacked where it is in nobody's way.
+    pub fn image(&self, key: &TwinKey) -> Option<Arc<[u8]>> {
+        self.places.get(key).map(Place::image)
+    }
+
+    /// Twins that a new owner must activate at once: with a session or live commands, by key.
+    pub fn wakeful(&self) -> impl ExactSizeIterator<Item = &TwinKey> {
+        self.wakeful.iter()
+    }
+
+    /// Keys of living twins that begin with `prefix` (`tenant/` for a tenant's), after `after`, in
+    /// order, at most `limit`.
+    pub fn list(
+        &self,
+        prefix: &str,
+        after: Option<&TwinKey>,
+        limit: usize,
+    ) -> Result<Vec<TwinKey>, Fault> {
+        let mut keys = Vec::new();
+        for (key, place) in self.range(prefix, after) {
+            if keys.len() >= limit {
+                break;
+            }
+            let flags = place.flags().map_err(|error| Fault { key: key.clone(), error })?;
+            if flags.is_alive() {
+                keys.push(key.clone());
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Images of all twins that begin with `prefix`, the deleted ones too, after `after`, in order
+    /// of keys, at most `limit`: for queries and exports, which go on from the last key.
+    pub fn scan(
+        &self,
+        prefix: &str,
+        after: Option<&TwinKey>,
+        limit: usize,
+    ) -> Vec<(TwinKey, Arc<[u8]>)> {
+        let image = |(key, place): (&TwinKey, &Place)| (key.clone(), place.image());
+        self.range(prefix, after).take(limit).map(image).collect()
+    }
+
+    fn range<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a TwinKey>,
+    ) -> impl Iterator<Item = (&'a TwinKey, &'a Place)> {
+        let from = match after {
+            Some(after) if after.as_str() >= prefix => Bound::Excluded(after.as_str()),
+            _ => Bound::Included(prefix),
+        };
+        self.places
+            .range::<str, _>((from, Bound::Unbounded))
+            .take_while(move |(key, _)| key.as_str().starts_with(prefix))
+    }
+
+    fn read<T>(
+        &self,
+        key: &TwinKey,
+        read: impl FnOnce(&Place) -> Result<T, ImageError>,
+    ) -> Result<Option<T>, Fault> {
+        let read = self.places.get(key).map(read).transpose();
+        read.map_err(|error| Fault { key: key.clone(), error })
+    }
+}

@@ -29,12 +29,20 @@ const REPORTED: &str = r#"{"interval_s":30,"target":21.0,"mode":"auto",
 
 #[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 fn main() {
-    let mut twin = document();
+    let twin = document();
     let size = pack(&twin, 1).len();
     println!("document of 479 B as JSON: image of {size} B, Twin struct {} B", size_of::<Twin>());
 
+    println!("report: {} B as JSON", json(&report_text(0)).json_len());
+    let changes = reports(twin.clone());
+    at_rest(&twin, &changes);
+    in_memory(&twin);
+    texts(&twin.section(Section::Reported));
+}
+
+/// Gives back the changes of the last batch, numbered from 1.
+fn reports(mut twin: Twin) -> Vec<Change> {
     let patches: Vec<_> = (0..BATCH).map(|i| json(&report_text(i))).collect();
-    println!("report: {} B as JSON", patches[0].json_len());
     let mut seq = 0;
     let limits = Limits::default();
     let mut changes = Vec::with_capacity(patches.len());
@@ -65,10 +73,11 @@ fn main() {
         }
         elapsed
     });
+    renumbered(changes)
+}
 
-    let image = pack(&document(), 1);
-    let (start_twin, _) = unpack(&image).expect("just packed");
-    let changes: Vec<Change> = renumbered(changes);
+fn at_rest(start_twin: &Twin, changes: &[Change]) {
+    let image = pack(start_twin, 1);
     measure("apply a report's change (replica)", || {
         let start = now();
         for _ in 0..CALLS / BATCH {
@@ -92,7 +101,7 @@ fn main() {
             black_box(twin.poll_output());
         })
     });
-    measure("pack", || timed(|| drop(black_box(pack(black_box(&start_twin), 1)))));
+    measure("pack", || timed(|| drop(black_box(pack(black_box(start_twin), 1)))));
     measure("unpack, apply, pack (a cold replica)", || {
         timed(|| {
             let (mut twin, _) = unpack(black_box(&image)).expect("just packed");
@@ -109,6 +118,9 @@ fn main() {
             twin.reset_volatile();
         })
     });
+}
+
+fn in_memory(start_twin: &Twin) {
     memory("an active twin", || {
         let mut twin = start_twin.clone();
         while twin.poll_output().is_some() {}
@@ -119,12 +131,15 @@ fn main() {
         twin.rest();
         twin
     });
-    memory("its image", || pack(&start_twin, 1));
-    let text = start_twin.section(Section::Reported).to_json();
-    println!("json: {} B", text.len());
-    measure("read json", || timed(|| drop(black_box(json(black_box(&text))))));
-    let value = json(&text);
-    measure("write json", || timed(|| drop(black_box(black_box(&value).to_json()))));
+    memory("its image", || pack(start_twin, 1));
+}
+
+fn texts(value: &Value) {
+    let text = value.to_json();
+    measure(&format!("read {} B of json", text.len()), || {
+        timed(|| drop(black_box(json(black_box(&text)))))
+    });
+    measure("write them", || timed(|| drop(black_box(black_box(value).to_json()))));
 }
 
 fn document() -> Twin {
@@ -195,7 +210,8 @@ fn memory<T>(what: &str, make: impl Fn() -> T) {
     let things: Vec<T> = (0..CALLS).map(|_| make()).collect();
     let bytes = resident().saturating_sub(before) / u64::from(CALLS);
     println!("{what:40} {bytes:>6} B resident");
-    drop(things);
+    // Kept, so that the next ones find no room that these left.
+    core::mem::forget(things);
 }
 
 /// Bytes of this process in memory.

@@ -21,6 +21,11 @@ pub const TELEMETRY_KEYS_MAX: usize = 256;
 pub const TELEMETRY_VALUE_BYTES_MAX: usize = 1024;
 /// Live (queued or delivering) commands of one twin.
 pub const COMMANDS_LIVE_MAX: usize = 32;
+/// Calls that wait in one twin for the end of a command: eight for each live one.
+pub const CALLS_WAITING_MAX: usize = 256;
+/// When a call that found no place to wait may come back: commands that devices answer take about
+/// as long.
+pub const WAITING_RETRY_MS: u32 = 1_000;
 /// Finished commands kept to be asked about.
 pub const COMMANDS_DONE_MAX: usize = 16;
 /// Bytes of a command's payload or answer.

@@ -145,6 +145,12 @@ impl Twin {
         self.session.current()
     }
 
+    /// The current session's epoch, if this actor heard of it: it opened the session, or had a
+    /// message of it. What another actor opened may be gone (safety rule 18).
+    pub const fn live_session(&self) -> Option<u64> {
+        if self.local.heard { self.session() } else { None }
+    }
+
     /// The version of the whole twin.
     pub const fn version(&self) -> u64 {
         self.version
@@ -195,10 +201,5 @@ impl Twin {
             return;
         }
         self.local.outputs.push_back(Output::Device { session, message });
-    }
-
-    /// The session, if its device was heard of since this actor began.
-    fn live_session(&self) -> Option<u64> {
-        self.session().filter(|_| self.local.heard)
     }
 }

@@ -52,6 +52,9 @@ impl Twin {
             }
             Request::Delete { expected } => self.delete(now, call, keyed, expected, caller),
             Request::Command { name, payload, deadline_ms, queue, wait } => {
+                if wait && let Err(rejection) = self.check_waiting() {
+                    return self.answer(call, Err(rejection));
+                }
                 self.expire_commands(now);
                 let offline = if queue { Offline::Queue } else { Offline::Refuse };
                 let answer = if wait { AnswerWhen::Over } else { AnswerWhen::Accepted };

@@ -9,7 +9,9 @@ use super::dedup::Keyed;
 use super::{Twin, check};
 use crate::change::{Change, Command, CommandState, Effect, Mark};
 use crate::input::CallId;
-use crate::limits::{COMMAND_DEADLINE_MS_MAX, COMMANDS_LIVE_MAX, Limits};
+use crate::limits::{
+    CALLS_WAITING_MAX, COMMAND_DEADLINE_MS_MAX, COMMANDS_LIVE_MAX, Limits, WAITING_RETRY_MS,
+};
 use crate::output::{Answer, ToDevice};
 use crate::rejection::Rejection;
 use crate::time::Time;
@@ -154,8 +156,24 @@ impl Twin {
         }
     }
 
+    /// The caller went away: its call waits no longer. The command goes on.
+    pub fn forget_call(&mut self, call: CallId) {
+        self.local.waiting.retain(|(waiting, _)| *waiting != call);
+    }
+
+    /// Whether another call may wait. If not, nothing is done and nothing remembered.
+    pub(super) fn check_waiting(&self) -> Result<(), Rejection> {
+        if self.local.waiting.len() < CALLS_WAITING_MAX {
+            return Ok(());
+        }
+        Err(Rejection::Overloaded { retry_after_ms: WAITING_RETRY_MS })
+    }
+
     pub(super) fn wait(&mut self, call: CallId, id: u64) {
-        self.local.waiting.push((call, id));
+        match self.check_waiting() {
+            Ok(()) => self.local.waiting.push((call, id)),
+            Err(rejection) => self.answer(call, Err(rejection)),
+        }
     }
 
     pub(super) fn answer_waiting(&mut self, command: &Command) {

@@ -2,7 +2,6 @@
 //! and unpacks it when something comes.
 
 use alloc::borrow::Cow;
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::{Document, Twin};

@@ -62,6 +62,22 @@ fn a_repeated_command_is_looked_up() {
 }
 
 #[test]
+fn calls_that_wait_are_bounded_and_may_be_forgotten() {
+    let mut bench = Bench::connected();
+    let send = || command_request("blink", false, true);
+    bench.call(Some("k"), send());
+    for _ in 1..256 {
+        check(bench.call(Some("k"), send()), &[]);
+    }
+    let over = "answer Overloaded { retry_after_ms: 1000 }";
+    check(bench.call(Some("k"), send()), &[over]);
+    check(bench.call(Some("l"), send()), &[over]);
+    bench.twin.forget_call(CallId(9));
+    assert!(!bench.twin.is_busy());
+    check(bench.deadline(1_100), &["change moved 1 Unknown"]);
+}
+
+#[test]
 fn a_repeated_deletion_and_cancellation() {
     let mut bench = Bench::connected();
     bench.input(Input::Disconnected { session: 1 });

@@ -69,8 +69,10 @@ impl Twin {
         }
         match &change.effect {
             Effect::None | Effect::Telemetry { .. } | Effect::DesiredAcked { .. } => Ok(()),
-            Effect::Patched { patch, .. } => {
-                check(matches!(patch, Value::Object(_)), "a section that is no object")
+            Effect::Patched { section, patch, .. } => {
+                check(matches!(patch, Value::Object(_)), "a section that is no object")?;
+                let versions = [self.version, self.document.section(*section).version];
+                check(versions.iter().all(|version| *version < u64::MAX), "versions are used up")
             }
             Effect::Connected { session, .. } => check(
                 self.session.epoch.checked_add(1) == Some(*session),
@@ -92,7 +94,10 @@ impl Twin {
                 };
                 check(may_move(&self.commands[at].state, state), "a command moved out of order")
             }
-            Effect::Deleted { .. } => check(self.life == Life::Alive, "deleted, but not alive"),
+            Effect::Deleted { .. } => {
+                check(self.life == Life::Alive, "deleted, but not alive")?;
+                check(self.version < u64::MAX, "versions are used up")
+            }
         }
     }
 

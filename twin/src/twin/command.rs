@@ -53,7 +53,15 @@ impl Twin {
     ) -> Command {
         let deadline = now.plus_ms(deadline_ms);
         let state = CommandState::Queued;
-        Command { id: self.command_last + 1, name, payload, deadline, at: now, by, state }
+        Command {
+            id: self.command_last.saturating_add(1),
+            name,
+            payload,
+            deadline,
+            at: now,
+            by,
+            state,
+        }
     }
 
     /// Whether a command may be accepted.

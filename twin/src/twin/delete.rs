@@ -37,7 +37,7 @@ impl Twin {
             self.move_command(now, Mark::None, id, end);
         }
         let session = self.session();
-        let version = actual + 1;
+        let version = actual.saturating_add(1);
         let mark = keyed.mark(Ok(version));
         self.commit(Change { at: now, mark, effect: Effect::Deleted { by } });
         self.local.heard = false;

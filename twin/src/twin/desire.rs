@@ -49,7 +49,7 @@ impl Twin {
         by: String,
     ) {
         let changed = patch.is_some();
-        let version = self.document.section(section).version + u64::from(changed);
+        let version = self.document.section(section).version.saturating_add(u64::from(changed));
         if changed || keyed.is_some() {
             let effect = patch.map_or(Effect::None, |(patch, write)| Effect::Patched {
                 section,

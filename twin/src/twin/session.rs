@@ -24,7 +24,7 @@ impl Twin {
         if let Some(old) = self.session() {
             self.tell(old, ToDevice::Bye { reason: ByeReason::TakenOver });
         }
-        let session = self.session.epoch + 1;
+        let session = self.session.epoch.saturating_add(1);
         self.commit(Change {
             at: now,
             mark: Mark::None,

@@ -7,14 +7,17 @@
 
 mod clock;
 mod fault;
+mod identity;
 mod ids;
 pub mod limits;
+pub mod meta;
 mod network;
 mod raft;
 mod state_machine;
 pub mod wal;
 
 pub use fault::Fault;
+pub use identity::{DataDir, Identity, Uuid};
 pub use ids::{Epoch, GroupId, NodeId, Position};
 pub use network::{CallFault, Inbound, Isolated, LocalNetwork, Network};
 pub use raft::{

@@ -6,7 +6,9 @@ use pollux_proto::device::{
     CloseCode, Datagram, Decoder, DeviceFrame, FrameError, NodeFrame, decode_datagram, encode,
     encode_datagram,
 };
-use pollux_proto::limits::{FRAME_BYTES_MAX, HELLO_BYTES_MAX, VALUE_DEPTH_MAX};
+use pollux_proto::limits::{
+    FRAME_BYTES_MAX, HELLO_BYTES_MAX, NODE_FRAME_BYTES_MAX, VALUE_DEPTH_MAX,
+};
 use pollux_twin::{Time, Value};
 
 fn report(patch: Value) -> DeviceFrame {
@@ -81,7 +83,7 @@ fn a_length_of_one_gib_is_refused_at_once_and_for_good() {
     let error = FrameError::TooLong { bytes: 1 << 30, max: FRAME_BYTES_MAX };
     assert_eq!(decoder.poll(), Err(error.clone()));
     assert_eq!(error.close_code(), CloseCode::FrameTooLong);
-    assert_eq!(error.to_string(), "frame has 1073741824 bytes; at most 131072 are allowed");
+    assert_eq!(error.to_string(), "frame has 1073741824 bytes; at most 262144 are allowed");
     decoder.push(&bytes_of(&DeviceFrame::Get));
     assert_eq!(decoder.poll(), Err(error));
     assert_eq!(decoder.held_bytes(), 0);
@@ -214,4 +216,20 @@ fn close_codes_are_known_by_number() {
         assert_eq!(CloseCode::from_code(u64::from(code.code())), Some(code));
     }
     assert_eq!(CloseCode::from_code(99), None);
+}
+
+/// The largest sections there may be, in the forms that take most room on the wire.
+#[test]
+fn any_desired_section_fits_into_a_welcome() {
+    use pollux_twin::limits::SECTION_BYTES_MAX;
+    let most = |item: &str| {
+        let count = (SECTION_BYTES_MAX - 8) / (item.len() + 1);
+        let json = format!(r#"{{"a":[{}]}}"#, vec![item; count].join(","));
+        Value::from_json(&json, &pollux_twin::JsonLimits::default()).unwrap()
+    };
+    for item in ["1", "{}", "[]", r#"{"a":1}"#, r#"{"a":{"a":1}}"#, r#"{"a":1,"b":1}"#, "[[1]]"] {
+        let desired = most(item);
+        let bytes = bytes_of(&NodeFrame::Desired { version: 1, desired }).len();
+        assert!(bytes <= NODE_FRAME_BYTES_MAX, "{item}: {bytes} bytes");
+    }
 }

@@ -2,5 +2,7 @@
 //! wire, which must never change under the name `pollux/1`, and what hostile bytes do.
 
 mod frames;
+mod fuzz;
 mod golden;
+mod property;
 mod status;

@@ -1,0 +1,4 @@
+//! JSON text; see `pollux_fuzz::json`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| pollux_fuzz::json(data));

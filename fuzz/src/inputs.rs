@@ -1,0 +1,192 @@
+//! A twin driven by bytes. After every input the replica, which only applies the changes that came
+//! out, must have the same image; and the delta must be what is missing.
+
+use pollux_twin::change::Section;
+use pollux_twin::image::{pack, unpack};
+use pollux_twin::input::{CallId, ConnectionId, FromDevice, Request};
+use pollux_twin::output::ToDevice;
+use pollux_twin::patch::{delta, merge};
+use pollux_twin::{Input, Limits, Output, Rejection, Time, Twin, Value};
+
+/// Inputs of one run: enough to meet every state, few enough to run thousands of times a second.
+const INPUTS_MAX: usize = 96;
+
+/// A twin, by a list of inputs.
+pub fn inputs(data: &[u8]) {
+    let mut run = Run { bytes: data.iter(), ..Run::default() };
+    for _ in 0..INPUTS_MAX {
+        if run.bytes.len() == 0 {
+            return;
+        }
+        run.step();
+    }
+}
+
+#[derive(Default)]
+struct Run<'a> {
+    bytes: std::slice::Iter<'a, u8>,
+    now: u64,
+    twin: Twin,
+    replica: Twin,
+    /// As the device knows them.
+    session: u64,
+    seq: u64,
+}
+
+impl Run<'_> {
+    fn step(&mut self) {
+        let before = pack(&self.twin, 0);
+        let limits = Limits { section_bytes_max: 200, depth_max: 4, ..Limits::default() };
+        if self.one_in(16) {
+            self.now += u64::from(self.byte()) * 1_000;
+            self.twin.handle_deadline(Time::from_ms(self.now));
+        } else {
+            self.now += u64::from(self.byte());
+            let input = self.input();
+            let _nobody_to_answer = self.twin.handle(Time::from_ms(self.now), &limits, input);
+        }
+        let changes = self.drain();
+        let after = pack(&self.twin, 0);
+        assert!(changes > 0 || before == after, "a twin changed without saying so");
+        assert_eq!(after, pack(&self.replica, 0), "a replica came to another image");
+        let (unpacked, _) = unpack(&after).expect("what was packed can be unpacked");
+        assert_eq!(pack(&unpacked, 0), after);
+        let view = self.twin.view();
+        let mut caught_up = view.reported.value.clone();
+        merge(&mut caught_up, &view.delta);
+        assert_eq!(delta(&view.desired.value, &caught_up), Value::object());
+    }
+
+    /// Carries the outputs out; says how many were changes.
+    fn drain(&mut self) -> usize {
+        let mut changes = 0;
+        while let Some(output) = self.twin.poll_output() {
+            match output {
+                Output::Change(change) => {
+                    self.replica.apply(&change).expect("what a twin decides can be applied");
+                    changes += 1;
+                }
+                Output::Device { session, message: ToDevice::Welcome { last_seq, .. } } => {
+                    assert!(session > self.session, "a session's epoch did not go up");
+                    (self.session, self.seq) = (session, last_seq);
+                }
+                Output::Device { message: ToDevice::Ack { seq, .. }, .. } => {
+                    assert!(seq <= self.seq + 1, "a number was acknowledged that was not sent");
+                    self.seq = self.seq.max(seq);
+                }
+                Output::Device { message: ToDevice::Nack { rejection, .. }, .. } => {
+                    if let Rejection::OutOfOrder { expected } = rejection {
+                        assert_eq!(expected, self.seq + 1);
+                    }
+                }
+                Output::Device { .. } | Output::Answer { .. } => {}
+            }
+        }
+        changes
+    }
+
+    fn input(&mut self) -> Input {
+        let connection = ConnectionId(u64::from(self.byte()));
+        match self.byte() % 8 {
+            0 => Input::Hello { connection, incarnation: u64::from(self.byte() % 3), node: 1 },
+            1 => Input::Disconnected { session: self.near(self.session) },
+            2..=4 => Input::Device { session: self.near(self.session), message: self.message() },
+            _ => Input::Call {
+                call: CallId(connection.0),
+                caller: if self.one_in(8) { "a" } else { "b" }.to_owned(),
+                key: self.maybe(|run| format!("k{}", run.byte() % 4)),
+                request: self.request(),
+            },
+        }
+    }
+
+    fn message(&mut self) -> FromDevice {
+        let seq = self.near(self.seq + 1);
+        let observed_at = self.maybe(|run| Time::from_ms(u64::from(run.byte())));
+        let id = u64::from(self.byte() % 6);
+        match self.byte() % 8 {
+            0..=2 => FromDevice::Report { seq, patch: self.value(0), observed_at },
+            3 => {
+                let count = self.byte() % 4;
+                let values = (0..count).map(|_| (self.name(), self.value(3))).collect();
+                FromDevice::Telemetry { seq: self.maybe(|_| seq), values, observed_at }
+            }
+            4 => FromDevice::DesiredAck { seq, version: id, refused: self.maybe(Self::name) },
+            5 => {
+                let result = if self.one_in(2) { Ok(self.value(2)) } else { Err(self.name()) };
+                FromDevice::CommandResult { seq, id, result }
+            }
+            6 => FromDevice::CommandUnknown { seq, id },
+            _ => FromDevice::Get,
+        }
+    }
+
+    fn request(&mut self) -> Request {
+        let expected = self.maybe(|run| u64::from(run.byte() % 4));
+        let id = u64::from(self.byte() % 6);
+        match self.byte() % 8 {
+            0..=2 => Request::Patch {
+                section: [Section::Tags, Section::Desired][usize::from(self.byte() % 2)],
+                patch: self.value(0),
+                whole: self.one_in(4),
+                expected,
+            },
+            3 => Request::Delete { expected },
+            4 | 5 => Request::Command {
+                name: self.name(),
+                payload: self.value(2),
+                deadline_ms: u64::from(self.byte()) * 100,
+                queue: self.one_in(2),
+                wait: self.one_in(2),
+            },
+            6 => Request::CancelCommand { id },
+            _ => Request::GetCommand { id },
+        }
+    }
+
+    /// An object at depth 0 mostly, anything further in.
+    fn value(&mut self, depth: u32) -> Value {
+        let kind = if depth == 0 { self.byte() / 16 } else { self.byte() % 10 };
+        match kind {
+            0 => Value::Null,
+            1 => Value::Bool(true),
+            2 => Value::from(i64::from(self.byte()) - 100),
+            3 => Value::from(u64::MAX - u64::from(self.byte())),
+            4 => Value::Float(f64::from(self.byte()) / 8.0),
+            5 => Value::String(self.name()),
+            6 if depth < 5 => {
+                (0..self.byte() % 3).map(|_| self.value(depth + 1)).collect::<Vec<_>>().into()
+            }
+            _ if depth < 5 => {
+                let count = self.byte() % 5;
+                Value::Object((0..count).map(|_| (self.name(), self.value(depth + 1))).collect())
+            }
+            _ => Value::Int(0),
+        }
+    }
+
+    fn name(&mut self) -> String {
+        ["", "a", "b", "a/b~", "temperature", "ü"][usize::from(self.byte() % 6)].to_owned()
+    }
+
+    /// Mostly the number itself, sometimes one beside it.
+    fn near(&mut self, number: u64) -> u64 {
+        match self.byte() % 16 {
+            0 => number.saturating_sub(1),
+            1 => number + 1,
+            _ => number,
+        }
+    }
+
+    fn maybe<T>(&mut self, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        self.one_in(2).then(|| make(self))
+    }
+
+    fn one_in(&mut self, n: u8) -> bool {
+        self.byte().is_multiple_of(n)
+    }
+
+    fn byte(&mut self) -> u8 {
+        self.bytes.next().copied().unwrap_or(0)
+    }
+}

@@ -129,6 +129,8 @@ pub struct Shard<O> {
     gate: Gate<O>,
     reopen: Note,
     opened: Note,
+    #[cfg(test)]
+    mutant: tests::Mutant,
 }
 
 /// Whether something is still to be said at the next poll.
@@ -159,6 +161,8 @@ impl<O> Shard<O> {
             reopen: Note::Said,
             opened: Note::Said,
             options,
+            #[cfg(test)]
+            mutant: tests::Mutant::None,
         }
     }
 
@@ -251,6 +255,12 @@ impl<O> Shard<O> {
         let mut outputs = outputs.into_iter().peekable();
         if outputs.peek().is_some() && pushed.is_none() && wait == Wait::Barrier {
             place.last_round = self.gate.join_round();
+        }
+        #[cfg(test)]
+        match self.mutant {
+            tests::Mutant::ReleasesEarly => place.last_batch = 0,
+            tests::Mutant::ReadsAtOnce => place.last_round = 0,
+            tests::Mutant::None | tests::Mutant::PassivatesEarly => {}
         }
         for (output, bytes) in outputs {
             self.gate.add(bytes);
@@ -378,8 +388,14 @@ impl<O> Shard<O> {
             let id = ProposalId { generation, number: 0 };
             return Some(Output::Propose { id, entry: Entry::Open { epoch, generation, time } });
         }
+        let applied = self.batches.applied();
+        #[cfg(test)]
+        let applied = match self.mutant {
+            tests::Mutant::PassivatesEarly => u64::MAX,
+            _ => applied,
+        };
         let gate = &self.gate;
-        let quiet = self.slots.take_quiet(self.batches.applied(), |round| gate.is_ahead(round));
+        let quiet = self.slots.take_quiet(applied, |round| gate.is_ahead(round));
         if let Some(slot) = quiet {
             return Some(Output::Passivate(slot));
         }

@@ -8,6 +8,7 @@ mod passivation;
 mod refused_batch;
 mod weight;
 mod without_change;
+mod world;
 
 use alloc::format;
 use alloc::string::String;
@@ -21,6 +22,18 @@ use crate::id::TwinKey;
 use crate::table::{Fence, Outcome};
 use crate::time::Time;
 use crate::value::Value;
+
+/// A known fault, put in to see that the tests find it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mutant {
+    None,
+    /// Outputs do not wait for their batch.
+    ReleasesEarly,
+    /// Reads do not wait for a barrier.
+    ReadsAtOnce,
+    /// Twins are let go with changes on their way.
+    PassivatesEarly,
+}
 
 const EPOCH: Epoch = Epoch { term: 3, leader: 1 };
 const TOOK: Outcome = Outcome::Took { time: Time { ms: 0 } };

@@ -17,6 +17,8 @@ use allocator::in_use;
 #[global_allocator]
 static ALLOCATOR: allocator::Counting = allocator::Counting;
 
+type Images = Vec<(TwinKey, Arc<[u8]>)>;
+
 const EPOCH: Epoch = Epoch { term: 1, leader: 1 };
 
 /// Each in a process of its own, so that none finds another's memory.
@@ -45,7 +47,7 @@ impl Stopwatch {
     }
 
     fn ns(self) -> usize {
-        (Self::start().0 - self.0) as usize
+        usize::try_from(Self::start().0 - self.0).expect("less than centuries")
     }
 }
 
@@ -146,7 +148,7 @@ fn shard_figures() {
             }
         }
         let ns = start.ns() / (rounds * devices);
-        assert_eq!(released as usize, rounds * devices);
+        assert_eq!(released, (rounds * devices) as u64);
         println!("shard: {in_turn:4} reports a turn ({batches} batches): {ns} ns a report");
     }
 }
@@ -183,7 +185,7 @@ fn filled(twins: usize, log: &mut Log, order: impl Fn(usize) -> usize) -> Table 
     table
 }
 
-fn take(table: &mut Table) -> (Vec<(TwinKey, Arc<[u8]>)>, Header) {
+fn take(table: &mut Table) -> (Images, Header) {
     table.begin_cut();
     let mut all = Vec::new();
     loop {

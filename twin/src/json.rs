@@ -8,7 +8,7 @@ mod write;
 use core::fmt;
 
 use crate::limits::{DEPTH_MAX, SECTION_BYTES_MAX};
-pub(crate) use write::{string_len, value_len};
+pub(crate) use write::{list_len, string_len, value_len};
 
 /// Bounds while reading JSON text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,14 +5,17 @@
 
 pub(crate) mod codec;
 mod merge;
+mod node;
 #[cfg(test)]
 mod tests;
+mod text;
 
-use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::json::{string_len, value_len};
+use self::node::Node;
+use self::text::Text;
+use crate::json::{list_len, string_len};
 use crate::time::Time;
 use crate::value::{Object, Value};
 
@@ -28,18 +31,10 @@ pub(crate) struct Stamp {
 /// One member of an object.
 #[derive(Clone, Debug)]
 struct Member {
-    key: Box<str>,
+    key: Text,
     /// Has a meaning for leaves only.
     stamp: Stamp,
     node: Node,
-}
-
-#[derive(Clone, Debug)]
-enum Node {
-    /// Never an object.
-    Leaf(Value),
-    /// Sorted by key.
-    Object(Vec<Member>),
 }
 
 /// What happens to members that a patch does not name.
@@ -100,18 +95,15 @@ impl Tree {
 }
 
 fn members_value(members: &[Member]) -> Value {
-    let value = |member: &Member| match &member.node {
-        Node::Leaf(value) => value.clone(),
-        Node::Object(members) => members_value(members),
-    };
-    Value::Object(members.iter().map(|m| (m.key.as_ref().into(), value(m))).collect::<Object>())
+    let member = |member: &Member| (member.key.as_str().into(), member.node.to_value());
+    Value::Object(members.iter().map(member).collect::<Object>())
 }
 
 fn leaves(members: &[Member], path: &mut String, visit: &mut impl FnMut(&str, Stamp)) {
     for member in members {
         let len = path.len();
         path.push('/');
-        for char in member.key.chars() {
+        for char in member.key.as_str().chars() {
             match char {
                 '~' => path.push_str("~0"),
                 '/' => path.push_str("~1"),
@@ -126,22 +118,12 @@ fn leaves(members: &[Member], path: &mut String, visit: &mut impl FnMut(&str, St
     }
 }
 
-impl Node {
-    /// Bytes as JSON text.
-    fn json_len(&self) -> usize {
-        match self {
-            Self::Leaf(value) => value_len(value),
-            Self::Object(members) => members_len(members),
-        }
-    }
-}
-
 /// What a member adds to the text of its object: key, colon, value and a comma.
-fn member_len(key: &str, value_len: usize) -> usize {
+fn member_len(key: &[u8], value_len: usize) -> usize {
     string_len(key) + 1 + value_len + 1
 }
 
-/// Brackets, members, and a comma between each two.
 fn members_len(members: &[Member]) -> usize {
-    members.iter().map(|m| member_len(&m.key, m.node.json_len())).fold(1, |a, b| a + b).max(2)
+    // The comma of each is counted by the list.
+    list_len(members.iter().map(|m| member_len(m.key.as_bytes(), m.node.json_len()) - 1))
 }

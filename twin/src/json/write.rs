@@ -94,8 +94,8 @@ const fn escape_len(byte: u8) -> usize {
 }
 
 /// Bytes of a string as JSON, quotes included.
-pub(crate) fn string_len(string: &str) -> usize {
-    2 + string.bytes().map(escape_len).sum::<usize>()
+pub(crate) fn string_len(utf8: &[u8]) -> usize {
+    2 + utf8.iter().map(|byte| escape_len(*byte)).sum::<usize>()
 }
 
 /// Bytes of a value as JSON.
@@ -110,16 +110,16 @@ pub(crate) fn value_len(value: &Value) -> usize {
             write!(counter, "{float:?}").expect("counting does not fail");
             counter.0
         }
-        Value::String(string) => string_len(string),
+        Value::String(string) => string_len(string.as_bytes()),
         Value::Array(items) => list_len(items.iter().map(value_len)),
-        Value::Object(members) => {
-            list_len(members.iter().map(|(key, value)| string_len(key) + 1 + value_len(value)))
-        }
+        Value::Object(members) => list_len(
+            members.iter().map(|(key, value)| string_len(key.as_bytes()) + 1 + value_len(value)),
+        ),
     }
 }
 
 /// Two brackets, the items, and a comma between each two.
-fn list_len(items: impl Iterator<Item = usize>) -> usize {
+pub(crate) fn list_len(items: impl Iterator<Item = usize>) -> usize {
     items.fold(1, |sum, item| sum + item + 1).max(2)
 }
 

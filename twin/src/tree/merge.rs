@@ -5,7 +5,8 @@
 
 use alloc::vec::Vec;
 
-use super::{Difference, Member, Node, Stamp, Tree, Write, member_len};
+use super::node::Node;
+use super::{Difference, Member, Stamp, Tree, Write, member_len};
 use crate::json::value_len;
 use crate::value::{Object, Value};
 
@@ -28,7 +29,7 @@ impl Tree {
 }
 
 fn find(members: &[Member], key: &str) -> Result<usize, usize> {
-    members.binary_search_by(|member| member.key.as_ref().cmp(key))
+    members.binary_search_by(|member| member.key.as_bytes().cmp(key.as_bytes()))
 }
 
 /// Whether a replacement by `patch` keeps the member of this name.
@@ -49,9 +50,9 @@ fn empty_extra(count: usize) -> i64 {
 fn measure_members(members: &[Member], patch: &Object, write: Write, sum: &mut Difference) {
     let mut count = members.len();
     if write == Write::Replace {
-        for member in members.iter().filter(|member| !kept(patch, &member.key)) {
+        for member in members.iter().filter(|member| !kept(patch, member.key.as_str())) {
             sum.changed = true;
-            sum.bytes -= signed(member_len(&member.key, member.node.json_len()));
+            sum.bytes -= signed(member_len(member.key.as_bytes(), member.node.json_len()));
             count -= 1;
         }
     }
@@ -60,7 +61,7 @@ fn measure_members(members: &[Member], patch: &Object, write: Write, sum: &mut D
             (Ok(at), Value::Null) if write == Write::Merge => {
                 let member = &members[at];
                 sum.changed = true;
-                sum.bytes -= signed(member_len(key, member.node.json_len()));
+                sum.bytes -= signed(member_len(key.as_bytes(), member.node.json_len()));
                 count -= 1;
             }
             (_, Value::Null) => {}
@@ -72,7 +73,7 @@ fn measure_members(members: &[Member], patch: &Object, write: Write, sum: &mut D
                 }
             },
             (Ok(at), leaf) => match &members[at].node {
-                Node::Leaf(old) if old == leaf => {}
+                old if old.is(leaf) => {}
                 old => {
                     sum.changed = true;
                     sum.bytes += signed(value_len(leaf)) - signed(old.json_len());
@@ -80,7 +81,7 @@ fn measure_members(members: &[Member], patch: &Object, write: Write, sum: &mut D
             },
             (Err(_), value) => {
                 sum.changed = true;
-                sum.bytes += signed(member_len(key, stripped_len(value, sum)));
+                sum.bytes += signed(member_len(key.as_bytes(), stripped_len(value, sum)));
                 count += 1;
             }
         }
@@ -97,7 +98,7 @@ fn stripped_len(value: &Value, sum: &mut Difference) -> usize {
     let mut len = 1;
     let mut count = 0;
     for (key, value) in members.iter().filter(|(_, value)| **value != Value::Null) {
-        len += member_len(key, stripped_len(value, sum));
+        len += member_len(key.as_bytes(), stripped_len(value, sum));
         count += 1;
     }
     sum.members_max = sum.members_max.max(count);
@@ -114,10 +115,10 @@ fn merge_members(
     let count = members.len();
     if write == Write::Replace {
         members.retain(|member| {
-            let kept = kept(patch, &member.key);
+            let kept = kept(patch, member.key.as_str());
             if !kept {
                 sum.changed = true;
-                sum.bytes -= signed(member_len(&member.key, member.node.json_len()));
+                sum.bytes -= signed(member_len(member.key.as_bytes(), member.node.json_len()));
             }
             kept
         });
@@ -127,14 +128,14 @@ fn merge_members(
             (Ok(at), Value::Null) => {
                 let member = members.remove(at);
                 sum.changed = true;
-                sum.bytes -= signed(member_len(key, member.node.json_len()));
+                sum.bytes -= signed(member_len(key.as_bytes(), member.node.json_len()));
             }
             (Err(_), Value::Null) => {}
             (Ok(at), value) => merge_member(&mut members[at], value, write, stamp, sum),
             (Err(at), value) => {
                 let node = build(value, stamp, sum);
                 sum.changed = true;
-                sum.bytes += signed(member_len(key, node.json_len()));
+                sum.bytes += signed(member_len(key.as_bytes(), node.json_len()));
                 members.insert(at, Member { key: key.as_str().into(), stamp, node });
             }
         }
@@ -160,7 +161,7 @@ fn merge_member(
                 member.stamp = stamp;
             }
         }
-        (Node::Leaf(old), value) if old == value => {}
+        (old, value) if old.is(value) => {}
         (old, value) => {
             let new = build(value, stamp, sum);
             sum.changed = true;
@@ -173,7 +174,7 @@ fn merge_member(
 
 /// A value merged into nothing: objects lose their null members, at every depth outside arrays.
 fn build(value: &Value, stamp: Stamp, sum: &mut Difference) -> Node {
-    let Value::Object(members) = value else { return Node::Leaf(value.clone()) };
+    let Value::Object(members) = value else { return Node::leaf(value) };
     let members: Vec<_> = members
         .iter()
         .filter(|(_, value)| **value != Value::Null)
@@ -184,5 +185,5 @@ fn build(value: &Value, stamp: Stamp, sum: &mut Difference) -> Node {
         })
         .collect();
     sum.members_max = sum.members_max.max(members.len());
-    Node::Object(members)
+    Node::Object(members.into())
 }

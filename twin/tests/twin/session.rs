@@ -74,7 +74,7 @@ fn only_the_current_session_ends() {
 }
 
 #[test]
-fn get_tells_desired() {
+fn a_device_may_ask_for_desired() {
     let mut bench = Bench::connected();
     check(bench.device(FromDevice::Get), &["device 1: desired 0 {}"]);
 }

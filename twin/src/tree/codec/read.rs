@@ -1,10 +1,11 @@
 //! Reading values and sections from bytes that may be anything.
 
-use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::super::{Member, Node, Stamp, Tree, members_len};
+use super::super::node::Node;
+use super::super::text::Text;
+use super::super::{Member, Stamp, Tree, members_len};
 use super::{DEPTH_READ_MAX, tag};
 use crate::time::Time;
 use crate::value::{Object, Value};
@@ -151,13 +152,17 @@ impl<'a> Reader<'a> {
         let count = self.count(2)?;
         let mut members: Vec<Member> = Vec::with_capacity(count.min(CAPACITY_MAX));
         for _ in 0..count {
-            let key: Box<str> = self.str()?.into();
-            if members.last().is_some_and(|last| last.key >= key) {
+            let key = Text::from(self.str()?);
+            if members.last().is_some_and(|last| last.key.as_bytes() >= key.as_bytes()) {
                 return Err(ReadError);
             }
             let node = match self.byte()? {
-                tag::OBJECT => Node::Object(self.members(stamps, depth_left)?),
-                first => Node::Leaf(self.value_of(first, depth_left)?),
+                tag::OBJECT => Node::Object(self.members(stamps, depth_left)?.into()),
+                tag::STRING => Node::Text(self.str()?.into()),
+                first @ tag::STRING_SHORT..tag::INT_SHORT => {
+                    Node::Text(self.text((first & 0x3f).into())?.into())
+                }
+                first => Node::from_leaf(self.value_of(first, depth_left)?),
             };
             let stamp = match &node {
                 Node::Object(members) if !members.is_empty() => Stamp::default(),

@@ -3,7 +3,8 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use super::super::{Member, Node, Stamp, Tree};
+use super::super::node::Node;
+use super::super::{Member, Stamp, Tree};
 use super::tag;
 use crate::value::Value;
 
@@ -61,21 +62,8 @@ pub(crate) fn write_value(out: &mut Vec<u8>, value: &Value) {
             write_uint(out, *uint);
         }
         Value::Float(float) => write_float(out, *float),
-        Value::String(text) => match u8::try_from(text.len()) {
-            Ok(len) if len < 0x40 => {
-                out.push(tag::STRING_SHORT | len);
-                out.extend_from_slice(text.as_bytes());
-            }
-            _ => {
-                out.push(tag::STRING);
-                write_str(out, text);
-            }
-        },
-        Value::Array(items) => {
-            out.push(tag::ARRAY);
-            write_len(out, items.len());
-            items.iter().for_each(|item| write_value(out, item));
-        }
+        Value::String(text) => write_text(out, text.as_bytes()),
+        Value::Array(items) => write_array(out, items),
         Value::Object(members) => {
             out.push(tag::OBJECT);
             write_len(out, members.len());
@@ -85,6 +73,23 @@ pub(crate) fn write_value(out: &mut Vec<u8>, value: &Value) {
             }
         }
     }
+}
+
+fn write_text(out: &mut Vec<u8>, utf8: &[u8]) {
+    match u8::try_from(utf8.len()) {
+        Ok(len) if len < 0x40 => out.push(tag::STRING_SHORT | len),
+        _ => {
+            out.push(tag::STRING);
+            write_len(out, utf8.len());
+        }
+    }
+    out.extend_from_slice(utf8);
+}
+
+fn write_array(out: &mut Vec<u8>, items: &[Value]) {
+    out.push(tag::ARRAY);
+    write_len(out, items.len());
+    items.iter().for_each(|item| write_value(out, item));
 }
 
 fn write_float(out: &mut Vec<u8>, float: f64) {
@@ -144,19 +149,20 @@ impl Stamps {
 fn write_members(out: &mut Vec<u8>, members: &[Member], stamps: &mut Stamps) {
     write_len(out, members.len());
     for member in members {
-        write_str(out, &member.key);
+        write_len(out, member.key.as_bytes().len());
+        out.extend_from_slice(member.key.as_bytes());
         match &member.node {
-            Node::Leaf(value) => {
-                write_value(out, value);
-                write_uint(out, stamps.index_of(member.stamp));
-            }
+            Node::Text(text) => write_text(out, text.as_bytes()),
+            Node::Array(items) => write_array(out, items),
             Node::Object(members) => {
                 out.push(tag::OBJECT);
                 write_members(out, members, stamps);
-                if members.is_empty() {
-                    write_uint(out, stamps.index_of(member.stamp));
+                if !members.is_empty() {
+                    continue;
                 }
             }
+            scalar => write_value(out, &scalar.scalar_value()),
         }
+        write_uint(out, stamps.index_of(member.stamp));
     }
 }

@@ -60,9 +60,14 @@ pub struct Identity {
 impl Identity {
     /// From PEM texts: the certificate (with intermediates after it), its key, the nodes' CA.
     pub fn from_pem(certificate: &[u8], key: &[u8], ca: &[u8]) -> Result<Self, Fault> {
+        Self::from_pem_trusting(certificate, key, &Trust::from_pem(ca)?)
+    }
+
+    /// As [`Identity::from_pem`] with a trust that many devices share.
+    pub fn from_pem_trusting(certificate: &[u8], key: &[u8], trust: &Trust) -> Result<Self, Fault> {
         let chain = certificates(certificate)?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(identity)?;
-        Self::from_der(chain, key, &Trust::from_pem(ca)?)
+        Self::from_der(chain, key, trust)
     }
 
     /// From DER: the certificate (with intermediates after it), its key, whom to trust.

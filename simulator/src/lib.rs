@@ -1,1 +1,26 @@
-//! placeholder
+//! Fleets of simulated devices and services over real QUIC and gRPC, and the report of what they
+//! saw. It knows a node only from outside: its addresses, its CAs and, for its use of CPU and
+//! memory, its process id.
+
+mod clock;
+mod fault;
+mod fleet;
+mod identities;
+pub mod limits;
+mod options;
+mod process;
+mod report;
+mod run;
+mod services;
+mod shape;
+mod tally;
+mod unit;
+mod verify;
+
+pub use fault::Fault;
+pub use identities::Identities;
+pub use options::{Load, Options};
+pub use process::Usage;
+pub use report::{Done, Latency, Phase, Progress, Report, Second};
+pub use run::{frame_bytes, run};
+pub use shape::Shape;

@@ -1,0 +1,236 @@
+//! One run from beginning to end: connect, warm up, measure, drain, read back, report.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::fault::Fault;
+use crate::fleet::Fleet;
+use crate::options::{Load, Options};
+use crate::process::Usage;
+use crate::report::{Done, Phase, Progress, Report};
+use crate::services::{self, Services, Wish};
+use crate::shape::mix;
+use crate::tally::{Counted, Kind};
+use crate::unit::Unit;
+use crate::verify::{self, Findings};
+
+/// Runs it. `progress` is called about once a second.
+///
+/// A run in which something was lost, doubled or went back is a success of this function: see
+/// [`Report::failed`]. Must be called within a tokio runtime.
+pub async fn run(
+    options: Options,
+    mut progress: impl FnMut(&Progress) + Send,
+) -> Result<Report, Fault> {
+    options.check()?;
+    let services =
+        if options.needs_services() { Some(Arc::new(Services::connect(&options)?)) } else { None };
+    let fleet = Fleet::new(options)?;
+    let mut stage = Stage { fleet: &fleet, progress: &mut progress, ticked: Duration::ZERO };
+    let before = stage.usage();
+    let began = fleet.clock.now();
+    let come_and_go = matches!(fleet.options.load, Load::Connects { .. });
+    let units: Arc<[Arc<Unit>]> = if come_and_go {
+        Arc::from([])
+    } else {
+        stage.during(Phase::Connecting, fleet.connect()).await?.into()
+    };
+    let connecting_s = (fleet.clock.now() - began).as_secs_f64();
+    let connected = stage.usage();
+    let connects = fleet.tally.connects();
+
+    let mut paces = fleet.load(&units);
+    let mut callers = services.as_ref().map(|services| services::load(&fleet, services));
+    stage.pass(Phase::WarmUp, fleet.options.warm_up).await;
+    fleet.tally.begin();
+    let (start, own_start) = (stage.usage(), Usage::of(std::process::id()));
+    let began = fleet.clock.now();
+    stage.pass(Phase::Measuring, fleet.options.duration).await;
+    let duration_s = (fleet.clock.now() - began).as_secs_f64();
+    let counted = fleet.tally.end();
+    let (end, own_end) = (stage.usage(), Usage::of(std::process::id()));
+    fleet.stop();
+
+    let mut report = Report { duration_s, ..sizes(&fleet.options) };
+    report.count(&counted, duration_s);
+    report.use_of(before, start, end, &units);
+    report.simulator_cpu_s = own_end.zip(own_start).map(|(end, start)| end.cpu_s - start.cpu_s);
+    report.simulator_rss_bytes = own_end.map(|end| end.rss_bytes);
+    let (count, latency) = if come_and_go { counted.of(Kind::Connect) } else { connects };
+    let (from, to, s) =
+        if come_and_go { (start, end, duration_s) } else { (before, connected, connecting_s) };
+    report.connect(count, s, from.zip(to).map(|(from, to)| to.cpu_s - from.cpu_s));
+    report.connect_latency = latency;
+
+    let mut wishes: BTreeMap<u32, Wish> = BTreeMap::new();
+    let unanswered = stage
+        .during(Phase::Draining, async {
+            while paces.join_next().await.is_some() {}
+            if let Some(callers) = &mut callers {
+                while let Some(told) = callers.join_next().await {
+                    wishes.extend(told.unwrap_or_default());
+                }
+            }
+            fleet.drain(&units).await
+        })
+        .await;
+    let mut findings = Findings::default();
+    verify::noticed(&units, &mut findings);
+    if let (true, Some(services)) = (fleet.options.verify, &services) {
+        let verifying = verify::verify(&fleet, services, &units, &wishes, &mut findings);
+        stage.during(Phase::Verifying, verifying).await;
+    }
+    let counts = fleet.close(&units).await;
+    (report.sessions, report.losses) = (counts.sessions, counts.losses);
+    report.conclude(&fleet, findings, unanswered);
+    Ok(report)
+}
+
+/// Shows the progress while something else is awaited.
+struct Stage<'a, P> {
+    fleet: &'a Fleet,
+    progress: &'a mut P,
+    ticked: Duration,
+}
+
+impl<P: FnMut(&Progress) + Send> Stage<'_, P> {
+    async fn pass(&mut self, phase: Phase, time: Duration) {
+        self.during(phase, tokio::time::sleep(time)).await;
+        // A last second that is short is shown for what it is.
+        self.tick(phase);
+    }
+
+    async fn during<T>(&mut self, phase: Phase, what: impl Future<Output = T>) -> T {
+        let mut what = Box::pin(what);
+        loop {
+            tokio::select! {
+                done = &mut what => return done,
+                () = tokio::time::sleep(Duration::from_secs(1)) => self.tick(phase),
+            }
+        }
+    }
+
+    fn tick(&mut self, phase: Phase) {
+        let fleet = self.fleet;
+        let now = fleet.clock.now();
+        let elapsed_s = (now - self.ticked).as_secs_f64();
+        if elapsed_s < 0.2 {
+            return;
+        }
+        self.ticked = now;
+        (self.progress)(&Progress {
+            phase,
+            at_s: now.as_secs_f64(),
+            connected: fleet.tally.connected_count(),
+            devices: fleet.options.devices,
+            second: fleet.tally.tick(elapsed_s),
+            errors: fleet.tally.errors_count(),
+        });
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        self.fleet.options.server_pid.and_then(Usage::of)
+    }
+}
+
+/// The bytes of a report and its acknowledgement on the stream, so that an echo may have the same.
+pub fn frame_bytes(options: &Options) -> (usize, usize) {
+    use pollux_proto::device::{AckResult, DeviceFrame, NodeFrame, encode};
+    let patch = options.shape.patch(1_000, options.report_bytes, mix(options.seed));
+    let report = DeviceFrame::Report { seq: 1_000, patch, observed_at: None };
+    let ack = NodeFrame::Ack { seq: 1_000, result: AckResult::Done { version: 1_000 } };
+    let (mut up, mut down) = (Default::default(), Default::default());
+    let encoded = encode(&report, &mut up).and_then(|()| encode(&ack, &mut down));
+    encoded.expect("a report of checked size is a frame");
+    (up.len(), down.len())
+}
+
+fn sizes(options: &Options) -> Report {
+    let (up, down) = frame_bytes(options);
+    let load = match options.load {
+        Load::PerSecond(rate) => format!("{rate} reports/s"),
+        Load::OneInFlight => "one report in flight each".to_owned(),
+        Load::Idle => "idle".to_owned(),
+        Load::Connects { parallel } => format!("connecting, {parallel} at a time"),
+        Load::Reads { parallel } => format!("twins read, {parallel} at a time"),
+    };
+    Report {
+        run: load,
+        devices: options.devices,
+        seed: options.seed,
+        report_frame_bytes: up as u64,
+        ack_frame_bytes: down as u64,
+        ..Report::default()
+    }
+}
+
+impl Report {
+    pub(crate) fn count(&mut self, counted: &Counted, s: f64) {
+        let done = |kind| {
+            let (count, latency) = counted.of(kind);
+            Done { count, per_s: count as f64 / s, latency }
+        };
+        let acked = done(Kind::Report);
+        self.acked = acked.count;
+        self.acked_per_s = acked.per_s;
+        self.ack_p50_us = acked.latency.p50_us;
+        self.ack_p90_us = acked.latency.p90_us;
+        self.ack_p99_us = acked.latency.p99_us;
+        self.ack_p999_us = acked.latency.p999_us;
+        self.ack_max_us = acked.latency.max_us;
+        self.telemetry = done(Kind::Telemetry);
+        self.desired = done(Kind::Desired);
+        self.commands = done(Kind::Command);
+        self.reads = done(Kind::Read);
+        self.timeline.clone_from(&counted.timeline);
+    }
+
+    /// What the server used, from before the first connection and within the measurement.
+    pub(crate) fn use_of<T>(
+        &mut self,
+        before: Option<Usage>,
+        start: Option<Usage>,
+        end: Option<Usage>,
+        connected: &[T],
+    ) {
+        let (Some(before), Some(start), Some(end)) = (before, start, end) else { return };
+        let cpu_s = end.cpu_s - start.cpu_s;
+        let per_cpu = |count: u64| (cpu_s > 0.0 && count > 0).then(|| count as f64 / cpu_s);
+        self.server_cpu_s = Some(cpu_s);
+        self.server_rss_bytes = Some(end.rss_bytes);
+        self.server_rss_start_bytes = Some(before.rss_bytes);
+        if !connected.is_empty() {
+            let grown = end.rss_bytes as f64 - before.rss_bytes as f64;
+            self.server_rss_per_device_bytes = Some(grown / connected.len() as f64);
+        }
+        self.acked_per_server_cpu_s = per_cpu(self.acked);
+        self.reads_per_server_cpu_s = per_cpu(self.reads.count);
+    }
+
+    pub(crate) fn connect(&mut self, count: u64, s: f64, cpu_s: Option<f64>) {
+        self.connects = count;
+        self.connects_per_s = count as f64 / s.max(0.001);
+        self.connects_server_cpu_s = cpu_s;
+        self.connects_per_server_cpu_s =
+            cpu_s.filter(|cpu_s| *cpu_s > 0.0).map(|cpu_s| count as f64 / cpu_s);
+    }
+
+    fn conclude(&mut self, fleet: &Fleet, findings: Findings, unanswered: u64) {
+        self.verified = fleet.options.verify && findings.unread == 0;
+        self.lost = findings.lost;
+        self.doubled = findings.doubled;
+        self.went_back = findings.went_back;
+        self.histories = findings.histories;
+        self.volatile_sent = fleet.volatile_sent.load(Ordering::Relaxed);
+        self.errors_by_kind = fleet.tally.errors();
+        for (kind, count) in [("unanswered", unanswered), ("unread", findings.unread)] {
+            if count > 0 {
+                self.errors_by_kind.insert(kind.to_owned(), count);
+            }
+        }
+        self.errors = self.errors_by_kind.values().sum();
+    }
+}

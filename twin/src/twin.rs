@@ -158,6 +158,9 @@ impl Twin {
 
     /// Bytes of the document as JSON text, telemetry aside: about what it takes to keep.
     pub const fn bytes(&self) -> usize {
+        if let Some(resting) = &self.local.resting {
+            return resting.len();
+        }
         let Document { tags, desired, reported, .. } = &self.document;
         tags.tree.json_len() + desired.tree.json_len() + reported.tree.json_len()
     }

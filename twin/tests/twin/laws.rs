@@ -34,6 +34,7 @@ impl Run {
                 self.twin.rest();
                 self.twin.rest();
                 assert!(self.twin.is_resting() && self.twin.view() == before);
+                assert!(self.twin.bytes() > 0);
             }
             Step::Input(input) => {
                 let _dropped = self.twin.handle(now, &Limits::default(), input);

@@ -18,6 +18,7 @@ pub use authority::{Authority, Identity};
 pub use error::PkiError;
 pub use name::device_name_of;
 pub use tls::ClientAuth;
+pub use tls::service_tls;
 
 use crate::config::Checked;
 

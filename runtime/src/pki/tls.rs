@@ -1,6 +1,7 @@
 //! The rustls side of the device endpoint. quinn wraps it; sessions ask it for the peer's
 //! certificate.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use pollux_proto::device::ALPN;
@@ -11,6 +12,7 @@ use rustls::{RootCertStore, ServerConfig, version};
 
 use super::authority::Identity;
 use super::error::PkiError;
+use super::files::read_identity;
 
 /// Session tickets sent after a handshake. None: resuming saves a QUIC server next to nothing
 /// beside the two round trips that it does not save, and every ticket kept costs memory per device.
@@ -50,6 +52,23 @@ pub(super) fn server_config(
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.max_early_data_size = 0;
     config.send_tls13_tickets = TICKETS;
+    Ok(Arc::new(config))
+}
+
+/// TLS for services: a certificate chain and its key from files, no client certificates.
+pub fn service_tls(
+    cert: &Path,
+    key: &Path,
+    protocols: &[&[u8]],
+) -> Result<Arc<ServerConfig>, PkiError> {
+    let identity = read_identity(cert, key)?;
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&version::TLS13])
+        .map_err(tls)?
+        .with_no_client_auth()
+        .with_single_cert(identity.chain().to_vec(), identity.key().clone_key())
+        .map_err(tls)?;
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(Arc::new(config))
 }
 

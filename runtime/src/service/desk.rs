@@ -1,0 +1,152 @@
+//! What both doors share: every call goes through here to the router, is counted and timed, and
+//! finds its bounds.
+
+use std::sync::Arc;
+
+use pollux_proto::convert::Page;
+use pollux_proto::status;
+use pollux_twin::output::Answer;
+use pollux_twin::{Rejection, TwinKey, View};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::limits::{PAGE_BYTES_MAX, PAGE_PART, WATCH_RETRY_MS, WATCHES_MAX};
+use crate::clock::Clock;
+use crate::metrics::{Door, Method, Metrics};
+use crate::router::{Call, Picture, Router, Scope, WatchItem};
+use crate::watch::Watch;
+
+/// The way of both doors to the twins. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Desk {
+    pub(super) router: Router,
+    pub(super) metrics: Arc<Metrics>,
+    clock: Clock,
+    watches: Arc<Semaphore>,
+}
+
+impl Desk {
+    pub(super) fn new(router: Router, metrics: Arc<Metrics>) -> Self {
+        let watches = Arc::new(Semaphore::new(WATCHES_MAX));
+        Self { router, metrics, clock: Clock::new(), watches }
+    }
+
+    /// Carries out a call, counts how it ended (`code` names a refusal) and how long it took.
+    pub(super) async fn measured<T, E>(
+        &self,
+        door: Door,
+        method: Method,
+        code: impl FnOnce(&E) -> &'static str,
+        call: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let began = self.clock.elapsed();
+        let result = call.await;
+        let took = self.clock.elapsed().saturating_sub(began);
+        self.metrics.call_seconds.of(method.name()).observe(took);
+        match &result {
+            Ok(_) => self.metrics.calls_total.record(door, method, "ok"),
+            Err(error) => {
+                let reason = code(error);
+                self.metrics.calls_total.record(door, method, reason);
+                self.metrics.rejections_total.of(reason).inc();
+                tracing::debug!(method = method.name(), reason, "call refused");
+            }
+        }
+        result
+    }
+
+    /// One call to one twin.
+    pub(super) async fn call(&self, call: Call) -> Result<Answer, Rejection> {
+        self.router.call(call).await
+    }
+
+    /// The twin as a replica's table has it, which may be old.
+    pub(super) async fn stale(&self, key: TwinKey) -> Result<View, Rejection> {
+        let mut page = self.router.list(&Scope::One(key), None, 1).await?;
+        page.items.pop().map(|(_, view)| view).ok_or(Rejection::NotFound)
+    }
+
+    /// A page of a list, each twin turned by `show` into what goes out and its bytes; ends early
+    /// where it would get too large. With it comes the key to go on after.
+    pub(super) async fn list<T>(
+        &self,
+        page: &Page,
+        mut show: impl FnMut(&TwinKey, &View) -> (T, usize),
+    ) -> Result<(Vec<T>, Option<TwinKey>), Rejection> {
+        let scope =
+            Scope::Prefix { tenant: page.tenant.as_str().to_owned(), prefix: page.prefix.clone() };
+        let mut shown = Vec::new();
+        let mut bytes = 0;
+        let mut after = page.after.clone();
+        loop {
+            let limit = (page.size - shown.len()).clamp(1, PAGE_PART);
+            let part = self.router.list(&scope, after.as_ref(), limit).await?;
+            let count = part.items.len();
+            for (n, (key, view)) in part.items.into_iter().enumerate() {
+                let (item, weight) = show(&key, &view);
+                shown.push(item);
+                bytes += weight;
+                if bytes >= PAGE_BYTES_MAX {
+                    let next = if n + 1 < count { Some(key) } else { part.next };
+                    return Ok((shown, next));
+                }
+            }
+            match part.next {
+                Some(next) if shown.len() < page.size => after = Some(next),
+                next => return Ok((shown, next)),
+            }
+        }
+    }
+
+    /// Opens a watch, if there is room for one more.
+    pub(super) fn watch(
+        &self,
+        scope: Scope,
+        position: Option<&str>,
+        picture: Picture,
+    ) -> Result<Watching, Rejection> {
+        let Ok(permit) = Arc::clone(&self.watches).try_acquire_owned() else {
+            self.metrics.overloads_total.inc();
+            return Err(Rejection::Overloaded { retry_after_ms: WATCH_RETRY_MS });
+        };
+        let watch = self.router.watch(scope, position, picture)?;
+        self.metrics.watchers.inc();
+        Ok(Watching { watch, metrics: Arc::clone(&self.metrics), _permit: permit })
+    }
+}
+
+/// The reason of a rejection, as a code for the counts.
+pub(super) fn reason(rejection: &Rejection) -> &'static str {
+    status::row(rejection).reason
+}
+
+/// The rejection for an answer of another kind than was asked for: our fault, and nobody can tell
+/// the caller what became of the call.
+pub(super) fn unexpected(answer: &Answer) -> Rejection {
+    tracing::error!(?answer, "a twin answered something else than it was asked");
+    Rejection::Unknown
+}
+
+/// An open watch, counted while it lives.
+pub(super) struct Watching {
+    watch: Watch,
+    metrics: Arc<Metrics>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Watching {
+    /// The next item; `None` when the node stops.
+    pub(super) async fn next(&mut self) -> Option<WatchItem> {
+        let item = self.watch.next().await?;
+        self.metrics.watch_events_total.inc();
+        if matches!(item, WatchItem::Reset { .. }) {
+            self.metrics.watch_resets_total.inc();
+        }
+        Some(item)
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.metrics.watchers.dec();
+    }
+}

@@ -1,0 +1,112 @@
+//! The gRPC door: `pollux.v1`, health and reflection. Its messages and refusals are proto's.
+
+mod commands;
+mod twins;
+mod watch;
+
+use std::time::Duration;
+
+use pollux_proto::convert;
+use pollux_proto::status::to_status;
+use pollux_proto::v1::FILE_DESCRIPTOR_SET;
+use pollux_proto::v1::commands_server::CommandsServer;
+use pollux_proto::v1::twins_server::TwinsServer;
+use pollux_twin::output::Answer;
+use pollux_twin::{JsonLimits, Rejection};
+use tokio_util::sync::CancellationToken;
+use tonic::metadata::MetadataMap;
+use tonic::transport::Server;
+use tonic::{Response, Status};
+use tonic_health::pb::health_server::{Health, HealthServer};
+
+use super::desk::{Desk, reason};
+use super::limits::{HEADERS_BYTES_MAX, PROBE_PERIOD, REQUEST_BYTES_MAX, STREAMS_MAX};
+use super::listen::Listener;
+use super::origin;
+use crate::metrics::{Door, Method};
+use crate::router::Call;
+
+pub(super) use watch::scope;
+
+/// How much earlier than the caller's own deadline an answer must come, so that it still arrives.
+const ANSWER_MARGIN: Duration = Duration::from_millis(5);
+
+/// Bounds of JSON in requests: wide enough for any configuration, since the twin checks its own.
+const JSON: JsonLimits =
+    JsonLimits { bytes_max: REQUEST_BYTES_MAX, depth_max: pollux_proto::limits::VALUE_DEPTH_MAX };
+
+/// The services of `pollux.v1`.
+#[derive(Clone)]
+pub(super) struct Grpc {
+    desk: Desk,
+}
+
+/// Serves until the node stops.
+pub(super) async fn serve(
+    desk: Desk,
+    health: HealthServer<impl Health>,
+    listener: Listener,
+    stopping: CancellationToken,
+) {
+    let grpc = Grpc { desk };
+    let reflection = |builder: tonic_reflection::server::Builder<'static>| {
+        builder
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let v1 = reflection(tonic_reflection::server::Builder::configure()).build_v1();
+    let v1alpha = reflection(tonic_reflection::server::Builder::configure()).build_v1alpha();
+    let twins = TwinsServer::new(grpc.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
+    let commands = CommandsServer::new(grpc).max_decoding_message_size(REQUEST_BYTES_MAX);
+    let served = Server::builder()
+        .max_concurrent_streams(STREAMS_MAX)
+        .http2_max_header_list_size(HEADERS_BYTES_MAX)
+        .http2_keepalive_interval(Some(PROBE_PERIOD))
+        .http2_keepalive_timeout(Some(PROBE_PERIOD))
+        .add_service(twins)
+        .add_service(commands)
+        .add_service(health)
+        .add_service(v1.expect("the descriptors were made by the build"))
+        .add_service(v1alpha.expect("the descriptors were made by the build"))
+        .serve_with_incoming_shutdown(listener.into_stream(), stopping.cancelled_owned())
+        .await;
+    if let Err(error) = served {
+        tracing::error!(%error, "the gRPC door closed");
+    }
+}
+
+/// Who calls and for how long, as the metadata says.
+struct Origin {
+    caller: Result<String, Rejection>,
+    patience: Option<Duration>,
+}
+
+impl Origin {
+    fn of(metadata: &MetadataMap) -> Self {
+        let caller = origin::caller(metadata.get(origin::CALLER).map(|value| value.as_bytes()));
+        let timeout = metadata.get("grpc-timeout").and_then(|value| value.to_str().ok());
+        let patience = timeout
+            .and_then(origin::grpc_timeout)
+            .map(|timeout| timeout.saturating_sub(ANSWER_MARGIN.min(timeout / 4)));
+        Self { caller, patience }
+    }
+}
+
+impl Grpc {
+    /// Carries out one call to one twin.
+    async fn answer(&self, origin: Origin, call: convert::Call) -> Result<Answer, Rejection> {
+        let convert::Call { key, idempotency_key, request } = call;
+        let timeout = origin::timeout(&request, origin.patience);
+        let caller = origin.caller?;
+        self.desk.call(Call { key, caller, idempotency_key, request, timeout }).await
+    }
+
+    async fn respond<T>(
+        &self,
+        method: Method,
+        call: impl Future<Output = Result<T, Rejection>>,
+    ) -> Result<Response<T>, Status> {
+        let result = self.desk.measured(Door::Grpc, method, reason, call).await;
+        result.map(Response::new).map_err(|rejection| to_status(&rejection))
+    }
+}

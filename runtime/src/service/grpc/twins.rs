@@ -1,0 +1,100 @@
+//! `pollux.v1.Twins`.
+
+use pollux_proto::v1::twins_server::Twins;
+use pollux_proto::{convert, v1};
+use pollux_twin::output::Answer;
+use prost::Message;
+use tonic::{Request, Response, Status};
+
+use super::super::desk::unexpected;
+use super::watch::Events;
+use super::{Grpc, JSON, Origin};
+use crate::metrics::Method;
+
+#[tonic::async_trait]
+impl Twins for Grpc {
+    type WatchStream = Events;
+
+    async fn get(
+        &self,
+        request: Request<v1::GetTwinRequest>,
+    ) -> Result<Response<v1::GetTwinResponse>, Status> {
+        let origin = Origin::of(request.metadata());
+        let request = request.into_inner();
+        self.respond(Method::TwinsGet, async {
+            let call = convert::get(&request)?;
+            let key = call.key.clone();
+            let view = if request.stale {
+                self.desk.stale(key.clone()).await?
+            } else {
+                match self.answer(origin, call).await? {
+                    Answer::Twin(view) => *view,
+                    other => return Err(unexpected(&other)),
+                }
+            };
+            Ok(v1::GetTwinResponse { twin: Some(convert::twin_to_v1(&key, &view)) })
+        })
+        .await
+    }
+
+    async fn patch(
+        &self,
+        request: Request<v1::PatchTwinRequest>,
+    ) -> Result<Response<v1::PatchTwinResponse>, Status> {
+        let origin = Origin::of(request.metadata());
+        self.respond(Method::TwinsPatch, async {
+            let call = convert::patch(request.into_inner(), &JSON)?;
+            let answer = self.answer(origin, call).await?;
+            convert::written(answer).map_err(|other| unexpected(&other))
+        })
+        .await
+    }
+
+    async fn delete(
+        &self,
+        request: Request<v1::DeleteTwinRequest>,
+    ) -> Result<Response<v1::DeleteTwinResponse>, Status> {
+        let origin = Origin::of(request.metadata());
+        self.respond(Method::TwinsDelete, async {
+            let call = convert::delete(request.into_inner())?;
+            let answer = self.answer(origin, call).await?;
+            convert::deleted(answer).map_err(|other| unexpected(&other))
+        })
+        .await
+    }
+
+    async fn list(
+        &self,
+        request: Request<v1::ListTwinsRequest>,
+    ) -> Result<Response<v1::ListTwinsResponse>, Status> {
+        self.respond(Method::TwinsList, async {
+            let page = convert::list(request.get_ref())?;
+            let full = page.view == v1::ListView::Full;
+            let (twins, next) = self
+                .desk
+                .list(&page, |key, view| {
+                    let twin = if full {
+                        convert::twin_to_v1(key, view)
+                    } else {
+                        convert::summary(key, view)
+                    };
+                    let bytes = twin.encoded_len();
+                    (twin, bytes)
+                })
+                .await?;
+            let next_page_token = next.as_ref().map(convert::Page::token_after).unwrap_or_default();
+            Ok(v1::ListTwinsResponse { twins, next_page_token })
+        })
+        .await
+    }
+
+    async fn watch(
+        &self,
+        request: Request<v1::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        self.respond(Method::TwinsWatch, async {
+            super::watch::open(&self.desk, request.into_inner())
+        })
+        .await
+    }
+}

@@ -1,0 +1,71 @@
+//! `Twins.Watch`: items of a watch as messages, pulled as fast as the caller takes them.
+
+use std::pin::Pin;
+
+use futures_util::{Stream, stream};
+use pollux_proto::status::to_status;
+use pollux_proto::v1::watch_response::Event;
+use pollux_proto::{convert, v1};
+use pollux_twin::Rejection;
+use tonic::Status;
+
+use super::super::desk::{Desk, Watching};
+use crate::router::{Picture, Scope, WatchItem};
+
+/// What a watch sends.
+pub(super) type Events = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
+
+/// Opens a watch.
+pub(super) fn open(desk: &Desk, mut request: v1::WatchRequest) -> Result<Events, Rejection> {
+    // Whether a position can be gone on from is for the one who knows the logs.
+    let position = std::mem::take(&mut request.position);
+    let asked = convert::watch(&request)?;
+    let picture = if asked.picture { Picture::First } else { Picture::None };
+    let position = (!position.is_empty()).then_some(position.as_str());
+    let watching = desk.watch(scope(asked.whose), position, picture)?;
+    Ok(Box::pin(stream::unfold(Some(watching), next)))
+}
+
+/// The router's words for what is watched.
+pub(in crate::service) fn scope(whose: convert::Whose) -> Scope {
+    match whose {
+        convert::Whose::Device(key) => Scope::One(key),
+        convert::Whose::Fleet { tenant, prefix } => {
+            Scope::Prefix { tenant: tenant.as_str().to_owned(), prefix }
+        }
+    }
+}
+
+type Next = Option<(Result<v1::WatchResponse, Status>, Option<Watching>)>;
+
+async fn next(watching: Option<Watching>) -> Next {
+    let mut watching = watching?;
+    loop {
+        let Some(item) = watching.next().await else {
+            // The node stops: another one, or this one later, goes on from the last position.
+            return Some((Err(to_status(&Rejection::NotOwner)), None));
+        };
+        if let Some(response) = response(item) {
+            return Some((Ok(response), Some(watching)));
+        }
+    }
+}
+
+/// An item as a message; `None` for a change that only marks a number or a key as used.
+fn response(item: WatchItem) -> Option<v1::WatchResponse> {
+    let (position, event) = match item {
+        WatchItem::Picture { key, view } => {
+            (String::new(), Event::Twin(convert::twin_to_v1(&key, &view)))
+        }
+        WatchItem::PictureDone { position } => {
+            (position, Event::PictureComplete(v1::PictureComplete {}))
+        }
+        WatchItem::Reset { reason: _ } => (String::new(), Event::PositionLost(v1::PositionLost {})),
+        WatchItem::Change { key, change, version, section_version, position } => {
+            let versions = convert::Versions { twin: version, section: section_version };
+            (position, Event::Changed(convert::changed(&key, versions, &change)?))
+        }
+        WatchItem::Progress { position } => (position, Event::Progress(v1::Progress {})),
+    };
+    Some(v1::WatchResponse { position, event: Some(event) })
+}

@@ -1,0 +1,141 @@
+//! Items of a watch as JSON: the same words as `Changed` in `twins.proto`.
+
+use pollux_proto::json_view;
+use pollux_twin::change::{CommandState, Section};
+use pollux_twin::value::Object;
+use pollux_twin::{Change, Effect, Time, TwinKey, Value};
+
+use super::object;
+use crate::router::WatchItem;
+
+/// The name of an event, its position (empty if it has none) and its body; `None` for a change
+/// that only marks a number or a key as used.
+pub(super) fn of(item: WatchItem) -> Option<(&'static str, String, Value)> {
+    Some(match item {
+        WatchItem::Picture { key, view } => {
+            ("twin", String::new(), json_view::document(&key, &view))
+        }
+        WatchItem::PictureDone { position } => ("picture_complete", position, Value::object()),
+        WatchItem::Reset { reason } => {
+            ("position_lost", String::new(), object([("detail", reason.into())]))
+        }
+        WatchItem::Change { key, change, version, section_version, position } => {
+            ("changed", position, changed(&key, version, section_version, &change)?)
+        }
+        WatchItem::Progress { position } => ("progress", position, Value::object()),
+    })
+}
+
+fn changed(key: &TwinKey, version: u64, section_version: u64, change: &Change) -> Option<Value> {
+    let (what, body) = what(section_version, change)?;
+    Some(object([
+        ("tenant", key.tenant().into()),
+        ("device", key.device().into()),
+        ("version", version.into()),
+        ("at_ms", change.at.ms.into()),
+        (what, body),
+    ]))
+}
+
+fn what(section_version: u64, change: &Change) -> Option<(&'static str, Value)> {
+    Some(match &change.effect {
+        Effect::None => return None,
+        Effect::Patched { section, patch, whole, observed_at, by } => {
+            let content = if *whole { "whole" } else { "merge" };
+            let known = [
+                ("section", section_name(*section).into()),
+                ("version", section_version.into()),
+                (content, patch.clone()),
+                ("by", by.as_str().into()),
+            ];
+            ("patched", with_observed(object(known), *observed_at))
+        }
+        Effect::Telemetry { values, observed_at } => {
+            let values: Object = values.iter().cloned().collect();
+            ("telemetry", with_observed(object([("values", values.into())]), *observed_at))
+        }
+        Effect::Connected { session, incarnation: _, node } => {
+            ("connected", object([("session", (*session).into()), ("node", (*node).into())]))
+        }
+        Effect::Disconnected { session } => {
+            ("disconnected", object([("session", (*session).into())]))
+        }
+        Effect::DesiredAcked { version, refused } => {
+            let body = object([("version", (*version).into())]);
+            ("desired_ack", with(body, "refused", refused.as_deref().map(Value::from)))
+        }
+        Effect::CommandQueued(command) => ("command_queued", json_view::command(command)),
+        Effect::CommandMoved { id, state } => ("command_moved", moved(*id, state)),
+        Effect::Deleted { by } => ("deleted", object([("by", by.as_str().into())])),
+    })
+}
+
+fn moved(id: u64, state: &CommandState) -> Value {
+    let (name, more) = match state {
+        CommandState::Queued => ("queued", None),
+        CommandState::Delivering { .. } => ("delivering", None),
+        CommandState::Done { answer } => ("done", Some(("answer", answer.clone()))),
+        CommandState::Failed { reason } => ("failed", Some(("reason", reason.as_str().into()))),
+        CommandState::Expired => ("expired", None),
+        CommandState::Cancelled => ("cancelled", None),
+        CommandState::Unknown => ("unknown", None),
+    };
+    let body = object([("id", id.into()), ("state", name.into())]);
+    match more {
+        Some((member, value)) => with(body, member, Some(value)),
+        None => body,
+    }
+}
+
+fn with_observed(body: Value, observed_at: Option<Time>) -> Value {
+    with(body, "observed_at_ms", observed_at.map(|time| time.ms.into()))
+}
+
+fn with(mut body: Value, name: &str, value: Option<Value>) -> Value {
+    if let (Value::Object(members), Some(value)) = (&mut body, value) {
+        members.insert(name.to_owned(), value);
+    }
+    body
+}
+
+const fn section_name(section: Section) -> &'static str {
+    match section {
+        Section::Tags => "tags",
+        Section::Desired => "desired",
+        Section::Reported => "reported",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use pollux_twin::Mark;
+
+    use super::*;
+
+    #[test]
+    fn a_change_tells_what_changed_and_where_to_resume() {
+        let effect = Effect::Patched {
+            section: Section::Desired,
+            patch: object([("speed", 3_u64.into())]),
+            whole: false,
+            observed_at: None,
+            by: "billing".to_owned(),
+        };
+        let item = |effect| WatchItem::Change {
+            key: TwinKey::parse("pump-1").unwrap(),
+            change: Arc::new(Change { at: Time::from_ms(5), mark: Mark::None, effect }),
+            version: 9,
+            section_version: 4,
+            position: "here".to_owned(),
+        };
+        let (name, position, body) = of(item(effect)).unwrap();
+        assert_eq!((name, position.as_str()), ("changed", "here"));
+        assert_eq!(
+            body.to_json(),
+            r#"{"at_ms":5,"device":"pump-1","patched":{"by":"billing","merge":{"speed":3},"section":"desired","version":4},"tenant":"default","version":9}"#
+        );
+        assert_eq!(of(item(Effect::None)), None, "a mark alone is nobody's news");
+    }
+}

@@ -1,0 +1,66 @@
+//! The HTTP door: the calls of `pollux.v1` as JSON, watches as server-sent events, and the paths
+//! for operators. `routes` is the one table of what there is; `openapi` describes that table.
+
+mod admin;
+mod commands;
+mod event;
+mod incoming;
+mod openapi;
+mod problem;
+mod routes;
+mod tag;
+mod twins;
+mod watch;
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use axum::http::{Response, StatusCode};
+use axum::response::IntoResponse;
+use pollux_twin::Value;
+use tokio_util::sync::CancellationToken;
+
+use self::problem::Problem;
+use super::desk::Desk;
+use super::listen::Listener;
+
+/// Serves until the node stops.
+pub(super) async fn serve(desk: Desk, listener: Listener, stopping: CancellationToken) {
+    let served = axum::serve(listener, routes::router(desk))
+        .with_graceful_shutdown(stopping.cancelled_owned())
+        .await;
+    if let Err(error) = served {
+        tracing::error!(%error, "the HTTP door closed");
+    }
+}
+
+/// An answer in JSON.
+fn json(status: StatusCode, body: &Value) -> Response<Body> {
+    text(status, "application/json", body.to_json())
+}
+
+fn text(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+/// An object of these members.
+fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
+    Value::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+/// An answer of another kind than was asked for.
+fn unexpected(answer: &pollux_twin::output::Answer) -> Problem {
+    super::desk::unexpected(answer).into()
+}
+
+async fn no_such_path() -> impl IntoResponse {
+    let detail = "there is no such path; / lists those there are, /openapi.json describes them";
+    Problem::new(StatusCode::NOT_FOUND, "no_such_path", detail)
+}
+
+async fn method_not_allowed() -> impl IntoResponse {
+    let detail = "this path does not take that method; the header allow lists those it takes";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+}

@@ -1,0 +1,284 @@
+//! The OpenAPI document of the HTTP door, made of the table in `routes`. Written by hand rather
+//! than derived: bodies are documents of our own JSON, not structs that a macro could read.
+
+use pollux_twin::change::Section;
+use serde_json::{Map, Value, json};
+
+use super::routes::{self, Operation};
+
+/// The document, OpenAPI 3.1.
+pub(super) fn document() -> Value {
+    let mut paths: Map<String, Value> = Map::new();
+    for (verb, path, operation) in routes::all() {
+        let item = paths.entry(path.clone()).or_insert_with(|| json!({}));
+        item[verb.name()] = described(&path, operation);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Pollux",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Twins of devices. Every call may be made to any node. Refusals are \
+                problems (RFC 9457) with a stable `reason`.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": paths,
+        "components": {"schemas": schemas()},
+    })
+}
+
+fn described(path: &str, operation: Operation) -> Value {
+    let about = about(operation);
+    let mut parameters: Vec<Value> = ["tenant", "device", "id"]
+        .into_iter()
+        .filter(|name| path.contains(&format!("{{{name}}}")))
+        .map(|name| {
+            let kind = if name == "id" { "integer" } else { "string" };
+            json!({"name": name, "in": "path", "required": true, "schema": {"type": kind}})
+        })
+        .collect();
+    let argument = |place: &str, name: &str| json!({"name": name, "in": place, "required": false, "schema": {"type": "string"}});
+    parameters.extend(about.query.iter().map(|name| argument("query", name)));
+    parameters.extend(about.headers.iter().map(|name| argument("header", name)));
+    let tenant = if path.contains("{tenant}") { "OfTenant" } else { "" };
+    let mut out = json!({
+        "operationId": format!("{}{tenant}", operation_id(operation)),
+        "summary": about.summary,
+        "parameters": parameters,
+        "responses": {
+            "200": {"description": "done", "content": content(about.answer)},
+            "default": {
+                "description": "refused; `reason` says why",
+                "content": {"application/problem+json": {"schema": reference("Problem")}},
+            },
+        },
+    });
+    if !about.takes.is_empty() {
+        let kinds = about
+            .takes
+            .iter()
+            .map(|kind| ((*kind).to_owned(), json!({"schema": reference(about.body)})));
+        out["requestBody"] =
+            json!({"required": true, "content": kinds.collect::<Map<String, Value>>()});
+    }
+    if operation == Operation::SendCommand {
+        out["responses"]["202"] =
+            json!({"description": "accepted, not over yet", "content": content(about.answer)});
+    }
+    out
+}
+
+/// What a document says of an operation.
+struct About {
+    summary: &'static str,
+    query: &'static [&'static str],
+    headers: &'static [&'static str],
+    takes: &'static [&'static str],
+    body: &'static str,
+    answer: Answer,
+}
+
+#[derive(Clone, Copy)]
+enum Answer {
+    Json(&'static str),
+    Text(&'static str),
+}
+
+const MERGE: &[&str] = &["application/merge-patch+json", "application/json"];
+const JSON: &[&str] = &["application/json"];
+const WRITE: &[&str] = &["pollux-caller", "idempotency-key"];
+const WRITE_IF: &[&str] = &["pollux-caller", "idempotency-key", "if-match", "if-none-match"];
+const READ_IF: &[&str] = &["if-none-match"];
+
+fn about(operation: Operation) -> About {
+    use Answer::{Json, Text};
+    use Operation as O;
+    let read = |summary, query, answer| About {
+        summary,
+        query,
+        headers: &[],
+        takes: &[],
+        body: "",
+        answer,
+    };
+    let write = |summary, headers, takes, body| About {
+        summary,
+        query: &[],
+        headers,
+        takes,
+        body,
+        answer: Json("Written"),
+    };
+    match operation {
+        O::Index => read("What there is, for people", &[], Text("text/plain")),
+        O::Alive => read("The process lives", &[], Text("text/plain")),
+        O::Ready => read("Every shard serves; 503 until then", &[], Json("Readiness")),
+        O::Metrics => read("Numbers for Prometheus", &[], Text("application/openmetrics-text")),
+        O::OpenApi => read("This document", &[], Json("Object")),
+        O::Status => read("This node and its shards", &[], Json("Object")),
+        O::ListTwins => read(
+            "List twins in order of their names",
+            &["prefix", "page_size", "page_token", "view"],
+            Json("TwinList"),
+        ),
+        O::GetTwin => About { headers: READ_IF, ..read("Read a twin", &["stale"], Json("Twin")) },
+        O::GetSection(_) => {
+            About { headers: READ_IF, ..read("Read one section", &["stale"], Json("Object")) }
+        }
+        O::PatchTwin => write("Merge into the one section named", WRITE, MERGE, "OneSection"),
+        O::PutTwin => write("Replace the one section named", WRITE, JSON, "OneSection"),
+        O::PatchSection(_) => write("Merge into a section (RFC 7396)", WRITE_IF, MERGE, "Object"),
+        O::PutSection(_) => write("Replace a section", WRITE_IF, JSON, "Object"),
+        O::DeleteTwin => {
+            About { answer: Json("Deleted"), ..write("Delete a twin", WRITE_IF, &[], "") }
+        }
+        O::WatchTwins => About {
+            headers: &["last-event-id"],
+            ..read("Watch twins", &["prefix", "position", "picture"], Text("text/event-stream"))
+        },
+        O::WatchTwin => About {
+            headers: &["last-event-id"],
+            ..read("Watch one twin", &["position", "picture"], Text("text/event-stream"))
+        },
+        O::ListCommands => read("List a twin's commands", &[], Json("CommandList")),
+        O::GetCommand => read("Read a command", &[], Json("Command")),
+        O::SendCommand => {
+            About { answer: Json("Command"), ..write("Send a command", WRITE, JSON, "SendCommand") }
+        }
+        O::CancelCommand => {
+            About { answer: Json("Command"), ..write("Withdraw a waiting command", WRITE, &[], "") }
+        }
+    }
+}
+
+fn operation_id(operation: Operation) -> String {
+    let of = |verb: &str, section| match section {
+        Section::Tags => format!("{verb}Tags"),
+        Section::Desired => format!("{verb}Desired"),
+        Section::Reported => format!("{verb}Reported"),
+    };
+    match operation {
+        Operation::GetSection(section) => of("get", section),
+        Operation::PutSection(section) => of("put", section),
+        Operation::PatchSection(section) => of("patch", section),
+        other => {
+            let mut name = format!("{other:?}");
+            name[..1].make_ascii_lowercase();
+            name
+        }
+    }
+}
+
+fn content(answer: Answer) -> Value {
+    match answer {
+        Answer::Json(schema) => json!({"application/json": {"schema": reference(schema)}}),
+        Answer::Text(kind) => json!({kind: {"schema": {"type": "string"}}}),
+    }
+}
+
+fn reference(schema: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{schema}")})
+}
+
+fn schemas() -> Value {
+    let integer = || json!({"type": "integer", "format": "int64", "minimum": 0});
+    let text = || json!({"type": "string"});
+    let flag = || json!({"type": "boolean"});
+    let any = || json!({"type": "object", "additionalProperties": true});
+    let of = |properties: Value, required: &[&str]| json!({"type": "object", "properties": properties, "required": required});
+    let many = |schema| json!({"type": "array", "items": reference(schema)});
+    let state = json!({"type": "string", "enum": [
+        "queued", "delivering", "done", "failed", "expired", "cancelled", "unknown",
+    ]});
+    json!({
+        "Object": any(),
+        "Readiness": of(
+            json!({"ready": flag(), "waiting_for": {"type": "array", "items": text()}}),
+            &["ready", "waiting_for"],
+        ),
+        "Twin": of(
+            json!({
+                "tenant": text(), "device": text(), "version": integer(),
+                "tags": any(), "desired": any(), "reported": any(), "delta": any(),
+                "versions": any(), "meta": any(), "presence": any(), "telemetry": any(),
+                "desired_ack": any(), "commands": many("Command"), "quarantined": flag(),
+            }),
+            &["tenant", "device", "version", "presence"],
+        ),
+        "TwinList": of(
+            json!({"twins": many("Twin"), "next_page_token": {"type": ["string", "null"]}}),
+            &["twins", "next_page_token"],
+        ),
+        "OneSection": json!({
+            "type": "object", "minProperties": 1, "maxProperties": 1,
+            "properties": {"tags": any(), "desired": any()}, "additionalProperties": false,
+        }),
+        "Written": of(json!({"section": text(), "version": integer()}), &["section", "version"]),
+        "Deleted": of(json!({"version": integer()}), &["version"]),
+        "SendCommand": of(
+            json!({
+                "name": text(), "payload": {}, "deadline_ms": integer(),
+                "queue": flag(), "wait": flag(),
+            }),
+            &["name"],
+        ),
+        "Command": of(
+            json!({
+                "id": integer(), "name": text(), "payload": {}, "deadline_at_ms": integer(),
+                "at_ms": integer(), "by": text(), "state": state, "answer": {}, "reason": text(),
+            }),
+            &["id", "name", "state"],
+        ),
+        "CommandList": of(json!({"commands": many("Command")}), &["commands"]),
+        "Problem": of(
+            json!({
+                "type": text(), "title": text(), "status": integer(), "detail": text(),
+                "reason": text(), "retry_after_ms": integer(),
+                "expected": integer(), "actual": integer(),
+                "at": integer(), "line": integer(), "column": integer(),
+            }),
+            &["type", "title", "status", "detail", "reason"],
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn references(value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(members) => {
+                if let Some(Value::String(target)) = members.get("$ref") {
+                    found.insert(target.clone());
+                }
+                members.values().for_each(|member| references(member, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere_and_every_name_is_one() {
+        let document = document();
+        let mut found = BTreeSet::new();
+        references(&document, &mut found);
+        for target in &found {
+            let pointer = target.trim_start_matches('#');
+            assert!(document.pointer(pointer).is_some(), "{target}");
+        }
+        let ids: Vec<_> = document["paths"]
+            .as_object()
+            .unwrap()
+            .values()
+            .flat_map(|item| item.as_object().unwrap().values())
+            .map(|operation| operation["operationId"].as_str().unwrap().to_owned())
+            .collect();
+        let unique: BTreeSet<_> = ids.iter().collect();
+        assert_eq!(unique.len(), ids.len(), "{ids:?}");
+        assert_eq!(ids.len(), routes::all().count());
+    }
+}

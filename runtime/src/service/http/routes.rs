@@ -1,0 +1,201 @@
+//! The one table of paths and methods. The router is made of it and the OpenAPI document describes
+//! it, so neither can forget one.
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Response;
+use axum::response::IntoResponse;
+use axum::routing::{MethodFilter, on};
+use pollux_twin::change::Section;
+
+use super::super::desk::Desk;
+use super::incoming::Incoming;
+use super::problem::Problem;
+use super::{admin, commands, method_not_allowed, no_such_path, twins, watch};
+use crate::metrics::{Door, Method};
+
+/// A method of HTTP that a path takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb {
+    Get,
+    Put,
+    Patch,
+    Post,
+    Delete,
+}
+
+/// What a request asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operation {
+    Index,
+    Alive,
+    Ready,
+    Metrics,
+    OpenApi,
+    Status,
+    ListTwins,
+    GetTwin,
+    PutTwin,
+    PatchTwin,
+    DeleteTwin,
+    GetSection(Section),
+    PutSection(Section),
+    PatchSection(Section),
+    WatchTwins,
+    WatchTwin,
+    ListCommands,
+    SendCommand,
+    GetCommand,
+    CancelCommand,
+}
+
+/// Paths of the node.
+const ROOT: &[(Verb, &str, Operation)] = &[
+    (Verb::Get, "/", Operation::Index),
+    (Verb::Get, "/healthz", Operation::Alive),
+    (Verb::Get, "/readyz", Operation::Ready),
+    (Verb::Get, "/metrics", Operation::Metrics),
+    (Verb::Get, "/openapi.json", Operation::OpenApi),
+    (Verb::Get, "/v1/status", Operation::Status),
+];
+
+/// What every path of a tenant's twins begins with: short for the default tenant.
+const TENANTS: [&str; 2] = ["/v1", "/v1/tenants/{tenant}"];
+
+/// Paths of a tenant's twins.
+const TWINS: &[(Verb, &str, Operation)] = &[
+    (Verb::Get, "/twins", Operation::ListTwins),
+    (Verb::Get, "/watch", Operation::WatchTwins),
+    (Verb::Get, "/twins/{device}", Operation::GetTwin),
+    (Verb::Put, "/twins/{device}", Operation::PutTwin),
+    (Verb::Patch, "/twins/{device}", Operation::PatchTwin),
+    (Verb::Delete, "/twins/{device}", Operation::DeleteTwin),
+    (Verb::Get, "/twins/{device}/tags", Operation::GetSection(Section::Tags)),
+    (Verb::Put, "/twins/{device}/tags", Operation::PutSection(Section::Tags)),
+    (Verb::Patch, "/twins/{device}/tags", Operation::PatchSection(Section::Tags)),
+    (Verb::Get, "/twins/{device}/desired", Operation::GetSection(Section::Desired)),
+    (Verb::Put, "/twins/{device}/desired", Operation::PutSection(Section::Desired)),
+    (Verb::Patch, "/twins/{device}/desired", Operation::PatchSection(Section::Desired)),
+    (Verb::Get, "/twins/{device}/reported", Operation::GetSection(Section::Reported)),
+    (Verb::Get, "/twins/{device}/watch", Operation::WatchTwin),
+    (Verb::Get, "/twins/{device}/commands", Operation::ListCommands),
+    (Verb::Post, "/twins/{device}/commands", Operation::SendCommand),
+    (Verb::Get, "/twins/{device}/commands/{id}", Operation::GetCommand),
+    (Verb::Delete, "/twins/{device}/commands/{id}", Operation::CancelCommand),
+];
+
+/// Every method of every path.
+pub(super) fn all() -> impl Iterator<Item = (Verb, String, Operation)> {
+    let root = ROOT.iter().map(|(verb, path, operation)| (*verb, (*path).to_owned(), *operation));
+    let twins = TENANTS.iter().flat_map(|tenant| {
+        TWINS
+            .iter()
+            .map(move |(verb, path, operation)| (*verb, format!("{tenant}{path}"), *operation))
+    });
+    root.chain(twins)
+}
+
+/// The router of the HTTP door.
+pub(super) fn router(desk: Desk) -> Router {
+    let mut router = Router::new();
+    for (verb, path, operation) in all() {
+        let handler = move |incoming: Incoming, body: Body| answer(operation, incoming, body);
+        router = router.route(&path, on(verb.filter(), handler));
+    }
+    router.fallback(no_such_path).method_not_allowed_fallback(method_not_allowed).with_state(desk)
+}
+
+async fn answer(operation: Operation, incoming: Incoming, body: Body) -> Response<Body> {
+    let desk = incoming.desk.clone();
+    let result = match operation.method() {
+        Some(method) => {
+            let reason = |problem: &Problem| problem.reason;
+            let call = Box::pin(dispatch(operation, incoming, body));
+            desk.measured(Door::Http, method, reason, call).await
+        }
+        None => Box::pin(dispatch(operation, incoming, body)).await,
+    };
+    result.unwrap_or_else(IntoResponse::into_response)
+}
+
+async fn dispatch(
+    operation: Operation,
+    incoming: Incoming,
+    body: Body,
+) -> Result<Response<Body>, Problem> {
+    match operation {
+        Operation::Index => Ok(admin::index()),
+        Operation::Alive => Ok(admin::alive()),
+        Operation::Ready => Ok(admin::ready(&incoming)),
+        Operation::Metrics => Ok(admin::metrics(&incoming)),
+        Operation::OpenApi => Ok(admin::openapi()),
+        Operation::Status => Ok(admin::status(&incoming)),
+        Operation::ListTwins => twins::list(incoming).await,
+        Operation::GetTwin => twins::get(incoming).await,
+        Operation::PutTwin => twins::write_one(incoming, body, twins::How::Replace).await,
+        Operation::PatchTwin => twins::write_one(incoming, body, twins::How::Merge).await,
+        Operation::DeleteTwin => twins::delete(incoming).await,
+        Operation::GetSection(section) => twins::get_section(incoming, section).await,
+        Operation::PutSection(section) => {
+            twins::write_section(incoming, body, section, twins::How::Replace).await
+        }
+        Operation::PatchSection(section) => {
+            twins::write_section(incoming, body, section, twins::How::Merge).await
+        }
+        Operation::WatchTwins => watch::fleet(&incoming),
+        Operation::WatchTwin => watch::one(&incoming),
+        Operation::ListCommands => commands::list(incoming).await,
+        Operation::SendCommand => commands::send(incoming, body).await,
+        Operation::GetCommand => commands::get(incoming).await,
+        Operation::CancelCommand => commands::cancel(incoming).await,
+    }
+}
+
+impl Verb {
+    const fn filter(self) -> MethodFilter {
+        match self {
+            // axum answers HEAD where it answers GET.
+            Self::Get => MethodFilter::GET,
+            Self::Put => MethodFilter::PUT,
+            Self::Patch => MethodFilter::PATCH,
+            Self::Post => MethodFilter::POST,
+            Self::Delete => MethodFilter::DELETE,
+        }
+    }
+
+    /// Its name in an OpenAPI document.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::Put => "put",
+            Self::Patch => "patch",
+            Self::Post => "post",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+impl Operation {
+    /// The call that it is counted as, if it is one.
+    const fn method(self) -> Option<Method> {
+        Some(match self {
+            Self::Index
+            | Self::Alive
+            | Self::Ready
+            | Self::Metrics
+            | Self::OpenApi
+            | Self::Status => return None,
+            Self::ListTwins => Method::TwinsList,
+            Self::GetTwin | Self::GetSection(_) => Method::TwinsGet,
+            Self::PutTwin | Self::PatchTwin | Self::PutSection(_) | Self::PatchSection(_) => {
+                Method::TwinsPatch
+            }
+            Self::DeleteTwin => Method::TwinsDelete,
+            Self::WatchTwins | Self::WatchTwin => Method::TwinsWatch,
+            Self::ListCommands => Method::CommandsList,
+            Self::SendCommand => Method::CommandsSend,
+            Self::GetCommand => Method::CommandsGet,
+            Self::CancelCommand => Method::CommandsCancel,
+        })
+    }
+}

@@ -1,0 +1,76 @@
+//! Watches as server-sent events (the HTML standard's `EventSource`): each event's id is the
+//! position to resume from, which a browser sends back by itself as `Last-Event-ID`.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::Response;
+use axum::http::header::{CACHE_CONTROL, HeaderValue};
+use axum::response::IntoResponse;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures_util::stream;
+use pollux_proto::{convert, v1};
+
+use super::super::desk::Watching;
+use super::super::grpc;
+use super::event;
+use super::incoming::Incoming;
+use super::problem::Problem;
+use crate::router::Picture;
+
+/// How often a silent watch says that it lives: below the shortest timeout of common proxies.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Watches the tenant's twins, or those whose name begins with `?prefix=`.
+pub(super) fn fleet(incoming: &Incoming) -> Result<Response<Body>, Problem> {
+    let prefix = incoming.arguments(&["prefix", "position", "picture"])?;
+    let prefix = prefix.text("prefix").unwrap_or_default().to_owned();
+    open(incoming, v1::watch_request::Whose::Prefix(prefix))
+}
+
+/// Watches one twin.
+pub(super) fn one(incoming: &Incoming) -> Result<Response<Body>, Problem> {
+    incoming.arguments(&["position", "picture"])?;
+    let device = incoming.key()?.device().to_owned();
+    open(incoming, v1::watch_request::Whose::Device(device))
+}
+
+fn open(incoming: &Incoming, whose: v1::watch_request::Whose) -> Result<Response<Body>, Problem> {
+    let arguments = incoming.arguments(&["prefix", "position", "picture"])?;
+    let asked = convert::watch(&v1::WatchRequest {
+        tenant: incoming.tenant().to_owned(),
+        whose: Some(whose),
+        position: String::new(),
+        picture: arguments.flag("picture")?,
+    })?;
+    // The header is newer than the address, which a browser keeps when it reconnects.
+    let position = match incoming.header("last-event-id")? {
+        Some(id) if !id.is_empty() => Some(id),
+        _ => arguments.text("position").filter(|text| !text.is_empty()).map(str::to_owned),
+    };
+    let picture = if asked.picture { Picture::First } else { Picture::None };
+    let scope = grpc::scope(asked.whose);
+    let watching = incoming.desk.watch(scope, position.as_deref(), picture)?;
+    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE).text("alive");
+    let events = Sse::new(stream::unfold(watching, next)).keep_alive(keep_alive);
+    let mut response = events.into_response();
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // nginx would hold events back until its buffer is full.
+    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+async fn next(mut watching: Watching) -> Option<(Result<Event, Infallible>, Watching)> {
+    loop {
+        // Where the node stops, the stream ends, and the client comes back with its position.
+        let item = watching.next().await?;
+        if let Some((name, position, body)) = event::of(item) {
+            let mut event = Event::default().event(name).data(body.to_json());
+            if !position.is_empty() {
+                event = event.id(position);
+            }
+            return Some((Ok(event), watching));
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Bounds of the services, each with its reason. Bounds of what goes over the wire are in proto's
+//! `limits`, those of a twin in twin's.
+
+use std::time::Duration;
+
+/// Connections of one door: services are tens, not thousands; beyond it new ones wait in the
+/// kernel's queue.
+pub(super) const CONNECTIONS_MAX: usize = 4096;
+/// TLS handshakes under way at one door.
+pub(super) const HANDSHAKES_MAX: usize = 256;
+/// How long a TLS handshake may take.
+pub(super) const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+/// Calls under way on one gRPC connection; a client with more waits.
+pub(super) const STREAMS_MAX: u32 = 256;
+/// Bytes of headers of one gRPC call: a refusal's metadata is the largest we know.
+pub(super) const HEADERS_BYTES_MAX: u32 = 16 * 1024;
+/// Bytes of a request: twice the largest section that can be configured, for white space.
+pub(super) const REQUEST_BYTES_MAX: usize = 2 * 1024 * 1024 + 64 * 1024;
+/// How long the body of an HTTP request may take to arrive.
+pub(super) const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long a call waits for its answer, if the caller names no shorter time.
+pub(super) const CALL_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long a caller may wait for the end of a command: longer than any proxy keeps a quiet call.
+pub(super) const COMMAND_WAIT_MAX: Duration = Duration::from_secs(3600);
+/// How much longer than the command's own deadline such a wait lasts, so that the answer is the
+/// command's end and not a timeout.
+pub(super) const COMMAND_WAIT_MARGIN: Duration = Duration::from_secs(2);
+/// Watches open at once: each holds a few hundred events at most.
+pub(super) const WATCHES_MAX: usize = 1024;
+/// When a caller who found all watches taken should come back.
+pub(super) const WATCH_RETRY_MS: u32 = 5_000;
+/// Bytes of one page of a list: below the 4 MiB that gRPC clients take by default.
+pub(super) const PAGE_BYTES_MAX: usize = 3 * 1024 * 1024;
+/// Twins of a page unpacked at a time.
+pub(super) const PAGE_PART: usize = 64;
+/// How often health and readiness are looked at.
+pub(super) const HEALTH_PERIOD: Duration = Duration::from_millis(200);
+/// The window over which hot twins are counted.
+pub(super) const HOT_PERIOD: Duration = Duration::from_secs(10);
+/// How often a silent connection is probed, so that a dead watcher does not stay.
+pub(super) const PROBE_PERIOD: Duration = Duration::from_secs(20);

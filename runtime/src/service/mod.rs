@@ -1,0 +1,78 @@
+//! The two doors for services: gRPC and HTTP/JSON, over the same router.
+//!
+//! `desk` is what both share, `grpc` and `http` are the doors, `listen` their sockets. What a call
+//! means is the twin's business; what a refusal is called is proto's table.
+
+mod desk;
+mod grpc;
+mod health;
+mod http;
+mod limits;
+mod listen;
+mod origin;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::Fault;
+use crate::config::ServiceConfig;
+use crate::metrics::Metrics;
+use crate::router::Router;
+
+use self::desk::Desk;
+use self::listen::Listener;
+
+/// The services of a node, open.
+#[derive(Debug)]
+pub(crate) struct Served {
+    /// Where gRPC listens.
+    pub(crate) grpc: SocketAddr,
+    /// Where HTTP listens.
+    pub(crate) http: SocketAddr,
+    tasks: JoinSet<()>,
+}
+
+impl Served {
+    /// Waits until the calls under way are answered, at most for `patience`; what is not done by
+    /// then is cut off. To be called once the token given to [`serve`] is cancelled.
+    pub(crate) async fn stopped(mut self, patience: Duration) {
+        let done = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(patience, done).await.is_err() {
+            tracing::warn!("calls of services were cut off, as the node stops");
+            self.tasks.abort_all();
+        }
+    }
+}
+
+/// Opens both doors. They close when `stopping` is cancelled, after the calls under way.
+pub(crate) async fn serve(
+    router: Router,
+    metrics: Arc<Metrics>,
+    config: &ServiceConfig,
+    stopping: CancellationToken,
+) -> Result<Served, Fault> {
+    let tls = |protocols: &[&[u8]]| match &config.tls {
+        Some(files) => crate::pki::service_tls(&files.cert, &files.key, protocols).map(Some),
+        None => Ok(None),
+    };
+    let grpc_door = ("services by gRPC", "--grpc-listen");
+    let grpc_tls = tls(&[b"h2"])?;
+    let grpc = Listener::bind(config.grpc, grpc_door, grpc_tls, stopping.clone()).await?;
+    let http_door = ("services by HTTP", "--http-listen");
+    let http_tls = tls(&[b"h2", b"http/1.1"])?;
+    let http = Listener::bind(config.http, http_door, http_tls, stopping.clone()).await?;
+    let (grpc_address, http_address) = (grpc.address(), http.address());
+
+    let desk = Desk::new(router.clone(), Arc::clone(&metrics));
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(grpc::serve(desk.clone(), health, grpc, stopping.clone()));
+    tasks.spawn(http::serve(desk, http, stopping.clone()));
+    tasks.spawn(health::report(router, reporter, stopping.clone()));
+    tasks.spawn(health::roll_hot(metrics, stopping));
+    Ok(Served { grpc: grpc_address, http: http_address, tasks })
+}

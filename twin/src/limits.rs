@@ -51,6 +51,8 @@ pub const BATCHES_IN_FLIGHT_MAX: usize = 2;
 pub const GATE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How long a twin is quiet before it is let go: longer than most devices' reporting interval.
 pub const IDLE_MS: u64 = 10 * 60 * 1000;
+/// Quiet twins looked at in one turn, some tenths of a millisecond; the rest are due at once again.
+pub const QUIET_TURN_MAX: usize = 1024;
 /// Pause before an opening or a read barrier that failed is tried again: well below an election,
 /// and slow enough not to burden a log that is in trouble.
 pub const RETRY_MS: u64 = 50;

@@ -36,7 +36,7 @@ fn main() {
     }
 }
 
-/// Time on a processor, whoever else is using it.
+/// Time on a processor, whoever else is using it; exact to some milliseconds.
 #[derive(Clone, Copy)]
 struct Stopwatch(u64);
 
@@ -215,29 +215,20 @@ fn table_figures() {
     pack_figures(&table);
     hot_figures(&mut table, &mut log, twins);
 
-    let started = Stopwatch::start();
-    let changes = (0..twins).map(|n| (key(n), report(n, 60))).collect::<Vec<_>>();
-    drop(changes);
-    println!("       (making a report takes {} ns)", started.ns() / twins);
+    let start = Stopwatch::start();
     table.begin_cut();
-    let changed = Stopwatch::start();
-    let mut pauses = Vec::new();
+    let begin = start.ns() / 1_000_000;
+    let (start, mut images) = (Stopwatch::start(), 0);
     loop {
-        let pause = Stopwatch::start();
-        let images = table.take_cut(256);
-        pauses.push(pause.ns() / 1000);
-        if images.is_empty() {
+        let some = table.take_cut(256).len();
+        images += some;
+        if some == 0 {
             break;
         }
     }
+    let each = start.ns() / images;
     table.end_cut();
-    pauses.sort_unstable();
-    println!(
-        "table: cut after all changed: {} ms in {} pauses of at most {} us",
-        changed.ns() / 1_000_000,
-        pauses.len(),
-        pauses[pauses.len() - 1]
-    );
+    println!("table: cut after {images} changed: begin {begin} ms, then {each} ns an image");
 }
 
 fn pack_figures(table: &Table) {

@@ -193,6 +193,11 @@ impl<O> Shard<O> {
         self.stage == Stage::Open
     }
 
+    /// The newest epoch and generation it opened, or is opening.
+    pub const fn generation(&self) -> (Epoch, u64) {
+        (self.epoch, self.generation)
+    }
+
     /// The shard's time, to be read once a turn and given to the twins.
     pub fn time(&mut self, now: Now) -> Time {
         self.clock.read(now)

@@ -4,6 +4,7 @@ use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use crate::id::TwinKey;
+use crate::limits::QUIET_TURN_MAX;
 
 /// An active twin's place in this shard: dense, so that drivers index by it, and reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -136,7 +137,8 @@ impl Slots {
     }
 
     pub(super) fn handle_deadline(&mut self, now_ms: u64) {
-        while let Some(&(due_ms, index)) = self.quiet.first() {
+        for _ in 0..QUIET_TURN_MAX {
+            let Some(&(due_ms, index)) = self.quiet.first() else { return };
             if due_ms > now_ms {
                 return;
             }

@@ -77,3 +77,18 @@ fn not_while_it_must_be_awake() {
     shard.handle_deadline(at(1110));
     assert_eq!(drain(&mut shard), ["passivate 0"]);
 }
+
+#[test]
+fn very_many_quiet_ones_take_several_turns() {
+    let mut shard = shard();
+    for n in 0..3000 {
+        shard.activate(at(0), key(&format!("device-{n}")));
+    }
+    let mut turns = 0;
+    while shard.next_deadline().is_some() {
+        shard.handle_deadline(at(100));
+        turns += 1;
+        assert!(drain(&mut shard).len() <= 1024);
+    }
+    assert_eq!((turns, shard.active()), (3, 0));
+}

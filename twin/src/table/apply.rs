@@ -1,10 +1,10 @@
 //! Applying entries of the log: the same on every replica, from the log alone (safety rule 9).
 
 use alloc::collections::BTreeSet;
-use alloc::collections::btree_map::Entry as MapEntry;
 use alloc::vec::Vec;
 
 use super::place::{Hot, Place};
+use super::places::Found;
 use super::tally::Counts;
 use super::{Fault, Outcome, Table};
 use crate::change::{Change, Effect};
@@ -81,26 +81,21 @@ impl Table {
         key: &TwinKey,
         change: &Change,
     ) -> Result<Result<Versions, Quarantine>, crate::image::ImageError> {
-        let place = match self.places.entry(key.clone()) {
-            MapEntry::Occupied(place) => place.into_mut(),
-            MapEntry::Vacant(place) => {
-                let hot = Hot::absent();
-                self.counts.twins += 1;
-                self.cache.enter(key, &hot);
-                place.insert(Place::Hot(hot.into()))
-            }
-        };
+        let absent = || Place::Hot(Hot::absent().into());
+        let (id, found) = self.places.find_or_add(key, absent);
+        let (_, place) = self.places.get_mut(id);
         let packed = matches!(place, Place::Packed(_));
         let hot = place.heat()?;
-        if packed {
-            self.cache.enter(key, hot);
+        if packed || found == Found::Added {
+            self.cache.enter(id, hot);
         }
+        self.counts.twins += u64::from(found == Found::Added);
         if hot.unpacked >= self.index {
             // Replay over an image that has this already.
             return Ok(Ok(Versions::default()));
         }
         if hot.index <= self.cuts.index {
-            self.cuts.about_to_change(key, hot);
+            self.cuts.about_to_change(id, key, hot);
         }
         let result = hot.twin.apply(change);
         hot.index = self.index;

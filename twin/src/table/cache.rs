@@ -1,16 +1,16 @@
 //! Which twins of a table are unpacked: a bounded number, those that changed last (second chance).
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 
 use super::Options;
 use super::place::{Hot, Place};
-use crate::id::TwinKey;
+use super::places::{Id, Places};
 
 #[derive(Debug)]
 pub(super) struct Cache {
     options: Options,
     /// Every unpacked twin, once.
-    round: VecDeque<TwinKey>,
+    round: VecDeque<Id>,
     bytes: usize,
 }
 
@@ -24,8 +24,8 @@ impl Cache {
     }
 
     /// A twin was unpacked.
-    pub(super) fn enter(&mut self, key: &TwinKey, hot: &Hot) {
-        self.round.push_back(key.clone());
+    pub(super) fn enter(&mut self, id: Id, hot: &Hot) {
+        self.round.push_back(id);
         self.bytes += hot.bytes;
     }
 
@@ -39,15 +39,15 @@ impl Cache {
 
     /// Packs twins that did not change for longest, until the rest fits. Between entries only: an
     /// entry's index may not stand for half of its changes of a twin.
-    pub(super) fn cool(&mut self, places: &mut BTreeMap<TwinKey, Place>) {
+    pub(super) fn cool(&mut self, places: &mut Places) {
         while self.round.len() > self.options.hot_twins_max
             || self.bytes > self.options.hot_bytes_max
         {
-            let Some(key) = self.round.pop_front() else { return };
-            let place = places.get_mut(&key).expect("an unpacked twin has a place");
+            let Some(id) = self.round.pop_front() else { return };
+            let (_, place) = places.get_mut(id);
             let Place::Hot(hot) = place else { unreachable!("only this packs a twin's place") };
             if core::mem::replace(&mut hot.used, false) {
-                self.round.push_back(key);
+                self.round.push_back(id);
                 continue;
             }
             self.bytes -= hot.bytes;

@@ -8,6 +8,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::place::Hot;
+use super::places::Id;
 use super::tally::{Digest, hash};
 use super::{Fence, Header, Table};
 use crate::id::TwinKey;
@@ -28,7 +29,7 @@ pub(super) struct Cuts {
 struct Cut {
     index: u64,
     fence: Fence,
-    /// Who is to be taken, in the order of [`Turn::place`].
+    /// Who is to be taken, by number.
     twins: Vec<Turn>,
     next: usize,
     /// Taken before their turn.
@@ -37,23 +38,10 @@ struct Cut {
 
 #[derive(Debug)]
 struct Turn {
-    /// Numbers are sorted and searched far quicker than texts.
-    key_hash: u64,
-    key: TwinKey,
+    id: Id,
     /// What the last cut counted for it.
     counted: Option<u64>,
     over: bool,
-}
-
-impl Turn {
-    fn new(key: &TwinKey, counted: Option<u64>) -> Self {
-        let key_hash = xxhash_rust::xxh3::xxh3_64(key.as_str().as_bytes());
-        Self { key_hash, key: key.clone(), counted, over: false }
-    }
-
-    const fn place(&self) -> (u64, &TwinKey) {
-        (self.key_hash, &self.key)
-    }
 }
 
 impl Cuts {
@@ -63,15 +51,15 @@ impl Cuts {
     }
 
     /// The twin is about to change, for the first time since the last cut was made.
-    pub(super) fn about_to_change(&mut self, key: &TwinKey, hot: &mut Hot) {
+    pub(super) fn about_to_change(&mut self, id: Id, key: &TwinKey, hot: &mut Hot) {
         let counted = hot.image.as_ref().map(|image| image_hash(key, image));
-        let mut turn = Turn::new(key, counted);
+        let mut turn = Turn { id, counted, over: false };
         if let Some(cut) = &mut self.under_way
-            && let Ok(at) = cut.twins.binary_search_by(|taken| taken.place().cmp(&turn.place()))
+            && let Ok(at) = cut.twins.binary_search_by_key(&id, |turn| turn.id)
             && !cut.twins[at].over
         {
             let image = hot.pack();
-            turn.counted = Some(count(&mut self.digest, &mut cut.twins[at], &image));
+            turn.counted = Some(count(&mut self.digest, &mut cut.twins[at], key, &image));
             cut.early.push((key.clone(), image));
         }
         self.changed.push(turn);
@@ -83,8 +71,8 @@ impl Table {
     pub fn begin_cut(&mut self) {
         assert!(self.cuts.under_way.is_none(), "one cut at a time");
         let mut twins = core::mem::take(&mut self.cuts.changed);
-        twins.sort_by(|a, b| a.place().cmp(&b.place()));
-        twins.dedup_by(|later, first| later.key == first.key);
+        twins.sort_by_key(|turn| turn.id);
+        twins.dedup_by_key(|turn| turn.id);
         let (index, fence) = (self.index, self.fence);
         self.cuts.under_way = Some(Cut { index, fence, twins, next: 0, early: Vec::new() });
         // A replay over newer images has not yet caught up with them; they count as cut there.
@@ -100,10 +88,10 @@ impl Table {
         {
             cut.next += 1;
             if !turn.over {
-                let place = self.places.get_mut(&turn.key).expect("a changed twin has a place");
+                let (key, place) = self.places.get_mut(turn.id);
                 let image = place.pack();
-                count(&mut self.cuts.digest, turn, &image);
-                images.push((turn.key.clone(), image));
+                count(&mut self.cuts.digest, turn, key, &image);
+                images.push((key.clone(), image));
             }
         }
         images
@@ -119,8 +107,8 @@ impl Table {
 }
 
 /// Counts a twin's image into the digest; its hash.
-fn count(digest: &mut Digest, turn: &mut Turn, image: &[u8]) -> u64 {
-    let hash = image_hash(&turn.key, image);
+fn count(digest: &mut Digest, turn: &mut Turn, key: &TwinKey, image: &[u8]) -> u64 {
+    let hash = image_hash(key, image);
     turn.over = true;
     digest.replace(turn.counted, hash);
     hash

@@ -10,6 +10,7 @@ mod cut;
 mod fence;
 mod header;
 mod place;
+mod places;
 mod read;
 mod restore;
 mod tally;
@@ -17,7 +18,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use core::fmt;
 
 pub use self::apply::{Applied, Event, Versions};
@@ -25,7 +26,7 @@ use self::cache::Cache;
 use self::cut::Cuts;
 pub use self::fence::{Fence, Outcome};
 pub use self::header::Header;
-use self::place::Place;
+use self::places::Places;
 pub use self::restore::{Restore, RestoreError};
 pub use self::tally::{Counts, Digest};
 use crate::id::TwinKey;
@@ -69,7 +70,7 @@ impl core::error::Error for Fault {}
 pub struct Table {
     fence: Fence,
     index: u64,
-    places: BTreeMap<TwinKey, Place>,
+    places: Places,
     cache: Cache,
     wakeful: BTreeSet<TwinKey>,
     counts: Counts,
@@ -82,7 +83,7 @@ impl Table {
         Self {
             fence: Fence::default(),
             index: 0,
-            places: BTreeMap::new(),
+            places: Places::default(),
             cache: Cache::new(options),
             wakeful: BTreeSet::new(),
             counts: Counts::default(),

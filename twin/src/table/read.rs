@@ -47,7 +47,7 @@ impl Table {
 
     /// The twin's image, to be unpacked where it is in nobody's way.
     pub fn image(&self, key: &TwinKey) -> Option<Arc<[u8]>> {
-        self.places.get(key).map(Place::image)
+        self.places.find(key.as_str()).map(|id| self.places.get(id).1.image())
     }
 
     /// Twins that a new owner must activate at once: with a session or live commands, by key.
@@ -84,7 +84,7 @@ impl Table {
         after: Option<&TwinKey>,
         limit: usize,
     ) -> Vec<(TwinKey, Arc<[u8]>)> {
-        let image = |(key, place): (&TwinKey, &Place)| (key.clone(), place.image());
+        let image = |(key, place): &(TwinKey, Place)| (key.clone(), place.image());
         self.range(prefix, after).take(limit).map(image).collect()
     }
 
@@ -92,14 +92,12 @@ impl Table {
         &'a self,
         prefix: &'a str,
         after: Option<&'a TwinKey>,
-    ) -> impl Iterator<Item = (&'a TwinKey, &'a Place)> {
+    ) -> impl Iterator<Item = &'a (TwinKey, Place)> {
         let from = match after {
             Some(after) if after.as_str() >= prefix => Bound::Excluded(after.as_str()),
             _ => Bound::Included(prefix),
         };
-        self.places
-            .range::<str, _>((from, Bound::Unbounded))
-            .take_while(move |(key, _)| key.as_str().starts_with(prefix))
+        self.places.range(from).take_while(move |(key, _)| key.as_str().starts_with(prefix))
     }
 
     fn read<T>(
@@ -107,7 +105,8 @@ impl Table {
         key: &TwinKey,
         read: impl FnOnce(&Place) -> Result<T, ImageError>,
     ) -> Result<Option<T>, Fault> {
-        let read = self.places.get(key).map(read).transpose();
+        let place = self.places.find(key.as_str()).map(|id| &self.places.get(id).1);
+        let read = place.map(read).transpose();
         read.map_err(|error| Fault { key: key.clone(), error })
     }
 }

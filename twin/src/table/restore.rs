@@ -1,7 +1,7 @@
 //! A table from a checkpoint or a snapshot: images are checked and kept as they are, so that a
 //! million of them is a matter of seconds.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -9,6 +9,7 @@ use core::fmt;
 use super::cache::Cache;
 use super::cut::Cuts;
 use super::place::Place;
+use super::places::Places;
 use super::tally::{Counts, Digest, hash};
 use super::{Header, Options, Table};
 use crate::id::TwinKey;
@@ -96,7 +97,7 @@ impl Restore {
         Ok(Table {
             fence: header.fence,
             index: header.index,
-            places: self.places.into_iter().collect::<BTreeMap<_, _>>(),
+            places: Places::restored(self.places),
             cache: Cache::new(options),
             wakeful: self.wakeful.into_iter().collect::<BTreeSet<_>>(),
             counts: self.counts,

@@ -1,6 +1,9 @@
 //! The bodies of the fuzz targets over a corpus made from a seed: a short stand-in for the fuzzer,
 //! which runs with every `cargo test`.
 
+use std::fs;
+use std::path::Path;
+
 use bytes::BytesMut;
 use pollux_proto::device::{encode, encode_datagram};
 use pollux_twin::change::Section;
@@ -90,23 +93,14 @@ fn streams() -> Vec<Vec<u8>> {
     seeds
 }
 
-#[test]
-fn frames() {
-    drive(&streams(), bodies::frames);
+fn packets() -> Vec<Vec<u8>> {
+    let sent = datagrams();
+    let bytes = sent.iter().map(|datagram| encode_datagram(datagram).expect("within bounds"));
+    bytes.map(|bytes| bytes.to_vec()).collect()
 }
 
-#[test]
-fn datagram() {
-    let seeds: Vec<_> = datagrams()
-        .iter()
-        .map(|datagram| encode_datagram(datagram).expect("within bounds").to_vec())
-        .collect();
-    drive(&seeds, bodies::datagram);
-}
-
-#[test]
-fn json() {
-    let seeds = [
+fn json_texts() -> Vec<Vec<u8>> {
+    let texts = [
         r#"{"a":[1,-2.5e-3,true,null,"x\u00fc\ud83d\udd11"],"b":{"c":{}}}"#,
         "18446744073709551615",
         "-9223372036854775808",
@@ -115,7 +109,7 @@ fn json() {
         r#""\ud800""#,
         "[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]",
     ];
-    drive(&seeds.map(|text| text.as_bytes().to_vec()), bodies::json);
+    texts.map(|text| text.as_bytes().to_vec()).to_vec()
 }
 
 /// A twin with some content.
@@ -139,39 +133,67 @@ fn twin() -> Twin {
     twin
 }
 
-#[test]
-fn images() {
-    let seeds = [image::pack(&Twin::absent(), 0), image::pack(&twin(), 7)];
-    drive(&seeds.map(|bytes| bytes.to_vec()), bodies::image);
+fn images() -> Vec<Vec<u8>> {
+    [image::pack(&Twin::absent(), 0), image::pack(&twin(), 7)].map(|bytes| bytes.to_vec()).to_vec()
 }
 
-#[test]
-fn entries() {
+fn log_entries() -> Vec<Vec<u8>> {
     let epoch = Epoch { term: 1, leader: 2 };
-    let effect =
-        Effect::Telemetry { values: vec![("rssi".to_owned(), Value::Int(-61))], observed_at: None };
-    let change =
-        Change { at: Time::from_ms(1), mark: Mark::Sequence { seq: 1, rejection: None }, effect };
+    let values = vec![("rssi".to_owned(), Value::Int(-61))];
+    let effect = Effect::Telemetry { values, observed_at: None };
+    let mark = Mark::Sequence { seq: 1, rejection: None };
     let time = Time::from_ms(1);
     let key = TwinKey::parse("pump-1").expect("the test's own id is right");
-    let changes = vec![(key, change)];
-    let seeds = [
+    let changes = vec![(key, Change { at: time, mark, effect })];
+    let entries = [
         Entry::Open { epoch, generation: 1, time },
         Entry::Batch { epoch, generation: 1, number: 1, time, changes },
     ];
-    drive(&seeds.map(|entry| entry.encode()), bodies::entries);
+    entries.map(|entry| entry.encode()).to_vec()
 }
 
-#[test]
-fn texts() {
-    let seeds = ["pump-1", "pollux:default/pump%201", "p1.feed.0-1-0.fff-ffffffffffffffff-0", "ü"];
-    drive(&seeds.map(|text| text.as_bytes().to_vec()), bodies::texts);
+fn names_and_positions() -> Vec<Vec<u8>> {
+    ["pump-1", "pollux:default/pump%201", "p1.feed.0-1-0.fff-ffffffffffffffff-0", "ü"]
+        .map(|text| text.as_bytes().to_vec())
+        .to_vec()
 }
 
-#[test]
-fn inputs() {
+fn input_lists() -> Vec<Vec<u8>> {
     let mut random = SplitMix(7);
-    let seeds: Vec<_> =
-        (0..20).map(|_| (0..1_000).map(|_| random.byte()).collect::<Vec<_>>()).collect();
-    drive(&seeds, bodies::inputs);
+    (0..20).map(|_| (0..1_000).map(|_| random.byte()).collect()).collect()
+}
+
+/// Every target: its name, what to begin with, its body.
+const TARGETS: [(&str, Seeds, Body); 7] = [
+    ("frames", streams, bodies::frames),
+    ("datagram", packets, bodies::datagram),
+    ("json", json_texts, bodies::json),
+    ("image", images, bodies::image),
+    ("entries", log_entries, bodies::entries),
+    ("texts", names_and_positions, bodies::texts),
+    ("inputs", input_lists, bodies::inputs),
+];
+
+type Seeds = fn() -> Vec<Vec<u8>>;
+type Body = fn(&[u8]);
+
+#[test]
+fn no_target_panics() {
+    for (name, seeds, body) in TARGETS {
+        println!("fuzz target {name}");
+        drive(&seeds(), body);
+    }
+}
+
+#[test]
+#[ignore = "writes files: what the fuzzer begins with, for fuzz/run"]
+fn write_seeds() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
+    for (name, seeds, _) in TARGETS {
+        let folder = corpus.join(name);
+        fs::create_dir_all(&folder).unwrap();
+        for (n, seed) in seeds().iter().enumerate() {
+            fs::write(folder.join(format!("seed-{n}")), seed).unwrap();
+        }
+    }
 }

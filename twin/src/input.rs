@@ -102,6 +102,32 @@ pub enum FromDevice {
     Get,
 }
 
+impl FromDevice {
+    /// The session's number that it uses up; `None` if it is not acknowledged.
+    pub const fn seq(&self) -> Option<u64> {
+        match self {
+            Self::Report { seq, .. }
+            | Self::DesiredAck { seq, .. }
+            | Self::CommandResult { seq, .. }
+            | Self::CommandUnknown { seq, .. } => Some(*seq),
+            Self::Telemetry { seq, .. } => *seq,
+            Self::Get => None,
+        }
+    }
+
+    /// Its kind, as metrics name it.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Report { .. } => "report",
+            Self::Telemetry { .. } => "telemetry",
+            Self::DesiredAck { .. } => "desired_ack",
+            Self::CommandResult { .. } => "command_result",
+            Self::CommandUnknown { .. } => "command_unknown",
+            Self::Get => "get",
+        }
+    }
+}
+
 /// What a service asks.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {

@@ -1,0 +1,65 @@
+//! The threads that shards run on: one actix arbiter for each core that the process may use.
+
+use std::io;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use actix::{Arbiter, ArbiterHandle, System};
+
+/// Arbiters, each a thread; stopped and joined by [`Arbiters::stop`].
+#[derive(Debug)]
+pub(crate) struct Arbiters {
+    system: System,
+    system_thread: Option<JoinHandle<()>>,
+    threads: Vec<Arbiter>,
+}
+
+impl Arbiters {
+    /// Starts `count` arbiters (at least one).
+    pub(crate) fn start(count: usize) -> io::Result<Self> {
+        let (started, system) = mpsc::sync_channel(1);
+        let system_thread = std::thread::Builder::new().name("pollux-actors".into()).spawn(
+            move || {
+                let runner = System::new();
+                // The receiver waits below; if it is gone, so is the node.
+                let _ = started.send(System::current());
+                if let Err(error) = runner.run() {
+                    tracing::error!(%error, "actors ended");
+                }
+            },
+        )?;
+        let system = system
+            .recv()
+            .map_err(|_| io::Error::other("the thread of the actors ended before it began"))?;
+        // Arbiters belong to the system of the thread that makes them.
+        let threads = {
+            let system = system.clone();
+            std::thread::spawn(move || {
+                System::set_current(system);
+                (0..count.max(1)).map(|_| Arbiter::try_new()).collect::<io::Result<Vec<_>>>()
+            })
+            .join()
+            .map_err(|_| io::Error::other("an arbiter did not start"))??
+        };
+        Ok(Self { system, system_thread: Some(system_thread), threads })
+    }
+
+    /// The arbiter of the `n`th shard.
+    pub(crate) fn of(&self, n: usize) -> ArbiterHandle {
+        self.threads[n % self.threads.len()].handle()
+    }
+
+    /// Stops all actors and joins their threads.
+    pub(crate) fn stop(mut self) {
+        for arbiter in &self.threads {
+            arbiter.stop();
+        }
+        for arbiter in self.threads.drain(..) {
+            let _ = arbiter.join();
+        }
+        self.system.stop();
+        if let Some(thread) = self.system_thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

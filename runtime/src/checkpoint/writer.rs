@@ -1,0 +1,161 @@
+//! When checkpoints are written, and the writing: one shard after the other on a thread of its own,
+//! so that neither twins nor log wait for it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use pollux_cluster::{Group, Position};
+use pollux_twin::{ShardId, TwinKey};
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+
+use super::header::Header;
+use super::store::{Store, StoreFault};
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::shard::Replica;
+
+/// Images taken out of a table at once: short enough that no twin waits for it.
+const CUT_IMAGES: usize = 512;
+/// How often the checkpointer looks for something to do.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// When to write.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CheckpointOptions {
+    /// A shard that changed is written at least this often.
+    pub(crate) interval: Duration,
+    /// A shard whose log grew by this much is written at once.
+    pub(crate) log_bytes: u64,
+}
+
+/// A checkpoint that was not written; the log keeps what it would have held.
+#[derive(Debug, Error)]
+pub(crate) enum CheckpointFault {
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+    #[error("let the log go behind a checkpoint: {0}")]
+    Log(#[from] pollux_cluster::Fault),
+    #[error("write checkpoint: its thread ended")]
+    Thread,
+}
+
+/// Images of a shard that were cut and are not yet written.
+type Unwritten = BTreeMap<TwinKey, Arc<[u8]>>;
+
+/// A shard as the checkpointer sees it.
+pub(crate) struct Written {
+    pub(crate) replica: Arc<Replica>,
+    pub(crate) group: Group,
+    unwritten: Arc<Mutex<Unwritten>>,
+}
+
+impl Written {
+    pub(crate) fn new(replica: Arc<Replica>, group: Group) -> Self {
+        Self { replica, group, unwritten: Arc::default() }
+    }
+}
+
+/// Writes the checkpoints of a node's groups.
+pub(crate) struct Checkpointer {
+    pub(crate) store: Store,
+    pub(crate) shards: Vec<Written>,
+    pub(crate) options: CheckpointOptions,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Checkpointer {
+    /// Writes what is due until the node stops, then everything once more.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let mut written: Vec<Duration> = vec![self.clock.elapsed(); self.shards.len()];
+        // Spread over the interval, so that shards do not all come due at once.
+        let step = self.options.interval / u32::try_from(self.shards.len().max(1)).unwrap_or(1);
+        for (at, last) in written.iter_mut().enumerate() {
+            *last += step * u32::try_from(at).unwrap_or(0);
+        }
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            for (at, last) in written.iter_mut().enumerate() {
+                let now = self.clock.elapsed();
+                let grown = self.shards[at].replica.log_bytes() >= self.options.log_bytes;
+                if !grown && now < *last + self.options.interval {
+                    continue;
+                }
+                *last = now;
+                self.write_or_log(at).await;
+            }
+        }
+        for at in 0..self.shards.len() {
+            self.write_or_log(at).await;
+        }
+    }
+
+    async fn write_or_log(&self, at: usize) {
+        if let Err(fault) = self.write(at).await {
+            let shard = self.shards[at].replica.shard();
+            tracing::error!(%fault, %shard, "checkpoint failed; the log is kept");
+        }
+    }
+
+    async fn write(&self, at: usize) -> Result<(), CheckpointFault> {
+        let Written { replica, group, unwritten } = &self.shards[at];
+        let began = self.clock.elapsed();
+        let written = {
+            let store = self.store.clone();
+            let (replica, unwritten) = (Arc::clone(replica), Arc::clone(unwritten));
+            let write = move || {
+                let mut unwritten = unwritten.lock().unwrap_or_else(PoisonError::into_inner);
+                write_shard(&store, &replica, &mut unwritten)
+            };
+            tokio::task::spawn_blocking(write)
+                .await
+                .map_err(|_| CheckpointFault::Thread)??
+        };
+        let Some((position, twins)) = written else { return Ok(()) };
+        replica.set_checkpointed(position);
+        group.checkpointed(position).await?;
+        self.metrics.checkpoint_seconds.observe(self.clock.elapsed().saturating_sub(began));
+        self.metrics.checkpoints_total.inc();
+        self.metrics.checkpoint_twins_total.inc_by(twins);
+        tracing::debug!(shard = %replica.shard(), index = position.index, twins, "checkpoint");
+        Ok(())
+    }
+}
+
+/// Writes one shard's changes and makes them durable: its position, and how many twins.
+///
+/// `unwritten` holds images of a cut that could not be written: the table counts them as written,
+/// so they go with the next one.
+fn write_shard(
+    store: &Store,
+    replica: &Replica,
+    unwritten: &mut Unwritten,
+) -> Result<Option<(Position, u64)>, CheckpointFault> {
+    let Some(cut) = replica.begin_cut() else { return Ok(None) };
+    loop {
+        let images = replica.take_cut(CUT_IMAGES);
+        if images.is_empty() {
+            break;
+        }
+        unwritten.extend(images);
+    }
+    let header = Header::new(cut.position, &cut.membership, &replica.end_cut());
+    let tree = store.tree(&tree_name(replica.shard()))?;
+    let values = unwritten.iter().map(|(key, image)| (key.as_str(), Some(image)));
+    tree.write(&header.encode(), values)?;
+    store.sync()?;
+    let twins = unwritten.len() as u64;
+    *unwritten = Unwritten::new();
+    Ok(Some((cut.position, twins)))
+}
+
+/// The name of a shard's tree.
+pub(super) fn tree_name(shard: ShardId) -> String {
+    format!("shard-{shard}")
+}

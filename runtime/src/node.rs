@@ -1,0 +1,256 @@
+//! How a node is put together, and taken apart: data directory, log, groups, shards, endpoints.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pollux_cluster::Log;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::arbiters::Arbiters;
+use crate::checkpoint::{CheckpointOptions, Checkpointer, Written};
+use crate::clock::Clock;
+use crate::config::Checked;
+use crate::disk::Disk;
+use crate::fault::Fault;
+use crate::limits::STOP_MS_MAX;
+use crate::meta::MetaGroup;
+use crate::metrics::Metrics;
+use crate::pki::{ClientAuth, Pki};
+use crate::router::Router;
+use crate::session::{Endpoint, EndpointOptions, device_transport};
+use crate::shard::{Launch, ShardHandle, ShardOptions};
+use crate::space::Space;
+
+/// Where a node listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// Devices, over QUIC.
+    pub devices: SocketAddr,
+    /// Services, by gRPC.
+    pub grpc: SocketAddr,
+    /// Services and people, by HTTP.
+    pub http: SocketAddr,
+}
+
+/// A running node. Stop it with [`Node::stop`]; dropped without, it ends like a killed one: what
+/// was acknowledged is safe, devices are not told.
+pub struct Node {
+    addresses: Addresses,
+    router: Router,
+    metrics: Arc<Metrics>,
+    endpoint: Arc<Endpoint>,
+    arbiters: Arbiters,
+    log: Log,
+    stopping: CancellationToken,
+    stopped: CancellationToken,
+    checkpointer: JoinHandle<()>,
+    tasks: Vec<JoinHandle<()>>,
+    services: crate::service::Served,
+    meta: MetaGroup,
+    /// Keeps the data directory locked.
+    _dir: pollux_cluster::DataDir,
+}
+
+impl Node {
+    /// Starts a node: opens or makes its data directory, recovers, and listens. Returns when all
+    /// three endpoints listen; shards open within the next moments (see [`Router::readiness`]).
+    pub async fn start(config: Checked) -> Result<Self, Fault> {
+        let clock = Clock::new();
+        let metrics = Arc::new(Metrics::new());
+        let (stopping, stopped) = (CancellationToken::new(), CancellationToken::new());
+        let disk = Disk::open(&config).await?;
+        let arbiters = Arbiters::start(cores())
+            .map_err(|error| internal("the shards' threads", &error))?;
+        let space =
+            Space::new(config.data_dir.clone(), config.checkpoint.reserve_bytes, disk.log.clone());
+        let meta = MetaGroup::open(&disk, &config).await?;
+        let shards = disk.shards(&config).await?;
+        let mut tasks = vec![tokio::spawn(space.clone().run(stopping.clone()))];
+        let checkpointer = Checkpointer {
+            store: disk.store.clone(),
+            shards: shards
+                .iter()
+                .map(|(replica, group)| Written::new(Arc::clone(replica), group.clone()))
+                .collect(),
+            options: CheckpointOptions {
+                interval: config.checkpoint.interval,
+                log_bytes: config.checkpoint.log_bytes,
+            },
+            clock,
+            metrics: Arc::clone(&metrics),
+        };
+        let checkpointer = tokio::spawn(checkpointer.run(stopped.clone()));
+        let node = disk.identity.node.0;
+        let handles = shards.into_iter().enumerate().map(|(n, (replica, group))| {
+            let launch = Launch {
+                shard: replica.shard(),
+                node,
+                clock,
+                limits: config.limits.clone(),
+                space: space.clone(),
+                metrics: Arc::clone(&metrics),
+                group,
+                replica,
+                options: shard_options(&config),
+            };
+            ShardHandle::launch(&arbiters.of(n), launch)
+        });
+        let handles = handles.collect();
+        let lineage = disk.identity.lineage;
+        let router = Router::new(node, lineage, handles, clock, stopping.clone());
+        let endpoint = listen_for_devices(&config, clock, &router, &metrics)?;
+        tasks.push(tokio::spawn(Arc::clone(&endpoint).run()));
+        tasks.push(tokio::spawn(sample(
+            router.clone(),
+            disk.log.clone(),
+            Arc::clone(&metrics),
+            stopping.clone(),
+        )));
+        let services =
+            crate::service::serve(router.clone(), Arc::clone(&metrics), &config.services, stopping.clone())
+                .await?;
+        let addresses = Addresses {
+            devices: endpoint.address().map_err(|error| internal("the device endpoint", &error))?,
+            grpc: services.grpc,
+            http: services.http,
+        };
+        tracing::info!(node, ?addresses, "node started");
+        Ok(Self {
+            addresses,
+            router,
+            metrics,
+            endpoint,
+            arbiters,
+            log: disk.log,
+            stopping,
+            stopped,
+            checkpointer,
+            tasks,
+            services,
+            meta,
+            _dir: disk.dir,
+        })
+    }
+
+    /// Where it listens.
+    pub const fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// The way to its twins.
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
+    /// Stops in order: no new devices or calls, a bye to those that are there, what was accepted is
+    /// finished, a last checkpoint, and only then the log.
+    pub async fn stop(self) {
+        tracing::info!("node stops");
+        self.endpoint.stop_accepting();
+        self.stopping.cancel();
+        for shard in self.router.shards() {
+            shard.say_bye().await;
+        }
+        let patience = Duration::from_millis(STOP_MS_MAX);
+        self.endpoint.close(patience / 2).await;
+        self.services.stopped(patience / 2).await;
+        self.stopped.cancel();
+        if self.checkpointer.await.is_err() {
+            tracing::error!("the checkpointer ended before its time");
+        }
+        self.meta.stop().await;
+        for shard in self.router.shards() {
+            shard.group().shutdown().await;
+        }
+        for task in self.tasks {
+            task.abort();
+        }
+        let arbiters = self.arbiters;
+        // Joining threads blocks.
+        let _ = tokio::task::spawn_blocking(move || arbiters.stop()).await;
+        let log = self.log;
+        let _ = tokio::task::spawn_blocking(move || log.close()).await;
+        tracing::info!("node stopped");
+    }
+}
+
+fn listen_for_devices(
+    config: &Checked,
+    clock: Clock,
+    router: &Router,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<Endpoint>, Fault> {
+    let pki = Pki::open(config, clock.wall())?;
+    let tls = pki.server_config(ClientAuth::Required)?;
+    let tls = quinn::crypto::rustls::QuicServerConfig::try_from(tls)
+        .map_err(|error| internal("TLS for devices", &error))?;
+    let mut server = quinn::ServerConfig::with_crypto(Arc::new(tls));
+    let devices = &config.devices;
+    server.transport_config(device_transport(devices.keep_alive, devices.idle_timeout));
+    let address = config.listen.devices;
+    let quinn = quinn::Endpoint::server(server, address).map_err(|source| Fault::Listen {
+        address,
+        what: "devices",
+        flag: "--devices-listen",
+        source,
+    })?;
+    let mut terms = pollux_proto::device::convert::WelcomeTerms {
+        limits: pollux_proto::device::Limits::default(),
+        replicas: Vec::new(),
+    };
+    terms.limits.section_bytes_max =
+        u32::try_from(config.limits.section_bytes_max).unwrap_or(u32::MAX);
+    let options = EndpointOptions {
+        connections_max: devices.connections_max as usize,
+        rate_per_s: devices.rate_per_s,
+        rate_burst: devices.rate_burst,
+        terms,
+    };
+    Ok(Endpoint::new(quinn, router.clone(), Arc::clone(metrics), options))
+}
+
+/// Copies what others count into the metrics, now and then.
+async fn sample(router: Router, log: Log, metrics: Arc<Metrics>, stop: CancellationToken) {
+    let mut log_before = log.stats();
+    while !stop.is_cancelled() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let status = router.status();
+        let sum = |of: fn(&crate::status::ShardStatus) -> u64| {
+            i64::try_from(status.shards.iter().map(of).sum::<u64>()).unwrap_or(i64::MAX)
+        };
+        metrics.twins.set(sum(|shard| shard.twins));
+        metrics.twins_active.set(sum(|shard| shard.active));
+        let now = log.stats();
+        metrics.log_appended_bytes_total.inc_by(now.bytes_appended - log_before.bytes_appended);
+        metrics.log_syncs_total.inc_by(now.syncs - log_before.syncs);
+        metrics.log_segments.set(i64::try_from(now.segments).unwrap_or(i64::MAX));
+        log_before = now;
+    }
+}
+
+fn shard_options(config: &Checked) -> ShardOptions {
+    ShardOptions {
+        machine: pollux_twin::shard::Options {
+            gate_bytes_max: config.twins.gate_bytes,
+            idle_ms: u64::try_from(config.twins.idle.as_millis()).unwrap_or(u64::MAX),
+            ..Default::default()
+        },
+        grace_ms: u64::try_from(config.devices.idle_timeout.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// A fault of one of the node's own parts.
+pub(crate) fn internal(what: &'static str, error: &dyn std::fmt::Display) -> Fault {
+    Fault::Internal { what, problem: error.to_string() }
+}

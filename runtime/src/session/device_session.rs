@@ -1,0 +1,239 @@
+//! One device's session on its owner: frames in, frames out, one task. Knows no rule about twins;
+//! what it reads goes to the twin's actor, what it writes comes from the outbox.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use pollux_proto::device::convert::{Received, WelcomeTerms};
+use pollux_proto::device::{
+    CloseCode, Datagram, Decoder, DeviceFrame, FrameError, NodeFrame, decode_datagram, encode,
+};
+use pollux_proto::status;
+use pollux_twin::Rejection;
+use pollux_twin::input::FromDevice;
+use pollux_twin::output::ToDevice;
+use quinn::{Connection, RecvStream, SendStream};
+
+use super::outbox::Outbox;
+use super::rate::Rate;
+use crate::limits::SESSION_READ_BYTES;
+use crate::metrics::Metrics;
+use crate::router::Attached;
+
+/// When to send again what found its twin's mailbox full.
+const MAILBOX_RETRY_MS: u32 = 50;
+
+/// Why a session ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The connection broke or was closed by the device.
+    Gone,
+    /// A `Bye` was written.
+    Bye,
+    /// The device broke the protocol.
+    Protocol(FrameError),
+}
+
+/// A session under way.
+pub(crate) struct DeviceSession {
+    pub(crate) connection: Connection,
+    pub(crate) send: SendStream,
+    pub(crate) recv: RecvStream,
+    pub(crate) decoder: Decoder<DeviceFrame>,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) twin: Attached,
+    pub(crate) terms: Arc<WelcomeTerms>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) rate: Rate,
+    /// Numbered frames not yet acknowledged: number, and microseconds when it came.
+    pub(crate) in_flight: VecDeque<(u64, u64)>,
+    /// The session's epoch, from the welcome; 0 before.
+    pub(crate) epoch: u64,
+}
+
+impl DeviceSession {
+    /// Runs until the session is over.
+    pub(crate) async fn run(&mut self) -> End {
+        // What came in one piece with the hello.
+        if let Err(error) = self.handle_frames() {
+            return End::Protocol(error);
+        }
+        loop {
+            let shut = self.twin.valve().is_shut();
+            tokio::select! {
+                biased;
+                () = self.outbox.ready() => match self.write().await {
+                    Ok(None) => {}
+                    Ok(Some(end)) => return end,
+                    Err(_) => return End::Gone,
+                },
+                () = self.twin.valve().opened(), if shut => {}
+                read = self.recv.read_chunk(SESSION_READ_BYTES, true), if !shut => match read {
+                    Ok(Some(chunk)) => {
+                        self.decoder.push(&chunk.bytes);
+                        if let Err(error) = self.handle_frames() {
+                            return End::Protocol(error);
+                        }
+                    }
+                    Ok(None) => {
+                        return self.decoder.finish().map_or_else(End::Protocol, |()| End::Gone);
+                    }
+                    Err(_) => return End::Gone,
+                },
+                datagram = self.connection.read_datagram() => match datagram {
+                    Ok(bytes) => self.handle_datagram(&bytes),
+                    Err(_) => return End::Gone,
+                },
+            }
+        }
+    }
+
+    fn handle_frames(&mut self) -> Result<(), FrameError> {
+        while let Some(frame) = self.decoder.poll()? {
+            match Received::from(frame) {
+                Received::Ping { nonce } => self.outbox.push_pong(nonce),
+                Received::Hello(_) => {
+                    return Err(FrameError::Unexpected {
+                        found: "second hello",
+                        expected: "a report, or another frame of a session",
+                    });
+                }
+                Received::Message(_) if self.epoch == 0 => {
+                    return Err(FrameError::Unexpected {
+                        found: "frame before the welcome",
+                        expected: "nothing until the welcome has come",
+                    });
+                }
+                Received::Message(message) => self.handle_message(message),
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_message(&mut self, message: FromDevice) {
+        let seq = message.seq();
+        self.metrics.device_frames_total.of(message.kind()).inc();
+        let clock = self.twin.clock();
+        if let Err(retry_after_ms) = self.rate.take(clock.elapsed_ms()) {
+            self.refuse(seq, retry_after_ms);
+            return;
+        }
+        if let Some(seq) = seq {
+            self.in_flight.push_back((seq, clock.elapsed_us()));
+        }
+        if self.twin.tell(message).is_err() {
+            self.refuse(seq, MAILBOX_RETRY_MS);
+        }
+    }
+
+    /// Overload consumes nothing; what follows is refused by the twin until this one comes again.
+    fn refuse(&self, seq: Option<u64>, retry_after_ms: u32) {
+        self.metrics.overloads_total.inc();
+        if let Some(seq) = seq {
+            let rejection = Rejection::Overloaded { retry_after_ms };
+            self.outbox.push(self.epoch, ToDevice::Nack { seq, rejection });
+        }
+    }
+
+    fn handle_datagram(&mut self, bytes: &Bytes) {
+        self.metrics.datagrams_total.inc();
+        let taken = decode_datagram(bytes)
+            .ok()
+            .map(Datagram::into_message)
+            .filter(|(session, _)| *session == self.epoch && self.epoch != 0)
+            .filter(|_| self.rate.take(self.twin.clock().elapsed_ms()).is_ok())
+            .and_then(|(_, message)| self.twin.tell(message).ok());
+        if taken.is_none() {
+            self.metrics.datagrams_dropped_total.inc();
+        }
+    }
+
+    /// Writes all that waits; `Some` if a `Bye` was among it.
+    async fn write(&mut self) -> Result<Option<End>, quinn::WriteError> {
+        let (messages, pongs) = self.outbox.take();
+        let mut bytes = BytesMut::new();
+        let mut end = None;
+        for nonce in pongs {
+            encode_or_log(&NodeFrame::Pong { nonce }, &mut bytes);
+        }
+        for (session, message) in messages {
+            if let ToDevice::Welcome { .. } = message {
+                self.epoch = session;
+            }
+            self.note(&message);
+            let frame = NodeFrame::from_message(session, message, &self.terms);
+            if frame.is_last() {
+                end = Some(End::Bye);
+            }
+            encode_or_log(&frame, &mut bytes);
+        }
+        if !bytes.is_empty() {
+            self.send.write_all(&bytes).await?;
+        }
+        Ok(end)
+    }
+
+    /// Counts an answer and how long it took.
+    fn note(&mut self, message: &ToDevice) {
+        match message {
+            ToDevice::Ack { seq, .. } => {
+                self.metrics.acks_total.inc();
+                while let Some((first, came_us)) = self.in_flight.front().copied() {
+                    if first > *seq {
+                        break;
+                    }
+                    self.in_flight.pop_front();
+                    if first == *seq {
+                        let took_us = self.twin.clock().elapsed_us().saturating_sub(came_us);
+                        self.metrics.ack_seconds.observe(Duration::from_micros(took_us));
+                    }
+                }
+            }
+            ToDevice::Nack { seq, rejection } => {
+                self.in_flight.retain(|(number, _)| number != seq);
+                self.metrics.nacks_total.of(status::row(rejection).reason).inc();
+            }
+            _ => {}
+        }
+        if self.in_flight.is_empty() {
+            self.in_flight.shrink_to_fit();
+        }
+    }
+
+    /// Tells the device why, as far as it still listens, and lets the twin know.
+    pub(crate) async fn end(mut self, end: End) {
+        let code = match &end {
+            End::Gone => CloseCode::Done,
+            End::Bye => CloseCode::Bye,
+            End::Protocol(error) => {
+                let mut bytes = BytesMut::new();
+                let bye = NodeFrame::Bye { reason: error.to_string(), reconnect: false };
+                encode_or_log(&bye, &mut bytes);
+                // The device may be past reading; the close that follows says it too.
+                let _ = self.send.write_all(&bytes).await;
+                error.close_code()
+            }
+        };
+        let _ = self.send.finish();
+        if !matches!(end, End::Gone) {
+            // Wait until the last words are acknowledged, or the connection is given up.
+            let _ = self.send.stopped().await;
+        }
+        let reason = match &end {
+            End::Protocol(error) => error.to_string(),
+            End::Gone | End::Bye => String::new(),
+        };
+        self.connection.close(code.code().into(), reason.as_bytes());
+        self.twin.detach().await;
+    }
+}
+
+fn encode_or_log(frame: &NodeFrame, bytes: &mut BytesMut) {
+    if let Err(error) = encode(frame, bytes) {
+        // Cannot happen while a section's bound is below a frame's; the device is told nothing
+        // wrong, and asks again after its next connect.
+        tracing::error!(%error, "a frame for a device was not written");
+    }
+}

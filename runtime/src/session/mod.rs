@@ -1,0 +1,13 @@
+//! Devices on the wire: the QUIC endpoint, one session per connection, what waits for each device.
+
+mod device_session;
+mod endpoint;
+mod outbox;
+mod rate;
+mod transport;
+mod valve;
+
+pub(crate) use endpoint::{Endpoint, EndpointOptions};
+pub(crate) use outbox::Outbox;
+pub use transport::device_transport;
+pub(crate) use valve::{State as ValveState, Valve};

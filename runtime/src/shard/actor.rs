@@ -1,0 +1,171 @@
+//! The shard's own actor: takes calls and hellos for its twins, starts their actors, keeps the
+//! shard's timer, and follows who leads its group.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix::{Actor, ArbiterHandle, AsyncContext, Context, Handler, WrapFuture};
+use pollux_cluster::Group;
+use pollux_twin::input::Request;
+use pollux_twin::shard::{Options, Shard};
+use pollux_twin::{Rejection, TwinKey};
+
+use super::core::{Core, Parts};
+use super::messages::{Hello, Order, SayBye, ShardAttach, ShardCall, TwinCall};
+use super::proposer;
+use crate::limits::{SHARD_MAILBOX_MAX, WAKES_PER_TURN};
+
+/// How often the shard looks at its deadlines: passivation and retries, nothing that is in a hurry.
+const TICK: Duration = Duration::from_millis(100);
+/// When to call again, if a twin has no room.
+const CALL_RETRY_MS: u32 = 100;
+
+/// How a shard is run.
+#[derive(Clone, Debug)]
+pub(crate) struct ShardOptions {
+    /// Bounds of the machine.
+    pub(crate) machine: Options,
+    /// How long a session of an earlier opening may take to come back.
+    pub(crate) grace_ms: u64,
+}
+
+/// See the module.
+pub(crate) struct ShardActor {
+    core: Rc<RefCell<Core>>,
+    group: Group,
+    grace_ms: u64,
+    /// Twins woken after an opening whose sessions expire then.
+    expiring: VecDeque<(u64, TwinKey)>,
+    clock: crate::clock::Clock,
+}
+
+impl ShardActor {
+    /// Starts the shard on an arbiter's thread.
+    pub(super) fn launch(
+        arbiter: &ArbiterHandle,
+        group: Group,
+        options: ShardOptions,
+        parts: impl FnOnce() -> Parts + Send + 'static,
+    ) -> actix::Addr<Self> {
+        Self::start_in_arbiter(arbiter, move |ctx| {
+            ctx.set_mailbox_capacity(SHARD_MAILBOX_MAX);
+            let parts = parts();
+            let clock = parts.clock;
+            let core = Core::new(parts, Shard::new(options.machine));
+            Self {
+                core: Rc::new(RefCell::new(core)),
+                group,
+                grace_ms: options.grace_ms,
+                expiring: VecDeque::new(),
+                clock,
+            }
+        })
+    }
+
+    fn tick(&mut self) {
+        self.core.borrow_mut().tick();
+        if !self.core.borrow().is_open() {
+            self.expiring.clear();
+            return;
+        }
+        let now_ms = self.clock.elapsed_ms();
+        let woken = self.core.borrow_mut().take_sleepers(WAKES_PER_TURN);
+        for key in woken {
+            let _ = Core::actor(&self.core, &key).try_send(Order::Wake);
+            self.expiring.push_back((now_ms + self.grace_ms, key));
+        }
+        let due = self.expiring.iter().take(WAKES_PER_TURN).take_while(|(at, _)| *at <= now_ms);
+        for (_, key) in self.expiring.drain(..due.count()) {
+            let _ = Core::actor(&self.core, &key).try_send(Order::ExpireSession);
+        }
+    }
+}
+
+impl Actor for ShardActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(TICK, |actor, _| actor.tick());
+        let propose = proposer::run(Rc::clone(&self.core), self.group.clone());
+        ctx.spawn(propose.into_actor(self));
+        let follow = follow(Rc::clone(&self.core), self.group.clone());
+        ctx.spawn(follow.into_actor(self));
+    }
+}
+
+/// Opens the shard when this node leads its group, and closes it when it does not.
+async fn follow(core: Rc<RefCell<Core>>, group: Group) {
+    let mut leadership = group.leadership();
+    let mut ours = None;
+    loop {
+        let now_ours = leadership.borrow_and_update().ours.map(|token| token.epoch());
+        if now_ours != ours {
+            ours = now_ours;
+            match ours {
+                Some(epoch) => core.borrow_mut().open(epoch),
+                None => core.borrow_mut().close(),
+            }
+        }
+        if leadership.changed().await.is_err() {
+            core.borrow_mut().close();
+            return;
+        }
+    }
+}
+
+impl Handler<ShardCall> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, ShardCall { call, reply }: ShardCall, _: &mut Self::Context) {
+        let is_write = !matches!(call.request, Request::Get | Request::GetCommand { .. });
+        let mut admitted = self.core.borrow_mut().admit();
+        if admitted.is_ok() && is_write && self.core.borrow().is_out_of_space() {
+            admitted = Err(Rejection::OutOfSpace);
+        }
+        if let Err(rejection) = admitted {
+            let _ = reply.send(Err(rejection));
+            return;
+        }
+        let twin = Core::actor(&self.core, &call.key);
+        if let Err(unsent) = twin.try_send(TwinCall { call, reply }) {
+            let overloaded = Rejection::Overloaded { retry_after_ms: CALL_RETRY_MS };
+            let _ = unsent.into_inner().reply.send(Err(overloaded));
+        }
+    }
+}
+
+impl Handler<ShardAttach> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, ShardAttach { attach, reply }: ShardAttach, _: &mut Self::Context) {
+        let mut admitted = self.core.borrow_mut().admit();
+        if admitted.is_ok() && self.core.borrow().is_out_of_space() {
+            admitted = Err(Rejection::OutOfSpace);
+        }
+        if let Err(rejection) = admitted {
+            let _ = reply.send(Err(rejection));
+            return;
+        }
+        let twin = Core::actor(&self.core, &attach.key);
+        let hello = Hello {
+            connection: attach.connection,
+            incarnation: attach.incarnation,
+            outbox: attach.outbox,
+        };
+        let answer = match twin.try_send(hello) {
+            Ok(()) => Ok(twin),
+            Err(_) => Err(Rejection::Overloaded { retry_after_ms: CALL_RETRY_MS }),
+        };
+        let _ = reply.send(answer);
+    }
+}
+
+impl Handler<SayBye> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, _: SayBye, _: &mut Self::Context) {
+        self.core.borrow().order_all(Order::SayBye);
+    }
+}

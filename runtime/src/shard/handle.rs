@@ -1,0 +1,170 @@
+//! A shard as the rest of the node sees it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use actix::ArbiterHandle;
+use pollux_cluster::Group;
+use pollux_twin::limits::Limits;
+use pollux_twin::twin::View;
+use pollux_twin::{Epoch, Rejection, ShardId, TwinKey};
+
+use super::actor::{ShardActor, ShardOptions};
+use super::core::Parts;
+use super::messages::{AttachReply, CallReply, SayBye, ShardAttach, ShardCall};
+use super::replica::Replica;
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::router::{Attach, Call};
+use crate::session::Valve;
+use crate::space::Space;
+use crate::status::ShardStatus;
+use crate::watch::WatchedShard;
+
+/// When to call again, if the shard has no room.
+const RETRY_MS: u32 = 100;
+
+/// What other threads may see of a shard's core.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) shard: ShardId,
+    open: AtomicBool,
+    term: AtomicU64,
+    leader: AtomicU64,
+    active: AtomicUsize,
+}
+
+impl Shared {
+    pub(super) fn set_open(&self, epoch: Epoch) {
+        self.term.store(epoch.term, Ordering::Relaxed);
+        self.leader.store(epoch.leader, Ordering::Relaxed);
+        self.open.store(true, Ordering::Release);
+    }
+
+    pub(super) fn set_closed(&self) {
+        self.open.store(false, Ordering::Release);
+    }
+
+    pub(super) fn set_active(&self, active: usize) {
+        self.active.store(active, Ordering::Relaxed);
+    }
+}
+
+/// What a shard is started from.
+pub(crate) struct Launch {
+    pub(crate) shard: ShardId,
+    pub(crate) node: u64,
+    pub(crate) clock: Clock,
+    pub(crate) limits: Limits,
+    pub(crate) space: Space,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) group: Group,
+    pub(crate) replica: Arc<Replica>,
+    pub(crate) options: ShardOptions,
+}
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct ShardHandle {
+    actor: actix::Addr<ShardActor>,
+    group: Group,
+    replica: Arc<Replica>,
+    valve: Arc<Valve>,
+    shared: Arc<Shared>,
+}
+
+impl ShardHandle {
+    /// Starts a shard's actor on an arbiter.
+    pub(crate) fn launch(arbiter: &ArbiterHandle, launch: Launch) -> Self {
+        let Launch { shard, node, clock, limits, space, metrics, group, replica, options } = launch;
+        let valve = Arc::new(Valve::default());
+        let shared = Arc::new(Shared {
+            shard,
+            open: AtomicBool::new(false),
+            term: AtomicU64::new(0),
+            leader: AtomicU64::new(0),
+            active: AtomicUsize::new(0),
+        });
+        let parts = {
+            let (shared, replica, valve) =
+                (Arc::clone(&shared), Arc::clone(&replica), Arc::clone(&valve));
+            move || Parts { node, clock, limits, space, metrics, shared, replica, valve }
+        };
+        let actor = ShardActor::launch(arbiter, group.clone(), options, parts);
+        Self { actor, group, replica, valve, shared }
+    }
+
+    pub(crate) fn id(&self) -> ShardId {
+        self.shared.shard
+    }
+
+    pub(crate) const fn group(&self) -> &Group {
+        &self.group
+    }
+
+    pub(crate) const fn replica(&self) -> &Arc<Replica> {
+        &self.replica
+    }
+
+    pub(crate) fn valve(&self) -> Arc<Valve> {
+        Arc::clone(&self.valve)
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.shared.open.load(Ordering::Acquire)
+    }
+
+    /// Hands a call over; the answer comes to `reply`.
+    pub(crate) fn call(&self, call: Call, reply: CallReply) -> Result<(), Rejection> {
+        self.actor.try_send(ShardCall { call, reply }).map_err(|_| no_room())
+    }
+
+    /// Hands a device over; the answer comes to `reply`.
+    pub(crate) fn attach(&self, attach: Attach, reply: AttachReply) -> Result<(), Rejection> {
+        self.actor.try_send(ShardAttach { attach, reply }).map_err(|_| no_room())
+    }
+
+    /// Tells all devices that the node stops.
+    pub(crate) async fn say_bye(&self) {
+        let _ = self.actor.send(SayBye).await;
+    }
+
+    /// Keys of the table that begin with `beginning`, after a key, in order.
+    pub(crate) fn keys_after(
+        &self,
+        after: Option<&TwinKey>,
+        beginning: &str,
+        most: usize,
+    ) -> Vec<TwinKey> {
+        self.replica.keys_after(after, beginning, most)
+    }
+
+    /// A twin as the table has it.
+    pub(crate) fn view(&self, key: &TwinKey) -> Option<View> {
+        self.replica.view(key)
+    }
+
+    /// This shard for a watcher that begins now.
+    pub(crate) fn watched(&self) -> WatchedShard {
+        let hub = self.replica.hub();
+        WatchedShard { id: self.id(), cursor: hub.head(), hub }
+    }
+
+    pub(crate) fn status(&self) -> ShardStatus {
+        let (applied, checkpointed, twins) = self.replica.counts();
+        ShardStatus {
+            shard: self.id().0,
+            open: self.is_open(),
+            term: self.shared.term.load(Ordering::Relaxed),
+            owner: self.shared.leader.load(Ordering::Relaxed),
+            applied,
+            checkpointed,
+            twins,
+            active: self.shared.active.load(Ordering::Relaxed) as u64,
+        }
+    }
+}
+
+const fn no_room() -> Rejection {
+    Rejection::Overloaded { retry_after_ms: RETRY_MS }
+}

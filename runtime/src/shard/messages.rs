@@ -1,0 +1,87 @@
+//! What shards and twins are sent, from sessions and callers on other threads.
+
+use std::sync::Arc;
+
+use actix::Message;
+use pollux_twin::Rejection;
+use pollux_twin::input::{ConnectionId, FromDevice};
+use pollux_twin::output::Answer;
+use tokio::sync::oneshot;
+
+use super::twin_actor::TwinActor;
+use crate::router::{Attach, Call};
+use crate::session::Outbox;
+
+/// Where a twin's actor takes messages.
+pub(crate) type TwinAddress = actix::Addr<TwinActor>;
+/// Who waits for a call's answer.
+pub(crate) type CallReply = oneshot::Sender<Result<Answer, Rejection>>;
+/// Who waits for a session.
+pub(crate) type AttachReply = oneshot::Sender<Result<TwinAddress, Rejection>>;
+
+/// To a shard: a service call to one of its twins.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct ShardCall {
+    pub(crate) call: Call,
+    pub(crate) reply: CallReply,
+}
+
+/// To a shard: a device wants its session.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct ShardAttach {
+    pub(crate) attach: Attach,
+    pub(crate) reply: AttachReply,
+}
+
+/// To a shard: the node stops; say bye to the devices.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct SayBye;
+
+/// To a twin: a service call.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct TwinCall {
+    pub(crate) call: Call,
+    pub(crate) reply: CallReply,
+}
+
+/// To a twin: its device said hello.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Hello {
+    pub(crate) connection: ConnectionId,
+    pub(crate) incarnation: u64,
+    pub(crate) outbox: Arc<Outbox>,
+}
+
+/// To a twin: its device says something.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct FromSession {
+    pub(crate) connection: ConnectionId,
+    pub(crate) message: FromDevice,
+}
+
+/// To a twin: a connection is gone.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Gone {
+    pub(crate) connection: ConnectionId,
+}
+
+/// To a twin: what its shard wants of it.
+#[derive(Message, Clone, Copy, PartialEq, Eq)]
+#[rtype(result = "()")]
+pub(crate) enum Order {
+    /// Nothing but to be there: an opened shard wakes those with something to do.
+    Wake,
+    /// Sessions of an earlier opening have had their time to come back.
+    ExpireSession,
+    /// The shard let it go: stop.
+    Stop,
+    /// Tell the device that the node stops.
+    SayBye,
+}

@@ -1,0 +1,20 @@
+//! The shards of this node: the actors of each on its owner, the replica that the log is applied to,
+//! and the drivers between them and the pure machines of twin/.
+//!
+//! Start reading at `actor` (what comes in), then `core` (one turn of the shard's machine),
+//! `proposer` (to the log and back) and `replica` (from the log into the table).
+
+mod actor;
+mod codec;
+mod core;
+mod handle;
+mod messages;
+mod proposer;
+mod released;
+mod replica;
+mod twin_actor;
+
+pub(crate) use actor::ShardOptions;
+pub(crate) use handle::{Launch, ShardHandle};
+pub(crate) use messages::{FromSession, Gone, TwinAddress};
+pub(crate) use replica::{Replica, ReplicaMachine, table_index};

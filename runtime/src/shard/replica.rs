@@ -1,0 +1,213 @@
+//! A shard's replica on this node: the table, fed by the group's log, read by everyone. Carries
+//! what the log says into the `Table` machine; decides nothing.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use pollux_cluster::{Fault, Position, Recovered, SnapshotSource, StateMachine};
+use pollux_twin::table::{Event as Applied, Fault as TableFault, Fence, Header, Table};
+use pollux_twin::twin::{Twin, View};
+use pollux_twin::{ShardId, TwinKey};
+
+use super::codec;
+use crate::watch::{Cursor, Event, Hub};
+
+/// What the table and its place in the log are; all that apply may touch.
+struct State {
+    table: Table,
+    position: Option<Position>,
+    membership: Bytes,
+    /// Bytes of log applied since the newest checkpoint.
+    log_bytes: u64,
+    checkpointed: Option<Position>,
+}
+
+/// Shared by the group that applies, the shard that activates, readers and the checkpointer.
+pub(crate) struct Replica {
+    shard: ShardId,
+    state: Mutex<State>,
+    hub: Arc<Hub>,
+}
+
+impl fmt::Debug for Replica {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replica").field("shard", &self.shard).finish_non_exhaustive()
+    }
+}
+
+/// Where a checkpoint's cut was made.
+pub(crate) struct Cut {
+    pub(crate) position: Position,
+    pub(crate) membership: Bytes,
+}
+
+impl Replica {
+    /// A replica from what its checkpoint holds.
+    pub(crate) fn new(
+        shard: ShardId,
+        table: Table,
+        position: Option<Position>,
+        membership: Bytes,
+        watch_bytes: usize,
+    ) -> Arc<Self> {
+        let index = position.map_or(0, |position| position.index);
+        let state = State { table, position, membership, log_bytes: 0, checkpointed: position };
+        let hub = Arc::new(Hub::new(index, watch_bytes));
+        Arc::new(Self { shard, state: Mutex::new(state), hub })
+    }
+
+    pub(crate) const fn shard(&self) -> ShardId {
+        self.shard
+    }
+
+    pub(crate) fn hub(&self) -> Arc<Hub> {
+        Arc::clone(&self.hub)
+    }
+
+    pub(crate) fn fence(&self) -> Fence {
+        self.state().table.fence()
+    }
+
+    /// A twin to be activated: unpacked, or absent.
+    pub(crate) fn twin(&self, key: &TwinKey) -> Twin {
+        self.sound(self.state().table.twin(key)).unwrap_or_else(Twin::absent)
+    }
+
+    pub(crate) fn view(&self, key: &TwinKey) -> Option<View> {
+        self.sound(self.state().table.view(key))
+    }
+
+    pub(crate) fn keys_after(
+        &self,
+        after: Option<&TwinKey>,
+        beginning: &str,
+        most: usize,
+    ) -> Vec<TwinKey> {
+        self.sound(self.state().table.list(beginning, after, most))
+    }
+
+    /// Twins that must be active in an open shard: connected, or with live commands.
+    pub(crate) fn wakeful(&self) -> Vec<TwinKey> {
+        self.state().table.wakeful().cloned().collect()
+    }
+
+    /// Log index applied, log index of the newest checkpoint, twins.
+    pub(crate) fn counts(&self) -> (u64, u64, u64) {
+        let state = self.state();
+        let applied = state.position.map_or(0, |position| position.index);
+        (applied, state.checkpointed.map_or(0, |position| position.index), state.table.counts().alive)
+    }
+
+    /// Bytes of log that a start would have to replay.
+    pub(crate) fn log_bytes(&self) -> u64 {
+        self.state().log_bytes
+    }
+
+    /// Begins a cut of what has changed since the last one; `None` if nothing moved. Take its
+    /// images with [`Self::take_cut`] until there are none, then [`Self::end_cut`].
+    pub(crate) fn begin_cut(&self) -> Option<Cut> {
+        let mut state = self.state();
+        let position = state.position?;
+        if Some(position) == state.checkpointed {
+            return None;
+        }
+        state.log_bytes = 0;
+        state.table.begin_cut();
+        Some(Cut { position, membership: state.membership.clone() })
+    }
+
+    /// The next images of the cut, about `most` of them: applying goes on between the calls.
+    pub(crate) fn take_cut(&self, most: usize) -> Vec<(TwinKey, Arc<[u8]>)> {
+        self.state().table.take_cut(most)
+    }
+
+    /// Ends the cut: what it stands for.
+    pub(crate) fn end_cut(&self) -> Header {
+        self.state().table.end_cut()
+    }
+
+    /// The cut at this position is durable.
+    pub(crate) fn set_checkpointed(&self, position: Position) {
+        self.state().checkpointed = Some(position);
+    }
+
+    /// A table that cannot be read must not be served from: the shard stops rather than lie.
+    fn sound<T>(&self, read: Result<T, TableFault>) -> T {
+        read.unwrap_or_else(|fault| panic!("shard {}: {fault}", self.shard))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("a table that broke an invariant must not be used")
+    }
+}
+
+/// What the shard's group applies its entries into.
+pub(crate) struct ReplicaMachine(pub(crate) Arc<Replica>);
+
+impl StateMachine for ReplicaMachine {
+    fn recovered(&mut self) -> Result<Recovered, Fault> {
+        let state = self.0.state();
+        Ok(Recovered { applied: state.position, membership: state.membership.clone() })
+    }
+
+    fn apply(&mut self, position: Position, entry: &[u8]) -> Bytes {
+        let decoded = codec::decode(entry)
+            .unwrap_or_else(|fault| panic!("shard {}: {fault} at {position}", self.0.shard));
+        let mut state = self.0.state();
+        let applied = self.0.sound(state.table.apply(table_index(position), decoded));
+        state.position = Some(position);
+        state.log_bytes += entry.len() as u64;
+        drop(state);
+        let weight = entry.len() / applied.events.len().max(1);
+        let events = applied.events.into_iter().zip(1..);
+        let events = events.filter_map(|(event, ordinal)| {
+            let at = Cursor { index: position.index, ordinal };
+            watched(event, at, weight)
+        });
+        self.0.hub.push(position.index, events);
+        Bytes::copy_from_slice(&applied.outcome.to_bytes())
+    }
+
+    fn advance(&mut self, position: Position, membership: Option<Bytes>) {
+        let mut state = self.0.state();
+        state.table.advance(table_index(position));
+        state.position = Some(position);
+        if let Some(membership) = membership {
+            state.membership = membership;
+        }
+        drop(state);
+        self.0.hub.push(position.index, []);
+    }
+
+    fn snapshot(&mut self) -> Result<Box<dyn SnapshotSource>, Fault> {
+        unreachable!()
+    }
+
+    fn install(
+        &mut self,
+        _position: Position,
+        _membership: Bytes,
+        _source: Box<dyn SnapshotSource>,
+    ) -> Result<(), Fault> {
+        unreachable!()
+    }
+}
+
+/// A group's log begins at 0, and a table that holds nothing yet stands there: it counts from 1.
+pub(crate) const fn table_index(position: Position) -> u64 {
+    position.index + 1
+}
+
+/// A change as watchers see it; nothing of a twin that broke an invariant.
+fn watched(event: Applied, at: Cursor, weight: usize) -> Option<Event> {
+    let versions = event.result.ok()?;
+    Some(Event {
+        at,
+        weight: weight + event.key.as_str().len() + size_of::<Event>(),
+        key: event.key,
+        change: Arc::new(event.change),
+        version: versions.twin,
+        section_version: versions.section,
+    })
+}

@@ -1,0 +1,283 @@
+//! Carries the mailbox of one `Twin` machine, one message at a time, and hands what it decides to
+//! its shard's core on the same thread. Decides nothing.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, SpawnHandle};
+use pollux_twin::input::{CallId, ConnectionId, FromDevice};
+use pollux_twin::output::{ByeReason, ToDevice};
+use pollux_twin::shard::Slot;
+use pollux_twin::twin::Twin;
+use pollux_twin::{Input, Output, Rejection, Time, TwinKey};
+
+use super::core::{Core, Decided, Wakefulness};
+use super::messages::{CallReply, FromSession, Gone, Hello, Order, TwinAddress, TwinCall};
+use super::released::Released;
+use crate::limits::TWIN_MAILBOX_MAX;
+use crate::session::Outbox;
+
+/// When a device may resend what found no disk space.
+const SPACE_RETRY_MS: u32 = 1000;
+
+/// One active twin.
+pub(crate) struct TwinActor {
+    key: TwinKey,
+    slot: Slot,
+    twin: Twin,
+    core: Rc<RefCell<Core>>,
+    devices: Vec<Device>,
+    calls: BTreeMap<CallId, CallReply>,
+    timer: Option<(Time, SpawnHandle)>,
+    /// What the shard was last told about its sleep.
+    wakefulness: Wakefulness,
+}
+
+/// A connection of the twin's device; more than one only while one takes over from another.
+struct Device {
+    connection: ConnectionId,
+    /// Its epoch; `None` until the twin has welcomed it.
+    session: Option<u64>,
+    outbox: Arc<Outbox>,
+}
+
+impl TwinActor {
+    /// Starts the actor on this thread.
+    pub(super) fn launch(
+        key: TwinKey,
+        slot: Slot,
+        twin: Twin,
+        core: Rc<RefCell<Core>>,
+    ) -> TwinAddress {
+        Self {
+            key,
+            slot,
+            twin,
+            core,
+            devices: Vec::new(),
+            calls: BTreeMap::new(),
+            timer: None,
+            wakefulness: Wakefulness::MaySleep,
+        }
+        .start()
+    }
+
+    /// Whether the shard let this actor go; then it stops, and nothing it knows counts any more.
+    fn is_over(&self, ctx: &mut Context<Self>) -> bool {
+        let over = !self.core.borrow().is_active(self.slot);
+        if over {
+            ctx.stop();
+        }
+        over
+    }
+
+    fn decide(&mut self, ctx: &mut Context<Self>, input: Input) {
+        let core = Rc::clone(&self.core);
+        let mut core = core.borrow_mut();
+        let now = core.time();
+        if let Err(rejection) = self.twin.handle(now, core.limits(), input) {
+            tracing::debug!(twin = %self.key, ?rejection, "input dropped");
+        }
+        self.hand_over(&mut core);
+        self.arm(ctx, now);
+    }
+
+    /// Drains the machine into the shard.
+    fn hand_over(&mut self, core: &mut Core) {
+        let mut decided = Decided::default();
+        while let Some(output) = self.twin.poll_output() {
+            match output {
+                Output::Change(change) => decided.changes.push(change),
+                Output::Device { session, message } => {
+                    if let Some(outbox) = self.outbox_for(session, &message) {
+                        decided.outputs.push(Released::Device { outbox, session, message });
+                    }
+                }
+                Output::Answer { call, result } => {
+                    if let Some(reply) = self.calls.remove(&call) {
+                        decided.outputs.push(Released::Answer { reply, result });
+                    }
+                }
+            }
+        }
+        core.decided(self.slot, decided);
+        let wakefulness = if self.twin.wants_wake() || !self.calls.is_empty() {
+            Wakefulness::Awake
+        } else {
+            Wakefulness::MaySleep
+        };
+        if wakefulness != self.wakefulness && core.is_active(self.slot) {
+            self.wakefulness = wakefulness;
+            core.set_wakefulness(self.slot, wakefulness);
+        }
+    }
+
+    /// Where a message of a session goes; a welcome gives its connection the epoch, a bye takes the
+    /// connection out.
+    fn outbox_for(&mut self, session: u64, message: &ToDevice) -> Option<Arc<Outbox>> {
+        if let ToDevice::Welcome { connection, .. } = message {
+            let device = self.devices.iter_mut().find(|device| device.connection == *connection)?;
+            device.session = Some(session);
+        }
+        let at = self.devices.iter().position(|device| device.session == Some(session))?;
+        if matches!(message, ToDevice::Bye { .. }) {
+            return Some(self.devices.swap_remove(at).outbox);
+        }
+        Some(Arc::clone(&self.devices[at].outbox))
+    }
+
+    /// Sets the timer to the machine's next deadline.
+    fn arm(&mut self, ctx: &mut Context<Self>, now: Time) {
+        let next = self.twin.next_deadline();
+        if next == self.timer.map(|(at, _)| at) {
+            return;
+        }
+        if let Some((_, handle)) = self.timer.take() {
+            ctx.cancel_future(handle);
+        }
+        if let Some(at) = next {
+            let wait = Duration::from_millis(at.since_ms(now).max(1));
+            let handle = ctx.run_later(wait, |actor, ctx| actor.expire(ctx));
+            self.timer = Some((at, handle));
+        }
+    }
+
+    fn expire(&mut self, ctx: &mut Context<Self>) {
+        self.timer = None;
+        if self.is_over(ctx) {
+            return;
+        }
+        let core = Rc::clone(&self.core);
+        let mut core = core.borrow_mut();
+        let now = core.time();
+        self.twin.handle_deadline(now);
+        self.hand_over(&mut core);
+        self.arm(ctx, now);
+    }
+
+    /// Sends the devices away for now; they come back to whoever owns the shard then.
+    fn say_bye(&self) {
+        for device in &self.devices {
+            let bye = ToDevice::Bye { reason: ByeReason::Stopping };
+            device.outbox.push(device.session.unwrap_or(0), bye);
+        }
+    }
+
+    fn refuse_for_space(&self, connection: ConnectionId, message: &FromDevice) {
+        let device = self.devices.iter().find(|device| device.connection == connection);
+        if let (Some(device), Some(seq)) = (device, message.seq()) {
+            let rejection = Rejection::Overloaded { retry_after_ms: SPACE_RETRY_MS };
+            device.outbox.push(device.session.unwrap_or(0), ToDevice::Nack { seq, rejection });
+        }
+    }
+}
+
+impl Actor for TwinActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(TWIN_MAILBOX_MAX);
+        let now = self.core.borrow_mut().time();
+        self.arm(ctx, now);
+    }
+
+    fn stopped(&mut self, _ctx: &mut Self::Context) {
+        self.say_bye();
+    }
+}
+
+impl Handler<FromSession> for TwinActor {
+    type Result = ();
+
+    fn handle(&mut self, FromSession { connection, message }: FromSession, ctx: &mut Self::Context) {
+        if self.is_over(ctx) {
+            return;
+        }
+        if self.core.borrow().is_out_of_space() && message.seq().is_some() {
+            self.refuse_for_space(connection, &message);
+            return;
+        }
+        let device = self.devices.iter().find(|device| device.connection == connection);
+        if let Some(session) = device.and_then(|device| device.session) {
+            self.decide(ctx, Input::Device { session, message });
+        }
+    }
+}
+
+impl Handler<Hello> for TwinActor {
+    type Result = ();
+
+    fn handle(&mut self, hello: Hello, ctx: &mut Self::Context) {
+        let Hello { connection, incarnation, outbox } = hello;
+        if self.is_over(ctx) {
+            outbox.push(0, ToDevice::Bye { reason: ByeReason::Stopping });
+            return;
+        }
+        let node = self.core.borrow().node();
+        self.devices.push(Device { connection, session: None, outbox });
+        self.decide(ctx, Input::Hello { connection, incarnation, node });
+    }
+}
+
+impl Handler<Gone> for TwinActor {
+    type Result = ();
+
+    fn handle(&mut self, Gone { connection }: Gone, ctx: &mut Self::Context) {
+        if self.is_over(ctx) {
+            return;
+        }
+        let at = self.devices.iter().position(|device| device.connection == connection);
+        let device = at.map(|at| self.devices.swap_remove(at));
+        if let Some(session) = device.and_then(|device| device.session) {
+            self.decide(ctx, Input::Disconnected { session });
+        }
+    }
+}
+
+impl Handler<TwinCall> for TwinActor {
+    type Result = ();
+
+    fn handle(&mut self, TwinCall { call, reply }: TwinCall, ctx: &mut Self::Context) {
+        if self.is_over(ctx) {
+            // Dropped unhandled: certainly without effect.
+            let _ = reply.send(Err(Rejection::NotOwner));
+            return;
+        }
+        let id = self.core.borrow_mut().next_call();
+        self.calls.retain(|_, waiting| !waiting.is_closed());
+        self.calls.insert(id, reply);
+        let input = Input::Call {
+            call: id,
+            caller: call.caller,
+            key: call.idempotency_key,
+            request: call.request,
+        };
+        self.decide(ctx, input);
+    }
+}
+
+impl Handler<Order> for TwinActor {
+    type Result = ();
+
+    fn handle(&mut self, order: Order, ctx: &mut Self::Context) {
+        if self.is_over(ctx) {
+            return;
+        }
+        match order {
+            Order::Wake => {}
+            Order::Stop => ctx.stop(),
+            Order::ExpireSession => {
+                // Its device did not come back to this owner: nobody holds the session any more.
+                if let Some(session) = self.twin.session()
+                    && !self.devices.iter().any(|device| device.session == Some(session))
+                {
+                    self.decide(ctx, Input::Disconnected { session });
+                }
+            }
+            Order::SayBye => self.say_bye(),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! What a node says of itself to those who run it: plain data, serialised as it stands.
+
+use serde::Serialize;
+
+/// Whether a node can serve.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Readiness {
+    /// All shards are open.
+    pub ready: bool,
+    /// What it still waits for; empty when ready.
+    pub waiting_for: Vec<String>,
+}
+
+/// A node, as it is now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NodeStatus {
+    /// Node id.
+    pub node: u64,
+    /// The life of the cluster (changes with a forced recovery or a restore).
+    pub lineage: u64,
+    /// Its shards.
+    pub shards: Vec<ShardStatus>,
+}
+
+/// A shard on this node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ShardStatus {
+    /// Shard id.
+    pub shard: u16,
+    /// Whether it serves here.
+    pub open: bool,
+    /// Term of the owner's epoch.
+    pub term: u64,
+    /// Node of the owner's epoch.
+    pub owner: u64,
+    /// Log index applied.
+    pub applied: u64,
+    /// Log index that the newest checkpoint stands for.
+    pub checkpointed: u64,
+    /// Twins in the table.
+    pub twins: u64,
+    /// Twins with a running actor.
+    pub active: u64,
+}

@@ -1,0 +1,139 @@
+//! The newest committed changes of one shard, in log order, bounded in bytes: what a watcher can
+//! resume from. Pure; [`super::hub`] wakes the watchers.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use pollux_twin::{Change, TwinKey};
+
+/// A place in a shard's log: the entry, and the change within it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor {
+    /// Log index of the entry.
+    pub index: u64,
+    /// Change within the entry, from 1; 0 stands for "before the first".
+    pub ordinal: u32,
+}
+
+/// One committed change, as watchers see it.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Where it stands.
+    pub at: Cursor,
+    /// Which twin.
+    pub key: TwinKey,
+    /// What changed.
+    pub change: Arc<Change>,
+    /// Version of the whole twin after it.
+    pub version: u64,
+    /// Version of the changed section after it, if one changed.
+    pub section_version: u64,
+    /// What it weighs in the ring.
+    pub weight: usize,
+}
+
+/// The position asked for is no longer kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooOld;
+
+/// The newest changes of a shard.
+#[derive(Debug)]
+pub struct Ring {
+    events: VecDeque<Event>,
+    bytes: usize,
+    bytes_max: usize,
+    /// Everything after this is in `events`.
+    floor: Cursor,
+    /// The last entry applied, whether or not it held changes.
+    head: Cursor,
+}
+
+impl Ring {
+    /// An empty ring whose history begins after `index`.
+    pub fn new(index: u64, bytes_max: usize) -> Self {
+        let floor = Cursor { index, ordinal: u32::MAX };
+        Self { events: VecDeque::new(), bytes: 0, bytes_max, floor, head: floor }
+    }
+
+    /// Takes in the changes of one applied entry, oldest first.
+    pub fn push(&mut self, index: u64, events: impl IntoIterator<Item = Event>) {
+        debug_assert!(index >= self.head.index, "entries are applied in order");
+        for event in events {
+            self.bytes += event.weight;
+            self.events.push_back(event);
+        }
+        self.head = Cursor { index, ordinal: u32::MAX };
+        while self.bytes > self.bytes_max {
+            let Some(event) = self.events.pop_front() else { break };
+            self.bytes -= event.weight;
+            self.floor = event.at;
+        }
+    }
+
+    /// Where the newest applied entry ends.
+    pub const fn head(&self) -> Cursor {
+        self.head
+    }
+
+    /// Up to `max` events after the cursor, and the cursor that stands for having seen them.
+    pub fn after(&self, cursor: Cursor, max: usize) -> Result<(Vec<Event>, Cursor), TooOld> {
+        if cursor < self.floor || cursor.index > self.head.index {
+            return Err(TooOld);
+        }
+        let from = self.events.partition_point(|event| event.at <= cursor);
+        let events: Vec<_> = self.events.range(from..).take(max).cloned().collect();
+        let next = match events.last() {
+            Some(last) if from + events.len() < self.events.len() => last.at,
+            _ => self.head,
+        };
+        Ok((events, next))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pollux_twin::{Effect, Mark, Time};
+
+    fn event(index: u64, ordinal: u32) -> Event {
+        let change = Change { at: Time::default(), mark: Mark::None, effect: Effect::None };
+        Event {
+            at: Cursor { index, ordinal },
+            key: TwinKey::parse("a").unwrap(),
+            change: Arc::new(change),
+            version: index,
+            section_version: 0,
+            weight: 10,
+        }
+    }
+
+    #[test]
+    fn a_reader_sees_each_event_once_in_order() {
+        let mut ring = Ring::new(4, 1000);
+        ring.push(5, [event(5, 1), event(5, 2)]);
+        ring.push(6, []);
+        ring.push(7, [event(7, 1)]);
+        let mut cursor = Cursor { index: 4, ordinal: u32::MAX };
+        let mut seen = Vec::new();
+        loop {
+            let (events, next) = ring.after(cursor, 1).unwrap();
+            if events.is_empty() {
+                break;
+            }
+            seen.extend(events.iter().map(|event| (event.at.index, event.at.ordinal)));
+            cursor = next;
+        }
+        assert_eq!(seen, [(5, 1), (5, 2), (7, 1)]);
+        assert_eq!(cursor, ring.head());
+    }
+
+    #[test]
+    fn what_was_dropped_is_said_to_be_too_old() {
+        let mut ring = Ring::new(0, 25);
+        ring.push(1, [event(1, 1), event(1, 2), event(1, 3)]);
+        assert_eq!(ring.after(Cursor { index: 0, ordinal: u32::MAX }, 9).err(), Some(TooOld));
+        let (events, _) = ring.after(Cursor { index: 1, ordinal: 1 }, 9).unwrap();
+        assert_eq!(events.len(), 2);
+        assert_eq!(ring.after(Cursor { index: 9, ordinal: 0 }, 9).err(), Some(TooOld));
+    }
+}

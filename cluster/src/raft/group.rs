@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::async_runtime::watch::WatchReceiver;
@@ -19,12 +20,15 @@ use super::leadership::{Leadership, follow};
 use super::log_store::LogStore;
 use super::peer::Peers;
 use super::proposal::{Proposal, ProposeError};
-use super::types::{C, Proposed, epoch, leader_id, position};
+use super::types::{C, Proposed, epoch, leader_id, log_id, position};
 use crate::fault::Fault;
 use crate::ids::{Epoch, GroupId, NodeId, Position};
 use crate::network::Network;
 use crate::state_machine::StateMachine;
 use crate::wal::{GroupLog, Log};
+
+/// How long a checkpoint may take to be noted before it is announced again.
+const CHECKPOINT_RETRY: Duration = Duration::from_millis(100);
 
 /// A moment's picture of a group on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,8 +145,13 @@ impl Group {
     /// order of the calls; [`Proposal::applied`] waits for what comes of it.
     ///
     /// # Errors
-    /// [`ProposeError::Refused`] when the group has stopped.
+    /// [`ProposeError::Refused`] when the entry is too large for the log or the group has stopped.
     pub async fn propose(&self, epoch: Epoch, entry: Bytes) -> Result<Proposal, ProposeError> {
+        let (size, most) = (entry.len(), self.inner.log.entry_bytes_max());
+        if size > most {
+            let reason = format!("an entry of {size} bytes: at most {most} fit into the log");
+            return Err(ProposeError::refused(reason));
+        }
         let (responder, answer) = OneshotResponder::<C, ClientWriteResult<C>>::new_pair();
         let write = self.inner.raft.write(Proposed(entry));
         let write = write.with_leader(leader_id(epoch)).responder(responder);
@@ -175,10 +184,18 @@ impl Group {
     pub async fn checkpointed(&self, upto: Position) -> Result<(), Fault> {
         let Inner { raft, log, options, checkpoints, .. } = self.inner.as_ref();
         checkpoints.lock().unwrap_or_else(PoisonError::into_inner).reached(upto);
-        let mut reached = raft.watch_snapshot_progress();
-        raft.trigger().snapshot().await.map_err(stopped)?;
-        let known = openraft::LogId::new(leader_id(upto.epoch()), upto.index);
-        reached.wait_until_ge(&Some(known)).await.map_err(|_| Fault::Closed("the group"))?;
+        let mut progress = raft.watch_snapshot_progress();
+        let known = Some(log_id(upto));
+        loop {
+            raft.trigger().snapshot().await.map_err(stopped)?;
+            // While one checkpoint is being noted the library ignores the next: ask again.
+            let reached = progress.wait_until_ge(&known);
+            match tokio::time::timeout(CHECKPOINT_RETRY, reached).await {
+                Ok(Ok(_)) => break,
+                Ok(Err(_)) => return Err(Fault::Closed("the group")),
+                Err(_) => {}
+            }
+        }
         let by_entries = upto.index.saturating_sub(options.keep_entries);
         let by_bytes = log.index_within(upto.index, options.keep_bytes);
         let keep_from = by_entries.max(by_bytes).min(upto.index + 1);

@@ -18,7 +18,7 @@ use crate::fault::Fault;
 use crate::ids::{Epoch, GroupId, NodeId, Position};
 use crate::network::{Isolated, LocalNetwork};
 use crate::state_machine::{Recovered, SnapshotSource, StateMachine};
-use crate::wal::{Log, LogOptions, SimDisk};
+use crate::wal::{Log, LogOptions, SimDisk, Stalled};
 
 /// A state machine that remembers every entry. Its checkpoint outlives it.
 #[derive(Clone, Default)]
@@ -180,7 +180,14 @@ async fn one_voter_commits_restarts_and_keeps_all() {
         group.read_barrier(stale).await.unwrap_err();
         if round == 1 {
             let upto = machine.checkpoint();
-            group.checkpointed(upto).await.unwrap();
+            let (one, two) = tokio::join!(group.checkpointed(upto), group.checkpointed(upto));
+            (one.unwrap(), two.unwrap());
+            // A leader alone needs nobody's answer, however long it was idle.
+            tokio::time::sleep(Duration::from_millis(900)).await;
+            put(&group, epoch, "later").await;
+            said.push(Bytes::from("later"));
+            let large = group.propose(epoch, Bytes::from(vec![0; 200_000])).await;
+            assert!(matches!(large, Err(ProposeError::Refused { .. })));
         }
         group.shutdown().await;
         drop(group);
@@ -272,4 +279,54 @@ async fn three_replicas_elect_replicate_and_catch_up() {
     for group in &groups {
         group.shutdown().await;
     }
+}
+
+/// The library's default lets a restarted leader go on in its old term. After a stall of its disk it
+/// would then give a second entry the place of one that was acknowledged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_with_a_stalled_disk_restarts_without_losing_what_was_acknowledged() {
+    let network = LocalNetwork::new();
+    let disks = [SimDisk::new(), SimDisk::new(), SimDisk::new()];
+    let machines = [Journal::default(), Journal::default(), Journal::default()];
+    let mut groups = Vec::new();
+    let mut logs = Vec::new();
+    for (node, (disk, machine)) in (1..).zip(disks.iter().zip(&machines)) {
+        let log = open(disk, "/stall");
+        groups.push(start(&log, &network, node, machine).await);
+        logs.push(log);
+    }
+    groups[0].initialize(&[NodeId(1), NodeId(2), NodeId(3)]).await.unwrap();
+    let epoch = leader(&groups[0]).await;
+    put(&groups[0], epoch, "before").await;
+    disks[0].stall_syncs(Stalled::Yes);
+    let x = put(&groups[0], epoch, "x").await;
+    // Power fails under the stalled disk, the others never notice; it is back at once.
+    let found = disks[0].after_power_failure(|_| false);
+    disks[0].stall_syncs(Stalled::No);
+    groups[0].shutdown().await;
+    let back = Journal::default();
+    let log = open(&found, "/stall");
+    let lost = log.group(GroupId::shard(0)).unwrap().last().unwrap().index;
+    assert!(lost < x.position.index, "the stalled disk must have lost the entry");
+    let group = start(&log, &network, 1, &back).await;
+    let (a, b, c) = (leader(&group), leader(&groups[1]), leader(&groups[2]));
+    let (next, epoch) = tokio::select! {
+        e = a => (&group, e),
+        e = b => (&groups[1], e),
+        e = c => (&groups[2], e),
+    };
+    put(next, epoch, "after").await;
+    let want = ["before", "x", "after"].map(Bytes::from);
+    for machine in [&back, &machines[1], &machines[2]] {
+        for _ in 0..500 {
+            if machine.entries().len() >= want.len() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(machine.entries(), want);
+    }
+    group.shutdown().await;
+    groups[1].shutdown().await;
+    groups[2].shutdown().await;
 }

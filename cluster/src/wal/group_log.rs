@@ -33,6 +33,12 @@ impl GroupLog {
         self.tail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Bytes the largest entry may carry.
+    #[must_use]
+    pub fn entry_bytes_max(&self) -> usize {
+        self.log.owner.shared.entry_bytes_max()
+    }
+
     /// The newest vote.
     #[must_use]
     pub fn vote(&self) -> Option<Vote> {
@@ -83,7 +89,7 @@ impl GroupLog {
     /// When an entry is too large or does not follow the last one (nothing happened then), or the
     /// log is closed.
     pub async fn append(&self, entries: Vec<Entry>, done: Completion) -> Result<(), Fault> {
-        let most = self.log.owner.shared.entry_bytes_max();
+        let most = self.entry_bytes_max();
         let mut bytes = REQUEST_BYTES;
         for entry in &entries {
             let size = entry.body.bytes().len();

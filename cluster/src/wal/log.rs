@@ -104,7 +104,7 @@ impl Shared {
 
     /// Bytes the largest entry may carry.
     pub(crate) fn entry_bytes_max(&self) -> usize {
-        ENTRY_BYTES_MAX.min(self.segment_bytes / 4)
+        ENTRY_BYTES_MAX.min(self.segment_bytes / 3)
     }
 }
 

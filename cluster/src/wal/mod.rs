@@ -29,6 +29,6 @@ pub use io::{Disk, Io, IoFile};
 pub use log::{Log, LogOptions, Recovery};
 pub use queue::Completion;
 pub use record::{Body, Entry, Vote};
-pub use sim::SimDisk;
+pub use sim::{SimDisk, Stalled};
 pub use spares::Space;
 pub use stats::{LogStats, SYNC_BUCKETS};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::io::{Io, IoFile};
 
@@ -24,7 +25,17 @@ struct State {
     files: BTreeMap<PathBuf, Arc<Mutex<Content>>>,
     capacity: Option<u64>,
     fail_syncs: bool,
+    stall_syncs: bool,
     gave_up: Option<String>,
+}
+
+/// Whether a disk's syncs wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stalled {
+    /// They wait.
+    Yes,
+    /// They go on.
+    No,
 }
 
 /// A simulated disk; clones are the same disk.
@@ -52,6 +63,11 @@ impl SimDisk {
     /// Makes every sync fail from now on.
     pub fn fail_syncs(&self) {
         lock(&self.state).fail_syncs = true;
+    }
+
+    /// Makes syncs wait, as on a disk that stalls, until told otherwise.
+    pub fn stall_syncs(&self, stalled: Stalled) {
+        lock(&self.state).stall_syncs = stalled == Stalled::Yes;
     }
 
     /// Why the log gave up, if it did.
@@ -141,6 +157,9 @@ impl IoFile for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        while lock(&self.disk.state).stall_syncs {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         if lock(&self.disk.state).fail_syncs {
             return Err(io::Error::other("simulated failure of a sync"));
         }

@@ -151,7 +151,7 @@ async fn wrong_appends_and_options_are_refused() {
     let hole = group.append(vec![entry(1, 2, 10)], Box::new(|| {})).await;
     assert!(hole.unwrap_err().to_string().contains("does not follow"));
     let large = group.append(vec![entry(1, 1, 2000)], Box::new(|| {})).await;
-    assert!(large.unwrap_err().to_string().contains("at most 1024"));
+    assert!(large.unwrap_err().to_string().contains("at most 1365"));
     assert_eq!(group.last(), Some(at(1, 0)));
     assert_eq!(group.index_within(0, 5), 1);
     let mut few = options(SEGMENT);

@@ -68,6 +68,11 @@ impl Fleet {
         self.running.load(Ordering::Acquire)
     }
 
+    /// The load begins.
+    pub(crate) fn start(&self) {
+        self.running.store(true, Ordering::Release);
+    }
+
     /// Ends the load: nothing new is sent.
     pub(crate) fn stop(&self) {
         self.running.store(false, Ordering::Release);
@@ -85,6 +90,15 @@ impl Fleet {
             options = options.server_name(name);
         }
         Ok(Device::start(&self.endpoint, options)?)
+    }
+
+    /// A bare connection under a device's name, for what runs are compared with.
+    pub(crate) async fn dial(&self, index: u32) -> Result<quinn::Connection, String> {
+        let Options { tenant, server_name, targets, .. } = &self.options;
+        let name = self.options.name(index);
+        let identity = self.register.identity(tenant, &name).map_err(|error| error.to_string())?;
+        let target = &targets[index as usize % targets.len()];
+        self.endpoint.connect(target, server_name.as_deref(), &identity).await
     }
 
     /// Connects all devices, at the rate asked for; returns when each has its session.
@@ -134,7 +148,7 @@ impl Fleet {
 
     /// Begins the load; what it returns goes on until [`Fleet::stop`].
     pub(crate) fn load(self: &Arc<Self>, units: &Arc<[Arc<Unit>]>) -> JoinSet<()> {
-        self.running.store(true, Ordering::Release);
+        self.start();
         let mut paces = JoinSet::new();
         let options = &self.options;
         match options.load {
@@ -156,7 +170,9 @@ impl Fleet {
                     paces.spawn(Arc::clone(self).come_and_go(Arc::clone(&next)));
                 }
             }
-            Load::Idle | Load::Reads { .. } => {}
+            // So that there is something to read.
+            Load::Reads { .. } => units.iter().for_each(|unit| unit.report(self.clock.now())),
+            Load::Idle => {}
         }
         let all = Arc::clone(units);
         paces.spawn(Arc::clone(self).pace(options.telemetry_per_s, move |n, at| {

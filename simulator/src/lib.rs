@@ -3,8 +3,10 @@
 //! memory, its process id.
 
 mod clock;
+pub mod echo;
 mod fault;
 mod fleet;
+mod html;
 mod identities;
 pub mod limits;
 mod options;

@@ -36,3 +36,5 @@ pub const PACE_MS: u64 = 1;
 pub const QUEUE_LEN_MAX: usize = 256;
 /// Points of a plot: more cannot be told apart on a screen.
 pub const PLOT_POINTS_MAX: usize = 600;
+/// Buffers asked of the kernel for the echo server's socket: as a node does.
+pub const ECHO_SOCKET_BYTES: usize = 4 * 1024 * 1024;

@@ -10,7 +10,7 @@ use crate::fault::Fault;
 use crate::fleet::Fleet;
 use crate::options::{Load, Options};
 use crate::process::Usage;
-use crate::report::{Done, Phase, Progress, Report};
+use crate::report::{Done, Latency, Phase, Progress, Report};
 use crate::services::{self, Services, Wish};
 use crate::shape::mix;
 use crate::tally::{Counted, Kind};
@@ -29,7 +29,7 @@ pub async fn run(
     let services =
         if options.needs_services() { Some(Arc::new(Services::connect(&options)?)) } else { None };
     let fleet = Fleet::new(options)?;
-    let mut stage = Stage { fleet: &fleet, progress: &mut progress, ticked: Duration::ZERO };
+    let mut stage = Stage::new(&fleet, &mut progress);
     let before = stage.usage();
     let began = fleet.clock.now();
     let come_and_go = matches!(fleet.options.load, Load::Connects { .. });
@@ -56,14 +56,13 @@ pub async fn run(
 
     let mut report = Report { duration_s, ..sizes(&fleet.options) };
     report.count(&counted, duration_s);
-    report.use_of(before, start, end, &units);
-    report.simulator_cpu_s = own_end.zip(own_start).map(|(end, start)| end.cpu_s - start.cpu_s);
-    report.simulator_rss_bytes = own_end.map(|end| end.rss_bytes);
-    let (count, latency) = if come_and_go { counted.of(Kind::Connect) } else { connects };
-    let (from, to, s) =
-        if come_and_go { (start, end, duration_s) } else { (before, connected, connecting_s) };
-    report.connect(count, s, from.zip(to).map(|(from, to)| to.cpu_s - from.cpu_s));
-    report.connect_latency = latency;
+    report.use_of(before, start, end, units.len());
+    report.own_use_of(own_start, own_end);
+    if come_and_go {
+        report.connect(counted.of(Kind::Connect), duration_s, start, end);
+    } else {
+        report.connect(connects, connecting_s, before, connected);
+    }
 
     let mut wishes: BTreeMap<u32, Wish> = BTreeMap::new();
     let unanswered = stage
@@ -90,20 +89,24 @@ pub async fn run(
 }
 
 /// Shows the progress while something else is awaited.
-struct Stage<'a, P> {
+pub(crate) struct Stage<'a, P> {
     fleet: &'a Fleet,
     progress: &'a mut P,
     ticked: Duration,
 }
 
-impl<P: FnMut(&Progress) + Send> Stage<'_, P> {
-    async fn pass(&mut self, phase: Phase, time: Duration) {
+impl<'a, P: FnMut(&Progress) + Send> Stage<'a, P> {
+    pub(crate) const fn new(fleet: &'a Fleet, progress: &'a mut P) -> Self {
+        Self { fleet, progress, ticked: Duration::ZERO }
+    }
+
+    pub(crate) async fn pass(&mut self, phase: Phase, time: Duration) {
         self.during(phase, tokio::time::sleep(time)).await;
         // A last second that is short is shown for what it is.
         self.tick(phase);
     }
 
-    async fn during<T>(&mut self, phase: Phase, what: impl Future<Output = T>) -> T {
+    pub(crate) async fn during<T>(&mut self, phase: Phase, what: impl Future<Output = T>) -> T {
         let mut what = Box::pin(what);
         loop {
             tokio::select! {
@@ -131,7 +134,7 @@ impl<P: FnMut(&Progress) + Send> Stage<'_, P> {
         });
     }
 
-    fn usage(&self) -> Option<Usage> {
+    pub(crate) fn usage(&self) -> Option<Usage> {
         self.fleet.options.server_pid.and_then(Usage::of)
     }
 }
@@ -189,12 +192,12 @@ impl Report {
     }
 
     /// What the server used, from before the first connection and within the measurement.
-    pub(crate) fn use_of<T>(
+    pub(crate) fn use_of(
         &mut self,
         before: Option<Usage>,
         start: Option<Usage>,
         end: Option<Usage>,
-        connected: &[T],
+        connected: usize,
     ) {
         let (Some(before), Some(start), Some(end)) = (before, start, end) else { return };
         let cpu_s = end.cpu_s - start.cpu_s;
@@ -202,17 +205,31 @@ impl Report {
         self.server_cpu_s = Some(cpu_s);
         self.server_rss_bytes = Some(end.rss_bytes);
         self.server_rss_start_bytes = Some(before.rss_bytes);
-        if !connected.is_empty() {
+        if connected > 0 {
             let grown = end.rss_bytes as f64 - before.rss_bytes as f64;
-            self.server_rss_per_device_bytes = Some(grown / connected.len() as f64);
+            self.server_rss_per_device_bytes = Some(grown / connected as f64);
         }
         self.acked_per_server_cpu_s = per_cpu(self.acked);
         self.reads_per_server_cpu_s = per_cpu(self.reads.count);
     }
 
-    pub(crate) fn connect(&mut self, count: u64, s: f64, cpu_s: Option<f64>) {
+    /// What the simulator used within the measurement.
+    pub(crate) fn own_use_of(&mut self, start: Option<Usage>, end: Option<Usage>) {
+        self.simulator_cpu_s = end.zip(start).map(|(end, start)| end.cpu_s - start.cpu_s);
+        self.simulator_rss_bytes = end.map(|end| end.rss_bytes);
+    }
+
+    pub(crate) fn connect(
+        &mut self,
+        (count, latency): (u64, Latency),
+        s: f64,
+        start: Option<Usage>,
+        end: Option<Usage>,
+    ) {
+        let cpu_s = end.zip(start).map(|(end, start)| end.cpu_s - start.cpu_s);
         self.connects = count;
         self.connects_per_s = count as f64 / s.max(0.001);
+        self.connect_latency = latency;
         self.connects_server_cpu_s = cpu_s;
         self.connects_per_server_cpu_s =
             cpu_s.filter(|cpu_s| *cpu_s > 0.0).map(|cpu_s| count as f64 / cpu_s);

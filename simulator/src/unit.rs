@@ -1,6 +1,7 @@
 //! One simulated device: it reports, and keeps the book by which it is verified.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +15,6 @@ use crate::shape::{integer, mix};
 use crate::tally::Kind;
 
 /// Something that happened to a device, for its history.
-#[derive(Clone, Debug)]
 enum Step {
     Welcomed { version: u64 },
     Sent { n: u64 },
@@ -25,8 +25,22 @@ enum Step {
     Dropped,
 }
 
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Welcomed { version } => write!(f, "welcomed at reported version {version}"),
+            Self::Sent { n } => write!(f, "sent report {n}"),
+            Self::Acked { n, version } => write!(f, "report {n} acknowledged, version {version}"),
+            Self::Failed { n, why } => write!(f, "report {n} failed: {why}"),
+            Self::Desired { version } => write!(f, "told of desired version {version}"),
+            Self::Command { id } => write!(f, "ran command {id}"),
+            Self::Dropped => write!(f, "dropped its connection"),
+        }
+    }
+}
+
 /// What a device knows for certain.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Book {
     /// Number of the newest report sent.
     pub(crate) sent: u64,
@@ -197,7 +211,7 @@ impl Unit {
             book.desired
         );
         for (at, step) in &book.history {
-            text.push_str(&format!("\n    {:>10.6} s  {step:?}", at.as_secs_f64()));
+            text.push_str(&format!("\n    {:>10.6} s  {step}", at.as_secs_f64()));
         }
         text
     }

@@ -101,11 +101,7 @@ impl History {
         assert_eq!(*heard, token.order, "a slot's outputs leave in order");
         *heard += 1;
         let (Told::Written { version, n } | Told::Read { version, n }) = token.told;
-        let place = usize::try_from(version).unwrap().checked_sub(1);
-        let value = place.map_or(Some(0), |place| {
-            self.values.get(&token.key).and_then(|values| values.get(place).copied())
-        });
-        assert_eq!(value, Some(n), "version {version} was told and did not take effect");
+        self.check_effective(&token.key, version, n);
         let applied =
             table.twin(&token.key).unwrap().map_or(0, |twin| twin.section_version(Section::Tags));
         assert!(applied >= version, "released before the table had it");
@@ -118,6 +114,15 @@ impl History {
         }
         let known = self.known.entry(token.key.clone()).or_default();
         *known = version.max(*known);
+    }
+
+    /// What someone saw must be in the log for good.
+    pub(super) fn check_effective(&self, key: &TwinKey, version: u64, n: i64) {
+        let place = usize::try_from(version).unwrap().checked_sub(1);
+        let value = place.map_or(Some(0), |place| {
+            self.values.get(key).and_then(|values| values.get(place).copied())
+        });
+        assert_eq!(value, Some(n), "version {version} was seen and did not take effect");
     }
 
     /// All that the actor said must be out.

@@ -129,14 +129,22 @@ impl Node {
         applied.outcome
     }
 
-    pub(super) fn passivate(&mut self, slot: Slot, history: &History) {
+    pub(super) fn passivate(&mut self, slot: Slot, leads: bool, history: &History) {
         let (key, _) = self.actors.iter().find(|(_, actor)| actor.slot == slot).unwrap();
         let key = key.clone();
-        let actor = self.actors.remove(&key).unwrap();
-        history.passivated(actor.name, actor.said);
+        let Actor { name, twin, said, .. } = self.actors.remove(&key).unwrap();
+        history.passivated(name, said);
         let table = self.table.image(&key).map(|bytes| image::unpack(&bytes).unwrap().0);
-        let applied = image::pack(&table.unwrap_or_default(), 0);
-        assert_eq!(image::pack(&actor.twin, 0), applied, "passivated with unapplied changes");
+        let table = table.unwrap_or_default();
+        if leads {
+            let (actor, table) = (image::pack(&twin, 0), image::pack(&table, 0));
+            assert_eq!(actor, table, "passivated with unapplied changes");
+        } else {
+            // Another owner may be further on; what this one decided must be in all the same.
+            assert!(twin.version() <= table.version(), "passivated with unapplied changes");
+            let (version, n) = seen(&twin);
+            history.check_effective(&key, version, n);
+        }
     }
 
     pub(super) fn drop_actors(&mut self, history: &mut History) {
@@ -178,17 +186,6 @@ impl Node {
 
 /// What an answer tells of the twin.
 fn told(twin: &Twin, result: Result<Answer, Rejection>) -> Told {
-    let seen = |twin: &Twin| {
-        let version = twin.section_version(Section::Tags);
-        let n = match twin.section(Section::Tags) {
-            Value::Object(members) => match members.get("n") {
-                Some(Value::Int(n)) => *n,
-                _ => 0,
-            },
-            _ => 0,
-        };
-        (version, n)
-    };
     let (version, n) = seen(twin);
     match result {
         Ok(Answer::Written { version: written, .. }) => {
@@ -202,4 +199,16 @@ fn told(twin: &Twin, result: Result<Answer, Rejection>) -> Told {
         Err(Rejection::NotFound) => Told::Read { version: 0, n: 0 },
         other => unreachable!("not asked for: {other:?}"),
     }
+}
+
+/// Version of the tags section, and the number in it.
+fn seen(twin: &Twin) -> (u64, i64) {
+    let n = match twin.section(Section::Tags) {
+        Value::Object(members) => match members.get("n") {
+            Some(Value::Int(n)) => *n,
+            _ => 0,
+        },
+        _ => 0,
+    };
+    (twin.section_version(Section::Tags), n)
 }

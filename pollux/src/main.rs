@@ -1,2 +1,71 @@
-//! placeholder
-fn main() {}
+//! The program `pollux`: reads the command line and calls the crates below. Holds no logic that
+//! one of them could own.
+
+mod args;
+mod client;
+mod command;
+mod configure;
+mod dev;
+mod device;
+mod exit;
+mod node_process;
+mod print;
+mod render;
+mod sim;
+mod start;
+mod text;
+mod trace;
+mod twin;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use args::{Cli, DeviceCommand, Output, Verb};
+use exit::{Exit, Failure};
+
+// Many small objects that live long or very short: jemalloc keeps them denser and frees faster.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = cli.output;
+    match run(output, cli.verb.unwrap_or_else(|| Verb::Dev(args::DevArgs::default()))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            print::failure(output, &failure);
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(output: Output, verb: Verb) -> Result<(), Failure> {
+    match verb {
+        Verb::Config(command) => configure::run(output, command),
+        Verb::Device(DeviceCommand::Cert(args)) => device::cert(output, &args),
+        Verb::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "pollux", &mut script);
+            print::raw(&script)
+        }
+        verb => tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::new(Exit::Failed, format!("start threads: {error}")))?
+            .block_on(run_async(output, verb)),
+    }
+}
+
+async fn run_async(output: Output, verb: Verb) -> Result<(), Failure> {
+    match verb {
+        Verb::Dev(args) => dev::run(output, args).await,
+        Verb::Start(args) => start::run(output, args).await,
+        Verb::Twin(command) => twin::run(output, command).await,
+        Verb::Command(verb) => command::run(output, verb).await,
+        Verb::Sim(args) => sim::run(output, args).await,
+        Verb::Config(_) | Verb::Device(_) | Verb::Completions { .. } => {
+            unreachable!("carried out without threads")
+        }
+    }
+}

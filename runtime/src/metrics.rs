@@ -17,6 +17,7 @@ pub use calls::{Calls, Door, Method};
 pub use histogram::{Counts, Histogram};
 pub use hot::{HotTwin, HotTwins};
 pub use labelled::Labelled;
+pub use process::resident_bytes;
 
 /// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

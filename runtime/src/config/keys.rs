@@ -189,7 +189,7 @@ section! {
     TraceSection "trace." {
         /// What is traced: a level (error, warn, info, debug, trace), or directives such as
         /// `info,pollux_runtime::session=debug`.
-        filter: String = "info".into(),
+        filter: String = "info,openraft=warn".into(),
         /// `human`, `json`, or `auto`: human on a terminal, JSON otherwise.
         format: String = "auto".into(),
     }

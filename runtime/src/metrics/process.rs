@@ -48,7 +48,8 @@ impl Collector for Process {
     }
 }
 
-fn resident_bytes() -> Option<i64> {
+/// Memory of this process that is in RAM; `None` where there is no `/proc`.
+pub fn resident_bytes() -> Option<i64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<i64>().ok()?.checked_mul(1024)

@@ -1,0 +1,136 @@
+//! What the command line takes: verbs, flags, help. What they do is in the modules beside.
+
+mod node;
+mod services;
+mod simulate;
+
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+pub(crate) use node::{
+    ConfigCommand, DevArgs, DeviceCertArgs, DeviceCommand, NodeFlags, StartArgs,
+};
+pub(crate) use services::{
+    ClientFlags, CommandId, CommandVerb, PatchArgs, SectionName, SendArgs, TwinCommand, WatchArgs,
+};
+pub(crate) use simulate::{LoadName, ShapeName, SimArgs};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed
+  2  usage: the command line or the configuration is wrong
+  3  no such twin or command
+  4  conflict: another version, a used key, a command that is over
+  5  refused: device offline, value too large or invalid, quarantined
+  6  unavailable: no node there, overloaded, or out of space; try again
+  7  unknown: no answer in time; it may or may not have taken effect
+
+Start with `pollux dev` (or just `pollux`), then `pollux twin list` in another terminal.";
+
+/// Pollux: a runtime for device twins.
+///
+/// A device is switched off, loses its radio, drains its battery. Its twin here is always up, always
+/// current, and never forgets what it acknowledged. Without a command, `dev` runs.
+#[derive(Debug, Parser)]
+#[command(name = "pollux", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// How results are printed: for people, or one JSON object (watches: one per line).
+    #[arg(long, short, global = true, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) verb: Option<Verb>,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Text,
+    /// For scripts.
+    Json,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run a node with simulated devices, to look around. The default.
+    #[command(after_help = node::DEV_EXAMPLES)]
+    Dev(DevArgs),
+    /// Run a node.
+    #[command(after_help = node::START_EXAMPLES)]
+    Start(StartArgs),
+    /// Look at configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Read, write and watch twins.
+    #[command(subcommand)]
+    Twin(TwinCommand),
+    /// Send commands to devices.
+    #[command(subcommand)]
+    Command(CommandVerb),
+    /// Prepare devices.
+    #[command(subcommand)]
+    Device(DeviceCommand),
+    /// Put a node under the load of a simulated fleet, and report.
+    #[command(after_help = simulate::SIM_EXAMPLES)]
+    Sim(SimArgs),
+    /// Print a completion script for a shell.
+    #[command(
+        after_help = "Example:\n  pollux completions bash > ~/.local/share/bash-completion/completions/pollux"
+    )]
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Reads `500ms`, `30s`, `5m` or `2h`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let wanted = || format!("{text:?} is no duration; write 500ms, 30s, 5m or 2h");
+    let end = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wanted)?;
+    let number: u64 = text[..end].parse().map_err(|_| wanted())?;
+    let ms = match &text[end..] {
+        "ms" => Some(number),
+        "s" => number.checked_mul(1_000),
+        "m" => number.checked_mul(60_000),
+        "h" => number.checked_mul(3_600_000),
+        _ => None,
+    };
+    ms.map(Duration::from_millis).ok_or_else(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_are_read() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(duration("2h"), Ok(Duration::from_secs(7200)));
+        for text in ["", "s", "5", "5d", "99999999999999999999s", "18446744073709551615h", "-1s"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_verb_explains_itself() {
+        fn check(command: &clap::Command) {
+            assert!(command.get_about().is_some(), "{} says nothing", command.get_name());
+            for arg in command.get_arguments() {
+                assert!(arg.get_help().is_some(), "{} {}", command.get_name(), arg.get_id());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+}

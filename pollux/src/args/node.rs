@@ -1,0 +1,117 @@
+//! Flags of the verbs that run a node or prepare one.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::duration;
+
+pub(super) const DEV_EXAMPLES: &str = "\
+Examples:
+  pollux dev                          1,000 devices, one report a second each
+  pollux dev --devices 100 --rate 10  100 devices, 10 reports a second in all
+  pollux dev --no-sim                 the node alone, for devices of your own
+State is kept in .pollux-dev of the current directory; remove it to start anew.";
+
+pub(super) const START_EXAMPLES: &str = "\
+Examples:
+  pollux config show > pollux.toml    every key with its default and its meaning
+  pollux start --config pollux.toml
+Every key can also be set by a variable: POLLUX_LOG__SEGMENT_BYTES is log.segment_bytes.";
+
+/// Flags of every node; they win over variables, which win over the file.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct NodeFlags {
+    /// TOML file with the node's configuration.
+    #[arg(long, value_name = "FILE", env = "POLLUX_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Directory that holds everything the node must not lose.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<String>,
+    /// Where devices connect, by QUIC over UDP.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) devices_listen: Option<String>,
+    /// Where services connect, by gRPC.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) grpc_listen: Option<String>,
+    /// Where services and people connect, by HTTP.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) http_listen: Option<String>,
+    /// What is traced: error, warn, info, debug, trace, or directives such as
+    /// info,pollux_runtime::session=debug.
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) trace: Option<String>,
+}
+
+/// Flags of `dev`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DevArgs {
+    /// Flags of the node.
+    #[command(flatten)]
+    pub(crate) node: NodeFlags,
+    /// Simulated devices.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) devices: u32,
+    /// Reports a second of all devices together; by default one of each.
+    #[arg(long)]
+    pub(crate) rate: Option<u32>,
+    /// Do not simulate devices.
+    #[arg(long)]
+    pub(crate) no_sim: bool,
+    /// Stop after this time.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) duration: Option<Duration>,
+}
+
+impl Default for DevArgs {
+    fn default() -> Self {
+        let node = NodeFlags::default();
+        Self { node, devices: 1000, rate: None, no_sim: false, duration: None }
+    }
+}
+
+/// Flags of `start`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct StartArgs {
+    /// Flags of the node.
+    #[command(flatten)]
+    pub(crate) node: NodeFlags,
+}
+
+/// Verbs about configuration.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Say whether a configuration is good, or everything that is wrong with it.
+    #[command(after_help = "Example:\n  pollux config check --config pollux.toml")]
+    Check(NodeFlags),
+    /// Print the configuration as it would be used: every key, its meaning, its value.
+    #[command(after_help = "Example:\n  pollux config show > pollux.toml")]
+    Show(NodeFlags),
+}
+
+/// Verbs about devices.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeviceCommand {
+    /// Issue a client certificate for a device, signed by the node's own device CA.
+    #[command(
+        after_help = "Example:\n  pollux device cert acme/pump-7 --data-dir .pollux-dev --out ."
+    )]
+    Cert(DeviceCertArgs),
+}
+
+/// Flags of `device cert`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DeviceCertArgs {
+    /// The device: `tenant/device`, or `device` of the default tenant.
+    pub(crate) device: String,
+    /// Data directory of the node whose device CA signs.
+    #[arg(long, value_name = "DIR", default_value = ".pollux-dev")]
+    pub(crate) data_dir: PathBuf,
+    /// Folder for the files: certificate, key, and the CA to know the node by.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) out: PathBuf,
+    /// Days that the certificate is good for.
+    #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=36500))]
+    pub(crate) days: u32,
+}

@@ -1,0 +1,205 @@
+//! Flags of the verbs that speak to a node as a service does, by gRPC.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::duration;
+
+/// How the node is reached.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ClientFlags {
+    /// Address of a node's gRPC endpoint; https:// for TLS.
+    #[arg(long, value_name = "URL", env = "POLLUX_GRPC", default_value = "http://127.0.0.1:4434")]
+    pub(crate) grpc: String,
+    /// PEM file with the CA of that endpoint's certificate, if it is of your own making.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) grpc_ca: Option<PathBuf>,
+    /// How long to wait for an answer.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+}
+
+/// A section that services write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SectionName {
+    /// What services note about the device; it never sees them.
+    Tags,
+    /// What the device should be.
+    Desired,
+}
+
+/// Verbs about twins.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TwinCommand {
+    /// Print a twin.
+    #[command(after_help = "Example:\n  pollux twin get sim-000001")]
+    Get {
+        /// The device: `tenant/device`, or `device` of the default tenant.
+        device: String,
+        /// How to reach the node.
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// Change tags or desired.
+    #[command(after_help = "Examples:
+  pollux twin patch pump-7 '{\"interval_s\":30}'
+  pollux twin patch pump-7 '{\"site\":\"north\"}' --section tags
+  pollux twin patch pump-7 '{\"interval_s\":null}' --expect 3
+A merge patch (RFC 7396): objects merge, null removes, all else replaces.")]
+    Patch(PatchArgs),
+    /// List twins in order of their names.
+    #[command(after_help = "Example:\n  pollux twin list --prefix sim- --limit 20")]
+    List {
+        /// Tenant.
+        #[arg(long, default_value = "default")]
+        tenant: String,
+        /// Only devices whose name begins so.
+        #[arg(long, default_value = "")]
+        prefix: String,
+        /// At most so many.
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+        /// Go on after a page: what the page before printed as next.
+        #[arg(long, default_value = "")]
+        after: String,
+        /// Whole twins instead of a line each (with --output json).
+        #[arg(long)]
+        full: bool,
+        /// How to reach the node.
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// Print changes as they become durable, until interrupted.
+    #[command(after_help = "Examples:
+  pollux twin watch pump-7 --picture
+  pollux twin watch --prefix sim- --output json
+  pollux twin watch --from POSITION      go on where an earlier watch ended")]
+    Watch(WatchArgs),
+    /// Delete a twin. Its versions are kept, so that a device that comes back continues them.
+    #[command(after_help = "Example:\n  pollux twin delete pump-7 --expect 12")]
+    Delete {
+        /// The device: `tenant/device`, or `device` of the default tenant.
+        device: String,
+        /// The version that the whole twin must have.
+        #[arg(long, value_name = "VERSION")]
+        expect: Option<u64>,
+        /// Idempotency key: makes a retry harmless.
+        #[arg(long, default_value = "")]
+        key: String,
+        /// How to reach the node.
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+}
+
+/// Flags of `twin patch`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PatchArgs {
+    /// The device: `tenant/device`, or `device` of the default tenant.
+    pub(crate) device: String,
+    /// The patch as JSON; `-` reads it from standard input.
+    pub(crate) json: String,
+    /// Which section.
+    #[arg(long, value_enum, default_value_t = SectionName::Desired)]
+    pub(crate) section: SectionName,
+    /// Take the JSON as the whole new section instead of a merge patch.
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// The version that the section must have; 0: never written.
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) expect: Option<u64>,
+    /// Idempotency key: makes a retry harmless.
+    #[arg(long, default_value = "")]
+    pub(crate) key: String,
+    /// How to reach the node.
+    #[command(flatten)]
+    pub(crate) client: ClientFlags,
+}
+
+/// Flags of `twin watch`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct WatchArgs {
+    /// One device: `tenant/device`, or `device` of the default tenant. Without it: a whole fleet.
+    pub(crate) device: Option<String>,
+    /// Tenant of the fleet.
+    #[arg(long, default_value = "default", conflicts_with = "device")]
+    pub(crate) tenant: String,
+    /// Only devices whose name begins so.
+    #[arg(long, default_value = "", conflicts_with = "device")]
+    pub(crate) prefix: String,
+    /// Resume after this position.
+    #[arg(long, value_name = "POSITION", default_value = "")]
+    pub(crate) from: String,
+    /// Begin with the twins as they are.
+    #[arg(long)]
+    pub(crate) picture: bool,
+    /// Stop after so many events.
+    #[arg(long)]
+    pub(crate) count: Option<u64>,
+    /// How to reach the node.
+    #[command(flatten)]
+    pub(crate) client: ClientFlags,
+}
+
+/// Verbs about commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CommandVerb {
+    /// Send a command to a device. It runs at most once.
+    #[command(after_help = "Examples:
+  pollux command send sim-000001 restart --wait
+  pollux command send pump-7 calibrate '{\"points\":3}' --queue --deadline 2h")]
+    Send(SendArgs),
+    /// Print a command as it stands.
+    Get(CommandId),
+    /// Withdraw a command that still waits for its device.
+    Cancel(CommandId),
+    /// List the commands of a device that are kept, oldest first.
+    List {
+        /// The device: `tenant/device`, or `device` of the default tenant.
+        device: String,
+        /// How to reach the node.
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+}
+
+/// Flags of `command send`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SendArgs {
+    /// The device: `tenant/device`, or `device` of the default tenant.
+    pub(crate) device: String,
+    /// What to do, in the device's own words.
+    pub(crate) name: String,
+    /// Arguments as JSON; `-` reads them from standard input.
+    #[arg(default_value = "")]
+    pub(crate) payload: String,
+    /// For how long it is worth doing.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub(crate) deadline: Duration,
+    /// Keep it for a device that is not connected.
+    #[arg(long)]
+    pub(crate) queue: bool,
+    /// Wait until it is over; exits with 1 unless the device did it.
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Idempotency key: makes a retry harmless.
+    #[arg(long, default_value = "")]
+    pub(crate) key: String,
+    /// How to reach the node.
+    #[command(flatten)]
+    pub(crate) client: ClientFlags,
+}
+
+/// One command.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CommandId {
+    /// The device: `tenant/device`, or `device` of the default tenant.
+    pub(crate) device: String,
+    /// The command's number.
+    pub(crate) id: u64,
+    /// How to reach the node.
+    #[command(flatten)]
+    pub(crate) client: ClientFlags,
+}

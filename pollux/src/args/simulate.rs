@@ -1,0 +1,127 @@
+//! Flags of the verbs that put a node under load.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::duration;
+
+pub(super) const SIM_EXAMPLES: &str = "\
+Examples:
+  pollux sim --devices 500 --rate 1000 --duration 30s --verify
+  pollux sim --devices 5000 --load one-in-flight
+  pollux sim --target 127.0.0.1:4433 --pki .pollux-dev/pki --grpc http://127.0.0.1:4434
+Without --target it starts a node of its own, whose data it removes afterwards.
+Exits with 1 if anything acknowledged was lost, doubled, or went back.";
+
+/// What devices do once they are connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LoadName {
+    /// All together send --rate reports a second.
+    Paced,
+    /// Each sends its next report when the last is acknowledged.
+    OneInFlight,
+    /// Nothing.
+    Idle,
+    /// They leave again at once and come back.
+    Connects,
+    /// Nothing, but services read twins as fast as they are answered.
+    Reads,
+}
+
+/// The form of reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ShapeName {
+    /// A number and a text.
+    Flat,
+    /// Some of sixteen members.
+    Wide,
+    /// Objects within objects.
+    Deep,
+    /// Each of the others in turn.
+    Mixed,
+}
+
+/// Flags of `sim`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SimArgs {
+    /// Simulated devices.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) devices: u32,
+    /// What they do once they are connected.
+    #[arg(long, value_enum, default_value_t = LoadName::Paced)]
+    pub(crate) load: LoadName,
+    /// Reports a second of all devices together; by default one of each.
+    #[arg(long)]
+    pub(crate) rate: Option<f64>,
+    /// Connects or reads under way at once, for those loads.
+    #[arg(long, default_value_t = 64)]
+    pub(crate) parallel: u32,
+    /// How long is measured.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub(crate) duration: Duration,
+    /// Load before the measurement begins.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
+    pub(crate) warm_up: Duration,
+    /// Decides every choice of the run.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Check at the end that nothing acknowledged was lost, doubled or went back.
+    #[arg(long)]
+    pub(crate) verify: bool,
+    /// Devices that begin to connect each second; 0: as fast as they are welcomed.
+    #[arg(long, default_value_t = 0.0)]
+    pub(crate) connect_rate: f64,
+    /// Bytes of a report as JSON, about.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) report_bytes: usize,
+    /// Form of the reports.
+    #[arg(long, value_enum, default_value_t = ShapeName::Flat)]
+    pub(crate) shape: ShapeName,
+    /// Durable telemetry messages a second, of all devices together.
+    #[arg(long, default_value_t = 0.0)]
+    pub(crate) telemetry_rate: f64,
+    /// Volatile telemetry datagrams a second, of all devices together.
+    #[arg(long, default_value_t = 0.0)]
+    pub(crate) volatile_rate: f64,
+    /// Changes of desired a second, by services.
+    #[arg(long, default_value_t = 0.0)]
+    pub(crate) desired_rate: f64,
+    /// Commands a second, by services, each waited for.
+    #[arg(long, default_value_t = 0.0)]
+    pub(crate) command_rate: f64,
+    /// Devices a second that drop their connection and come back.
+    #[arg(long, default_value_t = 0.0)]
+    pub(crate) drop_rate: f64,
+    /// How long a dropped device stays away.
+    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = duration)]
+    pub(crate) away: Duration,
+    /// Device endpoints of a running cluster; without them a node is started for the run.
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', requires = "pki")]
+    pub(crate) target: Vec<String>,
+    /// Folder with device-ca.pem, device-ca.key and server-ca.pem of that cluster.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) pki: Option<PathBuf>,
+    /// gRPC endpoints of that cluster; needed for --verify and for what services do.
+    #[arg(long, value_name = "URL", value_delimiter = ',')]
+    pub(crate) grpc: Vec<String>,
+    /// Process id of the server, if it runs on this machine: its CPU and memory are measured.
+    #[arg(long, value_name = "PID", requires = "target")]
+    pub(crate) server_pid: Option<u32>,
+    /// Name in the nodes' certificates, if not the host that is dialled.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) server_name: Option<String>,
+    /// Tenant of the devices.
+    #[arg(long, default_value = "default")]
+    pub(crate) tenant: String,
+    /// Devices are named with this and a number.
+    #[arg(long, default_value = "sim-")]
+    pub(crate) prefix: String,
+    /// Folder for the data of the node that is started; it must not exist, and is removed.
+    #[arg(long, value_name = "DIR", conflicts_with = "target")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Go on until standard input closes; for `dev`.
+    #[arg(long, hide = true)]
+    pub(crate) forever: bool,
+}

@@ -1,0 +1,91 @@
+//! `pollux start`: a node from its start to its graceful stop.
+
+use pollux_runtime::config::{Checked, Layers};
+use pollux_runtime::{Fault, Node};
+use serde_json::json;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::args::{Output, StartArgs};
+use crate::configure;
+use crate::exit::{Exit, Failure};
+use crate::{print, trace};
+
+/// Runs a node until a signal.
+pub(crate) async fn run(output: Output, args: StartArgs) -> Result<(), Failure> {
+    let config = configure::layers(Layers::new(), &args.node).check().map_err(configure::wrong)?;
+    let mut signals = Signals::listen()?;
+    trace::set_up(&config.trace)?;
+    let node = node(&config).await?;
+    announce(output, &node)?;
+    signals.next().await;
+    stop(node, signals).await;
+    Ok(())
+}
+
+/// Starts a node.
+pub(crate) async fn node(config: &Checked) -> Result<Node, Failure> {
+    Node::start(config.clone()).await.map_err(|fault| {
+        let failure = Failure::new(Exit::Failed, format!("the node cannot start: {fault}"));
+        match fault {
+            Fault::Listen { .. } => failure.next(
+                "stop what listens there, or choose other ports with --devices-listen, \
+                 --grpc-listen and --http-listen (port 0 takes any)",
+            ),
+            _ => failure,
+        }
+    })
+}
+
+/// Says where a node listens.
+pub(crate) fn announce(output: Output, node: &Node) -> Result<(), Failure> {
+    let at = node.addresses();
+    let text = format!(
+        "devices  quic://{}   (mutual TLS, ALPN pollux/1)\n\
+         gRPC     http://{}   (pollux.v1, reflection, health)\n\
+         HTTP     http://{}   (/v1, /openapi.json, /metrics, /healthz, /readyz)",
+        at.devices, at.grpc, at.http
+    );
+    let json = json!({"listening": {
+        "devices": at.devices.to_string(),
+        "grpc": at.grpc.to_string(),
+        "http": at.http.to_string(),
+    }});
+    print::result(output, &text, &json)
+}
+
+/// Stops a node in order; a second signal ends it at once, which loses nothing acknowledged.
+pub(crate) async fn stop(node: Node, mut signals: Signals) {
+    print::note("stopping: checkpoint, then bye to the devices; once more to end at once");
+    tokio::select! {
+        () = node.stop() => {}
+        () = signals.next() => print::note("ended at once"),
+    }
+}
+
+/// The signals that end a node.
+pub(crate) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Listens from here on; until then a signal ends the process.
+    pub(crate) fn listen() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind)
+                .map_err(|error| Failure::new(Exit::Failed, format!("listen for signals: {error}")))
+        };
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for the next.
+    pub(crate) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

@@ -29,7 +29,7 @@ use crate::router::Call;
 pub(super) use watch::scope;
 
 /// How much earlier than the caller's own deadline an answer must come, so that it still arrives.
-const ANSWER_MARGIN: Duration = Duration::from_millis(5);
+const ANSWER_MARGIN: Duration = Duration::from_millis(20);
 
 /// Bounds of JSON in requests: wide enough for any configuration, since the twin checks its own.
 const JSON: JsonLimits =

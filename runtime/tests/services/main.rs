@@ -1,0 +1,11 @@
+//! A node as services meet it, over real sockets: every call at both doors, every refusal, and bad
+//! input. What a twin decides is tested in twin/; here it is what goes over the wire.
+
+mod admin;
+mod bad_http;
+mod calls_grpc;
+mod calls_http;
+mod commands;
+mod house;
+mod tls;
+mod watch;

@@ -231,7 +231,7 @@ impl Checks<'_> {
         let log = &config.log;
         LogConfig {
             segment_bytes: self.range("log.segment_bytes", log.segment_bytes, 4 * MIB, GIB),
-            spare_segments: self.count("log.spare_segments", log.spare_segments, 1, 64),
+            spare_segments: self.count("log.spare_segments", log.spare_segments, 2, 64),
         }
     }
 

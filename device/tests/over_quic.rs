@@ -1,5 +1,7 @@
 //! The SDK over real QUIC against a small node by the book, which breaks connections on purpose.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -263,13 +265,12 @@ async fn desired_and_commands_reach_their_handlers() {
         let showed = |frame: &DeviceFrame| {
             matches!(frame, DeviceFrame::DesiredAck { version: 2, refused: None, .. })
         };
-        loop {
+        let is_done = || {
             let twins = node.twins.lock().unwrap();
             let said = &twins["lamp"].said;
-            if said.iter().any(answered) && said.iter().any(showed) {
-                return;
-            }
-            drop(twins);
+            said.iter().any(answered) && said.iter().any(showed)
+        };
+        while !is_done() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })

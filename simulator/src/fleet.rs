@@ -1,6 +1,5 @@
 //! All simulated devices: connecting them, pacing what they do, letting them go.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -195,28 +194,26 @@ impl Fleet {
     }
 
     /// Does something `rate` times a second, evenly, until the load is stopped.
-    fn pace(
+    async fn pace(
         self: Arc<Self>,
         rate: f64,
         mut step: impl FnMut(u64, Duration) + Send + 'static,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        async move {
-            if rate <= 0.0 {
-                return;
+    ) {
+        if rate <= 0.0 {
+            return;
+        }
+        let start = self.clock.now();
+        let mut n = 0;
+        while self.is_running() {
+            let due = start + Duration::from_secs_f64(n as f64 / rate);
+            let now = self.clock.now();
+            if due > now {
+                tokio::time::sleep((due - now).max(Duration::from_millis(PACE_MS))).await;
+                continue;
             }
-            let start = self.clock.now();
-            let mut n = 0;
-            while self.is_running() {
-                let due = start + Duration::from_secs_f64(n as f64 / rate);
-                let now = self.clock.now();
-                if due > now {
-                    tokio::time::sleep((due - now).max(Duration::from_millis(PACE_MS))).await;
-                    continue;
-                }
-                // Timed from when it was due: what waits behind a stall counts too.
-                step(n, due);
-                n += 1;
-            }
+            // Timed from when it was due: what waits behind a stall counts too.
+            step(n, due);
+            n += 1;
         }
     }
 

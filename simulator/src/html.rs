@@ -77,8 +77,9 @@ impl Report {
     }
 
     fn table(&self) -> String {
-        let optional = |value: Option<f64>| value.map_or("–".to_owned(), |v| format!("{v:.1}"));
-        let bytes = |value: Option<u64>| value.map_or("–".to_owned(), |v| v.to_string());
+        let optional =
+            |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |v| format!("{v:.1}"));
+        let bytes = |value: Option<u64>| value.map_or_else(|| "–".to_owned(), |v| v.to_string());
         let mut table = "<table>".to_owned();
         let rows = [
             ("reports acknowledged", self.acked.to_string()),

@@ -37,8 +37,14 @@ pub(crate) struct Register {
 }
 
 enum Source {
-    Issue { issuer: Issuer<'static, KeyPair>, key: KeyPair, signing: Arc<dyn SigningKey> },
+    Issue(Box<Issuing>),
     Read(PathBuf),
+}
+
+struct Issuing {
+    issuer: Issuer<'static, KeyPair>,
+    key: KeyPair,
+    signing: Arc<dyn SigningKey>,
 }
 
 impl Register {
@@ -54,7 +60,7 @@ impl Register {
                 let der = PrivatePkcs8KeyDer::from(key.serialize_der());
                 let provider = rustls::crypto::aws_lc_rs::default_provider();
                 let signing = provider.key_provider.load_private_key(der.into()).map_err(broken)?;
-                Source::Issue { issuer, key, signing }
+                Source::Issue(Box::new(Issuing { issuer, key, signing }))
             }
         };
         Ok(Self { source, trust })
@@ -70,7 +76,8 @@ impl Register {
                 };
                 Ok(Identity::from_pem_trusting(&read("pem")?, &read("key")?, &self.trust)?)
             }
-            Source::Issue { issuer, key, signing } => {
+            Source::Issue(issuing) => {
+                let Issuing { issuer, key, signing } = &**issuing;
                 let mut params = CertificateParams::default();
                 params.distinguished_name.push(DnType::CommonName, device);
                 let uri = format!("pollux:{}/{}", percent(tenant), percent(device));

@@ -1,6 +1,8 @@
 //! Runs of the simulator against a small node and against its own echo servers: what is well is
 //! found well, and a known bug is found.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod node;
 
 use std::net::SocketAddr;

@@ -56,6 +56,41 @@ impl Owner {
     }
 }
 
+/// In each direction, what is on its way on the current connection.
+#[derive(Default)]
+struct Lines {
+    up: VecDeque<DeviceFrame>,
+    down: VecDeque<NodeFrame>,
+}
+
+fn carry_out(
+    session: &mut Session<u32>,
+    now: Duration,
+    chance: &mut Jitter,
+    lines: &mut Lines,
+    answered: &mut Vec<u32>,
+) {
+    while let Some(output) = session.poll_output() {
+        match output {
+            Output::Dial { attempt, .. } => {
+                *lines = Lines::default();
+                let input = if chance.below(4) == 0 {
+                    Input::Lost { attempt, loss: Loss::Broken, reason: "no way".into() }
+                } else {
+                    Input::Connected { attempt }
+                };
+                session.handle(now, input);
+            }
+            Output::Hangup { .. } => lines.down.clear(),
+            Output::Event(Event::Answered { token, result }) => {
+                assert!(result.is_ok());
+                answered.push(token);
+            }
+            Output::Event(_) => {}
+        }
+    }
+}
+
 fn run(seed: u64) {
     let mut chance = Jitter::new(seed);
     let addresses = Arc::from([Arc::from("a:1")]);
@@ -65,60 +100,41 @@ fn run(seed: u64) {
     let mut now = Duration::ZERO;
     let mut queued = 0;
     let mut answered: Vec<u32> = Vec::new();
-    // In each direction, what is on its way on the current connection.
-    let mut up: VecDeque<DeviceFrame> = VecDeque::new();
-    let mut down: VecDeque<NodeFrame> = VecDeque::new();
+    let mut lines = Lines::default();
     for _ in 0..200_000 {
         if queued < REPORTS && chance.below(3) == 0 {
             queued += 1;
             let patch = Value::Int(i64::from(queued));
             session.enqueue(Message::Report { patch, observed_at: None }, queued).unwrap();
         }
-        while let Some(output) = session.poll_output() {
-            match output {
-                Output::Dial { attempt, .. } => {
-                    up.clear();
-                    down.clear();
-                    let input = if chance.below(4) == 0 {
-                        Input::Lost { attempt, loss: Loss::Broken, reason: "no way".into() }
-                    } else {
-                        Input::Connected { attempt }
-                    };
-                    session.handle(now, input);
-                }
-                Output::Hangup { .. } => down.clear(),
-                Output::Event(Event::Answered { token, result }) => {
-                    assert!(result.is_ok());
-                    answered.push(token);
-                }
-                Output::Event(_) => {}
-            }
-        }
+        carry_out(&mut session, now, &mut chance, &mut lines, &mut answered);
         let mut bytes = Vec::new();
         session.poll_transmit(&mut bytes, 1);
         if let Some((frame, _)) = wire::decode(&bytes) {
-            up.push_back(frame);
+            lines.up.push_back(frame);
         }
         match chance.below(40) {
             0 => {
                 if let Some(attempt) = session.attempt() {
                     // What was sent may still arrive, what was answered does not.
-                    for frame in up.drain(..) {
+                    for frame in lines.up.drain(..) {
                         if chance.below(2) == 0 {
                             break;
                         }
                         owner.answer(frame, &mut chance);
                     }
-                    down.clear();
+                    lines.down.clear();
                     session.handle(
                         now,
                         Input::Lost { attempt, loss: Loss::Broken, reason: "cut".into() },
                     );
                 }
             }
-            1..=19 => down.extend(up.pop_front().and_then(|f| owner.answer(f, &mut chance))),
+            1..=19 => {
+                lines.down.extend(lines.up.pop_front().and_then(|f| owner.answer(f, &mut chance)))
+            }
             _ => {
-                if let (Some(attempt), Some(frame)) = (session.attempt(), down.pop_front()) {
+                if let (Some(attempt), Some(frame)) = (session.attempt(), lines.down.pop_front()) {
                     session.handle(now, Input::Frame { attempt, frame });
                 }
             }

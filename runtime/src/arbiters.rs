@@ -18,16 +18,15 @@ impl Arbiters {
     /// Starts `count` arbiters (at least one).
     pub(crate) fn start(count: usize) -> io::Result<Self> {
         let (started, system) = mpsc::sync_channel(1);
-        let system_thread = std::thread::Builder::new().name("pollux-actors".into()).spawn(
-            move || {
+        let system_thread =
+            std::thread::Builder::new().name("pollux-actors".into()).spawn(move || {
                 let runner = System::new();
                 // The receiver waits below; if it is gone, so is the node.
                 let _ = started.send(System::current());
                 if let Err(error) = runner.run() {
                     tracing::error!(%error, "actors ended");
                 }
-            },
-        )?;
+            })?;
         let system = system
             .recv()
             .map_err(|_| io::Error::other("the thread of the actors ended before it began"))?;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pollux_cluster::{
-    DataDir, Group, GroupId, GroupOptions, Identity, LocalNetwork, Log, LogOptions, Network, NodeId,
-    Uuid,
+    DataDir, Group, GroupId, GroupOptions, Identity, LocalNetwork, Log, LogOptions, Network,
+    NodeId, Uuid,
 };
 use pollux_twin::{ShardId, table};
 

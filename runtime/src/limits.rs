@@ -6,6 +6,8 @@
 pub const ENTRY_DEPTH_MAX: usize = 64;
 /// Messages that wait at one shard's actor: calls beyond that are refused, not queued.
 pub const SHARD_MAILBOX_MAX: usize = 4096;
+/// How long a twin keeps its document unpacked after a message: most reports come in bursts.
+pub const REST_MS: u64 = 1000;
 /// Messages that wait at one twin: a device's 64 numbered frames in flight, and calls beside them.
 pub const TWIN_MAILBOX_MAX: usize = 96;
 /// Proposals between a shard's machine and its log: openings and at most two batches.

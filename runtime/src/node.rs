@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pollux_cluster::Log;
+use pollux_cluster::{Group, Log};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::pki::{ClientAuth, Pki};
 use crate::router::Router;
 use crate::session::{Endpoint, EndpointOptions, device_transport};
-use crate::shard::{Launch, ShardHandle, ShardOptions};
+use crate::shard::{Launch, Replica, ShardHandle, ShardOptions};
 use crate::space::Space;
 
 /// Where a node listens.
@@ -61,8 +61,8 @@ impl Node {
         let metrics = Arc::new(Metrics::new());
         let (stopping, stopped) = (CancellationToken::new(), CancellationToken::new());
         let disk = Disk::open(&config).await?;
-        let arbiters = Arbiters::start(cores())
-            .map_err(|error| internal("the shards' threads", &error))?;
+        let arbiters =
+            Arbiters::start(cores()).map_err(|error| internal("the shards' threads", &error))?;
         let space =
             Space::new(config.data_dir.clone(), config.checkpoint.reserve_bytes, disk.log.clone());
         let meta = MetaGroup::open(&disk, &config).await?;
@@ -83,21 +83,8 @@ impl Node {
         };
         let checkpointer = tokio::spawn(checkpointer.run(stopped.clone()));
         let node = disk.identity.node.0;
-        let handles = shards.into_iter().enumerate().map(|(n, (replica, group))| {
-            let launch = Launch {
-                shard: replica.shard(),
-                node,
-                clock,
-                limits: config.limits.clone(),
-                space: space.clone(),
-                metrics: Arc::clone(&metrics),
-                group,
-                replica,
-                options: shard_options(&config),
-            };
-            ShardHandle::launch(&arbiters.of(n), launch)
-        });
-        let handles = handles.collect();
+        let parts = Parts { config: &config, clock, metrics: &metrics, space: &space, node };
+        let handles = launch_shards(&parts, &arbiters, shards);
         let lineage = disk.identity.lineage;
         let router = Router::new(node, lineage, handles, clock, stopping.clone());
         let endpoint = listen_for_devices(&config, clock, &router, &metrics)?;
@@ -108,9 +95,13 @@ impl Node {
             Arc::clone(&metrics),
             stopping.clone(),
         )));
-        let services =
-            crate::service::serve(router.clone(), Arc::clone(&metrics), &config.services, stopping.clone())
-                .await?;
+        let services = crate::service::serve(
+            router.clone(),
+            Arc::clone(&metrics),
+            &config.services,
+            stopping.clone(),
+        )
+        .await?;
         let addresses = Addresses {
             devices: endpoint.address().map_err(|error| internal("the device endpoint", &error))?,
             grpc: services.grpc,
@@ -179,6 +170,37 @@ impl Node {
         let _ = tokio::task::spawn_blocking(move || log.close()).await;
         tracing::info!("node stopped");
     }
+}
+
+/// What all shards are launched with.
+struct Parts<'a> {
+    config: &'a Checked,
+    clock: Clock,
+    metrics: &'a Arc<Metrics>,
+    space: &'a Space,
+    node: u64,
+}
+
+fn launch_shards(
+    parts: &Parts<'_>,
+    arbiters: &Arbiters,
+    shards: Vec<(Arc<Replica>, Group)>,
+) -> Vec<ShardHandle> {
+    let launch = |(n, (replica, group)): (usize, (Arc<Replica>, Group))| {
+        let launch = Launch {
+            shard: replica.shard(),
+            node: parts.node,
+            clock: parts.clock,
+            limits: parts.config.limits.clone(),
+            space: parts.space.clone(),
+            metrics: Arc::clone(parts.metrics),
+            group,
+            replica,
+            options: shard_options(parts.config),
+        };
+        ShardHandle::launch(&arbiters.of(n), launch)
+    };
+    shards.into_iter().enumerate().map(launch).collect()
 }
 
 fn listen_for_devices(

@@ -164,9 +164,7 @@ impl Attached {
 
     /// Hands a message to the twin's mailbox.
     pub(crate) fn tell(&self, message: FromDevice) -> Result<(), NoRoom> {
-        self.twin
-            .try_send(FromSession { connection: self.connection, message })
-            .map_err(|_| NoRoom)
+        self.twin.try_send(FromSession { connection: self.connection, message }).map_err(|_| NoRoom)
     }
 
     /// Says that the connection is gone, waiting for room in the mailbox.

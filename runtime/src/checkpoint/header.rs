@@ -1,12 +1,12 @@
 //! What a checkpoint says of itself: its place in the log, the membership there, and what the
 //! table's images add up to.
 
+use crate::shard::table_index;
 use bytes::Bytes;
 use pollux_cluster::Position;
 use pollux_twin::table::{self, Digest, Fence};
 use pollux_twin::{Epoch, Time};
 use rkyv::rancor::Error;
-use crate::shard::table_index;
 use rkyv::{Archive, Deserialize, Serialize};
 
 /// The header of one shard's checkpoint, flat.
@@ -66,7 +66,9 @@ impl Header {
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        rkyv::to_bytes::<Error>(self).expect("a header in memory can be written to memory").into_vec()
+        rkyv::to_bytes::<Error>(self)
+            .expect("a header in memory can be written to memory")
+            .into_vec()
     }
 
     /// The header in these bytes; flat, so there is no depth to bound.

@@ -10,6 +10,6 @@ mod store;
 mod writer;
 
 pub(crate) use restore::restore_shard;
-pub use store::StoreFault;
 pub(crate) use store::Store;
+pub use store::StoreFault;
 pub(crate) use writer::{CheckpointOptions, Checkpointer, Written};

@@ -27,12 +27,9 @@ pub(crate) fn restore_shard(
     let mut restore = Restore::new();
     for value in tree.values() {
         let (key, image) = value?;
-        let key =
-            TwinKey::parse(&key).map_err(|error| tree.bad_value(&key, &error.to_string()))?;
+        let key = TwinKey::parse(&key).map_err(|error| tree.bad_value(&key, &error.to_string()))?;
         restore.add(key, Arc::from(&*image)).map_err(|error| match error {
-            RestoreError::Image { key, error } => {
-                tree.bad_value(key.as_str(), &error.to_string())
-            }
+            RestoreError::Image { key, error } => tree.bad_value(key.as_str(), &error.to_string()),
             digest @ RestoreError::Digest { .. } => tree.bad_header(&digest.to_string()),
         })?;
     }

@@ -64,14 +64,14 @@ pub enum StoreFault {
 
 /// All checkpoints of a node.
 #[derive(Clone, Debug)]
-pub struct Store {
+pub(crate) struct Store {
     db: sled::Db,
     path: PathBuf,
 }
 
 impl Store {
     /// Opens the database in `path`, making it if there is none.
-    pub fn open(path: &Path, cache_bytes: u64) -> Result<Self, StoreFault> {
+    pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self, StoreFault> {
         let sled_fault = |source| StoreFault::Sled { path: path.into(), source };
         let db = sled::Config::new()
             .path(path)
@@ -85,16 +85,14 @@ impl Store {
     }
 
     /// The tree that holds the checkpoint of `group`.
-    pub fn tree(&self, group: &str) -> Result<Tree, StoreFault> {
+    pub(crate) fn tree(&self, group: &str) -> Result<Tree, StoreFault> {
         let pointers = self.db.open_tree(POINTERS).map_err(|source| self.fault(source))?;
         let current = pointers.get(group).map_err(|source| self.fault(source))?;
         let name = match current {
             Some(name) => String::from_utf8_lossy(&name).into_owned(),
             None => {
                 let name = format!("{group}.0");
-                pointers
-                    .insert(group, name.as_bytes())
-                    .map_err(|source| self.fault(source))?;
+                pointers.insert(group, name.as_bytes()).map_err(|source| self.fault(source))?;
                 name
             }
         };
@@ -104,7 +102,7 @@ impl Store {
 
     /// Makes all that was written durable: sled's own flush does not reach the disk, so the files
     /// are synced after it.
-    pub fn sync(&self) -> Result<(), StoreFault> {
+    pub(crate) fn sync(&self) -> Result<(), StoreFault> {
         self.db.flush().map_err(|source| self.fault(source))?;
         let io_fault = |source| StoreFault::Io { path: self.path.clone(), source };
         let sync = |path: &Path| File::open(path).and_then(|file| file.sync_data());
@@ -123,11 +121,6 @@ impl Store {
         Ok(())
     }
 
-    /// Bytes on disk.
-    pub fn disk_bytes(&self) -> u64 {
-        self.db.size_on_disk().unwrap_or(0)
-    }
-
     fn fault(&self, source: sled::Error) -> StoreFault {
         StoreFault::Sled { path: self.path.clone(), source }
     }
@@ -135,20 +128,15 @@ impl Store {
 
 /// The checkpoint of one group.
 #[derive(Clone, Debug)]
-pub struct Tree {
+pub(crate) struct Tree {
     tree: sled::Tree,
     name: String,
     store: Store,
 }
 
 impl Tree {
-    /// The tree's name, for error texts.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// The header of the newest checkpoint, if there is one.
-    pub fn header(&self) -> Result<Option<Vec<u8>>, StoreFault> {
+    pub(crate) fn header(&self) -> Result<Option<Vec<u8>>, StoreFault> {
         let Some(record) = self.tree.get(HEADER).map_err(|source| self.store.fault(source))? else {
             if self.tree.iter().next().is_some() {
                 return Err(self.bad_header("there are values but no header"));
@@ -164,15 +152,16 @@ impl Tree {
                 Ok(Some(body.to_vec()))
             }
             Some((&FORMAT, _)) => Err(self.bad_header("cut short")),
-            Some((format, _)) => Err(self.bad_header(&format!(
-                "format {format}, but this version knows format {FORMAT}"
-            ))),
+            Some((format, _)) => Err(self
+                .bad_header(&format!("format {format}, but this version knows format {FORMAT}"))),
             None => Err(self.bad_header("empty")),
         }
     }
 
     /// All values, in key order. The values carry their own checksums.
-    pub fn values(&self) -> impl Iterator<Item = Result<(String, sled::IVec), StoreFault>> + '_ {
+    pub(crate) fn values(
+        &self,
+    ) -> impl Iterator<Item = Result<(String, sled::IVec), StoreFault>> + '_ {
         self.tree.scan_prefix([VALUE_PREFIX]).map(move |pair| {
             let (key, value) = pair.map_err(|source| self.store.fault(source))?;
             let key = String::from_utf8(key[1..].to_vec())
@@ -183,7 +172,7 @@ impl Tree {
 
     /// Replaces the header, and puts (`Some`) or removes (`None`) values, all or nothing. Durable
     /// after the next [`Store::sync`].
-    pub fn write<'a, V: AsRef<[u8]> + 'a>(
+    pub(crate) fn write<'a, V: AsRef<[u8]> + 'a>(
         &self,
         header: &[u8],
         values: impl Iterator<Item = (&'a str, Option<V>)>,
@@ -206,12 +195,12 @@ impl Tree {
     }
 
     /// The fault for a header that does not fit what was read.
-    pub fn bad_header(&self, problem: &str) -> StoreFault {
+    pub(crate) fn bad_header(&self, problem: &str) -> StoreFault {
         StoreFault::Header { tree: self.name.clone(), problem: problem.into() }
     }
 
     /// The fault for a value that is not what was written.
-    pub fn bad_value(&self, key: &str, problem: &str) -> StoreFault {
+    pub(crate) fn bad_value(&self, key: &str, problem: &str) -> StoreFault {
         StoreFault::Value { tree: self.name.clone(), key: key.into(), problem: problem.into() }
     }
 }

@@ -113,9 +113,7 @@ impl Checkpointer {
                 let mut unwritten = unwritten.lock().unwrap_or_else(PoisonError::into_inner);
                 write_shard(&store, &replica, &mut unwritten)
             };
-            tokio::task::spawn_blocking(write)
-                .await
-                .map_err(|_| CheckpointFault::Thread)??
+            tokio::task::spawn_blocking(write).await.map_err(|_| CheckpointFault::Thread)??
         };
         let Some((position, twins)) = written else { return Ok(()) };
         replica.set_checkpointed(position);

@@ -80,6 +80,7 @@ fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     out.write_all(text.as_bytes())?;
     out.sync_all()?;
     fs::rename(&new, path)?;
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let dir =
+        path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     File::open(dir)?.sync_all()
 }

@@ -162,8 +162,7 @@ impl Endpoint {
         &self,
         connection: &Connection,
     ) -> Result<Box<DeviceSession>, (Refusal, Option<SendStream>)> {
-        let (send, mut recv) =
-            connection.accept_bi().await.map_err(|_| (Refusal::Gone, None))?;
+        let (send, mut recv) = connection.accept_bi().await.map_err(|_| (Refusal::Gone, None))?;
         let mut decoder = Decoder::for_hello();
         let attached = async {
             let hello = read_hello(&mut recv, &mut decoder).await?;
@@ -237,12 +236,7 @@ impl Endpoint {
     }
 
     /// Says why, if there is somebody to say it to, and closes.
-    async fn turn_away(
-        &self,
-        connection: &Connection,
-        refusal: Refusal,
-        send: Option<SendStream>,
-    ) {
+    async fn turn_away(&self, connection: &Connection, refusal: Refusal, send: Option<SendStream>) {
         let (code, result, frame) = match refusal {
             Refusal::Gone => (CloseCode::Done, "gone", None),
             Refusal::Late => (CloseCode::HelloTimeout, "late", None),

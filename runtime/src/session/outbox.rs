@@ -11,7 +11,7 @@ use crate::limits::{OUTBOX_FRAMES_MAX, PONGS_MAX};
 
 /// The queue between a twin's shard and its device's session.
 #[derive(Debug, Default)]
-pub struct Outbox {
+pub(crate) struct Outbox {
     queue: Mutex<Queue>,
     ready: Notify,
 }
@@ -24,12 +24,12 @@ struct Queue {
 }
 
 /// What waited: messages with their session's epoch, and nonces of pings to answer.
-pub type Waiting = (VecDeque<(u64, ToDevice)>, Vec<u64>);
+pub(crate) type Waiting = (VecDeque<(u64, ToDevice)>, Vec<u64>);
 
 impl Outbox {
     /// Adds a message of a session; a newer `desired` replaces one that still waits. After a `Bye`, or when the
     /// device does not read, nothing more is taken.
-    pub fn push(&self, session: u64, message: ToDevice) {
+    pub(crate) fn push(&self, session: u64, message: ToDevice) {
         {
             let mut queue = self.queue.lock().expect("no holder of this lock panics");
             if queue.closed {
@@ -52,7 +52,7 @@ impl Outbox {
     }
 
     /// Adds the answer to a ping; one that floods is answered only now and then.
-    pub fn push_pong(&self, nonce: u64) {
+    pub(crate) fn push_pong(&self, nonce: u64) {
         {
             let mut queue = self.queue.lock().expect("no holder of this lock panics");
             if queue.pongs.len() < PONGS_MAX {
@@ -63,13 +63,13 @@ impl Outbox {
     }
 
     /// Takes all that waits.
-    pub fn take(&self) -> Waiting {
+    pub(crate) fn take(&self) -> Waiting {
         let mut queue = self.queue.lock().expect("no holder of this lock panics");
         (std::mem::take(&mut queue.messages), std::mem::take(&mut queue.pongs))
     }
 
     /// Resolves when something waits.
-    pub async fn ready(&self) {
+    pub(crate) async fn ready(&self) {
         self.ready.notified().await;
     }
 }

@@ -2,7 +2,7 @@
 
 /// A token bucket of frames.
 #[derive(Clone, Copy, Debug)]
-pub struct Rate {
+pub(crate) struct Rate {
     per_s: u32,
     burst: u32,
     /// Frames left, in thousandths.
@@ -12,12 +12,12 @@ pub struct Rate {
 
 impl Rate {
     /// A full bucket; `per_s` of zero means no limit.
-    pub const fn new(per_s: u32, burst: u32, now_ms: u64) -> Self {
+    pub(crate) const fn new(per_s: u32, burst: u32, now_ms: u64) -> Self {
         Self { per_s, burst, left_milli: burst as u64 * 1000, at_ms: now_ms }
     }
 
     /// Takes one frame out of the bucket, or says after how many milliseconds there will be one.
-    pub fn take(&mut self, now_ms: u64) -> Result<(), u32> {
+    pub(crate) fn take(&mut self, now_ms: u64) -> Result<(), u32> {
         if self.per_s == 0 {
             return Ok(());
         }

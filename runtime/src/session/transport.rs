@@ -10,7 +10,10 @@ use crate::limits::{DATAGRAM_BUFFER_BYTES, SESSION_WINDOW_BYTES};
 
 /// The parameters of a device endpoint. One bidirectional stream is all a session needs; every
 /// further stream allowed costs memory on both sides from the handshake on.
-pub fn device_transport(keep_alive: Option<Duration>, idle_timeout: Duration) -> Arc<TransportConfig> {
+pub fn device_transport(
+    keep_alive: Option<Duration>,
+    idle_timeout: Duration,
+) -> Arc<TransportConfig> {
     let window = VarInt::from_u32(SESSION_WINDOW_BYTES);
     let idle_ms = u32::try_from(idle_timeout.as_millis()).unwrap_or(u32::MAX);
     let mut transport = TransportConfig::default();

@@ -19,7 +19,7 @@ const FORMAT: u8 = 1;
 
 /// An entry of the log that cannot be read.
 #[derive(Debug, Error)]
-pub enum CodecFault {
+pub(crate) enum CodecFault {
     /// Written by a newer version.
     #[error("read log entry of format {0}; this version knows format {FORMAT}")]
     Format(u8),
@@ -33,7 +33,8 @@ pub enum CodecFault {
 
 /// The entry's bytes.
 pub(crate) fn encode(entry: &Entry) -> Bytes {
-    let bytes = rkyv::to_bytes::<Error>(entry).expect("an entry in memory can be written to memory");
+    let bytes =
+        rkyv::to_bytes::<Error>(entry).expect("an entry in memory can be written to memory");
     let mut framed = Vec::with_capacity(bytes.len() + 1);
     framed.extend_from_slice(&bytes);
     // The format byte goes last: rkyv finds its root at the end of the slice before it.
@@ -50,11 +51,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Entry, CodecFault> {
     let depth = NonZeroUsize::new(ENTRY_DEPTH_MAX);
     let mut validator =
         Validator::new(ArchiveValidator::with_max_depth(body, depth), SharedValidator::new());
-    let archived = access_with_context::<rkyv::Archived<Entry>, _, Error>(
-        body,
-        &mut validator,
-    )
-    .map_err(CodecFault::Damaged)?;
+    let archived = access_with_context::<rkyv::Archived<Entry>, _, Error>(body, &mut validator)
+        .map_err(CodecFault::Damaged)?;
     let mut pool = Pool::new();
     deserialize_using::<Entry, _, Error>(archived, Strategy::<_, Error>::wrap(&mut pool))
         .map_err(CodecFault::Damaged)

@@ -20,6 +20,7 @@ use super::released::Released;
 use super::replica::Replica;
 use super::twin_actor::TwinActor;
 use crate::clock::Clock;
+use crate::limits::REST_MS;
 use crate::metrics::Metrics;
 use crate::session::{Valve, ValveState};
 use crate::space::Space;
@@ -68,6 +69,8 @@ pub(super) struct Core {
     /// Twins that had something to do when the shard was opened, yet to be woken.
     sleepers: VecDeque<TwinKey>,
     calls: u64,
+    /// Twins that decided something, to be told to rest then.
+    restless: VecDeque<(u64, Slot)>,
 }
 
 #[derive(Clone)]
@@ -88,6 +91,7 @@ impl Core {
             wake: Rc::new(Notify::new()),
             sleepers: VecDeque::new(),
             calls: 0,
+            restless: VecDeque::new(),
         }
     }
 
@@ -100,6 +104,15 @@ impl Core {
     fn now(&self) -> Now {
         let clock = self.parts.clock;
         Now { wall: clock.wall(), monotonic_ms: clock.elapsed_ms() }
+    }
+
+    pub(super) fn elapsed_ms(&self) -> u64 {
+        self.parts.clock.elapsed_ms()
+    }
+
+    /// Has the twin told to rest in a while; it asks again if it is not quiet then.
+    pub(super) fn rest_later(&mut self, slot: Slot) {
+        self.restless.push_back((self.elapsed_ms() + REST_MS, slot));
     }
 
     pub(super) const fn limits(&self) -> &Limits {
@@ -249,6 +262,16 @@ impl Core {
         let now = self.now();
         self.machine.handle_deadline(now);
         self.turn();
+        while let Some((_, slot)) = self.restless.pop_front_if(|(at, _)| *at <= now.monotonic_ms) {
+            let key = self.keys.get(slot.index()).and_then(Option::as_ref);
+            let occupant = key.and_then(|key| self.twins.get(key));
+            if let Some(occupant) = occupant.filter(|occupant| occupant.slot == slot) {
+                // One whose mailbox is full is not quiet: it asks again itself.
+                if occupant.address.try_send(Order::Rest).is_err() {
+                    self.restless.push_back((now.monotonic_ms + REST_MS, slot));
+                }
+            }
+        }
     }
 
     /// The next twins that had something to do when the shard was opened.
@@ -263,10 +286,6 @@ impl Core {
             // One whose mailbox is full notices by itself, or is told again.
             let _ = occupant.address.try_send(order);
         }
-    }
-
-    pub(super) const fn replica(&self) -> &Arc<Replica> {
-        &self.parts.replica
     }
 
     fn turn(&mut self) {
@@ -319,6 +338,7 @@ impl Core {
         self.twins.clear();
         self.keys.clear();
         self.sleepers.clear();
+        self.restless.clear();
         self.parts.shared.set_active(0);
         self.parts.valve.set(ValveState::Open);
     }
@@ -339,4 +359,3 @@ pub(super) enum BarrierResult {
     Passed,
     Failed,
 }
-

@@ -102,10 +102,6 @@ impl ShardHandle {
         &self.group
     }
 
-    pub(crate) const fn replica(&self) -> &Arc<Replica> {
-        &self.replica
-    }
-
     pub(crate) fn valve(&self) -> Arc<Valve> {
         Arc::clone(&self.valve)
     }

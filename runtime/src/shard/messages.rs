@@ -78,6 +78,8 @@ pub(crate) struct Gone {
 pub(crate) enum Order {
     /// Nothing but to be there: an opened shard wakes those with something to do.
     Wake,
+    /// Nobody talked to it for a moment: take up little room, if that is still so.
+    Rest,
     /// Sessions of an earlier opening have had their time to come back.
     ExpireSession,
     /// The shard let it go: stop.

@@ -33,10 +33,7 @@ impl Released {
 
     /// Whether it only repeats what is in the log, or tells nothing of the twin.
     pub(super) const fn is_repeat(&self) -> bool {
-        matches!(
-            self,
-            Self::Device { message: ToDevice::Ack { .. } | ToDevice::Nack { .. }, .. }
-        )
+        matches!(self, Self::Device { message: ToDevice::Ack { .. } | ToDevice::Nack { .. }, .. })
     }
 
     /// About how many bytes it holds while it waits.
@@ -51,7 +48,8 @@ impl Released {
             },
             Self::Answer { result, .. } => match result {
                 Ok(Answer::Twin(view)) => {
-                    VIEW_BYTES + weigh(&view.tags.value)
+                    VIEW_BYTES
+                        + weigh(&view.tags.value)
                         + weigh(&view.desired.value)
                         + weigh(&view.reported.value)
                 }
@@ -68,9 +66,10 @@ fn weigh(value: &Value) -> usize {
     let held = match value {
         Value::String(text) => text.len(),
         Value::Array(items) => items.iter().map(weigh).sum(),
-        Value::Object(members) => {
-            members.iter().map(|(key, member)| size_of::<String>() + key.len() + weigh(member)).sum()
-        }
+        Value::Object(members) => members
+            .iter()
+            .map(|(key, member)| size_of::<String>() + key.len() + weigh(member))
+            .sum(),
         _ => 0,
     };
     size_of::<Value>() + held

@@ -96,7 +96,11 @@ impl Replica {
     pub(crate) fn counts(&self) -> (u64, u64, u64) {
         let state = self.state();
         let applied = state.position.map_or(0, |position| position.index);
-        (applied, state.checkpointed.map_or(0, |position| position.index), state.table.counts().alive)
+        (
+            applied,
+            state.checkpointed.map_or(0, |position| position.index),
+            state.table.counts().alive,
+        )
     }
 
     /// Bytes of log that a start would have to replay.
@@ -181,7 +185,7 @@ impl StateMachine for ReplicaMachine {
     }
 
     fn snapshot(&mut self) -> Result<Box<dyn SnapshotSource>, Fault> {
-        unreachable!()
+        Err(no_snapshots())
     }
 
     fn install(
@@ -190,8 +194,13 @@ impl StateMachine for ReplicaMachine {
         _membership: Bytes,
         _source: Box<dyn SnapshotSource>,
     ) -> Result<(), Fault> {
-        unreachable!()
+        Err(no_snapshots())
     }
+}
+
+/// A group of one never asks: its only replica is never behind.
+fn no_snapshots() -> Fault {
+    Fault::StateMachine("a shard with one replica sends and takes no snapshots".into())
 }
 
 /// A group's log begins at 0, and a table that holds nothing yet stands there: it counts from 1.

@@ -17,7 +17,7 @@ use pollux_twin::{Input, Output, Rejection, Time, TwinKey};
 use super::core::{Core, Decided, Wakefulness};
 use super::messages::{CallReply, FromSession, Gone, Hello, Order, TwinAddress, TwinCall};
 use super::released::Released;
-use crate::limits::TWIN_MAILBOX_MAX;
+use crate::limits::{REST_MS, TWIN_MAILBOX_MAX};
 use crate::session::Outbox;
 
 /// When a device may resend what found no disk space.
@@ -34,6 +34,8 @@ pub(crate) struct TwinActor {
     timer: Option<(Time, SpawnHandle)>,
     /// What the shard was last told about its sleep.
     wakefulness: Wakefulness,
+    /// When it last decided, in elapsed milliseconds; `None` while it rests.
+    busy_ms: Option<u64>,
 }
 
 /// A connection of the twin's device; more than one only while one takes over from another.
@@ -61,6 +63,7 @@ impl TwinActor {
             calls: BTreeMap::new(),
             timer: None,
             wakefulness: Wakefulness::MaySleep,
+            busy_ms: None,
         }
         .start()
     }
@@ -113,6 +116,9 @@ impl TwinActor {
             self.wakefulness = wakefulness;
             core.set_wakefulness(self.slot, wakefulness);
         }
+        if self.busy_ms.replace(core.elapsed_ms()).is_none() && core.is_active(self.slot) {
+            core.rest_later(self.slot);
+        }
     }
 
     /// Where a message of a session goes; a welcome gives its connection the epoch, a bye takes the
@@ -158,6 +164,25 @@ impl TwinActor {
         self.arm(ctx, now);
     }
 
+    /// Packs the twin's document until the next message, if there was none for a moment.
+    fn rest(&mut self) {
+        let mut core = self.core.borrow_mut();
+        let quiet_ms = self.busy_ms.map_or(0, |busy_ms| core.elapsed_ms() - busy_ms);
+        if quiet_ms < REST_MS {
+            core.rest_later(self.slot);
+            return;
+        }
+        self.busy_ms = None;
+        self.twin.rest();
+        self.calls.retain(|call, reply| {
+            let waits = !reply.is_closed();
+            if !waits {
+                self.twin.forget_call(*call);
+            }
+            waits
+        });
+    }
+
     /// Sends the devices away for now; they come back to whoever owns the shard then.
     fn say_bye(&self) {
         for device in &self.devices {
@@ -192,7 +217,11 @@ impl Actor for TwinActor {
 impl Handler<FromSession> for TwinActor {
     type Result = ();
 
-    fn handle(&mut self, FromSession { connection, message }: FromSession, ctx: &mut Self::Context) {
+    fn handle(
+        &mut self,
+        FromSession { connection, message }: FromSession,
+        ctx: &mut Self::Context,
+    ) {
         if self.is_over(ctx) {
             return;
         }
@@ -247,7 +276,6 @@ impl Handler<TwinCall> for TwinActor {
             return;
         }
         let id = self.core.borrow_mut().next_call();
-        self.calls.retain(|_, waiting| !waiting.is_closed());
         self.calls.insert(id, reply);
         let input = Input::Call {
             call: id,
@@ -277,6 +305,7 @@ impl Handler<Order> for TwinActor {
                     self.decide(ctx, Input::Disconnected { session });
                 }
             }
+            Order::Rest => self.rest(),
             Order::SayBye => self.say_bye(),
         }
     }

@@ -28,11 +28,7 @@ impl Hub {
     }
 
     /// See [`Ring::after`].
-    pub(crate) fn after(
-        &self,
-        cursor: Cursor,
-        max: usize,
-    ) -> Result<(Vec<Event>, Cursor), TooOld> {
+    pub(crate) fn after(&self, cursor: Cursor, max: usize) -> Result<(Vec<Event>, Cursor), TooOld> {
         self.ring.lock().expect("no holder of this lock panics").after(cursor, max)
     }
 

@@ -57,10 +57,8 @@ impl Position {
             let (shard, rest) = chunk.split_first_chunk::<2>()?;
             let (index, rest) = rest.split_first_chunk::<8>()?;
             let (ordinal, _) = rest.split_first_chunk::<4>()?;
-            let cursor = Cursor {
-                index: u64::from_le_bytes(*index),
-                ordinal: u32::from_le_bytes(*ordinal),
-            };
+            let cursor =
+                Cursor { index: u64::from_le_bytes(*index), ordinal: u32::from_le_bytes(*ordinal) };
             Some((ShardId(u16::from_le_bytes(*shard)), cursor))
         });
         let cursors = cursors.collect::<Option<_>>().ok_or(PositionError)?;

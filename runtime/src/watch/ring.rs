@@ -34,11 +34,11 @@ pub struct Event {
 
 /// The position asked for is no longer kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooOld;
+pub(crate) struct TooOld;
 
 /// The newest changes of a shard.
 #[derive(Debug)]
-pub struct Ring {
+pub(crate) struct Ring {
     events: VecDeque<Event>,
     bytes: usize,
     bytes_max: usize,
@@ -50,13 +50,13 @@ pub struct Ring {
 
 impl Ring {
     /// An empty ring whose history begins after `index`.
-    pub fn new(index: u64, bytes_max: usize) -> Self {
+    pub(crate) fn new(index: u64, bytes_max: usize) -> Self {
         let floor = Cursor { index, ordinal: u32::MAX };
         Self { events: VecDeque::new(), bytes: 0, bytes_max, floor, head: floor }
     }
 
     /// Takes in the changes of one applied entry, oldest first.
-    pub fn push(&mut self, index: u64, events: impl IntoIterator<Item = Event>) {
+    pub(crate) fn push(&mut self, index: u64, events: impl IntoIterator<Item = Event>) {
         debug_assert!(index >= self.head.index, "entries are applied in order");
         for event in events {
             self.bytes += event.weight;
@@ -71,12 +71,12 @@ impl Ring {
     }
 
     /// Where the newest applied entry ends.
-    pub const fn head(&self) -> Cursor {
+    pub(crate) const fn head(&self) -> Cursor {
         self.head
     }
 
     /// Up to `max` events after the cursor, and the cursor that stands for having seen them.
-    pub fn after(&self, cursor: Cursor, max: usize) -> Result<(Vec<Event>, Cursor), TooOld> {
+    pub(crate) fn after(&self, cursor: Cursor, max: usize) -> Result<(Vec<Event>, Cursor), TooOld> {
         if cursor < self.floor || cursor.index > self.head.index {
             return Err(TooOld);
         }

@@ -1,17 +1,12 @@
 //! Bounds of a running node, each with its reason. What an operator may change is in config/; these
 //! are the ones that only a developer should.
 
-/// Depth that a log entry may nest to: a document's 16 levels of object, each two deep in rkyv,
-/// inside a change, inside a batch.
-pub const ENTRY_DEPTH_MAX: usize = 64;
 /// Messages that wait at one shard's actor: calls beyond that are refused, not queued.
 pub const SHARD_MAILBOX_MAX: usize = 4096;
 /// How long a twin keeps its document unpacked after a message: most reports come in bursts.
 pub const REST_MS: u64 = 1000;
 /// Messages that wait at one twin: a device's 64 numbered frames in flight, and calls beside them.
 pub const TWIN_MAILBOX_MAX: usize = 96;
-/// Proposals between a shard's machine and its log: openings and at most two batches.
-pub const PROPOSALS_MAX: usize = 8;
 /// Twins woken in one turn after an opening, so that opening a shard does not stall its devices.
 pub const WAKES_PER_TURN: usize = 256;
 /// Events that a watcher takes in one turn, so that a slow one holds no lock for long.
@@ -29,12 +24,8 @@ pub const PONGS_MAX: usize = 8;
 pub const HELLO_MS_MAX: u64 = 10_000;
 /// Connections whose handshake is under way at once; newer ones wait in the kernel or are refused.
 pub const HANDSHAKES_MAX: usize = 1024;
-/// Values written to sled in one part of a checkpoint's reading: bounds its memory.
-pub const RESTORE_BATCH: usize = 4096;
 /// How long a stop waits for devices to be told and checkpoints to be written.
 pub const STOP_MS_MAX: u64 = 20_000;
-/// Hot twins that the metrics name.
-pub const HOT_TWINS: usize = 10;
 /// Bytes that a device may send before its session read them: one frame of the largest size.
 pub const SESSION_WINDOW_BYTES: u32 = 256 * 1024;
 /// Bytes of datagrams that wait for their session: volatile ones are dropped beyond it.

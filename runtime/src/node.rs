@@ -238,21 +238,33 @@ fn listen_for_devices(
     Ok(Endpoint::new(quinn, router.clone(), Arc::clone(metrics), options))
 }
 
+/// How often the metrics take in what others count.
+const WINDOW: Duration = Duration::from_secs(1);
+
 /// Copies what others count into the metrics, now and then.
 async fn sample(router: Router, log: Log, metrics: Arc<Metrics>, stop: CancellationToken) {
     let mut log_before = log.stats();
     while !stop.is_cancelled() {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(WINDOW).await;
         let status = router.status();
         let sum = |of: fn(&crate::status::ShardStatus) -> u64| {
             i64::try_from(status.shards.iter().map(of).sum::<u64>()).unwrap_or(i64::MAX)
         };
         metrics.twins.set(sum(|shard| shard.twins));
         metrics.twins_active.set(sum(|shard| shard.active));
+        metrics.gate_bytes.set(sum(|shard| shard.gate_bytes));
+        metrics.hot_twin_messages_per_second.roll(WINDOW);
         let now = log.stats();
         metrics.log_appended_bytes_total.inc_by(now.bytes_appended - log_before.bytes_appended);
         metrics.log_syncs_total.inc_by(now.syncs - log_before.syncs);
         metrics.log_segments.set(i64::try_from(now.segments).unwrap_or(i64::MAX));
+        for (bucket, (after, before)) in
+            now.sync_micros.iter().zip(&log_before.sync_micros).enumerate()
+        {
+            // The log counts by powers of two; the middle of a bucket stands for its syncs.
+            let took = Duration::from_micros((1 << bucket) * 3 / 4);
+            metrics.log_sync_seconds.observe_many(took, after - before);
+        }
         log_before = now;
     }
 }

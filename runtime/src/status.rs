@@ -39,6 +39,8 @@ pub struct ShardStatus {
     pub checkpointed: u64,
     /// Twins in the table.
     pub twins: u64,
+    /// Bytes of changes and outputs on their way.
+    pub gate_bytes: u64,
     /// Twins with a running actor.
     pub active: u64,
 }

@@ -83,15 +83,24 @@ impl Histogram {
         self.observe_raw(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
     }
 
+    /// Counts as many durations of about this length.
+    pub fn observe_many(&self, duration: Duration, times: u64) {
+        self.count_raw(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX), times);
+    }
+
     /// Counts a size (of a histogram made by [`Self::bytes`]).
     pub fn observe_bytes(&self, bytes: usize) {
         self.observe_raw(bytes as u64);
     }
 
     fn observe_raw(&self, raw: u64) {
+        self.count_raw(raw, 1);
+    }
+
+    fn count_raw(&self, raw: u64, times: u64) {
         let index = self.0.bounds.partition_point(|bound| *bound < raw);
-        self.0.buckets[index].fetch_add(1, Ordering::Relaxed);
-        self.0.sum.fetch_add(raw, Ordering::Relaxed);
+        self.0.buckets[index].fetch_add(times, Ordering::Relaxed);
+        self.0.sum.fetch_add(raw.saturating_mul(times), Ordering::Relaxed);
     }
 
     /// A copy of the counts.

@@ -194,6 +194,9 @@ impl Core {
     /// Takes in what a twin decided, and does what follows from it.
     pub(super) fn decided(&mut self, slot: Slot, decided: Decided) {
         let Decided { changes, outputs } = decided;
+        if let Some(key) = self.keys.get(slot.index()).and_then(Option::as_ref) {
+            self.parts.metrics.hot_twin_messages_per_second.note(key);
+        }
         if changes.is_empty() && outputs.is_empty() {
             return;
         }
@@ -222,6 +225,14 @@ impl Core {
 
     pub(super) fn take_to_log(&mut self) -> Option<ToLog> {
         self.to_log.pop_front()
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.parts.metrics
+    }
+
+    pub(super) const fn clock(&self) -> Clock {
+        self.parts.clock
     }
 
     pub(super) const fn epoch(&self) -> Epoch {
@@ -262,7 +273,9 @@ impl Core {
         let now = self.now();
         self.machine.handle_deadline(now);
         self.turn();
-        while let Some((_, slot)) = self.restless.pop_front_if(|(at, _)| *at <= now.monotonic_ms) {
+        self.parts.shared.set_gate_bytes(self.machine.bytes());
+        while self.restless.front().is_some_and(|(at, _)| *at <= now.monotonic_ms) {
+            let Some((_, slot)) = self.restless.pop_front() else { break };
             let key = self.keys.get(slot.index()).and_then(Option::as_ref);
             let occupant = key.and_then(|key| self.twins.get(key));
             if let Some(occupant) = occupant.filter(|occupant| occupant.slot == slot) {
@@ -293,7 +306,7 @@ impl Core {
             match output {
                 Output::Propose { id, entry } => self.push_to_log(ToLog::Entry { id, entry }),
                 Output::Barrier { id } => self.push_to_log(ToLog::Barrier { id }),
-                Output::Release(released) => released.deliver(),
+                Output::Release(released) => released.deliver(&self.parts.metrics),
                 Output::Opened => {
                     self.parts.shared.set_open(self.epoch);
                     self.sleepers = self.parts.replica.wakeful().into();
@@ -310,6 +323,7 @@ impl Core {
                         shard = %self.parts.shared.shard,
                         "a batch was lost; the shard begins a new generation"
                     );
+                    self.to_log.clear();
                     self.drop_actors();
                 }
                 Output::Room => self.parts.valve.set(ValveState::Open),

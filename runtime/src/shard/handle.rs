@@ -32,6 +32,7 @@ pub(super) struct Shared {
     term: AtomicU64,
     leader: AtomicU64,
     active: AtomicUsize,
+    gate_bytes: AtomicUsize,
 }
 
 impl Shared {
@@ -43,6 +44,10 @@ impl Shared {
 
     pub(super) fn set_closed(&self) {
         self.open.store(false, Ordering::Release);
+    }
+
+    pub(super) fn set_gate_bytes(&self, bytes: usize) {
+        self.gate_bytes.store(bytes, Ordering::Relaxed);
     }
 
     pub(super) fn set_active(&self, active: usize) {
@@ -84,6 +89,7 @@ impl ShardHandle {
             term: AtomicU64::new(0),
             leader: AtomicU64::new(0),
             active: AtomicUsize::new(0),
+            gate_bytes: AtomicUsize::new(0),
         });
         let parts = {
             let (shared, replica, valve) =
@@ -156,6 +162,7 @@ impl ShardHandle {
             applied,
             checkpointed,
             twins,
+            gate_bytes: self.shared.gate_bytes.load(Ordering::Relaxed) as u64,
             active: self.shared.active.load(Ordering::Relaxed) as u64,
         }
     }

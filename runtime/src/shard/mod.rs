@@ -5,7 +5,6 @@
 //! `proposer` (to the log and back) and `replica` (from the log into the table).
 
 mod actor;
-mod codec;
 mod core;
 mod handle;
 mod messages;

@@ -3,20 +3,45 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::Either;
 use futures_util::stream::FuturesUnordered;
 use pollux_cluster::{Epoch as LeaderEpoch, Group, Proposal};
+use pollux_twin::Entry as LogEntry;
 use pollux_twin::shard::ProposalId;
 use pollux_twin::table::Outcome;
 
-use super::codec;
 use super::core::{BarrierResult, Core, ToLog};
 
 /// An answer that came.
 enum Answer {
-    Entry { id: ProposalId, outcome: Option<Outcome> },
+    Entry { id: ProposalId, weight: Weight, outcome: Option<Outcome> },
     Barrier { id: u64, result: BarrierResult },
+}
+
+/// What the metrics want to know of an entry.
+struct Weight {
+    changes: u64,
+    began: Duration,
+}
+
+impl Weight {
+    fn of(core: &Core, entry: &LogEntry) -> Self {
+        let changes = match entry {
+            LogEntry::Open { .. } => 0,
+            LogEntry::Batch { changes, .. } => changes.len() as u64,
+        };
+        Self { changes, began: core.clock().elapsed() }
+    }
+
+    fn count(&self, core: &Core) {
+        let metrics = core.metrics();
+        metrics.batches_total.inc();
+        metrics.changes_total.inc_by(self.changes);
+        metrics.commit_seconds.observe(core.clock().elapsed().saturating_sub(self.began));
+    }
 }
 
 /// Runs as long as the shard's actor.
@@ -35,10 +60,13 @@ pub(super) async fn run(core: Rc<RefCell<Core>>, group: Group) {
             let epoch = LeaderEpoch { term: epoch.term, leader: epoch.leader };
             match to_log {
                 ToLog::Entry { id, entry } => {
-                    match group.propose(epoch, codec::encode(&entry)).await {
+                    let weight = Weight::of(&core.borrow(), &entry);
+                    let bytes = entry.encode();
+                    core.borrow().metrics().batch_bytes.observe_bytes(bytes.len());
+                    match group.propose(epoch, bytes.into()).await {
                         Ok(proposal) => {
                             core.borrow_mut().handed(id);
-                            answers.push(futures_util::future::Either::Left(applied(id, proposal)));
+                            answers.push(Either::Left(applied(id, weight, proposal)));
                         }
                         Err(error) => {
                             tracing::warn!(%error, group = %group.id(), "proposal refused");
@@ -48,14 +76,14 @@ pub(super) async fn run(core: Rc<RefCell<Core>>, group: Group) {
                 }
                 ToLog::Barrier { id } => {
                     let barrier = barrier(id, group.clone(), epoch);
-                    answers.push(futures_util::future::Either::Right(barrier));
+                    answers.push(Either::Right(barrier));
                 }
             }
         }
     }
 }
 
-async fn applied(id: ProposalId, proposal: Proposal) -> Answer {
+async fn applied(id: ProposalId, weight: Weight, proposal: Proposal) -> Answer {
     let outcome = match proposal.applied().await {
         Ok(applied) => Outcome::from_bytes(&applied.answer),
         Err(error) => {
@@ -63,7 +91,7 @@ async fn applied(id: ProposalId, proposal: Proposal) -> Answer {
             None
         }
     };
-    Answer::Entry { id, outcome }
+    Answer::Entry { id, weight, outcome }
 }
 
 async fn barrier(id: u64, group: Group, epoch: LeaderEpoch) -> Answer {
@@ -79,7 +107,12 @@ async fn barrier(id: u64, group: Group, epoch: LeaderEpoch) -> Answer {
 
 fn take(core: &Rc<RefCell<Core>>, answer: Answer) {
     match answer {
-        Answer::Entry { id, outcome } => core.borrow_mut().proposed(id, outcome),
+        Answer::Entry { id, weight, outcome } => {
+            if outcome.is_some() {
+                weight.count(&core.borrow());
+            }
+            core.borrow_mut().proposed(id, outcome);
+        }
         Answer::Barrier { id, result } => core.borrow_mut().barrier(id, result),
     }
 }

@@ -3,10 +3,12 @@
 use std::mem::size_of;
 use std::sync::Arc;
 
+use pollux_proto::status;
 use pollux_twin::output::{Answer, ToDevice};
 use pollux_twin::{Rejection, Value};
 
 use super::messages::CallReply;
+use crate::metrics::Metrics;
 use crate::session::Outbox;
 
 /// What a twin's view takes beside its values: versions, times, presence.
@@ -23,7 +25,12 @@ pub(crate) enum Released {
 
 impl Released {
     /// Hands it to its receiver.
-    pub(super) fn deliver(self) {
+    pub(super) fn deliver(self, metrics: &Metrics) {
+        if let Self::Device { message: ToDevice::Ack { result: Err(rejection), .. }, .. }
+        | Self::Answer { result: Err(rejection), .. } = &self
+        {
+            metrics.rejections_total.of(status::row(rejection).reason).inc();
+        }
         match self {
             Self::Device { outbox, session, message } => outbox.push(session, message),
             // The caller may have given up; the answer is in the twin if it asks again.

@@ -8,9 +8,8 @@ use bytes::Bytes;
 use pollux_cluster::{Fault, Position, Recovered, SnapshotSource, StateMachine};
 use pollux_twin::table::{Event as Applied, Fault as TableFault, Fence, Header, Table};
 use pollux_twin::twin::{Twin, View};
-use pollux_twin::{ShardId, TwinKey};
+use pollux_twin::{Entry, ShardId, TwinKey};
 
-use super::codec;
 use crate::watch::{Cursor, Event, Hub};
 
 /// What the table and its place in the log are; all that apply may touch.
@@ -156,7 +155,7 @@ impl StateMachine for ReplicaMachine {
     }
 
     fn apply(&mut self, position: Position, entry: &[u8]) -> Bytes {
-        let decoded = codec::decode(entry)
+        let decoded = Entry::decode(entry)
             .unwrap_or_else(|fault| panic!("shard {}: {fault} at {position}", self.0.shard));
         let mut state = self.0.state();
         let applied = self.0.sound(state.table.apply(table_index(position), decoded));

@@ -50,7 +50,7 @@ impl NodeProcess {
         }
         let program = std::env::current_exe().map_err(|error| failed(&error))?;
         let mut child = Command::new(program)
-            .args(["start", "--output", "json", "--trace", "warn"])
+            .args(["start", "--output", "json", "--trace", "warn,openraft=error"])
             .arg("--data-dir")
             .arg(&dir)
             .args(["--devices-listen", "127.0.0.1:0"])

@@ -42,7 +42,7 @@ const FRAME_KINDS: &[&str] = &[
 /// Why a numbered frame was not taken.
 const NACK_REASONS: &[&str] = &["out_of_order", "overloaded"];
 
-/// Reasons of rejections, as the status table of proto/ names them.
+/// Reasons of rejections, as the status table of proto/ names them, and those of HTTP alone.
 pub(crate) const REASONS: &[&str] = &[
     "not_found",
     "version_mismatch",
@@ -63,6 +63,8 @@ pub(crate) const REASONS: &[&str] = &[
     "quarantined",
     "not_owner",
     "unknown",
+    "unsupported_media_type",
+    "timeout",
 ];
 
 macro_rules! metrics {

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use pollux_proto::convert::Page;
 use pollux_proto::status;
+use pollux_twin::input::Request;
 use pollux_twin::output::Answer;
 use pollux_twin::{Rejection, TwinKey, View};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use super::limits::{PAGE_BYTES_MAX, PAGE_PART, WATCH_RETRY_MS, WATCHES_MAX};
 use crate::clock::Clock;
@@ -22,12 +24,13 @@ pub(super) struct Desk {
     pub(super) metrics: Arc<Metrics>,
     clock: Clock,
     watches: Arc<Semaphore>,
+    stopping: CancellationToken,
 }
 
 impl Desk {
-    pub(super) fn new(router: Router, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(router: Router, metrics: Arc<Metrics>, stopping: CancellationToken) -> Self {
         let watches = Arc::new(Semaphore::new(WATCHES_MAX));
-        Self { router, metrics, clock: Clock::new(), watches }
+        Self { router, metrics, clock: Clock::new(), watches, stopping }
     }
 
     /// Carries out a call, counts how it ended (`code` names a refusal) and how long it took.
@@ -54,9 +57,16 @@ impl Desk {
         result
     }
 
-    /// One call to one twin.
+    /// One call to one twin. Who waits for the end of a command is not waited for when the node
+    /// stops: the command stays, and can be asked about.
     pub(super) async fn call(&self, call: Call) -> Result<Answer, Rejection> {
-        self.router.call(call).await
+        if !matches!(call.request, Request::Command { wait: true, .. }) {
+            return self.router.call(call).await;
+        }
+        tokio::select! {
+            result = self.router.call(call) => result,
+            () = self.stopping.cancelled() => Err(Rejection::Unknown),
+        }
     }
 
     /// The twin as a replica's table has it, which may be old.

@@ -67,7 +67,7 @@ pub(crate) async fn serve(
     let http = Listener::bind(config.http, http_door, http_tls, stopping.clone()).await?;
     let (grpc_address, http_address) = (grpc.address(), http.address());
 
-    let desk = Desk::new(router.clone(), Arc::clone(&metrics));
+    let desk = Desk::new(router.clone(), Arc::clone(&metrics), stopping.clone());
     let (reporter, health) = tonic_health::server::health_reporter();
     let mut tasks = JoinSet::new();
     tasks.spawn(grpc::serve(desk.clone(), health, grpc, stopping.clone()));

@@ -88,3 +88,23 @@ async fn a_caller_of_grpc_waits_no_longer_than_it_said() {
     assert_eq!(unknown.code(), Code::NotFound);
     house.node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_does_not_wait_for_those_who_wait_for_a_command() {
+    let house = House::open().await;
+    house.json("PATCH", "/v1/twins/valve/tags", r#"{"a":1}"#).await.ok();
+    let mut commands = house.commands().await;
+    let send = v1::SendCommandRequest {
+        device: "valve".into(),
+        name: "open".into(),
+        deadline_ms: 600_000,
+        queue: true,
+        wait: true,
+        ..Default::default()
+    };
+    let waiting = tokio::spawn(async move { commands.send(send).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::timeout(Duration::from_secs(8), house.node.stop()).await.unwrap();
+    let status = waiting.await.unwrap().unwrap_err();
+    assert!(matches!(status.code(), Code::DeadlineExceeded | Code::Unavailable), "{status:?}");
+}

@@ -157,6 +157,44 @@ mod tests {
     }
 
     #[test]
+    fn every_rejection_is_a_problem_of_its_row() {
+        use Rejection as R;
+        let text = String::new;
+        for rejection in [
+            R::NotFound,
+            R::VersionMismatch { section: None, expected: 1, actual: 2 },
+            R::NotAnObject,
+            R::TooLarge { bytes: 2, max: 1 },
+            R::TooDeep { max: 1 },
+            R::BadKey { key: text() },
+            R::TooMany { what: text(), max: 1 },
+            R::Invalid { reason: text() },
+            R::DeviceOffline,
+            R::UnknownCommand,
+            R::CommandOver,
+            R::KeyReused,
+            R::SessionOver,
+            R::OutOfOrder { expected: 1 },
+            R::Overloaded { retry_after_ms: 1 },
+            R::OutOfSpace,
+            R::Quarantined,
+            R::NotOwner,
+            R::Unknown,
+        ] {
+            let row = status::row(&rejection);
+            assert!(crate::metrics::REASONS.contains(&row.reason), "{} is counted", row.reason);
+            let problem = Problem::from(rejection);
+            let body = problem.body();
+            assert_eq!(body.get("reason").and_then(Value::as_str), Some(row.reason));
+            assert_eq!(body.get("status"), Some(&Value::Int(row.http.into())));
+            let response = problem.into_response();
+            assert_eq!(response.status(), row.http);
+            assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
+            assert_eq!(response.headers().contains_key(RETRY_AFTER), row.retry_after_ms.is_some());
+        }
+    }
+
+    #[test]
     fn retry_after_is_in_whole_seconds() {
         let response =
             Problem::from(Rejection::Overloaded { retry_after_ms: 1200 }).into_response();

@@ -1,7 +1,4 @@
-//! Carries what the node says of its readiness to gRPC's health service, and ends the windows in
-//! which hot twins are counted.
-
-use std::sync::Arc;
+//! Carries what the node says of its readiness to gRPC's health service.
 
 use pollux_proto::v1::commands_server::CommandsServer;
 use pollux_proto::v1::twins_server::TwinsServer;
@@ -11,8 +8,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::grpc::Grpc;
-use super::limits::{HEALTH_PERIOD, HOT_PERIOD};
-use crate::metrics::Metrics;
+use super::limits::HEALTH_PERIOD;
 use crate::router::Router;
 
 /// What is reported on; the empty name stands for the node.
@@ -37,17 +33,6 @@ pub(super) async fn report(router: Router, reporter: HealthReporter, stopping: C
         tokio::select! {
             () = stopping.cancelled() => {}
             () = tokio::time::sleep(HEALTH_PERIOD) => {}
-        }
-    }
-}
-
-/// Ends the windows of the hot twins' count.
-pub(super) async fn roll_hot(metrics: Arc<Metrics>, stopping: CancellationToken) {
-    let mut period = tokio::time::interval(HOT_PERIOD);
-    loop {
-        tokio::select! {
-            () = stopping.cancelled() => return,
-            _ = period.tick() => metrics.hot_twin_messages_per_second.roll(HOT_PERIOD),
         }
     }
 }

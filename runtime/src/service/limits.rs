@@ -35,7 +35,5 @@ pub(super) const PAGE_BYTES_MAX: usize = 3 * 1024 * 1024;
 pub(super) const PAGE_PART: usize = 64;
 /// How often health and readiness are looked at.
 pub(super) const HEALTH_PERIOD: Duration = Duration::from_millis(200);
-/// The window over which hot twins are counted.
-pub(super) const HOT_PERIOD: Duration = Duration::from_secs(10);
 /// How often a silent connection is probed, so that a dead watcher does not stay.
 pub(super) const PROBE_PERIOD: Duration = Duration::from_secs(20);

@@ -67,12 +67,11 @@ pub(crate) async fn serve(
     let http = Listener::bind(config.http, http_door, http_tls, stopping.clone()).await?;
     let (grpc_address, http_address) = (grpc.address(), http.address());
 
-    let desk = Desk::new(router.clone(), Arc::clone(&metrics), stopping.clone());
+    let desk = Desk::new(router.clone(), metrics, stopping.clone());
     let (reporter, health) = tonic_health::server::health_reporter();
     let mut tasks = JoinSet::new();
     tasks.spawn(grpc::serve(desk.clone(), health, grpc, stopping.clone()));
     tasks.spawn(http::serve(desk, http, stopping.clone()));
-    tasks.spawn(health::report(router, reporter, stopping.clone()));
-    tasks.spawn(health::roll_hot(metrics, stopping));
+    tasks.spawn(health::report(router, reporter, stopping));
     Ok(Served { grpc: grpc_address, http: http_address, tasks })
 }

@@ -26,9 +26,8 @@ pub(crate) enum Released {
 impl Released {
     /// Hands it to its receiver.
     pub(super) fn deliver(self, metrics: &Metrics) {
-        if let Self::Device { message: ToDevice::Ack { result: Err(rejection), .. }, .. }
-        | Self::Answer { result: Err(rejection), .. } = &self
-        {
+        // Those of service calls are counted where the call came in, with those that end earlier.
+        if let Self::Device { message: ToDevice::Ack { result: Err(rejection), .. }, .. } = &self {
             metrics.rejections_total.of(status::row(rejection).reason).inc();
         }
         match self {

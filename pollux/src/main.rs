@@ -2,6 +2,7 @@
 //! one of them could own.
 
 mod args;
+mod bench;
 mod client;
 mod command;
 mod configure;
@@ -64,6 +65,7 @@ async fn run_async(output: Output, verb: Verb) -> Result<(), Failure> {
         Verb::Twin(command) => twin::run(output, command).await,
         Verb::Command(verb) => command::run(output, verb).await,
         Verb::Sim(args) => sim::run(output, args).await,
+        Verb::Bench(command) => bench::run(output, command).await,
         Verb::Config(_) | Verb::Device(_) | Verb::Completions { .. } => {
             unreachable!("carried out without threads")
         }

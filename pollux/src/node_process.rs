@@ -1,7 +1,7 @@
-//! A node as a child process, for runs that measure one: its data in a folder of its own, its
-//! ports free ones, ended with the run.
+//! A node, or a bare server, as a child process, for runs that measure it: its data in a folder of
+//! its own, its ports free ones, ended with the run.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -40,36 +40,55 @@ pub(crate) struct NodeProcess {
 
 impl NodeProcess {
     /// Starts a node whose data goes to `dir`, which must not exist yet.
-    pub(crate) async fn start(dir: PathBuf) -> Result<Self, Failure> {
-        let failed = |what: &dyn std::fmt::Display| {
-            Failure::new(Exit::Failed, format!("start a node for this run: {what}"))
-        };
+    pub(crate) async fn node(dir: PathBuf, core: Option<u32>) -> Result<Self, Failure> {
+        let place = ["--devices-listen", "--grpc-listen", "--http-listen"];
+        let mut arguments: Vec<String> =
+            ["start", "--trace", "warn,openraft=error", "--data-dir"].map(str::to_owned).to_vec();
+        arguments.push(dir.display().to_string());
+        for flag in place {
+            arguments.extend([flag.to_owned(), "127.0.0.1:0".to_owned()]);
+        }
+        Self::start(arguments, dir, core).await
+    }
+
+    /// Starts this program with `arguments`, on one core if asked; what it writes goes to `dir`,
+    /// which must not exist yet and is removed in the end.
+    pub(crate) async fn start(
+        arguments: Vec<String>,
+        dir: PathBuf,
+        core: Option<u32>,
+    ) -> Result<Self, Failure> {
         if dir.exists() {
-            return Err(failed(&format_args!("{} exists already", dir.display()))
+            return Err(failed("start", &format_args!("{} exists already", dir.display()))
                 .next("remove it, or name another folder with --data-dir"));
         }
-        let program = std::env::current_exe().map_err(|error| failed(&error))?;
-        let mut child = Command::new(program)
-            .args(["start", "--output", "json", "--trace", "warn,openraft=error"])
-            .arg("--data-dir")
-            .arg(&dir)
-            .args(["--devices-listen", "127.0.0.1:0"])
-            .args(["--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"])
+        let program = std::env::current_exe().map_err(|error| failed("start", &error))?;
+        let mut command = match core {
+            None => Command::new(program),
+            Some(core) => {
+                let mut command = Command::new("taskset");
+                command.args(["-c", &core.to_string()]).arg(program);
+                command
+            }
+        };
+        let mut child = command
+            .args(arguments)
+            .args(["--output", "json"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .map_err(|error| failed(&error))?;
+            .map_err(|error| failed("start", &error))?;
         let out = child.stdout.take().expect("it was piped");
         let mut lines = BufReader::new(out).lines();
-        let line = tokio::time::timeout(START_MAX, lines.next_line()).await;
-        let line = match line {
+        let line = match tokio::time::timeout(START_MAX, lines.next_line()).await {
             Ok(Ok(Some(line))) => line,
-            Ok(Ok(None)) => return Err(failed(&"it ended; what it said stands above")),
-            Ok(Err(error)) => return Err(failed(&error)),
-            Err(_) => return Err(failed(&"it did not listen in time")),
+            Ok(Ok(None)) => return Err(failed("start", &"it ended; what it said stands above")),
+            Ok(Err(error)) => return Err(failed("start", &error)),
+            Err(_) => return Err(failed("start", &"it did not listen in time")),
         };
-        let first: FirstLine = serde_json::from_str(&line).map_err(|error| failed(&error))?;
+        let first: FirstLine =
+            serde_json::from_str(&line).map_err(|error| failed("start", &error))?;
         Ok(Self { child, dir, listening: first.listening })
     }
 
@@ -90,24 +109,21 @@ impl NodeProcess {
 
     /// Stops it in order and removes its data.
     pub(crate) async fn stop(mut self) -> Result<(), Failure> {
-        let failed = |what: &dyn std::fmt::Display| {
-            Failure::new(Exit::Failed, format!("stop the node of this run: {what}"))
-        };
         let id = self.child.id().and_then(|id| i32::try_from(id).ok());
         if let Some(pid) = id.and_then(rustix::process::Pid::from_raw) {
             let sent = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-            sent.map_err(|error| failed(&error))?;
+            sent.map_err(|error| failed("stop", &error))?;
         }
         match tokio::time::timeout(STOP_MAX, self.child.wait()).await {
             Ok(Ok(status)) if status.success() => {}
-            Ok(Ok(status)) => return Err(failed(&status)),
-            Ok(Err(error)) => return Err(failed(&error)),
-            Err(_) => return Err(failed(&"it did not end in time")),
+            Ok(Ok(status)) => return Err(failed("stop", &status)),
+            Ok(Err(error)) => return Err(failed("stop", &error)),
+            Err(_) => return Err(failed("stop", &"it did not end in time")),
         }
-        remove(&self.dir).map_err(|error| failed(&error))
+        std::fs::remove_dir_all(&self.dir).map_err(|error| failed("stop", &error))
     }
 }
 
-fn remove(dir: &Path) -> std::io::Result<()> {
-    std::fs::remove_dir_all(dir)
+fn failed(step: &str, what: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Exit::Failed, format!("{step} the server of this run: {what}"))
 }

@@ -23,7 +23,7 @@ pub(crate) async fn run(output: Output, args: SimArgs) -> Result<(), Failure> {
             .data_dir
             .clone()
             .unwrap_or_else(|| PathBuf::from(format!(".pollux-sim-{}", std::process::id())));
-        let node = NodeProcess::start(dir).await?;
+        let node = NodeProcess::node(dir, args.server_core).await?;
         let at = node.listening().clone();
         let options = options(&args, vec![at.devices], vec![at.grpc], &node.pki(), node.id());
         let ended = match options {
@@ -51,13 +51,18 @@ async fn simulate(output: Output, args: &SimArgs, options: Options) -> Result<()
         () = closed(args.forever) => return Ok(()),
     };
     print::status_end();
-    finish(output, &report)
+    finish(output, args, &report)
 }
 
-fn finish(output: Output, report: &Report) -> Result<(), Failure> {
+fn finish(output: Output, args: &SimArgs, report: &Report) -> Result<(), Failure> {
     match output {
         Output::Text => print::line(&report.to_string())?,
         Output::Json => print::line(&report.to_json())?,
+    }
+    if let Some(path) = &args.html {
+        std::fs::write(path, report.to_html()).map_err(|error| {
+            Failure::new(Exit::Failed, format!("write the page {}: {error}", path.display()))
+        })?;
     }
     if report.failed() {
         let text = format!(
@@ -70,7 +75,8 @@ fn finish(output: Output, report: &Report) -> Result<(), Failure> {
     Ok(())
 }
 
-fn options(
+/// What the simulator is to do, as the flags say.
+pub(crate) fn options(
     args: &SimArgs,
     targets: Vec<String>,
     services: Vec<String>,
@@ -134,7 +140,8 @@ const fn shape(name: ShapeName) -> Shape {
     }
 }
 
-fn wrong(fault: Fault) -> Failure {
+/// A run that could not be made.
+pub(crate) fn wrong(fault: Fault) -> Failure {
     let exit = match fault {
         Fault::Options { .. } => Exit::Usage,
         Fault::Connect { .. } | Fault::Services { .. } => Exit::Unavailable,

@@ -14,7 +14,7 @@ pub(crate) use node::{
 pub(crate) use services::{
     ClientFlags, CommandId, CommandVerb, PatchArgs, SectionName, SendArgs, TwinCommand, WatchArgs,
 };
-pub(crate) use simulate::{LoadName, ShapeName, SimArgs};
+pub(crate) use simulate::{BenchArgs, BenchCommand, LoadName, ServeArgs, ShapeName, SimArgs};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -77,6 +77,9 @@ pub(crate) enum Verb {
     /// Put a node under the load of a simulated fleet, and report.
     #[command(after_help = simulate::SIM_EXAMPLES)]
     Sim(SimArgs),
+    /// Measure a node beside a bare server.
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Print a completion script for a shell.
     #[command(
         after_help = "Example:\n  pollux completions bash > ~/.local/share/bash-completion/completions/pollux"

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::duration;
 
 pub(super) const SIM_EXAMPLES: &str = "\
 Examples:
   pollux sim --devices 500 --rate 1000 --duration 30s --verify
-  pollux sim --devices 5000 --load one-in-flight
+  pollux sim --devices 5000 --load one-in-flight --html report.html
   pollux sim --target 127.0.0.1:4433 --pki .pollux-dev/pki --grpc http://127.0.0.1:4434
 Without --target it starts a node of its own, whose data it removes afterwards.
 Exits with 1 if anything acknowledged was lost, doubled, or went back.";
@@ -121,7 +121,83 @@ pub(crate) struct SimArgs {
     /// Folder for the data of the node that is started; it must not exist, and is removed.
     #[arg(long, value_name = "DIR", conflicts_with = "target")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Also write the report as one HTML page with plots.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Core for the node that is started (needs taskset).
+    #[arg(long, value_name = "CORE", conflicts_with = "target")]
+    pub(crate) server_core: Option<u32>,
     /// Go on until standard input closes; for `dev`.
     #[arg(long, hide = true)]
     pub(crate) forever: bool,
+}
+
+pub(super) const BENCH_EXAMPLES: &str = "\
+Examples:
+  pollux bench reports --devices 5000 --server-core 0
+  taskset -c 1 pollux bench idle --devices 10000 --server-core 0 --output json
+A node, then a bare server over the same transport with messages of the same sizes, under the same
+load. Figures are per CPU second of the server, so that they hold on a busy machine.";
+
+/// Verbs of `bench`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Durable reports, one in flight for each device, beside a bare QUIC echo without a log.
+    #[command(after_help = BENCH_EXAMPLES)]
+    Reports(BenchArgs),
+    /// Full mutual-TLS connects, beside a bare QUIC server.
+    #[command(after_help = BENCH_EXAMPLES)]
+    Connects(BenchArgs),
+    /// Memory of idle connected devices, beside a bare QUIC server.
+    #[command(after_help = BENCH_EXAMPLES)]
+    Idle(BenchArgs),
+    /// Twins read by gRPC, beside a bare tonic server.
+    #[command(after_help = BENCH_EXAMPLES)]
+    Reads(BenchArgs),
+    /// The bare server, as the others start it.
+    #[command(hide = true)]
+    Serve(ServeArgs),
+}
+
+/// Flags of a comparison.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct BenchArgs {
+    /// Devices.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) devices: u32,
+    /// How long each side is measured.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub(crate) duration: Duration,
+    /// Load before each measurement.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
+    pub(crate) warm_up: Duration,
+    /// Connects or reads under way at once.
+    #[arg(long, default_value_t = 64)]
+    pub(crate) parallel: u32,
+    /// Bytes of a report as JSON, about.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) report_bytes: usize,
+    /// How often both sides are measured, in turn.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    /// Core for the servers (needs taskset); run this program on another.
+    #[arg(long, value_name = "CORE")]
+    pub(crate) server_core: Option<u32>,
+}
+
+/// Flags of the bare server.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ServeArgs {
+    /// Folder for its certificates.
+    #[arg(long)]
+    pub(crate) pki: PathBuf,
+    /// Bytes of a message.
+    #[arg(long)]
+    pub(crate) up: usize,
+    /// Bytes of an answer.
+    #[arg(long)]
+    pub(crate) down: usize,
+    /// Bytes of a report as JSON, about.
+    #[arg(long)]
+    pub(crate) report_bytes: usize,
 }

@@ -57,6 +57,12 @@ impl Ours {
     }
 }
 
+impl Drop for Ours {
+    fn drop(&mut self) {
+        self.log.close();
+    }
+}
+
 fn position(index: u64) -> Position {
     Position { term: 1, leader: 1, index }
 }
@@ -141,6 +147,12 @@ impl Message for Record {
     fn default_instance() -> &'static Self {
         static EMPTY: Record = Record { index: 0, payload: Bytes::new() };
         &EMPTY
+    }
+}
+
+impl protobuf::Clear for Record {
+    fn clear(&mut self) {
+        *self = Self::default();
     }
 }
 

@@ -181,7 +181,8 @@ async fn one_voter_commits_restarts_and_keeps_all() {
         if round == 1 {
             let upto = machine.checkpoint();
             let (one, two) = tokio::join!(group.checkpointed(upto), group.checkpointed(upto));
-            (one.unwrap(), two.unwrap());
+            one.unwrap();
+            two.unwrap();
             // A leader alone needs nobody's answer, however long it was idle.
             tokio::time::sleep(Duration::from_millis(900)).await;
             put(&group, epoch, "later").await;

@@ -139,6 +139,6 @@ fn spares(
         let file = open_file(options, io, header.id)?;
         ready.push_back(Ready { id: header.id, file, chain: header.crc });
     }
-    let last = replay.spare[..keep].last().or(replay.used.last());
+    let last = replay.spare[..keep].last().or_else(|| replay.used.last());
     Ok((ready, last.map_or(1, |header| header.id + 1)))
 }

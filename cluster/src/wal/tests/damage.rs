@@ -20,7 +20,8 @@ async fn recorded() -> (SimDisk, Vec<Driven>) {
             let step = numbers.step(group.states.last().unwrap(), 120);
             group.step(step).await;
             let next = group.states.last().unwrap().entries.last().map(|e| e.position);
-            let next = next.or(group.states.last().unwrap().purged);
+            let purged = group.states.last().unwrap().purged;
+            let next = next.or(purged);
             let next = next.map_or(0, |p| p.index + 1);
             group.step(Step::Append(vec![entry(50 + round, next, 8)])).await;
             group.settled().await;
@@ -131,7 +132,7 @@ async fn a_power_failure_loses_nothing_acknowledged() {
         let mut groups = vec![Driven::new(&log, 0), Driven::new(&log, 1), Driven::new(&log, 2)];
         let mut numbers = Numbers(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         for _ in 0..20 + numbers.below(60) {
-            let group = &mut groups[numbers.below(3) as usize];
+            let group = &mut groups[numbers.size_below(3)];
             let step = numbers.step(group.states.last().unwrap(), 200);
             group.step(step).await;
         }

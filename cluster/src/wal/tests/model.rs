@@ -139,6 +139,10 @@ impl Numbers {
         self.0 % n
     }
 
+    pub(super) fn size_below(&mut self, n: u64) -> usize {
+        usize::try_from(self.below(n)).unwrap()
+    }
+
     /// A step that a group in `state` may take next.
     pub(super) fn step(&mut self, state: &State, size_max: u64) -> Step {
         let first = state.purged.map_or(0, |p| p.index + 1);
@@ -148,13 +152,13 @@ impl Numbers {
             0 => Step::Vote(term + 1),
             1 if next > first => Step::Truncate(first + self.below(next - first)),
             2 if next > first => {
-                let kept = self.below(next - first) as usize;
+                let kept = self.size_below(next - first);
                 Step::Purge(state.entries[kept].position)
             }
             _ => {
                 let term = term + self.below(2);
                 let count = 1 + self.below(4);
-                let sizes = (0..count).map(|i| (next + i, self.below(size_max) as usize));
+                let sizes = (0..count).map(|i| (next + i, self.size_below(size_max)));
                 Step::Append(sizes.map(|(index, size)| entry(term, index, size)).collect())
             }
         }

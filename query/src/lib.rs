@@ -1,1 +1,2 @@
-//! placeholder
+//! The filter language and schemas over twins: parse, compile, evaluate. Pure; asking for twins
+//! and answering is runtime/'s business.

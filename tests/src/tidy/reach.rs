@@ -22,9 +22,7 @@ pub fn dead_files(files: &[File]) -> Vec<String> {
         if !reached.insert(*path) {
             continue;
         }
-        for candidate in modules(path, text, is_root) {
-            open.push((candidate, false));
-        }
+        open.extend(modules(path, text, is_root));
     }
     rust.keys()
         .filter(|path| !reached.contains(*path))
@@ -64,8 +62,9 @@ fn is_target(path: &str, prefix: &str) -> bool {
     })
 }
 
-/// Where the files of the modules that `text` declares may be.
-fn modules(path: &str, text: &str, is_root: bool) -> Vec<String> {
+/// Where the files of the modules that `text` declares may be, and whether their own modules lie
+/// beside them, as those of a crate's root and of a file named by `#[path]` do.
+fn modules(path: &str, text: &str, is_root: bool) -> Vec<(String, bool)> {
     let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
     let stem = name.strip_suffix(".rs").unwrap_or(name);
     let base = if is_root || stem == "mod" { dir.to_owned() } else { format!("{dir}/{stem}") };
@@ -76,15 +75,15 @@ fn modules(path: &str, text: &str, is_root: bool) -> Vec<String> {
             explicit = Some(normal(&format!("{dir}/{at}")));
         } else if let Some(module) = declared(line) {
             match explicit.take() {
-                Some(at) => found.push(at),
+                Some(at) => found.push((at, true)),
                 None => {
-                    found.push(format!("{base}/{module}.rs"));
-                    found.push(format!("{base}/{module}/mod.rs"));
+                    found.push((format!("{base}/{module}.rs"), false));
+                    found.push((format!("{base}/{module}/mod.rs"), false));
                 }
             }
         } else if let Some(at) = line.split("include!(\"").nth(1).and_then(|r| r.split('"').next())
         {
-            found.push(normal(&format!("{dir}/{at}")));
+            found.push((normal(&format!("{dir}/{at}")), true));
         }
     }
     found

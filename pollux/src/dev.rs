@@ -92,6 +92,8 @@ fn fleet(config: &Checked, node: &Node, args: &DevArgs) -> Result<Child, Failure
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
+        // Ctrl-C is for the node; the devices go when they have heard its bye.
+        .process_group(0)
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| Failure::new(Exit::Failed, format!("start simulated devices: {error}")))

@@ -83,6 +83,11 @@ impl Tree {
         self.json_len
     }
 
+    /// Whether it has no members.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
     /// The content as a plain value.
     pub(crate) fn to_value(&self) -> Value {
         members_value(&self.members)

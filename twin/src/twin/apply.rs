@@ -6,7 +6,7 @@
 use alloc::string::String;
 use core::fmt;
 
-use super::{DesiredAcked, Document, Latest, Life, Twin};
+use super::{DesiredAcked, Document, Latest, Life, SectionState, Twin};
 use crate::change::{Change, Command, CommandState, Effect, KeyMark, Mark, Section};
 use crate::limits::{COMMANDS_DONE_MAX, REPORTS_IN_FLIGHT_MAX};
 use crate::time::Time;
@@ -183,12 +183,18 @@ impl Twin {
         self.session.connected = false;
         self.session.since = at;
         let document = core::mem::take(&mut self.document);
-        let floor =
-            |version| super::SectionState { version, at, by: by.into(), ..Default::default() };
+        // One version has one content: a section that loses its content goes on by one, or a
+        // device that was away would take the empty section for the one it knows.
+        let floor = |section: &SectionState| SectionState {
+            version: section.version + u64::from(!section.tree.is_empty()),
+            at,
+            by: by.into(),
+            ..Default::default()
+        };
         self.document = Document {
-            tags: floor(document.tags.version),
-            desired: floor(document.desired.version),
-            reported: floor(document.reported.version),
+            tags: floor(&document.tags),
+            desired: floor(&document.desired),
+            reported: floor(&document.reported),
             ..Default::default()
         };
     }

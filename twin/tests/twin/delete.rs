@@ -35,7 +35,7 @@ fn content_goes_and_the_session_ends() {
     assert_eq!((view.life, view.version, view.presence.session), (Life::Deleted, 4, None));
     assert!(view.commands.is_empty() && view.telemetry.is_empty());
     assert!([&view.tags, &view.desired, &view.reported].iter().all(|section| {
-        section.version == 1 && section.value == Value::object() && section.times.is_empty()
+        section.version == 2 && section.value == Value::object() && section.times.is_empty()
     }));
     check(bench.call(None, Request::Get), &["answer NotFound"]);
     check(bench.call(None, DELETE), &["answer NotFound"]);
@@ -55,10 +55,10 @@ fn what_protects_against_repetition_stays() {
         bench.hello(7),
         &[
             "change Connected { session: 2, incarnation: 7, node: 1 }",
-            "device 2: welcome last 1 desired 1 {} reported 1",
+            "device 2: welcome last 1 desired 2 {} reported 2",
         ],
     );
-    check(bench.report(1, r#"{"a":1}"#), &["device 2: ack #1 1"]);
+    check(bench.report(1, r#"{"a":1}"#), &["device 2: ack #1 2"]);
     check(
         bench.call(None, command_request("beep", false, false))[..1].to_vec(),
         &["change queued 2 beep"],
@@ -76,7 +76,7 @@ fn versions_go_on_when_it_comes_back() {
     );
     check(
         bench.call(None, patch_request(Section::Desired, r#"{"b":2}"#, Some(0))),
-        &[r#"change Desired patched {"b":2} by tests"#, "answer written Desired 2"],
+        &[r#"change Desired patched {"b":2} by tests"#, "answer written Desired 3"],
     );
     assert_eq!(bench.view().version, 5);
 }

@@ -175,7 +175,7 @@ impl<O> Shard<O> {
         let seen = if fence.epoch == epoch { fence.generation } else { 0 };
         self.generation = self.generation.max(seen) + 1;
         self.epoch = epoch;
-        self.clock = ShardClock::starting(now, fence.time.max(self.clock.time()));
+        self.clock.resume(now, fence.time);
         self.stage = Stage::Due;
     }
 

@@ -31,6 +31,17 @@ impl ShardClock {
         Self { time: now.wall.max(logged), read_ms: now.monotonic_ms }
     }
 
+    /// Goes on from the shard's time as the log knows it. Only a clock that was never read takes the
+    /// wall clock at its word: nothing else says how long this node was away.
+    pub(super) fn resume(&mut self, now: Now, logged: Time) {
+        if self.time == Time::default() {
+            *self = Self::starting(now, logged);
+        } else {
+            self.read(now);
+            self.raise(logged);
+        }
+    }
+
     /// The time at the last reading.
     pub(super) const fn time(&self) -> Time {
         self.time
@@ -86,6 +97,17 @@ mod tests {
         assert_eq!(clock.read(at(3_600_000, 10)).ms, 20);
         assert_eq!(clock.read(at(3_600_010, 20)).ms, 40);
         assert_eq!(clock.read(at(3_700_000, 100_020)).ms, 101_040, "at most a second gained");
+    }
+
+    #[test]
+    fn an_opening_is_no_leap() {
+        let mut clock = ShardClock::starting(at(0, 0), Time::default());
+        clock.resume(at(5000, 0), Time::from_ms(7000));
+        assert_eq!(clock.time().ms, 7000, "the first opening takes the later of wall and log");
+        clock.resume(at(3_600_000, 10), Time::from_ms(7000));
+        assert_eq!(clock.time().ms, 7020, "the wall clock leapt while the shard was closed");
+        clock.resume(at(3_600_000, 20), Time::from_ms(9000));
+        assert_eq!(clock.time().ms, 9000, "another owner was further on");
     }
 
     #[test]

@@ -121,18 +121,19 @@ impl TwinActor {
         }
     }
 
-    /// Where a message of a session goes; a welcome gives its connection the epoch, a bye takes the
-    /// connection out.
+    /// Where a message of a session goes; a welcome gives its connection the epoch, a bye takes it.
+    /// The connection stays known until it is gone: if the bye is never released, because the
+    /// generation is given up, the device must still be sent away.
     fn outbox_for(&mut self, session: u64, message: &ToDevice) -> Option<Arc<Outbox>> {
         if let ToDevice::Welcome { connection, .. } = message {
             let device = self.devices.iter_mut().find(|device| device.connection == *connection)?;
             device.session = Some(session);
         }
-        let at = self.devices.iter().position(|device| device.session == Some(session))?;
+        let device = self.devices.iter_mut().find(|device| device.session == Some(session))?;
         if matches!(message, ToDevice::Bye { .. }) {
-            return Some(self.devices.swap_remove(at).outbox);
+            device.session = None;
         }
-        Some(Arc::clone(&self.devices[at].outbox))
+        Some(Arc::clone(&device.outbox))
     }
 
     /// Sets the timer to the machine's next deadline.
@@ -205,7 +206,14 @@ impl Actor for TwinActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(TWIN_MAILBOX_MAX);
-        let now = self.core.borrow_mut().time();
+        let core = Rc::clone(&self.core);
+        let mut core = core.borrow_mut();
+        if self.twin.wants_wake() && core.is_active(self.slot) {
+            // It may decide nothing before the deadline that it is kept awake for.
+            self.wakefulness = Wakefulness::Awake;
+            core.set_wakefulness(self.slot, Wakefulness::Awake);
+        }
+        let now = core.time();
         self.arm(ctx, now);
     }
 

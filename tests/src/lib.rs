@@ -1,3 +1,5 @@
-//! Proof: what the tests in `tests/` share. Nothing here is part of the product.
+//! What the tests share: the checks of tidy, the seeded world over the pure machines, and nodes as
+//! real processes.
 
 pub mod tidy;
+pub mod world;

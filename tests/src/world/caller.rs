@@ -1,0 +1,223 @@
+//! Services that call twins: with idempotency keys, deadlines of their own, and retries after
+//! whatever they do not understand.
+
+use std::collections::BTreeMap;
+
+use pollux_twin::change::Section;
+use pollux_twin::input::Request;
+use pollux_twin::output::Answer;
+use pollux_twin::value::Object;
+use pollux_twin::{Rejection, TwinKey, Value};
+
+use super::World;
+use super::judge::Seen;
+use super::sim::Event;
+use super::truth::Place;
+
+/// Longest that a caller goes on with one operation: well within the window of a key, even if the
+/// shard's time runs at double speed.
+const PATIENCE_MS: u64 = 60_000;
+
+/// What a caller wants, however many calls it takes.
+#[derive(Clone, Debug)]
+pub(super) struct Op {
+    pub(super) id: u64,
+    pub(super) caller: usize,
+    pub(super) key: TwinKey,
+    pub(super) request: Request,
+    /// Idempotency key; without one it is called once.
+    pub(super) idempotency_key: Option<String>,
+    /// The newest change that anyone had heard of when it began.
+    pub(super) known: Place,
+    started_ms: u64,
+    over: bool,
+}
+
+impl Op {
+    /// The name that the caller gives itself.
+    pub(super) fn by(&self) -> String {
+        match self.request {
+            Request::Delete { .. } => format!("delete-{}", self.id),
+            _ => format!("caller-{}", self.caller),
+        }
+    }
+}
+
+/// One call of an operation; several if it is tried again.
+#[derive(Debug)]
+pub(super) struct Call {
+    op: u64,
+    answer: Option<Result<Answer, Rejection>>,
+}
+
+/// All callers with what they are about.
+#[derive(Debug, Default)]
+pub(super) struct Callers {
+    pub(super) ops: BTreeMap<u64, Op>,
+    calls: BTreeMap<u64, Call>,
+    last_op: u64,
+    last_call: u64,
+    /// Operations under way, by caller.
+    pub(super) busy: BTreeMap<usize, u64>,
+    /// How many got a definite answer.
+    pub(super) returned: u64,
+}
+
+impl World {
+    /// A caller begins something new.
+    pub(super) fn caller_acts(&mut self, caller: usize) {
+        if self.calm || self.callers.busy.contains_key(&caller) {
+            return;
+        }
+        self.callers.last_op += 1;
+        let id = self.callers.last_op;
+        let device = self.sim.chance.index(self.devices.len());
+        let key = self.devices[device].key.clone();
+        let request = self.invent(id, &key);
+        let reads = matches!(request, Request::Get);
+        let keyed = !reads && !self.sim.chance.one_in(8);
+        let op = Op {
+            id,
+            caller,
+            key,
+            request,
+            idempotency_key: keyed.then(|| format!("op-{id}")),
+            known: self.judge.place(),
+            started_ms: self.sim.now,
+            over: false,
+        };
+        self.callers.busy.insert(caller, id);
+        self.callers.ops.insert(id, op);
+        self.call(id);
+    }
+
+    fn invent(&mut self, id: u64, key: &TwinKey) -> Request {
+        let chance = &mut self.sim.chance;
+        match chance.below(20) {
+            0..7 => Request::Get,
+            7..13 => {
+                let section = if chance.one_in(3) { Section::Tags } else { Section::Desired };
+                let expected = chance.one_in(4).then(|| {
+                    let past = self.judge.truth.past(key);
+                    past.map_or(0, |past| past.twin.section_version(section))
+                });
+                let patch = patch(id, chance.below(4));
+                Request::Patch { section, patch, whole: chance.one_in(6), expected }
+            }
+            13..17 => Request::Command {
+                name: format!("op-{id}"),
+                payload: patch(id, 0),
+                deadline_ms: chance.between(200, 6_000),
+                queue: !chance.one_in(3),
+                wait: chance.one_in(2),
+            },
+            17 => {
+                let commands = self.judge.truth.past(key).map(|past| &past.commands);
+                let last = commands.and_then(|all| all.keys().last()).copied().unwrap_or(1);
+                Request::CancelCommand { id: last }
+            }
+            18 => Request::GetCommand { id: chance.between(1, 4) },
+            _ if chance.one_in(3) => Request::Delete { expected: None },
+            _ => Request::Get,
+        }
+    }
+
+    /// Sends one call of an operation.
+    fn call(&mut self, op: u64) {
+        self.callers.last_call += 1;
+        let call = self.callers.last_call;
+        self.callers.calls.insert(call, Call { op, answer: None });
+        let slow = self.net.rough && self.sim.chance.one_in(12);
+        let on_the_way = self.sim.chance.between(1, if slow { 2_500 } else { 10 });
+        self.sim.after(on_the_way, Event::CallArrives { call });
+        let overdue = self.sim.chance.between(300, 3_000);
+        self.sim.after(overdue, Event::CallOverdue { call });
+    }
+
+    /// What a call asks; `None` if its operation is long over.
+    pub(super) fn called(&self, call: u64) -> Option<&Op> {
+        self.callers.calls.get(&call).and_then(|call| self.callers.ops.get(&call.op))
+    }
+
+    /// The node answers a call; the answer may get lost.
+    pub(super) fn answer(&mut self, call: u64, result: Result<Answer, Rejection>) {
+        if self.net.rough && self.sim.chance.one_in(25) {
+            return;
+        }
+        let Some(waiting) = self.callers.calls.get_mut(&call) else { return };
+        waiting.answer = Some(result);
+        let on_the_way = self.sim.chance.between(1, 10);
+        self.sim.after(on_the_way, Event::AnswerArrives { call });
+    }
+
+    /// The caller hears of it.
+    pub(super) fn answer_arrives(&mut self, call: u64) {
+        let Some(Call { op, answer: Some(result) }) = self.callers.calls.remove(&call) else {
+            return;
+        };
+        let Some(op) = self.callers.ops.get_mut(&op).filter(|op| !op.over) else { return };
+        let nothing_done = matches!(
+            result,
+            Err(Rejection::NotOwner
+                | Rejection::Overloaded { .. }
+                | Rejection::OutOfSpace
+                | Rejection::Unknown)
+        );
+        let id = op.id;
+        if nothing_done {
+            return self.try_again(id);
+        }
+        op.over = true;
+        let op = op.clone();
+        self.callers.returned += 1;
+        self.judge.see(&Seen::Returned { op: &op, result: &result });
+        self.next_op(op.caller);
+    }
+
+    /// The caller gave this call up.
+    pub(super) fn call_overdue(&mut self, call: u64) {
+        if let Some(Call { op, .. }) = self.callers.calls.remove(&call) {
+            self.try_again(op);
+        }
+    }
+
+    fn try_again(&mut self, op: u64) {
+        let Some(op) = self.callers.ops.get_mut(&op).filter(|op| !op.over) else { return };
+        let again = op.idempotency_key.is_some() || matches!(op.request, Request::Get);
+        if again && self.sim.now - op.started_ms < PATIENCE_MS {
+            let id = op.id;
+            self.call(id);
+        } else {
+            op.over = true;
+            let caller = op.caller;
+            self.next_op(caller);
+        }
+    }
+
+    fn next_op(&mut self, caller: usize) {
+        self.callers.busy.remove(&caller);
+        let pause = self.sim.chance.between(1, 150);
+        self.sim.after(pause, Event::CallerActs { caller });
+    }
+}
+
+/// A patch that nobody else makes.
+fn patch(op: u64, shape: u64) -> Value {
+    let op = Value::from(op);
+    let mut members = Object::new();
+    match shape {
+        0 => {}
+        1 => {
+            members.insert("mode".into(), Value::from("eco"));
+        }
+        2 => {
+            let inner = Object::from([("level".into(), op.clone())]);
+            members.insert("lamp".into(), Value::Object(inner));
+        }
+        _ => {
+            members.insert("mode".into(), Value::Null);
+        }
+    }
+    members.insert("op".into(), op);
+    Value::Object(members)
+}

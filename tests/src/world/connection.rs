@@ -1,0 +1,122 @@
+//! The node's end of a connection: bytes to frames, frames to the twin. Knows no rule about twins.
+
+use pollux_proto::device::convert::Received;
+use pollux_proto::device::{Decoder, DeviceFrame, NodeFrame};
+use pollux_proto::device::{RefusedReason, encode};
+use pollux_twin::TwinKey;
+use pollux_twin::input::{CallId, Input};
+use pollux_twin::{Rejection, input::Request};
+
+use super::World;
+use super::node::INPUT_BYTES;
+use super::sim::Event;
+
+/// One connection, from its first byte on.
+#[derive(Debug, Default)]
+pub(super) struct Connection {
+    decoder: Decoder<DeviceFrame>,
+    /// Who it is, once it said hello.
+    key: Option<TwinKey>,
+}
+
+impl World {
+    /// A dial reaches the node.
+    pub(super) fn dialled(&mut self, conn: u64) {
+        if !self.net.stands(conn) {
+            return;
+        }
+        match &mut self.node {
+            Some(node) => {
+                node.connections.insert(conn, Connection::default());
+                self.net.down(&mut self.sim, conn, Event::Established { conn });
+            }
+            None => self.net.down(&mut self.sim, conn, Event::DeviceLoses { conn }),
+        }
+    }
+
+    /// Bytes from a device.
+    pub(super) fn node_reads(&mut self, conn: u64, bytes: Vec<u8>) {
+        if !self.net.stands(conn) {
+            return;
+        }
+        let Some(node) = &mut self.node else { return };
+        let parked = node.parked.iter().any(|(own, _)| *own == conn);
+        let Some(connection) = node.connections.get_mut(&conn) else { return };
+        // A full gate leaves the bytes unread; so does one that was full for earlier bytes.
+        if connection.key.is_some() && (parked || !node.shard.admit(INPUT_BYTES)) {
+            node.parked.push_back((conn, bytes));
+            return;
+        }
+        connection.decoder.push(&bytes);
+        loop {
+            let Some(node) = &mut self.node else { return };
+            let Some(connection) = node.connections.get_mut(&conn) else { return };
+            let frame = connection.decoder.poll().expect("devices send good frames");
+            let Some(frame) = frame else { return };
+            let key = connection.key.clone();
+            match (Received::from(frame), key) {
+                (Received::Hello(hello), None) => {
+                    self.greeted(conn, &hello.device, hello.incarnation)
+                }
+                (Received::Message(message), Some(key)) => self.device_says(conn, &key, message),
+                _ => {}
+            }
+        }
+    }
+
+    fn greeted(&mut self, conn: u64, device: &str, incarnation: u64) {
+        let key = TwinKey::parse(device).expect("devices have good ids");
+        let Some(node) = &mut self.node else { return };
+        if !node.shard.is_open() || !node.shard.admit(INPUT_BYTES) {
+            let frame = NodeFrame::Refused {
+                reason: RefusedReason::Busy,
+                message: "the shard is not open".into(),
+                retry_after_ms: Some(100),
+            };
+            let mut bytes = Default::default();
+            encode(&frame, &mut bytes).expect("a refusal fits a frame");
+            node.connections.remove(&conn);
+            let bytes = bytes.to_vec();
+            self.net.down(&mut self.sim, conn, Event::Down { conn, bytes });
+            self.net.down(&mut self.sim, conn, Event::DeviceLoses { conn });
+            return;
+        }
+        if let Some(connection) = node.connections.get_mut(&conn) {
+            connection.key = Some(key.clone());
+        }
+        self.hello(conn, &key, incarnation);
+    }
+
+    /// The node learns that a connection is gone.
+    pub(super) fn node_loses(&mut self, conn: u64) {
+        self.net.cut(conn);
+        let Some(node) = &mut self.node else { return };
+        node.parked.retain(|(own, _)| *own != conn);
+        let Some(key) = node.connections.remove(&conn).and_then(|own| own.key) else { return };
+        let Some(active) = node.twins.get_mut(&key) else { return };
+        let Some(at) = active.conns.iter().position(|(own, _)| *own == conn) else { return };
+        if let (_, Some(session)) = active.conns.swap_remove(at) {
+            self.decide(&key, Input::Disconnected { session });
+        }
+    }
+
+    /// A service's call reaches the node.
+    pub(super) fn call_arrives(&mut self, call: u64) {
+        let Some(op) = self.called(call).cloned() else { return };
+        let Some(node) = &mut self.node else { return };
+        let refusal = if !node.shard.is_open() {
+            Some(Rejection::NotOwner)
+        } else if !node.shard.admit(INPUT_BYTES) {
+            Some(Rejection::Overloaded { retry_after_ms: 100 })
+        } else {
+            None
+        };
+        if let Some(rejection) = refusal {
+            return self.answer(call, Err(rejection));
+        }
+        self.activate(&op.key);
+        let (caller, key): (String, Option<String>) = (op.by(), op.idempotency_key.clone());
+        let request: Request = op.request;
+        self.decide(&op.key, Input::Call { call: CallId(call), caller, key, request });
+    }
+}

@@ -1,0 +1,95 @@
+//! One log, one image: replaying it from the beginning, from any checkpoint, over images newer than
+//! their header, and the actor's own state all give the same bytes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use pollux_twin::TwinKey;
+use pollux_twin::table::{Header, Restore, Table};
+
+use crate::world::judge::{End, Invariant, Seen, Verdict};
+use crate::world::replica;
+use crate::world::store::{options, restore};
+use crate::world::truth::Truth;
+
+/// Checkpoints kept for the end.
+const CHECKPOINTS_MAX: usize = 6;
+
+type Images = BTreeMap<TwinKey, Arc<[u8]>>;
+
+#[derive(Default)]
+pub(super) struct Replay {
+    checkpoints: Vec<(Header, Images)>,
+    seen: usize,
+}
+
+impl Invariant for Replay {
+    fn name(&self) -> &'static str {
+        "replay"
+    }
+
+    fn see(&mut self, truth: &Truth, seen: &Seen<'_>) -> Verdict {
+        match seen {
+            Seen::Settled { key, own, table } => match table {
+                Some(table) if **table == **own => Ok(()),
+                Some(_) => Err(format!("the actor of {key} packs to other bytes than the table")),
+                None if truth.past(key).is_none() => Ok(()),
+                None => Err(format!("the table has no {key}")),
+            },
+            Seen::Checkpointed { header, images } => {
+                // Every third, so that they are spread over the run.
+                self.seen += 1;
+                if self.seen % 3 == 1 && self.checkpoints.len() < CHECKPOINTS_MAX {
+                    self.checkpoints.push((*header, (*images).clone()));
+                }
+                Ok(())
+            }
+            Seen::Restored { table } => same("a restart", table, &truth.table),
+            _ => Ok(()),
+        }
+    }
+
+    fn end(&mut self, truth: &Truth, end: &End<'_>) -> Verdict {
+        let last = truth.index;
+        same("the node", end.table, &truth.table)?;
+        let mut scratch = Table::new(options());
+        replica::replay(truth.mutant, &mut scratch, end.log, 1, last);
+        same("a replay from the beginning", &scratch, &truth.table)?;
+        for (header, images) in &self.checkpoints {
+            let mut table = restore(header, images);
+            replica::replay(truth.mutant, &mut table, end.log, header.index + 1, last);
+            same(&format!("a replay from index {}", header.index), &table, &truth.table)?;
+        }
+        if let [(header, _), .., (_, newer)] = &self.checkpoints[..] {
+            let mut images = Restore::new();
+            for (key, image) in newer {
+                images.add(key.clone(), Arc::clone(image)).map_err(|error| error.to_string())?;
+            }
+            let header = Header { digest: images.digest(), ..*header };
+            let table = images.finish(&header, options());
+            let mut table = table.map_err(|error| error.to_string())?;
+            replica::replay(truth.mutant, &mut table, end.log, header.index + 1, last);
+            same("a replay over newer images", &table, &truth.table)?;
+        }
+        Ok(())
+    }
+}
+
+fn same(what: &str, table: &Table, truth: &Table) -> Verdict {
+    let (index, expected) = (table.index(), truth.index());
+    if index != expected {
+        return Err(format!("{what} ends at index {index}, the log at {expected}"));
+    }
+    if table.fence() != truth.fence() {
+        return Err(format!("{what} has {:?}, the log {:?}", table.fence(), truth.fence()));
+    }
+    let images = |table: &Table| table.scan("", None, usize::MAX);
+    let (own, expected) = (images(table), images(truth));
+    if own.len() != expected.len() {
+        return Err(format!("{what} has {} twins, the log {}", own.len(), expected.len()));
+    }
+    match own.iter().zip(&expected).find(|(own, expected)| own != expected) {
+        Some(((key, _), _)) => Err(format!("{what} has other bytes for {key} than the log gives")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,152 @@
+//! What is committed, as an observer beside the log sees it: every state that every twin was in,
+//! and what brought it there. Fed from the disk, never from what the node says.
+
+use std::collections::BTreeMap;
+
+use pollux_twin::change::{CommandState, Section};
+use pollux_twin::table::{Outcome, Table};
+use pollux_twin::twin::View;
+use pollux_twin::{Change, Effect, Entry, Mark, Rejection, Twin, TwinKey, Value};
+
+use super::log::Record;
+use super::mutant::Mutant;
+use super::replica;
+
+/// Which change of the whole log; the first is 1.
+pub(super) type Place = u64;
+
+/// One twin's past.
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    pub(super) twin: Twin,
+    /// After each of its changes, how it looked.
+    pub(super) states: Vec<(Place, View)>,
+    /// Numbered messages taken, by incarnation and number.
+    pub(super) numbers: BTreeMap<(u64, u64), (Place, Option<Rejection>)>,
+    /// Reports applied, in order: the application's own number and where.
+    pub(super) reports: Vec<(u64, Place)>,
+    /// What service calls did, by operation: the version that each application of it made, or the
+    /// id of the command.
+    pub(super) ops: BTreeMap<u64, Vec<u64>>,
+    /// Incarnation of each session.
+    pub(super) sessions: BTreeMap<u64, u64>,
+    /// Everything that each command was.
+    pub(super) commands: BTreeMap<u64, Vec<CommandState>>,
+    /// Content of each section at each version.
+    pub(super) contents: BTreeMap<(Section, u64), Value>,
+}
+
+/// All of it.
+#[derive(Debug)]
+pub(super) struct Truth {
+    pub(super) mutant: Mutant,
+    pub(super) table: Table,
+    pub(super) index: u64,
+    pub(super) place: Place,
+    pub(super) twins: BTreeMap<TwinKey, Past>,
+}
+
+impl Truth {
+    pub(super) fn new(mutant: Mutant) -> Self {
+        Self {
+            mutant,
+            table: Table::new(super::store::options()),
+            index: 0,
+            place: 0,
+            twins: BTreeMap::new(),
+        }
+    }
+
+    /// The next record of the log is on disk.
+    pub(super) fn learn(&mut self, index: u64, record: &Record) -> Option<(Outcome, Entry)> {
+        assert_eq!(index, self.index + 1, "the log is learnt in order");
+        self.index = index;
+        let (outcome, entry) = replica::apply(self.mutant, &mut self.table, index, record)?;
+        for (key, change) in replica::changes(outcome, &entry) {
+            self.place += 1;
+            let past = self.twins.entry(key.clone()).or_default();
+            past.learn(self.place, change);
+        }
+        Some((outcome, entry))
+    }
+
+    pub(super) fn past(&self, key: &TwinKey) -> Option<&Past> {
+        self.twins.get(key)
+    }
+}
+
+impl Past {
+    fn learn(&mut self, place: Place, change: &Change) {
+        if self.twin.apply(change).is_err() {
+            return;
+        }
+        let view = self.twin.view();
+        if let Mark::Sequence { seq, rejection } = &change.mark {
+            let incarnation = view
+                .presence
+                .session
+                .and_then(|session| self.sessions.get(&session))
+                .copied()
+                .unwrap_or_default();
+            self.numbers.insert((incarnation, *seq), (place, rejection.clone()));
+        }
+        self.learn_effect(place, &change.effect, &view);
+        for (section, seen) in [
+            (Section::Tags, &view.tags),
+            (Section::Desired, &view.desired),
+            (Section::Reported, &view.reported),
+        ] {
+            self.contents.insert((section, seen.version), seen.value.clone());
+        }
+        self.states.push((place, view));
+    }
+
+    fn learn_effect(&mut self, place: Place, effect: &Effect, view: &View) {
+        match effect {
+            Effect::Patched { section: Section::Reported, patch, .. } => {
+                if let Some(id) = number(patch.get("id")) {
+                    self.reports.push((id, place));
+                }
+            }
+            Effect::Patched { section, patch, .. } => {
+                let version = match section {
+                    Section::Tags => view.tags.version,
+                    _ => view.desired.version,
+                };
+                if let Some(op) = number(patch.get("op")) {
+                    self.effected(op, version);
+                }
+            }
+            Effect::Deleted { by } => {
+                if let Some(op) = by.strip_prefix("delete-").and_then(|op| op.parse().ok()) {
+                    self.effected(op, view.version);
+                }
+            }
+            Effect::CommandQueued(command) => {
+                self.commands.entry(command.id).or_default().push(command.state.clone());
+                if let Some(op) = command.name.strip_prefix("op-").and_then(|op| op.parse().ok()) {
+                    self.effected(op, command.id);
+                }
+            }
+            Effect::CommandMoved { id, state } => {
+                self.commands.entry(*id).or_default().push(state.clone());
+            }
+            Effect::Connected { session, incarnation, .. } => {
+                self.sessions.insert(*session, *incarnation);
+            }
+            _ => {}
+        }
+    }
+
+    fn effected(&mut self, op: u64, number: u64) {
+        self.ops.entry(op).or_default().push(number);
+    }
+}
+
+/// A value that is a whole number.
+pub(super) fn number(value: Option<&Value>) -> Option<u64> {
+    match value {
+        Some(Value::Int(int)) => u64::try_from(*int).ok(),
+        _ => None,
+    }
+}

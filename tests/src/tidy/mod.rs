@@ -34,9 +34,12 @@ impl File {
     }
 }
 
+/// What one rule has to complain about.
+type Rule = fn(&[File]) -> Vec<String>;
+
 /// Every rule over all files; empty if all is well.
 pub fn complaints(files: &[File]) -> Vec<String> {
-    let rules: [fn(&[File]) -> Vec<String>; 9] =
+    let rules: [Rule; 9] =
         [arrows, reasons, dead_files, headers, lengths, markdown, no_std, paths, words];
     rules.iter().flat_map(|rule| rule(files)).collect()
 }

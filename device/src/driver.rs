@@ -94,11 +94,12 @@ impl Driver {
     fn turn(&mut self) -> Option<Option<Duration>> {
         loop {
             let mut state = self.shared.lock();
-            state.session.handle_deadline(self.shared.clock.now());
+            let now = self.shared.clock.now();
+            state.session.handle_deadline(now);
             let news = state.drain(&mut self.tasks);
             let current = state.session.attempt();
             if let Some(line) = self.lines.iter_mut().find(|line| current == Some(line.attempt)) {
-                state.session.poll_transmit(&mut line.out, OUT_BYTES_MAX);
+                state.session.poll_transmit(now, &mut line.out, OUT_BYTES_MAX);
             }
             let deadline = state.session.next_deadline();
             let ended = state.session.ended().is_some();

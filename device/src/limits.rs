@@ -36,6 +36,9 @@ pub const IN_FLIGHT_MAX: usize = 64;
 pub const OUT_BYTES_MAX: usize = 16 * 1024;
 /// Bytes taken from the connection in one read.
 pub const READ_BYTES_MAX: usize = 16 * 1024;
+/// A node that answers nothing for so long, while messages wait for it and half that time after a
+/// ping, is taken for dead: longer than an election and a stalled disk together.
+pub const SILENCE_MS: u64 = 12_000;
 /// Keep-alive: below the 30 s after which many NATs forget a UDP flow.
 pub const KEEP_ALIVE_MS: u64 = 25_000;
 /// A silent node is given up: two keep-alives and a lost packet.
@@ -46,7 +49,7 @@ pub const STREAMS_MAX: u32 = 1;
 pub const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 /// Bytes a node may send ahead on all streams.
 pub const RECEIVE_WINDOW_BYTES: u32 = 128 * 1024;
-/// Bytes sent and not yet acknowledged by QUIC: the largest frame.
+/// Bytes sent and not yet acknowledged by QUIC: two large reports.
 pub const SEND_WINDOW_BYTES: u64 = 128 * 1024;
 /// Buffers asked of the kernel for a shared socket: a burst of some thousand small packets.
 pub const SOCKET_BYTES: usize = 4 * 1024 * 1024;

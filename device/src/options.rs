@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pollux_twin::id::DEFAULT_TENANT;
 use pollux_twin::{DeviceId, TenantId};
@@ -55,6 +56,12 @@ impl Options {
     /// Waits between attempts to connect.
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.session.backoff = backoff;
+        self
+    }
+
+    /// How long a node may answer nothing while messages wait for it, before another is dialled.
+    pub fn silence(mut self, silence: Duration) -> Self {
+        self.session.silence_ms = u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
         self
     }
 

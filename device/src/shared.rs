@@ -41,6 +41,8 @@ pub(crate) struct State {
     pub(crate) online: Option<Online>,
     pub(crate) desired: Option<Desired>,
     pub(crate) counts: Counts,
+    /// Whether the queue was empty when it was last looked at.
+    flushed: bool,
     desired_handler: Option<DesiredHandler>,
     /// The version that the handler saw last, and whether it is still at it.
     desired_seen: Option<u64>,
@@ -74,6 +76,7 @@ impl Shared {
             online: None,
             desired: None,
             counts: Counts::default(),
+            flushed: true,
             desired_handler: None,
             desired_seen: None,
             desired_busy: false,
@@ -162,6 +165,9 @@ impl State {
             }
         }
         self.run_handlers(tasks);
+        let flushed = self.session.queue_len() == 0;
+        news |= flushed && !self.flushed;
+        self.flushed = flushed;
         news
     }
 
@@ -184,7 +190,7 @@ impl State {
             }
             Event::Answered { token, result } => {
                 tasks.push(Task::Answer(token, self.count(result)));
-                return self.session.queue_len() == 0;
+                return false;
             }
             Event::Ended { reason } => {
                 tracing::debug!(%reason, "the device is closed");

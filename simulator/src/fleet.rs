@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::clock::{Clock, us};
 use crate::fault::Fault;
 use crate::identities::Register;
-use crate::limits::{CONNECT_MS, CONNECTING_MAX, DRAIN_MS, PACE_MS, QUEUE_LEN_MAX};
+use crate::limits::{COME_AND_GO_MS, CONNECT_MS, CONNECTING_MAX, DRAIN_MS, PACE_MS, QUEUE_LEN_MAX};
 use crate::options::{Load, Options};
 use crate::shape::mix;
 use crate::tally::{Kind, Tally};
@@ -87,6 +87,9 @@ impl Fleet {
             .seed(mix(self.nonce ^ u64::from(index)));
         if let Some(name) = &self.options.server_name {
             options = options.server_name(name);
+        }
+        if let Some(silence) = self.options.silence {
+            options = options.silence(silence);
         }
         Ok(Device::start(&self.endpoint, options)?)
     }
@@ -224,9 +227,10 @@ impl Fleet {
             let began = self.clock.now();
             match self.device(index) {
                 Ok(device) => {
-                    match device.online().await {
-                        Ok(_) => self.tally.done(Kind::Connect, us(began, self.clock.now())),
-                        Err(_) => self.tally.error("connect_failed"),
+                    let patience = Duration::from_millis(COME_AND_GO_MS);
+                    match tokio::time::timeout(patience, device.online()).await {
+                        Ok(Ok(_)) => self.tally.done(Kind::Connect, us(began, self.clock.now())),
+                        Ok(Err(_)) | Err(_) => self.tally.error("connect_failed"),
                     }
                     device.close();
                 }

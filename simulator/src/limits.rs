@@ -38,3 +38,5 @@ pub const QUEUE_LEN_MAX: usize = 256;
 pub const PLOT_POINTS_MAX: usize = 600;
 /// Buffers asked of the kernel for the echo server's socket: as a node does.
 pub const ECHO_SOCKET_BYTES: usize = 4 * 1024 * 1024;
+/// How long a device that comes and goes tries before it counts as failed.
+pub const COME_AND_GO_MS: u64 = 15_000;

@@ -85,6 +85,8 @@ pub struct Options {
     pub keep_alive: Option<Duration>,
     /// Idle timeout of the devices' connections; `None`: the SDK's.
     pub idle_timeout: Option<Duration>,
+    /// How long a node may be silent while reports wait for it; `None`: the SDK's.
+    pub silence: Option<Duration>,
 }
 
 impl Options {
@@ -117,6 +119,7 @@ impl Options {
             server_pid: None,
             keep_alive: None,
             idle_timeout: None,
+            silence: None,
         }
     }
 

@@ -27,6 +27,7 @@ impl<T> Session<T> {
         if self.link.attempt() != Some(attempt) {
             return;
         }
+        self.link.heard(now);
         match (&self.link, frame) {
             (
                 Link::Greeting { .. },
@@ -122,7 +123,14 @@ impl<T> Session<T> {
         }
         let offered = usize::try_from(welcome.limits.in_flight_max).unwrap_or(usize::MAX);
         let in_flight_max = offered.clamp(1, IN_FLIGHT_MAX);
-        self.link = Link::Open { attempt, epoch: welcome.session, in_flight_max, since: now };
+        self.link = Link::Open {
+            attempt,
+            epoch: welcome.session,
+            in_flight_max,
+            since: now,
+            heard: now,
+            pinged: false,
+        };
         self.route.welcomed(address, welcome.replicas.into_iter().map(|replica| replica.address));
         // Numbers up to `last` are durable, but what came of them is not known here: they are sent
         // again too, and the owner repeats its answers without applying them again (rule 12).
@@ -148,8 +156,8 @@ impl<T> Session<T> {
         match self.queue.answered(seq) {
             Some(Waiter::Application(token)) => self.event(Event::Answered { token, result }),
             Some(Waiter::Command(id)) => {
+                // A command that ended otherwise meanwhile (its deadline passed) refuses its answer.
                 self.commands.answered(id);
-                self.log_rejection(seq, result);
             }
             Some(Waiter::Nobody) => self.log_rejection(seq, result),
             None => tracing::trace!(seq, "an answer came twice"),

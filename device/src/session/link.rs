@@ -19,7 +19,16 @@ pub(crate) enum Link {
     /// The hello is out.
     Greeting { attempt: u64, address: Arc<str>, until: Duration },
     /// Welcomed.
-    Open { attempt: u64, epoch: u64, in_flight_max: usize, since: Duration },
+    Open {
+        attempt: u64,
+        epoch: u64,
+        in_flight_max: usize,
+        since: Duration,
+        /// When the node was last heard, or last had nothing to answer.
+        heard: Duration,
+        /// Whether it was pinged since.
+        pinged: bool,
+    },
     /// For good.
     Over { reason: Arc<str> },
 }
@@ -43,6 +52,13 @@ impl Link {
 
     pub(crate) const fn is_open(&self) -> bool {
         matches!(self, Self::Open { .. })
+    }
+
+    /// The node is not silent at this time.
+    pub(crate) const fn heard(&mut self, now: Duration) {
+        if let Self::Open { heard, pinged, .. } = self {
+            (*heard, *pinged) = (now, false);
+        }
     }
 
     /// Whether frames can be written.
@@ -141,6 +157,31 @@ impl<T> Session<T> {
                 self.retry(now, "the node did not welcome the device in time".into(), 0);
             }
             Link::Open { .. } | Link::Over { .. } => {}
+        }
+    }
+
+    /// When the node has been silent for too long, or long enough to be pinged.
+    pub(super) fn silent_until(&self) -> Option<Duration> {
+        match self.link {
+            Link::Open { heard, pinged: false, .. } => {
+                Some(heard + ms(self.options.silence_ms / 2))
+            }
+            Link::Open { heard, pinged: true, .. } => Some(heard + ms(self.options.silence_ms)),
+            _ => None,
+        }
+    }
+
+    /// Messages wait, and the node says nothing: it may be gone without a word.
+    pub(super) fn silent(&mut self, now: Duration) {
+        match &mut self.link {
+            Link::Open { pinged: pinged @ false, .. } => {
+                *pinged = true;
+                self.control.push_back(DeviceFrame::Ping { nonce: 0 });
+            }
+            _ => {
+                self.hangup();
+                self.retry(now, "the node is silent".into(), 0);
+            }
         }
     }
 

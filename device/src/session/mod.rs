@@ -27,7 +27,7 @@ pub use backoff::Backoff;
 pub use queue::Message;
 
 use crate::error::QueueError;
-use crate::limits::{QUEUE_BYTES_MAX, QUEUE_LEN_MAX};
+use crate::limits::{QUEUE_BYTES_MAX, QUEUE_LEN_MAX, SILENCE_MS};
 use crate::store::{CommandStore, Kept, Outcome, QueueStore};
 use crate::wire;
 use backoff::Jitter;
@@ -49,6 +49,8 @@ pub struct SessionOptions {
     pub addresses: Arc<[Arc<str>]>,
     /// Waits between attempts.
     pub backoff: Backoff,
+    /// How long a node may be silent while messages wait for it; it is pinged at half of it.
+    pub silence_ms: u64,
     /// Messages the queue holds.
     pub queue_len_max: usize,
     /// Bytes the queue holds.
@@ -70,6 +72,7 @@ impl SessionOptions {
             token: None,
             addresses,
             backoff: Backoff::default(),
+            silence_ms: SILENCE_MS,
             queue_len_max: QUEUE_LEN_MAX,
             queue_bytes_max: QUEUE_BYTES_MAX,
             seed,
@@ -299,7 +302,7 @@ impl<T> Session<T> {
 
     /// Appends frames to send on the current attempt's stream until `out` holds `bytes_max` bytes
     /// or there is nothing more to send.
-    pub fn poll_transmit(&mut self, out: &mut Vec<u8>, bytes_max: usize) {
+    pub fn poll_transmit(&mut self, now: Duration, out: &mut Vec<u8>, bytes_max: usize) {
         if !self.link.is_up() {
             return;
         }
@@ -311,6 +314,9 @@ impl<T> Session<T> {
             }
         }
         let Some(in_flight_max) = self.in_flight_max() else { return };
+        if !self.queue.is_in_flight() && self.queue.is_waiting(in_flight_max) {
+            self.link.heard(now);
+        }
         while out.len() < bytes_max {
             let Some(frame) = self.queue.transmit(in_flight_max) else { break };
             out.extend_from_slice(frame);
@@ -326,7 +332,8 @@ impl<T> Session<T> {
     /// When [`Session::handle_deadline`] has something to do.
     pub fn next_deadline(&self) -> Option<Duration> {
         let hold = if self.link.is_open() { self.hold_until } else { None };
-        [self.link.deadline(), hold].into_iter().flatten().min()
+        let silence = self.queue.is_in_flight().then(|| self.silent_until()).flatten();
+        [self.link.deadline(), hold, silence].into_iter().flatten().min()
     }
 
     /// Does what is due; early calls do no harm.
@@ -336,6 +343,9 @@ impl<T> Session<T> {
         }
         if self.link.deadline().is_some_and(|until| until <= now) {
             self.due(now);
+        }
+        if self.queue.is_in_flight() && self.silent_until().is_some_and(|until| until <= now) {
+            self.silent(now);
         }
     }
 

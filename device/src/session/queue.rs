@@ -172,6 +172,11 @@ impl<T> Queue<T> {
         self.sent < in_flight_max.min(self.items.len())
     }
 
+    /// Whether an answer is to come.
+    pub(crate) const fn is_in_flight(&self) -> bool {
+        self.sent > 0
+    }
+
     /// Takes the waiter of an answered number, once.
     pub(crate) fn answered(&mut self, seq: u64) -> Option<Waiter<T>> {
         let at = usize::try_from(seq.checked_sub(self.first)?).ok()?;

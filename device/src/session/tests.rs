@@ -30,7 +30,8 @@ impl Desk {
 
     fn sent(&mut self) -> Vec<DeviceFrame> {
         let mut bytes = Vec::new();
-        self.session.poll_transmit(&mut bytes, usize::MAX);
+        let now = Duration::from_millis(self.now_ms);
+        self.session.poll_transmit(now, &mut bytes, usize::MAX);
         frames(&bytes)
     }
 
@@ -287,7 +288,7 @@ fn the_queue_is_bounded_and_refuses_what_no_owner_takes() {
     let mut desk = Desk::new();
     let nan = desk.session.enqueue(report(Value::Float(f64::NAN)), 1);
     assert!(matches!(nan, Err(QueueError::Unsendable(_))));
-    let long = desk.session.enqueue(report(Value::String("x".repeat(200_000))), 1);
+    let long = desk.session.enqueue(report(Value::String("x".repeat(FRAME_BYTES_MAX))), 1);
     assert!(matches!(long, Err(QueueError::Unsendable(_))));
     let mut deep = Value::Null;
     for _ in 0..10_000 {
@@ -372,4 +373,23 @@ fn silence_is_an_end_to_every_wait() {
         desk.session.enqueue(Message::CommandUnknown { id: 1 }, 1),
         Err(QueueError::Closed(_))
     ));
+}
+
+#[test]
+fn a_node_that_says_nothing_is_pinged_and_then_left() {
+    let mut desk = Desk::new();
+    desk.open(0);
+    assert_eq!(desk.session.next_deadline(), None, "an idle device waits for nothing");
+    desk.now_ms = 60_000;
+    desk.report(1);
+    desk.sent();
+    assert!(desk.pass().is_empty());
+    assert_eq!(desk.now_ms, 60_000 + SILENCE_MS / 2);
+    assert!(matches!(desk.sent()[..], [DeviceFrame::Ping { .. }]));
+    desk.frame(NodeFrame::Pong { nonce: 0 });
+    assert!(desk.pass().is_empty(), "it lives, and is pinged again later");
+    assert!(matches!(desk.sent()[..], [DeviceFrame::Ping { .. }]));
+    let outputs = desk.pass();
+    assert!(matches!(outputs[0], Output::Hangup { .. }), "{outputs:?}");
+    assert_eq!(dialled(&desk.pass()), ["c:1"]);
 }

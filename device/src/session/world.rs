@@ -109,7 +109,7 @@ fn run(seed: u64) {
         }
         carry_out(&mut session, now, &mut chance, &mut lines, &mut answered);
         let mut bytes = Vec::new();
-        session.poll_transmit(&mut bytes, 1);
+        session.poll_transmit(now, &mut bytes, 1);
         if let Some((frame, _)) = wire::decode(&bytes) {
             lines.up.push_back(frame);
         }

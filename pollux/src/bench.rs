@@ -76,7 +76,9 @@ async fn compare(
         let (of_node, of_bare) = ((figure.of)(&node), (figure.of)(&bare));
         let ratio = of_node.zip(of_bare).map(|(node, bare)| node / bare);
         if output == Output::Text {
-            let shown = |value: Option<f64>| value.map_or("-".into(), |v| format!("{v:.2}"));
+            let shown = |value: Option<f64>| {
+                value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"))
+            };
             print::line(&format!(
                 "round {round}: {} of the node {}, of a bare server {}, ratio {}",
                 figure.name,

@@ -172,10 +172,15 @@ impl<O> Shard<O> {
         assert!(self.stage == Stage::Closed, "a shard is closed before it is opened again");
         assert!(epoch >= self.epoch, "epochs of one node only rise");
         self.drop_all();
+        if self.generation == 0 {
+            // Nothing else says how long this node was away: the wall clock is taken at its word.
+            self.clock = ShardClock::starting(now, fence.time);
+        } else {
+            self.clock.resume(now, fence.time);
+        }
         let seen = if fence.epoch == epoch { fence.generation } else { 0 };
         self.generation = self.generation.max(seen) + 1;
         self.epoch = epoch;
-        self.clock.resume(now, fence.time);
         self.stage = Stage::Due;
     }
 

@@ -31,15 +31,11 @@ impl ShardClock {
         Self { time: now.wall.max(logged), read_ms: now.monotonic_ms }
     }
 
-    /// Goes on from the shard's time as the log knows it. Only a clock that was never read takes the
-    /// wall clock at its word: nothing else says how long this node was away.
+    /// Goes on at another opening, from the log if that is further on. The wall clock may have leapt
+    /// since the last reading, so this is a step like any other.
     pub(super) fn resume(&mut self, now: Now, logged: Time) {
-        if self.time == Time::default() {
-            *self = Self::starting(now, logged);
-        } else {
-            self.read(now);
-            self.raise(logged);
-        }
+        self.read(now);
+        self.raise(logged);
     }
 
     /// The time at the last reading.
@@ -101,9 +97,7 @@ mod tests {
 
     #[test]
     fn an_opening_is_no_leap() {
-        let mut clock = ShardClock::starting(at(0, 0), Time::default());
-        clock.resume(at(5000, 0), Time::from_ms(7000));
-        assert_eq!(clock.time().ms, 7000, "the first opening takes the later of wall and log");
+        let mut clock = ShardClock::starting(at(5000, 0), Time::from_ms(7000));
         clock.resume(at(3_600_000, 10), Time::from_ms(7000));
         assert_eq!(clock.time().ms, 7020, "the wall clock leapt while the shard was closed");
         clock.resume(at(3_600_000, 20), Time::from_ms(9000));

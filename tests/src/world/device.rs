@@ -298,6 +298,7 @@ impl World {
     }
 
     fn transmit(&mut self, device: usize) {
+        let now = self.device_now();
         let this = &mut self.devices[device];
         let Some(session) = &mut this.session else { return };
         let Some(conn) = session.attempt().and_then(|attempt| this.conns.get(&attempt)) else {
@@ -305,7 +306,7 @@ impl World {
         };
         let conn = conn.0;
         let mut bytes = Vec::new();
-        session.poll_transmit(&mut bytes, SEND_BYTES);
+        session.poll_transmit(now, &mut bytes, SEND_BYTES);
         if !bytes.is_empty() {
             self.net.up(&mut self.sim, conn, Event::Up { conn, bytes });
         }

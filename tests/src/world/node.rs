@@ -288,8 +288,10 @@ impl World {
         loop {
             let now_ms = self.sim.now;
             let Some(node) = self.node.as_mut().filter(|node| node.shard.is_open()) else { return };
-            let due = node.expiring.pop_front_if(|(due, _)| *due <= now_ms);
-            let Some((_, key)) = due else { return };
+            if node.expiring.front().is_none_or(|(due, _)| *due > now_ms) {
+                return;
+            }
+            let Some((_, key)) = node.expiring.pop_front() else { return };
             if self.mutant == Mutant::ForgetsPresence {
                 continue;
             }

@@ -1,6 +1,6 @@
 //! The seeded world: the real pure machines (`Twin`, `Shard`, `Table`, the device's `Session`) in
 //! a plain loop from one seed. Faults first, then quiet, then everything must have healed, while
-//! the [`invariants`] watch whatever anyone can see.
+//! the `invariants` watch whatever anyone can see.
 //!
 //! Owns what drivers own elsewhere: time, chance, the network, the log's disk, checkpoints. Real
 //! sockets, files and processes are for the tests `t10` and above.

@@ -107,7 +107,7 @@ impl Node {
             grpc: services.grpc,
             http: services.http,
         };
-        tracing::info!(node, ?addresses, "node started");
+        tracing::info!(node, name = %config.node_name, ?addresses, "node started");
         Ok(Self {
             addresses,
             router,

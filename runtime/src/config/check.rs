@@ -257,11 +257,9 @@ impl Checks<'_> {
 
     fn twins(&mut self, config: &Written) -> TwinsConfig {
         let twins = &config.twins;
-        let mailbox_len = self.count("twins.mailbox_len", twins.mailbox_len, 1, 65_536);
         TwinsConfig {
             idle: self.ms("twins.idle_ms", twins.idle_ms, 1, 30 * DAY_MS),
             hot_bytes: self.size("twins.hot_bytes", twins.hot_bytes, 0, 1024 * GIB),
-            mailbox_len: usize::try_from(mailbox_len).unwrap_or(usize::MAX),
             gate_bytes: self.size("twins.gate_bytes", twins.gate_bytes, MIB, 16 * GIB),
         }
     }

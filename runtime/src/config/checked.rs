@@ -125,8 +125,6 @@ pub struct TwinsConfig {
     pub idle: Duration,
     /// Bytes of unpacked twins cached by all tables.
     pub hot_bytes: usize,
-    /// Messages that may wait for one twin.
-    pub mailbox_len: usize,
     /// Bytes of one shard's outputs that may wait for the log.
     pub gate_bytes: usize,
 }

@@ -46,7 +46,7 @@ macro_rules! section {
 section! {
     /// This node among others.
     NodeSection "node." {
-        /// A name for people: in status, logs and metrics.
+        /// A name for people, in what the node traces.
         name: String = "node-1".into(),
     }
 }
@@ -157,8 +157,6 @@ section! {
         idle_ms: u64 = 600_000,
         /// Bytes of unpacked twins that the tables of all shards may cache.
         hot_bytes: u64 = 64 * 1024 * 1024,
-        /// Messages that may wait for one twin; further ones are refused with a retry-after.
-        mailbox_len: u32 = 64,
         /// Bytes of outputs of one shard that may wait for the log.
         gate_bytes: u64 = 32 * 1024 * 1024,
     }

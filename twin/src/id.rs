@@ -4,6 +4,7 @@
 //! them. Who owns a shard is cluster/'s business.
 
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::borrow::Borrow;
@@ -122,8 +123,19 @@ impl TwinKey {
 
     /// Parses `tenant/device`, or `device` alone for the default tenant.
     pub fn parse(text: &str) -> Result<Self, IdError> {
+        Self::check(text)?;
+        Ok(Self(if text.contains('/') {
+            text.into()
+        } else {
+            format!("{DEFAULT_TENANT}/{text}").into()
+        }))
+    }
+
+    /// Whether a text can be parsed.
+    pub(crate) fn check(text: &str) -> Result<(), IdError> {
         let (tenant, device) = text.split_once('/').unwrap_or((DEFAULT_TENANT, text));
-        Ok(Self::new(&TenantId::parse(tenant)?, &DeviceId::parse(device)?))
+        check(tenant)?;
+        check(device)
     }
 
     /// `tenant/device`.

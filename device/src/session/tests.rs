@@ -393,3 +393,62 @@ fn a_node_that_says_nothing_is_pinged_and_then_left() {
     assert!(matches!(outputs[0], Output::Hangup { .. }), "{outputs:?}");
     assert_eq!(dialled(&desk.pass()), ["c:1"]);
 }
+
+#[derive(Default)]
+struct Shelf(std::sync::Mutex<Option<Kept>>);
+
+impl QueueStore for Shelf {
+    fn load(&self) -> std::io::Result<Option<Kept>> {
+        Ok(self.0.lock().unwrap().clone())
+    }
+
+    fn restart(&self, incarnation: u64, frames: &mut dyn Iterator<Item = &[u8]>) {
+        let frames = frames.map(Box::from).collect();
+        *self.0.lock().unwrap() = Some(Kept { incarnation, first_seq: 1, frames });
+    }
+
+    fn push(&self, seq: u64, frame: &[u8]) -> std::io::Result<()> {
+        let mut kept = self.0.lock().unwrap();
+        let kept = kept.as_mut().unwrap();
+        assert_eq!(seq, kept.first_seq + kept.frames.len() as u64);
+        kept.frames.push(frame.into());
+        Ok(())
+    }
+
+    fn forget(&self, seq: u64) {
+        let mut kept = self.0.lock().unwrap();
+        let kept = kept.as_mut().unwrap();
+        assert_eq!(seq, kept.first_seq);
+        kept.frames.remove(0);
+        kept.first_seq += 1;
+    }
+}
+
+#[test]
+fn a_store_of_the_queue_carries_its_numbers_over_a_restart() {
+    let mut options = options();
+    let shelf = Arc::new(Shelf::default());
+    options.queue_store = Some(shelf.clone());
+    let mut desk = Desk::with(options.clone());
+    let incarnation = desk.session.incarnation;
+    for token in 1..=3 {
+        desk.report(token);
+    }
+    desk.open(0);
+    desk.sent();
+    desk.frame(ack(1));
+    // Another run of the device, with another seed.
+    options.seed += 1;
+    let mut desk = Desk::with(options);
+    assert_eq!(desk.session.incarnation, incarnation);
+    assert_eq!(desk.report(4), 4);
+    desk.open(2);
+    assert_eq!(seqs(&desk.sent()), [2, 3]);
+    for seq in 2..=4 {
+        desk.frame(ack(seq));
+        desk.sent();
+    }
+    assert_eq!(desk.session.queue_len(), 0);
+    let kept = shelf.load().unwrap().unwrap();
+    assert_eq!((kept.first_seq, kept.frames.len()), (5, 0));
+}

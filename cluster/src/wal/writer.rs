@@ -10,8 +10,8 @@ use super::io::IoFile;
 use super::log::Shared;
 use super::queue::{Drained, Op, Request};
 use super::record::{
-    Entry, RUN_BYTES, STATE_BYTES_MAX, begin_entries, entry_bytes, push_entry, put_mark, put_seal,
-    put_state, put_truncate, put_vote,
+    Entry, Marks, RUN_BYTES, STATE_BYTES_MAX, begin_entries, entry_bytes, push_entry, put_mark,
+    put_seal, put_state, put_truncate, put_vote,
 };
 use super::replay::End;
 use super::tail::Tail;
@@ -67,14 +67,28 @@ impl Writer {
 
     /// The body of the writer thread: until the log is closed, or the disk fails.
     pub(crate) fn run(mut self) {
-        while let Some(drained) = self.shared.queue.drain() {
-            if self.handle(drained).is_err() {
-                break;
+        if self.begin().is_ok() {
+            while let Some(drained) = self.shared.queue.drain() {
+                if self.handle(drained).is_err() {
+                    break;
+                }
             }
         }
         self.shared.counters.writing_since_us.store(0, Relaxed);
         self.shared.queue.fail();
         self.shared.spares.close();
+    }
+
+    /// Repeats the state of every group where writing goes on: a crash may have taken away what the
+    /// head of this segment said, and older segments may only go while a newer one says it.
+    fn begin(&mut self) -> Result<(), Stopped> {
+        let states: Vec<(u32, Marks)> =
+            self.views.iter().map(|(id, v)| (*id, *v.marks())).collect();
+        for (group, marks) in states {
+            self.reserve(STATE_BYTES_MAX)?;
+            put_state(&mut self.frames, group, &marks);
+        }
+        self.write()
     }
 
     fn handle(&mut self, drained: Drained) -> Result<(), Stopped> {

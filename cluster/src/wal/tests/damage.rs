@@ -164,6 +164,48 @@ async fn a_power_failure_loses_nothing_acknowledged() {
     }
 }
 
+/// Many short lives of one disk, each ended by a power failure. Votes of groups that are idle must
+/// outlive every segment they were written in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_lives_keep_all_promises() {
+    for seed in 1..40_u64 {
+        let mut disk = SimDisk::new();
+        let mut numbers = Numbers(seed.wrapping_mul(0x2545_f491_4f6c_dd1d));
+        let log = open(&disk, SEGMENT);
+        let mut idle = Driven::new(&log, 7);
+        idle.step(Step::Append(vec![entry(1, 0, 30)])).await;
+        idle.step(Step::Vote(6)).await;
+        log.close();
+        let wanted = idle.states.last().unwrap();
+        for life in 0..12 {
+            let log = open(&disk, SEGMENT);
+            assert_eq!(State::of(&log, 7), *wanted, "seed {seed}, life {life}");
+            let mut busy = Driven::new(&log, 1);
+            for _ in 0..numbers.below(25) {
+                let step = numbers.step(busy.states.last().unwrap(), 900);
+                let last = busy.states.last().unwrap().entries.last().map(|e| e.position);
+                busy.step(step).await;
+                if let Some(last) = last.filter(|_| numbers.below(3) == 0)
+                    && busy.states.last().unwrap().entries.iter().any(|e| e.position == last)
+                {
+                    busy.step(Step::Purge(last)).await;
+                }
+            }
+            let acknowledged = busy.acknowledged.load(SeqCst);
+            let survivors = numbers.below(3);
+            disk = disk.after_power_failure(|sector| match survivors {
+                0 => false,
+                1 => (sector + seed).is_multiple_of(2),
+                _ => true,
+            });
+            let (log, _) = Log::open(options(SEGMENT), copy(&disk))
+                .unwrap_or_else(|e| panic!("seed {seed}, life {life}: {e}"));
+            let found = busy.place(&State::of(&log, 1), acknowledged);
+            assert!(found.is_some(), "seed {seed}, life {life}: a promise was lost");
+        }
+    }
+}
+
 #[test]
 fn a_lost_segment_is_noticed() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();

@@ -98,6 +98,14 @@ impl Driven {
     /// Hands a step over; an append or a vote acknowledges all steps up to it once durable.
     pub(super) async fn step(&mut self, step: Step) {
         let mut state = self.states.last().unwrap().clone();
+        if let Step::Append(entries) = &step {
+            // Large appends are several frames: of what is not acknowledged a part may survive.
+            for part in 1..entries.len() {
+                let mut state = state.clone();
+                Step::Append(entries[..part].to_vec()).apply(&mut state);
+                self.states.push(state);
+            }
+        }
         step.apply(&mut state);
         self.states.push(state);
         let (number, acknowledged) = (self.states.len() - 1, Arc::clone(&self.acknowledged));

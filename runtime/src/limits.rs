@@ -30,3 +30,6 @@ pub const STOP_MS_MAX: u64 = 20_000;
 pub const SESSION_WINDOW_BYTES: u32 = 256 * 1024;
 /// Bytes of datagrams that wait for their session: volatile ones are dropped beyond it.
 pub const DATAGRAM_BUFFER_BYTES: usize = 16 * 1024;
+/// Bytes that the kernel may hold for the socket of all devices, each way: what it drops under a burst
+/// comes again a probe timeout later. Asked for; the kernel grants up to its own bound.
+pub const SOCKET_BUFFER_BYTES: usize = 4 << 20;

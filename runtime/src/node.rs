@@ -1,6 +1,6 @@
 //! How a node is put together, and taken apart: data directory, log, groups, shards, endpoints.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::Checked;
 use crate::disk::Disk;
 use crate::fault::Fault;
-use crate::limits::STOP_MS_MAX;
+use crate::limits::{SOCKET_BUFFER_BYTES, STOP_MS_MAX};
 use crate::meta::MetaGroup;
 use crate::metrics::Metrics;
 use crate::pki::{ClientAuth, Pki};
@@ -217,12 +217,17 @@ fn listen_for_devices(
     let devices = &config.devices;
     server.transport_config(device_transport(devices.keep_alive, devices.idle_timeout));
     let address = config.listen.devices;
-    let quinn = quinn::Endpoint::server(server, address).map_err(|source| Fault::Listen {
-        address,
-        what: "devices",
-        flag: "--devices-listen",
-        source,
-    })?;
+    let quinn = device_socket(address)
+        .and_then(|socket| {
+            let config = quinn::EndpointConfig::default();
+            quinn::Endpoint::new(config, Some(server), socket, Arc::new(quinn::TokioRuntime))
+        })
+        .map_err(|source| Fault::Listen {
+            address,
+            what: "devices",
+            flag: "--devices-listen",
+            source,
+        })?;
     let mut terms = pollux_proto::device::convert::WelcomeTerms {
         limits: pollux_proto::device::Limits::default(),
         replicas: Vec::new(),
@@ -240,6 +245,19 @@ fn listen_for_devices(
 
 /// How often the metrics take in what others count.
 const WINDOW: Duration = Duration::from_secs(1);
+
+/// The one UDP socket of all devices, with room for their bursts.
+fn device_socket(address: SocketAddr) -> std::io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(address)?;
+    let sizes = socket2::SockRef::from(&socket);
+    let granted = sizes
+        .set_recv_buffer_size(SOCKET_BUFFER_BYTES)
+        .and_then(|()| sizes.set_send_buffer_size(SOCKET_BUFFER_BYTES));
+    if let Err(error) = granted {
+        tracing::warn!(%error, "the device socket keeps its default buffers; bursts may be lost");
+    }
+    Ok(socket)
+}
 
 /// Copies what others count into the metrics, now and then.
 async fn sample(router: Router, log: Log, metrics: Arc<Metrics>, stop: CancellationToken) {

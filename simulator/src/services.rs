@@ -12,6 +12,7 @@ use pollux_proto::v1::twins_client::TwinsClient;
 use pollux_proto::v1::{
     CommandState, GetTwinRequest, PatchTwinRequest, Section, SendCommandRequest, Twin,
 };
+use pollux_twin::Rejection;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::task::JoinSet;
@@ -108,9 +109,15 @@ fn request<T>(fleet: &Fleet, message: T) -> Request<T> {
     request
 }
 
+/// Whether the call may have taken effect all the same.
+fn is_unsure(status: &Status) -> bool {
+    matches!(from_status(status), None | Some(Rejection::Unknown))
+}
+
 /// Whether the same call may go through later, or its outcome is not known.
 fn passes(status: &Status) -> bool {
     match from_status(status) {
+        Some(Rejection::Unknown | Rejection::NotOwner) => true,
         Some(rejection) => row(&rejection).retry_after_ms.is_some(),
         None => matches!(
             status.code(),
@@ -210,6 +217,7 @@ async fn wish(
         idempotency_key: format!("sim-{:x}-{value}", fleet.nonce),
     };
     let began = fleet.clock.now();
+    let mut unsure = None;
     for tries in 1..=CALLS_MAX {
         let mut client = TwinsClient::new(services.channel(caller + tries as usize));
         match client.patch(request(fleet, patch.clone())).await {
@@ -220,21 +228,24 @@ async fn wish(
                 wish.lost += (wish.version + 1).saturating_sub(version);
                 return Wish { version, value: Some(value), ..wish };
             }
-            Err(status) if passes(&status) => {
-                fleet.tally.error(&reason(&status));
-                pause(tries).await;
-            }
             Err(status) => {
                 fleet.tally.error(&reason(&status));
-                if status.code() == Code::Aborted {
+                if is_unsure(&status) {
+                    unsure = Some(value);
+                }
+                if passes(&status) {
+                    pause(tries).await;
+                    continue;
+                }
+                if unsure.is_none() && status.code() == Code::Aborted {
                     // Nobody else writes it: the version that was answered is not the one there is.
                     wish.lost += 1;
                 }
-                return wish;
+                break;
             }
         }
     }
-    Wish { unsure: Some(value), ..wish }
+    Wish { unsure, ..wish }
 }
 
 /// One caller that sends commands and waits for each.

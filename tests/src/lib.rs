@@ -1,5 +1,5 @@
-//! What the tests share: the checks of tidy, the seeded world over the pure machines, and nodes as
-//! real processes.
+//! Proof: what the tests in `tests/` share. Nothing here is part of the product.
 
+pub mod node;
 pub mod tidy;
 pub mod world;

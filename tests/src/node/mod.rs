@@ -1,0 +1,219 @@
+//! A node as a real process, child of a test: started on loopback with ports of its own choice,
+//! killed by its own id, bounded in time. What is asked of it goes through the real command line.
+
+mod binary;
+mod devices;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde_json::Value;
+
+pub use devices::Devices;
+
+/// How long a node may take to start: long, as tests share few cores.
+const START: Duration = Duration::from_secs(120);
+/// How long a node may take to stop.
+const STOP: Duration = Duration::from_secs(60);
+/// How often a node that is to end is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How to start a node.
+#[derive(Clone, Debug)]
+pub struct NodeOptions {
+    /// Its data directory.
+    pub data: PathBuf,
+    /// Where devices dial; port 0 takes any.
+    pub devices: String,
+    /// Where gRPC listens.
+    pub grpc: String,
+    /// Where HTTP listens.
+    pub http: String,
+    /// Configuration by variables, such as `POLLUX_LOG__SEGMENT_BYTES`.
+    pub variables: Vec<(String, String)>,
+}
+
+impl NodeOptions {
+    /// A node with this data directory and any ports.
+    pub fn new(data: &Path) -> Self {
+        let any = || "127.0.0.1:0".to_owned();
+        Self {
+            data: data.to_owned(),
+            devices: any(),
+            grpc: any(),
+            http: any(),
+            variables: Vec::new(),
+        }
+    }
+
+    /// The same with one key of the configuration set.
+    pub fn with(mut self, variable: &str, value: &str) -> Self {
+        self.variables.push((variable.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts the node and waits until it listens.
+    pub fn start(&self) -> Result<NodeProcess> {
+        let mut child = self.spawn()?;
+        let stdout = child.stdout.take().context("its output is piped")?;
+        match announced(stdout) {
+            Ok([devices, grpc, http]) => {
+                Ok(NodeProcess { devices, grpc, http, child, options: self.clone() })
+            }
+            Err(error) => {
+                // It ended by itself, or is stuck: either way it is ours to end.
+                let _ended = child.kill();
+                let status = child.wait()?;
+                Err(error.context(format!("{status}; it said: {}", self.said())))
+            }
+        }
+    }
+
+    /// Starts the node, which must refuse to: what it said.
+    pub fn refused(&self) -> Result<String> {
+        match self.start() {
+            Ok(node) => bail!("the node started at {}", node.devices),
+            Err(error) => Ok(format!("{error:#}")),
+        }
+    }
+
+    fn spawn(&self) -> Result<Child> {
+        let said = File::create(self.said_path())?;
+        Command::new(binary::pollux()?)
+            .args(["start", "--output", "json", "--data-dir"])
+            .arg(&self.data)
+            .args(["--devices-listen", &self.devices])
+            .args(["--grpc-listen", &self.grpc])
+            .args(["--http-listen", &self.http])
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(said)
+            .spawn()
+            .context("start the node")
+    }
+
+    /// What the node wrote to its error output, traces among it.
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(self.said_path()).unwrap_or_default()
+    }
+
+    fn said_path(&self) -> PathBuf {
+        self.data.with_extension("said")
+    }
+}
+
+/// A running node; killed when dropped.
+#[derive(Debug)]
+pub struct NodeProcess {
+    child: Child,
+    options: NodeOptions,
+    /// Where devices dial.
+    pub devices: String,
+    /// Where gRPC listens.
+    pub grpc: String,
+    /// Where HTTP listens.
+    pub http: String,
+}
+
+impl NodeProcess {
+    /// Options that start it again with the same data at the same addresses.
+    pub fn again(&self) -> NodeOptions {
+        NodeOptions {
+            devices: self.devices.clone(),
+            grpc: self.grpc.clone(),
+            http: self.http.clone(),
+            ..self.options.clone()
+        }
+    }
+
+    /// `kill -9`, and waits until it is gone.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// SIGTERM, and waits until it has stopped in order.
+    pub fn stop(mut self) -> Result<ExitStatus> {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, rustix::process::Signal::TERM)?;
+        for _ in 0..STOP.as_millis() / LOOK.as_millis() {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            thread::sleep(LOOK);
+        }
+        Err(anyhow!("the node did not stop within {STOP:?}"))
+    }
+
+    /// Runs a verb of the command line against it; the JSON that it prints.
+    pub fn ask(&self, verb: &[&str]) -> Result<Value> {
+        let output = Command::new(binary::pollux()?)
+            .args(verb)
+            .args(["--output", "json"])
+            .env("POLLUX_GRPC", format!("http://{}", self.grpc))
+            .stdin(Stdio::null())
+            .output()?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            bail!("{verb:?}: {}; it said: {said}", output.status);
+        }
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// A twin's document.
+    pub fn twin(&self, device: &str) -> Result<Value> {
+        self.ask(&["twin", "get", device])
+    }
+
+    /// The body of `GET path` over HTTP, whatever its status.
+    pub fn get(&self, path: &str) -> Result<String> {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect(&self.http)?;
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        let host = &self.http;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let body = answer.split_once("\r\n\r\n").context("an answer with a body")?;
+        Ok(body.1.to_owned())
+    }
+
+    /// Its data directory.
+    pub fn data(&self) -> &Path {
+        &self.options.data
+    }
+}
+
+impl Drop for NodeProcess {
+    fn drop(&mut self) {
+        // Nothing to do about a child that is gone already.
+        let _gone = self.child.kill();
+        let _waited = self.child.wait();
+    }
+}
+
+/// Waits for the line that says where the node listens: devices, gRPC, HTTP.
+fn announced(stdout: std::process::ChildStdout) -> Result<[String; 3]> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            // Only the first line is waited for; the rest is read so that the node can write it.
+            let _nobody_waits = sender.try_send(line);
+        }
+    });
+    let line = receiver.recv_timeout(START).context("the node did not say where it listens")?;
+    let said: Value = serde_json::from_str(&line)?;
+    let at = |what: &str| {
+        let address = said["listening"][what].as_str().map(str::to_owned);
+        address.ok_or_else(|| anyhow!("{line}"))
+    };
+    Ok([at("devices")?, at("grpc")?, at("http")?])
+}

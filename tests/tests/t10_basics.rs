@@ -1,0 +1,81 @@
+//! One node as a real process: what each door does, and what it refuses to start over.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use pollux_tests::node::{Devices, NodeOptions};
+use pollux_twin::Value;
+use serde_json::json;
+use tokio::time::timeout;
+
+/// Longest that one step may take on a busy machine.
+const STEP: Duration = Duration::from_secs(60);
+
+fn object(text: &str) -> Value {
+    Value::from_json(text.as_bytes(), &pollux_twin::JsonLimits::default()).expect("good JSON")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_reports_and_is_told() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let node = NodeOptions::new(&dir.path().join("data")).start()?;
+    let devices = Devices::of(node.data())?;
+    let device = devices.start(&node.devices, "lamp")?;
+    device.on_command(|_| async { Ok(Value::from("done")) });
+    timeout(STEP, device.online()).await??;
+
+    let acked = timeout(STEP, device.report(object(r#"{"level":7}"#))).await??;
+    assert_eq!(acked.version, 1);
+    let twin = node.twin("lamp")?;
+    assert_eq!(twin["reported"], json!({"level": 7}));
+    let over_http = serde_json::from_str::<serde_json::Value>(&node.get("/v1/twins/lamp")?)?;
+    assert_eq!(over_http["reported"], json!({"level": 7}));
+
+    node.ask(&["twin", "patch", "lamp", r#"{"level":9}"#])?;
+    let mut tries = 0;
+    while device.desired().is_none_or(|desired| *desired.value != object(r#"{"level":9}"#)) {
+        tries += 1;
+        assert!(tries < 600, "desired never came");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(node.twin("lamp")?["delta"], json!({"level": 9}));
+    node.ask(&["command", "send", "lamp", "blink"])?;
+
+    device.close();
+    assert!(node.stop()?.success());
+    Ok(())
+}
+
+#[test]
+fn a_data_directory_is_used_once() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let data = dir.path().join("data");
+    let node = NodeOptions::new(&data).start()?;
+    let said = NodeOptions { devices: "127.0.0.1:0".into(), ..NodeOptions::new(&data) };
+    let said = said.refused()?;
+    assert!(said.contains("in use"), "{said}");
+    assert!(node.get("/healthz").is_ok(), "the first node goes on");
+    node.kill()
+}
+
+#[test]
+fn a_shard_count_is_for_ever() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let data = dir.path().join("data");
+    NodeOptions::new(&data).with("POLLUX_CLUSTER__SHARDS", "4").start()?.kill()?;
+    let said = NodeOptions::new(&data).with("POLLUX_CLUSTER__SHARDS", "8").refused()?;
+    assert!(said.contains("shard"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let address = taken.local_addr()?.to_string();
+    let options =
+        NodeOptions { http: address.clone(), ..NodeOptions::new(&dir.path().join("data")) };
+    let said = options.refused()?;
+    assert!(said.contains(&address), "{said}");
+    Ok(())
+}

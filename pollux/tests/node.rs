@@ -1,5 +1,5 @@
 //! Nodes as processes, started and stopped by the program: what they say, what they refuse, what
-//! they remember. What they do under kill and full disks is tested in `tests/`.
+//! they remember. What they do when killed or damaged is tested in `tests/`.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

@@ -22,8 +22,9 @@ fn build() -> Result<PathBuf> {
     let deps = test.parent().context("a test lies in a folder")?;
     let profile = deps.parent().context("a test's folder lies in the profile's")?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // All of the workspace, so that dependencies have the features that the tests' have.
-    cargo.args(["build", "--workspace", "--bin", "pollux"]);
+    // As `cargo test --workspace` builds it for the binary's own tests: a plain build would give
+    // dependencies other features, and compile all of them a second time.
+    cargo.args(["test", "--workspace", "--no-run", "--test", "cli"]);
     cargo.arg("--target-dir").arg(profile.parent().context("a profile lies in the target")?);
     if profile.file_name().is_some_and(|name| name == "release") {
         cargo.arg("--release");

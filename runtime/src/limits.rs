@@ -33,3 +33,9 @@ pub const DATAGRAM_BUFFER_BYTES: usize = 16 * 1024;
 /// Bytes that the kernel may hold for the socket of all devices, each way: what it drops under a burst
 /// comes again a probe timeout later. Asked for; the kernel grants up to its own bound.
 pub const SOCKET_BUFFER_BYTES: usize = 4 << 20;
+/// When a caller may ask again after a shard, its gate or a twin had no room: a few commits later.
+pub const CALL_RETRY_MS: u32 = 100;
+/// When a device may send again what found its twin's mailbox full: a mailbox empties within a turn.
+pub const MAILBOX_RETRY_MS: u32 = 50;
+/// When a device may send again what found no disk space: someone has to make room first.
+pub const SPACE_RETRY_MS: u32 = 1000;

@@ -18,12 +18,9 @@ use quinn::{Connection, RecvStream, SendStream};
 
 use super::outbox::Outbox;
 use super::rate::Rate;
-use crate::limits::SESSION_READ_BYTES;
+use crate::limits::{MAILBOX_RETRY_MS, SESSION_READ_BYTES};
 use crate::metrics::Metrics;
 use crate::router::Attached;
-
-/// When to send again what found its twin's mailbox full.
-const MAILBOX_RETRY_MS: u32 = 50;
 
 /// Why a session ended.
 #[derive(Debug)]

@@ -15,12 +15,10 @@ use pollux_twin::{Rejection, TwinKey};
 use super::core::{Core, Parts};
 use super::messages::{Hello, Order, SayBye, ShardAttach, ShardCall, TwinCall};
 use super::proposer;
-use crate::limits::{SHARD_MAILBOX_MAX, WAKES_PER_TURN};
+use crate::limits::{CALL_RETRY_MS, SHARD_MAILBOX_MAX, WAKES_PER_TURN};
 
 /// How often the shard looks at its deadlines: passivation and retries, nothing that is in a hurry.
 const TICK: Duration = Duration::from_millis(100);
-/// When to call again, if a twin has no room.
-const CALL_RETRY_MS: u32 = 100;
 
 /// How a shard is run.
 #[derive(Clone, Debug)]

@@ -20,7 +20,7 @@ use super::released::Released;
 use super::replica::Replica;
 use super::twin_actor::TwinActor;
 use crate::clock::Clock;
-use crate::limits::REST_MS;
+use crate::limits::{CALL_RETRY_MS, REST_MS};
 use crate::metrics::Metrics;
 use crate::session::{Valve, ValveState};
 use crate::space::Space;
@@ -150,7 +150,7 @@ impl Core {
             return Ok(());
         }
         self.parts.metrics.overloads_total.inc();
-        Err(Rejection::Overloaded { retry_after_ms: 100 })
+        Err(Rejection::Overloaded { retry_after_ms: CALL_RETRY_MS })
     }
 
     /// This node leads the shard's group: begin a generation.

@@ -14,15 +14,13 @@ use super::core::Parts;
 use super::messages::{AttachReply, CallReply, SayBye, ShardAttach, ShardCall};
 use super::replica::Replica;
 use crate::clock::Clock;
+use crate::limits::CALL_RETRY_MS;
 use crate::metrics::Metrics;
 use crate::router::{Attach, Call};
 use crate::session::Valve;
 use crate::space::Space;
 use crate::status::ShardStatus;
 use crate::watch::WatchedShard;
-
-/// When to call again, if the shard has no room.
-const RETRY_MS: u32 = 100;
 
 /// What other threads may see of a shard's core.
 #[derive(Debug)]
@@ -169,5 +167,5 @@ impl ShardHandle {
 }
 
 const fn no_room() -> Rejection {
-    Rejection::Overloaded { retry_after_ms: RETRY_MS }
+    Rejection::Overloaded { retry_after_ms: CALL_RETRY_MS }
 }

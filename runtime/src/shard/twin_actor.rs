@@ -17,11 +17,8 @@ use pollux_twin::{Input, Output, Rejection, Time, TwinKey};
 use super::core::{Core, Decided, Wakefulness};
 use super::messages::{CallReply, FromSession, Gone, Hello, Order, TwinAddress, TwinCall};
 use super::released::Released;
-use crate::limits::{REST_MS, TWIN_MAILBOX_MAX};
+use crate::limits::{REST_MS, SPACE_RETRY_MS, TWIN_MAILBOX_MAX};
 use crate::session::Outbox;
-
-/// When a device may resend what found no disk space.
-const SPACE_RETRY_MS: u32 = 1000;
 
 /// One active twin.
 pub(crate) struct TwinActor {

@@ -19,7 +19,7 @@ pub mod wal;
 pub use fault::Fault;
 pub use identity::{DataDir, Identity, Uuid};
 pub use ids::{Epoch, GroupId, NodeId, Position};
-pub use network::{CallFault, Inbound, Isolated, LocalNetwork, Network};
+pub use network::{CallFault, Inbound, Isolated, Lane, LocalNetwork, Network};
 pub use raft::{
     Applied, Group, GroupMetrics, GroupOptions, LeaderToken, Leadership, Proposal, ProposeError,
 };

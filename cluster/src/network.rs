@@ -24,6 +24,17 @@ pub enum CallFault {
     Failed,
 }
 
+/// The kind of a call, so that a bulky one never delays one that must be on time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// Heartbeats, votes and hand-overs: small, and late ones cost an election.
+    Control,
+    /// Entries of the log.
+    Entries,
+    /// Pieces of a snapshot: large, and in no hurry.
+    Snapshot,
+}
+
 /// The receiving end of a group's calls on one node.
 pub trait Inbound: Send + Sync + 'static {
     /// Answers a call from a peer. Bytes in, bytes out; both opaque.
@@ -39,6 +50,7 @@ pub trait Network: Send + Sync + 'static {
         from: NodeId,
         to: NodeId,
         group: GroupId,
+        lane: Lane,
         call: Bytes,
         ttl: Duration,
     ) -> BoxFuture<'static, Result<Bytes, CallFault>>;
@@ -95,6 +107,7 @@ impl Network for LocalNetwork {
         from: NodeId,
         to: NodeId,
         group: GroupId,
+        _lane: Lane,
         call: Bytes,
         ttl: Duration,
     ) -> BoxFuture<'static, Result<Bytes, CallFault>> {

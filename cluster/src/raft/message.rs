@@ -12,6 +12,7 @@ use super::codec::{
 };
 use super::types::{C, MetaC, VoteC};
 use crate::fault::Fault;
+use crate::network::Lane;
 
 /// A piece of a snapshot on its way.
 pub(crate) struct Piece {
@@ -33,6 +34,15 @@ pub(crate) enum Call {
 }
 
 impl Call {
+    /// How the call should travel.
+    pub(crate) fn lane(&self) -> Lane {
+        match self {
+            Self::Append(request) if !request.entries.is_empty() => Lane::Entries,
+            Self::Snapshot(_) => Lane::Snapshot,
+            Self::Append(_) | Self::Vote(_) | Self::PreVote(_) | Self::Transfer(_) => Lane::Control,
+        }
+    }
+
     pub(crate) fn encode(self) -> Bytes {
         let mut out = BytesMut::new();
         out.put_u8(VERSION);

@@ -53,7 +53,8 @@ impl Peer {
     ) -> Result<Bytes, RPCError<C>> {
         let Peers { network, group, node } = &self.peers;
         let ttl = option.soft_ttl();
-        match network.call(*node, self.target, *group, call.encode(), ttl).await {
+        let lane = call.lane();
+        match network.call(*node, self.target, *group, lane, call.encode(), ttl).await {
             Ok(answer) => Ok(answer),
             Err(fault @ CallFault::Unreachable) => Err(Unreachable::new(&fault).into()),
             Err(fault @ CallFault::Failed) => Err(NetworkError::new(&fault).into()),

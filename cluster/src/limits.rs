@@ -72,7 +72,54 @@ pub const META_NODES_MAX: usize = 10_000;
 pub const META_SHARDS_MAX: u32 = 1024;
 /// Replicas of one shard.
 pub const META_REPLICAS_MAX: usize = 7;
-/// Largest command or image of the meta group.
-pub const META_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Voters of the meta group: five survive the loss of two, more would only make each decision dearer.
+pub const META_VOTERS_MAX: u32 = 5;
+/// Nodes that follow the meta group without a vote; its leader sends each of them every decision.
+pub const META_LEARNERS_MAX: usize = 1000;
+/// Largest command or image of the meta group: [`META_NODES_MAX`] nodes with the longest names and
+/// addresses take 13 MB.
+pub const META_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Longest name of a node or a zone: what fits into a line of a listing.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Longest advertised address: a domain name has at most 253 characters, and a port is added.
+pub const ADDRESS_BYTES_MAX: usize = 260;
+/// A node's weight when nothing is said: a hundred, so that a share can be given in percent of it.
+pub const WEIGHT_DEFAULT: u32 = 100;
+/// Largest weight: a hundred times the usual machine, and sums of weights stay far from overflow.
+pub const WEIGHT_MAX: u32 = 10_000;
+/// Tokens that can let nodes in at once: a rack is rolled out with one each.
+pub const TOKENS_MAX: usize = 1000;
+/// Shortest life of a token: time to carry it to the other machine.
+pub const TOKEN_TTL_MS_MIN: u64 = 10_000;
+/// Longest life of a token: a week of preparing; what lies around longer gets lost.
+pub const TOKEN_TTL_MS_MAX: u64 = 7 * 24 * 3600 * 1000;
+/// How much the clock that judges a token may be behind the one that dated it: well above the
+/// difference at which a node may not own any more.
+pub const TOKEN_SKEW_MS: u64 = 60_000;
+/// Authorities accepted at once: the old and the new one while certificates change over.
+pub const ROOTS_MAX: usize = 2;
+/// Largest certificate of an authority: ours take under 1 KiB, RSA ones of others under 4.
+pub const ROOT_BYTES_MAX: usize = 8 * 1024;
+/// Owners moved at once by default: more at a time would be an election storm (four
+/// were harmless at 256 groups).
+pub const TRANSFERS_DEFAULT: u32 = 4;
+/// Most owners moved at once that can be set.
+pub const TRANSFERS_MAX: u32 = 64;
+/// Groups that change their replicas at once by default: each copies a whole shard.
+pub const MOVES_DEFAULT: u32 = 4;
+/// Most groups changing their replicas at once that can be set.
+pub const MOVES_MAX: u32 = 64;
+/// How far a node's load may be from the mean before owners move: below it devices' own ups and downs
+/// would move them.
+pub const THRESHOLD_PERCENT_DEFAULT: u32 = 10;
+/// Largest threshold that can be set; beyond it pausing is what is meant.
+pub const THRESHOLD_PERCENT_MAX: u32 = 100;
+/// Replicas of a shard by default: three survive the loss of one.
+pub const REPLICAS_DEFAULT: u32 = 3;
+/// A silent node is taken for lost after this long by default: a reboot is over by then, and copying
+/// its data for nothing would cost more than waiting.
+pub const LOST_AFTER_MS_DEFAULT: u64 = 5 * 60 * 1000;
+/// Shortest time that can be set: below it a slow restart would copy shards about.
+pub const LOST_AFTER_MS_MIN: u64 = 10_000;
 /// Largest snapshot taken in from a peer: it is collected in memory before it is installed.
 pub const INCOMING_SNAPSHOT_BYTES_MAX: usize = 1024 * 1024 * 1024;

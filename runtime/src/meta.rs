@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pollux_cluster::meta::{Answer, Command, MetaMachine, MetaPicture};
+use pollux_cluster::meta::{Answer, Command, Formats, MetaMachine, MetaPicture, Profile};
 use pollux_cluster::{Group, GroupId, GroupOptions, LeaderToken};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -59,6 +59,7 @@ impl MetaGroup {
             shards: identity.shards,
             fingerprint,
             node_uuid: identity.node_uuid.0,
+            profile: Profile::named(config.node_name.clone()),
         };
         decide(&group, leader, found).await?;
         let start = Command::Start {
@@ -66,6 +67,7 @@ impl MetaGroup {
             node_uuid: identity.node_uuid.0,
             starts: identity.starts,
             fingerprint,
+            formats: Formats::OURS,
         };
         decide(&group, leader, start).await?;
         let stop = CancellationToken::new();

@@ -1,5 +1,6 @@
 //! Commands, answers and the image of the meta group as bytes: a version byte, then rkyv. Owns the checks:
-//! what is read is validated with a bounded depth, and nothing read can panic.
+//! what is read is validated with a bounded depth, and nothing read can panic. One older version can be
+//! read; what is written is the present one, which every node of a cluster at this level can read.
 
 use std::num::NonZeroUsize;
 
@@ -13,30 +14,46 @@ use rkyv::validation::archive::ArchiveValidator;
 use rkyv::validation::shared::SharedValidator;
 use rkyv::{Archive, Deserialize, Portable};
 
-use super::command::{Answer, Command};
+use super::answer::Answer;
+use super::command::Command;
 use super::state::Meta;
+use super::v1;
 use crate::fault::Fault;
 use crate::limits::META_BYTES_MAX;
 
-/// Version of everything below.
-const VERSION: u8 = 1;
+/// Version of everything that is written.
+const VERSION: u8 = 2;
+/// The version before, which can still be read.
+const VERSION_BEFORE: u8 = 1;
 /// Deepest nesting of any of the types, with room.
 const DEPTH_MAX: NonZeroUsize = NonZeroUsize::new(32).expect("32 is not zero");
 
 type Check<'a> = Strategy<Validator<ArchiveValidator<'a>, SharedValidator>, Error>;
 
-fn decode<T>(bytes: &[u8]) -> Result<T, Fault>
+/// The version of a record and the rest of it.
+fn split(bytes: &[u8]) -> Result<(u8, &[u8]), Fault> {
+    if bytes.len() > META_BYTES_MAX {
+        let length = bytes.len();
+        return Err(malformed(format!("{length} bytes, at most {META_BYTES_MAX}")));
+    }
+    match bytes.split_first() {
+        Some((version @ (&VERSION | &VERSION_BEFORE), body)) => Ok((*version, body)),
+        Some((other, _)) => Err(malformed(format!(
+            "its version is {other}: should be {VERSION_BEFORE} or {VERSION}"
+        ))),
+        None => Err(malformed("it is empty".into())),
+    }
+}
+
+fn malformed(problem: String) -> Fault {
+    Fault::Group(format!("malformed record of the meta group: {problem}"))
+}
+
+fn decode<T>(body: &[u8]) -> Result<T, Fault>
 where
     T: Archive,
     T::Archived: Portable + for<'a> CheckBytes<Check<'a>> + Deserialize<T, HighDeserializer<Error>>,
 {
-    let malformed = |e: String| Fault::Group(format!("malformed record of the meta group: {e}"));
-    if bytes.len() > META_BYTES_MAX {
-        return Err(malformed(format!("{} bytes, at most {META_BYTES_MAX}", bytes.len())));
-    }
-    let Some((&VERSION, body)) = bytes.split_first() else {
-        return Err(malformed(format!("its version should be {VERSION}")));
-    };
     let archive = ArchiveValidator::with_max_depth(body, Some(DEPTH_MAX));
     let mut validator = Validator::new(archive, SharedValidator::new());
     let archived = access_with_context::<T::Archived, _, Error>(body, &mut validator)
@@ -64,7 +81,15 @@ impl Command {
     /// # Errors
     /// When the bytes are not one.
     pub fn decode(bytes: &[u8]) -> Result<Self, Fault> {
-        decode(bytes)
+        match split(bytes)? {
+            (VERSION_BEFORE, body) => {
+                let today = decode::<v1::Command>(body)?.today();
+                today.ok_or_else(|| {
+                    malformed("no release of its version wrote such a command".into())
+                })
+            }
+            (_, body) => decode(body),
+        }
     }
 }
 
@@ -80,7 +105,11 @@ impl Answer {
     /// # Errors
     /// When the bytes are not one.
     pub fn decode(bytes: &[u8]) -> Result<Self, Fault> {
-        decode(bytes)
+        // Answers are never kept: only the present version comes from anywhere.
+        match split(bytes)? {
+            (VERSION, body) => decode(body),
+            (other, _) => Err(malformed(format!("an answer of version {other}"))),
+        }
     }
 }
 
@@ -96,37 +125,9 @@ impl Meta {
     /// # Errors
     /// When the bytes are not one.
     pub fn decode(bytes: &[u8]) -> Result<Self, Fault> {
-        decode(bytes)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::meta::{Place, Refusal};
-
-    #[test]
-    fn bytes_come_back_and_garbage_is_refused() {
-        let place = Place { replicas: vec![1, 2, 3] };
-        let command = Command::Place { shard: 7, place };
-        let bytes = command.encode();
-        assert_eq!(Command::decode(&bytes).unwrap(), command);
-        // Unaligned on purpose: entries lie where the log puts them.
-        let shifted = [&[0][..], &bytes].concat();
-        assert_eq!(Command::decode(&shifted[1..]).unwrap(), command);
-        for end in 0..bytes.len() {
-            let _ = Command::decode(&bytes[..end]);
+        match split(bytes)? {
+            (VERSION_BEFORE, body) => Ok(decode::<v1::Meta>(body)?.today()),
+            (_, body) => decode(body),
         }
-        for at in 0..bytes.len() {
-            let mut bad = bytes.to_vec();
-            bad[at] ^= 0xff;
-            let _ = Command::decode(&bad);
-        }
-        Command::decode(&[2, 0, 0]).unwrap_err();
-        let answer = Answer::Refused(Refusal::WentBack { seen: 3 });
-        assert_eq!(Answer::decode(&answer.encode()).unwrap(), answer);
-        let mut meta = Meta::default();
-        meta.apply(Command::Found { cluster: 1, shards: 16, fingerprint: 2, node_uuid: 3 });
-        assert_eq!(Meta::decode(&meta.encode()).unwrap(), meta);
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::sync::watch;
 
-use super::command::{Answer, Command, Refusal};
+use super::answer::{Answer, Refusal};
+use super::command::Command;
 use super::state::Meta;
 use crate::fault::Fault;
 use crate::ids::Position;
@@ -147,13 +148,15 @@ impl StateMachine for MetaMachine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::meta::Profile;
 
     #[test]
     fn a_picture_comes_back_and_a_snapshot_installs() {
         let (mut machine, watch) = MetaMachine::new(None);
         let at = |index| Position { term: 1, leader: 1, index };
         machine.advance(at(0), Some(Bytes::from("members")));
-        let found = Command::Found { cluster: 5, shards: 2, fingerprint: 3, node_uuid: 4 };
+        let profile = Profile::named("a");
+        let found = Command::Found { cluster: 5, shards: 2, fingerprint: 3, node_uuid: 4, profile };
         let answer = machine.apply(at(1), &found.encode());
         assert_eq!(Answer::decode(&answer).unwrap(), Answer::Node(1));
         let answer = machine.apply(at(2), b"garbage");

@@ -1,12 +1,26 @@
 //! What the whole cluster has to agree on: who it is, its nodes, and where each shard is meant to be.
-//! Owns the pure machine, its commands and their bytes (`state`, `command`, `codec`), and the driver that
-//! makes it a group's state machine (`machine`). Leaves to the shard's own group who really leads it.
+//! Owns the pure machine (`state`, with what each kind of command does in `rules`), its words (`command`,
+//! `answer`, `node`, `place`, `settings`), their bytes (`codec`, and `v1` for those of the version before), and the
+//! driver that makes it a group's state machine (`machine`). Leaves to the shard's own group who really
+//! leads it, and to `balance` what should change.
 
+mod answer;
 mod codec;
 mod command;
 mod machine;
+mod node;
+mod place;
+mod rules;
+mod settings;
 mod state;
+#[cfg(test)]
+mod tests;
+mod v1;
 
-pub use command::{Answer, Command, Refusal};
+pub use answer::{Answer, Refusal};
+pub use command::{Command, Newcomer};
 pub use machine::{MetaMachine, MetaPicture};
-pub use state::{Meta, Node, Place};
+pub use node::{Addresses, Formats, Labels, Node, NodeState, Profile};
+pub use place::{Goal, Place};
+pub use settings::{Budget, Token};
+pub use state::Meta;

@@ -1,0 +1,128 @@
+//! The bytes of today come back, those of the version before are read, and garbage is refused.
+
+use super::super::{Addresses, Goal, Labels, Node, NodeState, Place};
+use super::*;
+use crate::limits::{ADDRESS_BYTES_MAX, META_BYTES_MAX, META_NODES_MAX, NAME_BYTES_MAX};
+
+/// A record as a release of version 1 wrote it.
+fn written(hex: &str) -> Vec<u8> {
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+}
+
+const FOUND_1: &str = "\
+    0100c100000000000000000000000000000002000000f100000000000000a10000000000000000000000\
+    00000000";
+const JOIN_1: &str = "\
+    0101a2000000000000000000000000000000f10000000000000000000000000000000000000000000000\
+    00000000";
+const START_1: &str = "\
+    01020100000000000000a10000000000000000000000000000000700000000000000f100000000000000\
+    00000000";
+const PLACE_1: &str = "\
+    01020000000000000001000000000000000401000000ebffffff02000000000000000000000000000000\
+    0000000000000000000000000000000000000000";
+const REMOVE_1: &str = "\
+    010302000000000000000000000000000000000000000000000000000000000000000000000000000000\
+    00000000";
+const CONFIGURE_1: &str = "\
+    0105f2000000000000000000000000000000000000000000000000000000000000000000000000000000\
+    00000000";
+const META_1: &str = "\
+    010001000000000000000200000000000000030000000000000000000000000000000000000000000000\
+    a1000000000000000000000000000000070000000000000000a200000000000000000000000000000000\
+    0000000000000000a3000000000000000000000000000000000000000000000001000000000000000000\
+    000000000000000000000000000000000000000000000000000000000000000000000000000000000003\
+    000000010000000000000002000000000000000100000000000000e8ffffff01000000e8ffffff020000\
+    00c10000000000000000000000000000000100000000000000f1000000000000000effffff03000000c8\
+    ffffff020000000600000000000000";
+
+#[test]
+fn bytes_come_back_and_garbage_is_refused() {
+    let command = Command::Place { group: 7, goal: Goal::of([1, 2, 3]) };
+    let bytes = command.encode();
+    assert_eq!(Command::decode(&bytes).unwrap(), command);
+    // Unaligned on purpose: entries lie where the log puts them.
+    let shifted = [&[0][..], &bytes].concat();
+    assert_eq!(Command::decode(&shifted[1..]).unwrap(), command);
+    let records = [bytes.to_vec(), cluster(2).encode().to_vec(), written(META_1), written(FOUND_1)];
+    for record in records {
+        for end in 0..record.len() {
+            let _ = Command::decode(&record[..end]);
+            let _ = Meta::decode(&record[..end]);
+        }
+        for at in 0..record.len() {
+            let mut bad = record.clone();
+            bad[at] ^= 0xff;
+            let _ = Command::decode(&bad);
+            let _ = Meta::decode(&bad);
+        }
+    }
+    for version in [0, 3, 255] {
+        let later = [&[version][..], &bytes[1..]].concat();
+        let fault = Command::decode(&later).unwrap_err().to_string();
+        assert!(fault.contains(&format!("version is {version}")), "{fault}");
+    }
+    let answer = Answer::Refused(Refusal::WentBack { seen: 3 });
+    assert_eq!(Answer::decode(&answer.encode()).unwrap(), answer);
+    let meta = cluster(3);
+    assert_eq!(Meta::decode(&meta.encode()).unwrap(), meta);
+}
+
+#[test]
+fn a_log_of_the_version_before_gives_its_state() {
+    let mut meta = Meta::default();
+    let mut apply = |hex| meta.apply(Command::decode(&written(hex)).unwrap());
+    assert_eq!(apply(FOUND_1), Answer::Node(1));
+    assert_eq!(apply(START_1), Answer::Node(1));
+    assert_eq!(apply(START_1), refused(Refusal::WentBack { seen: 7 }));
+    assert_eq!(apply(REMOVE_1), refused(Refusal::UnknownNode));
+    assert!(matches!(apply(PLACE_1), Answer::Refused(Refusal::BadPlace { .. })));
+    assert_eq!(apply(CONFIGURE_1), Answer::Done);
+    assert_eq!((meta.cluster, meta.lineage, meta.fingerprint), (0xc1, 1, 0xf2));
+    assert_eq!((meta.level, meta.map.len(), meta.nodes[&1].uuid), (2, 2, 0xa1));
+    assert_eq!(meta.nodes[&1].starts, 7);
+    // No node could join in that version: there were no tokens.
+    Command::decode(&written(JOIN_1)).unwrap_err();
+}
+
+#[test]
+fn an_image_of_the_version_before_is_read() {
+    let meta = Meta::decode(&written(META_1)).unwrap();
+    let node = |uuid, starts, name: &str| Node {
+        uuid,
+        starts,
+        profile: Profile::named(name),
+        state: NodeState::Active,
+    };
+    assert_eq!(meta.nodes[&1], node(0xa1, 7, "node-1"));
+    assert_eq!(meta.nodes[&2], node(0xa2, 0, "node-2"));
+    assert!(!meta.nodes[&3].is_member());
+    assert_eq!((meta.cluster, meta.last_node, meta.level), (0xc1, 3, 2));
+    assert_eq!(meta.own, Place::settled(Goal::of([1])));
+    assert_eq!(meta.map, [Place::settled(Goal::of([1])), Place::settled(Goal::of([2, 1]))]);
+    assert_eq!(Meta::decode(&meta.encode()).unwrap(), meta);
+}
+
+#[test]
+fn the_largest_cluster_fits_into_an_image() {
+    let mut meta = cluster(1);
+    let text = |length: usize, n: usize| format!("{n:0length$}");
+    for n in 1..=META_NODES_MAX {
+        let address = format!("{}:65535", text(ADDRESS_BYTES_MAX - 6, n));
+        let addresses = Addresses {
+            devices: address.clone(),
+            grpc: address.clone(),
+            http: address.clone(),
+            peers: address,
+        };
+        let labels = Labels { zone: text(NAME_BYTES_MAX, n), ..Labels::default() };
+        let profile = Profile { addresses, labels, ..Profile::named(text(NAME_BYTES_MAX, n)) };
+        assert_eq!(profile.fault(), None);
+        let node = Node { uuid: n as u128, profile, ..Node::default() };
+        meta.nodes.insert(n as u64, node);
+    }
+    let bytes = meta.encode();
+    // Shards, tokens and authorities take well under one of the remaining megabytes.
+    assert!(bytes.len() < META_BYTES_MAX - 2 * 1024 * 1024, "{} bytes", bytes.len());
+    assert_eq!(Meta::decode(&bytes).unwrap(), meta);
+}

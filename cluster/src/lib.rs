@@ -12,6 +12,7 @@ mod ids;
 pub mod limits;
 pub mod meta;
 mod network;
+pub mod placement;
 mod raft;
 mod state_machine;
 pub mod wal;

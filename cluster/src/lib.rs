@@ -5,6 +5,7 @@
 //! Replicates bytes into a state machine it is handed. Knows nothing of what is inside a twin, of
 //! devices, or of sessions.
 
+pub mod balance;
 mod clock;
 mod fault;
 mod identity;

@@ -121,5 +121,32 @@ pub const REPLICAS_DEFAULT: u32 = 3;
 pub const LOST_AFTER_MS_DEFAULT: u64 = 5 * 60 * 1000;
 /// Shortest time that can be set: below it a slow restart would copy shards about.
 pub const LOST_AFTER_MS_MIN: u64 = 10_000;
+/// A node that nobody heard for this long is not counted on: ten heartbeats and more.
+pub const SILENT_MS: u64 = 3_000;
+/// Entries a replica may lack and count as caught up: they are sent within a heartbeat or two.
+pub const CAUGHT_UP_ENTRIES: u64 = 1_000;
+/// A node that came back owns nothing for this long: it catches up first, and one that restarts over and
+/// over is left alone.
+pub const OWNER_RETURN_MS: u64 = 15_000;
+/// Owners handed to one node at once: its devices come with them, and handshakes cost.
+pub const TRANSFERS_PER_NODE_MAX: usize = 2;
+/// A transfer that shows no effect for this long has failed; they take milliseconds when all is well.
+pub const TRANSFER_MS_MAX: u64 = 5_000;
+/// A step whose effect is not seen is asked for again after this long.
+pub const ASK_AGAIN_MS: u64 = 5_000;
+/// Loads are smoothed over about this long: bursts of devices are over by then.
+pub const LOAD_SMOOTHING_MS: u64 = 30_000;
+/// Loads are observed for this long before anything moves for them.
+pub const LOAD_OBSERVED_MS_MIN: u64 = 60_000;
+/// A shard that was moved for its load rests for this long, so that its new owner's load is known.
+pub const LOAD_REST_MS: u64 = 300_000;
+/// Threshold of an evening that was asked for: people want to see it even.
+pub const REBALANCE_PERCENT: u32 = 2;
+/// Messages a second and shard below which their distribution is noise.
+pub const LOAD_MESSAGES_FLOOR: u64 = 20;
+/// Sessions a shard below which their distribution is noise.
+pub const LOAD_SESSIONS_FLOOR: u64 = 100;
+/// Bytes a shard below which their distribution is noise.
+pub const LOAD_BYTES_FLOOR: u64 = 1024 * 1024;
 /// Largest snapshot taken in from a peer: it is collected in memory before it is installed.
 pub const INCOMING_SNAPSHOT_BYTES_MAX: usize = 1024 * 1024 * 1024;

@@ -16,6 +16,7 @@ mod network;
 pub mod placement;
 mod raft;
 mod state_machine;
+pub mod suspicion;
 pub mod wal;
 
 pub use fault::Fault;

@@ -148,5 +148,11 @@ pub const LOAD_MESSAGES_FLOOR: u64 = 20;
 pub const LOAD_SESSIONS_FLOOR: u64 = 100;
 /// Bytes a shard below which their distribution is noise.
 pub const LOAD_BYTES_FLOOR: u64 = 1024 * 1024;
+/// A clock further off its peers' median than this may not date what a shard decides.
+pub const CLOCK_OFF_MS: u64 = 5_000;
+/// Within this a clock that was off is trusted again: the room between keeps it from coming and going.
+pub const CLOCK_BACK_MS: u64 = 4_000;
+/// Peers it takes to say whose clock is wrong: of two clocks that differ nobody can tell.
+pub const CLOCK_PEERS_MIN: usize = 2;
 /// Largest snapshot taken in from a peer: it is collected in memory before it is installed.
 pub const INCOMING_SNAPSHOT_BYTES_MAX: usize = 1024 * 1024 * 1024;

@@ -15,6 +15,7 @@ pub mod meta;
 mod network;
 pub mod placement;
 mod raft;
+pub mod recover;
 mod state_machine;
 pub mod suspicion;
 pub mod wal;

@@ -153,7 +153,7 @@ impl Node {
     }
 
     /// Takes the node out for good. What only members need is dropped.
-    pub(super) fn remove(&mut self) {
+    pub(crate) fn remove(&mut self) {
         self.state = NodeState::Removed;
         self.profile = Profile::default();
     }

@@ -25,7 +25,8 @@ pub use identity::{DataDir, Identity, Uuid};
 pub use ids::{Epoch, GroupId, NodeId, Position};
 pub use network::{CallFault, Inbound, Isolated, Lane, LocalNetwork, Network};
 pub use raft::{
-    Applied, Group, GroupMetrics, GroupOptions, LeaderToken, Leadership, Proposal, ProposeError,
+    Applied, ChangeError, Demoted, Group, GroupMetrics, GroupOptions, HandOverError, LeaderToken,
+    Leadership, Members, Proposal, ProposeError, Quorum, ReplicaProgress, Settled,
 };
 pub use state_machine::{Recovered, SnapshotSource, StateMachine};
 pub use wal::{Disk, Log, LogOptions, LogStats, Recovery, SimDisk, Space};

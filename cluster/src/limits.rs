@@ -41,6 +41,16 @@ pub const GROUPS_MAX: usize = 4096;
 /// Entries read at once for replication: a follower's catch-up must not pin the node's memory.
 pub const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Shortest heartbeat: below it the ticks of many groups cost more than the sooner election is worth.
+pub const HEARTBEAT_MS_MIN: u64 = 10;
+/// A voter is handed the leadership only if it answered within this many heartbeats: one may be
+/// under way.
+pub const HAND_OVER_HEARTBEATS: u64 = 2;
+/// A learner further behind than this does not become a voter: a majority that counts on it would
+/// wait for it.
+pub const PROMOTE_LAG_MAX: u64 = 1000;
+/// How often a learner's progress is looked at while somebody waits for it.
+pub const PROGRESS_POLL_MS: u64 = 10;
 /// Requests waiting for one group's consensus core. Back-pressure for proposers begins here.
 pub const GROUP_REQUESTS_MAX: u64 = 4096;
 /// Commands waiting for one group's state machine before its consensus core waits.

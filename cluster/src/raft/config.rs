@@ -1,14 +1,16 @@
 //! How a group is timed and bounded. Owns the options and their translation for the consensus library.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use openraft::{Config, SnapshotPolicy};
 
 use crate::fault::Fault;
 use crate::ids::GroupId;
 use crate::limits::{
-    APPEND_ENTRIES_MAX, APPLY_COMMANDS_MAX, GROUP_REQUESTS_MAX, KEEP_BYTES_DEFAULT,
-    KEEP_ENTRIES_DEFAULT, NOTICES_MAX, REPLICATE_ENTRIES_MAX, REPLICATION_LAG_MAX,
+    APPEND_ENTRIES_MAX, APPLY_COMMANDS_MAX, GROUP_REQUESTS_MAX, HEARTBEAT_MS_MIN,
+    KEEP_BYTES_DEFAULT, KEEP_ENTRIES_DEFAULT, NOTICES_MAX, REPLICATE_ENTRIES_MAX,
+    REPLICATION_LAG_MAX,
 };
 
 /// A group's timing, and what its log keeps behind a checkpoint.
@@ -39,23 +41,63 @@ impl GroupOptions {
         }
     }
 
+    /// For nodes beside each other with a log on a fast disk: about half a second from the loss of a
+    /// leader to the next commit. A pause of 200 ms of a leader's machine costs an election.
+    #[must_use]
+    pub const fn fast() -> Self {
+        Self { heartbeat_ms: 60, election_min_ms: 200, election_max_ms: 260, ..Self::shard() }
+    }
+
+    /// For nodes in several places with up to about 100 ms between them: about 2.5 s.
+    #[must_use]
+    pub const fn wide_area() -> Self {
+        Self { heartbeat_ms: 250, election_min_ms: 1000, election_max_ms: 1300, ..Self::shard() }
+    }
+
     /// For the meta group: slower to judge, since nothing waits for it.
     #[must_use]
     pub const fn meta() -> Self {
         Self { election_min_ms: 500, election_max_ms: 700, ..Self::shard() }
     }
 
-    pub(crate) fn config(&self, group: GroupId) -> Result<Arc<Config>, Fault> {
-        let tick = self.heartbeat_ms * 13 / 64;
-        if self.election_min_ms <= 2 * self.heartbeat_ms + tick {
+    /// The longest silence of a leader that is no loss yet.
+    pub(crate) const fn election_max(&self) -> Duration {
+        Duration::from_millis(self.election_max_ms)
+    }
+
+    /// What the timing must satisfy for a healthy leader never to be taken for a lost one.
+    ///
+    /// # Errors
+    /// [`Fault::Options`] with what is wrong and what would be right.
+    pub fn check(&self) -> Result<(), Fault> {
+        if self.heartbeat_ms < HEARTBEAT_MS_MIN {
             return Err(Fault::Options(format!(
-                "election of at least {} ms with a heartbeat each {} ms: should be more than twice \
-                 the heartbeat and a tick, {} ms",
-                self.election_min_ms,
-                self.heartbeat_ms,
-                2 * self.heartbeat_ms + tick
+                "a heartbeat each {} ms: should be at least {HEARTBEAT_MS_MIN} ms",
+                self.heartbeat_ms
             )));
         }
+        // One heartbeat may be held back by the shortest pause between two, and is seen at a tick.
+        let tick = self.heartbeat_ms * 13 / 64;
+        let least = 2 * self.heartbeat_ms + tick;
+        if self.election_min_ms <= least {
+            return Err(Fault::Options(format!(
+                "election of at least {} ms with a heartbeat each {} ms: should be more than twice \
+                 the heartbeat and a tick, {least} ms",
+                self.election_min_ms, self.heartbeat_ms,
+            )));
+        }
+        if self.election_max_ms <= self.election_min_ms {
+            return Err(Fault::Options(format!(
+                "election after {}..{} ms: should have an end after its beginning, so that two \
+                 replicas seldom stand at once",
+                self.election_min_ms, self.election_max_ms,
+            )));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn config(&self, group: GroupId) -> Result<Arc<Config>, Fault> {
+        self.check()?;
         let config = Config {
             cluster_name: group.to_string(),
             heartbeat_interval: self.heartbeat_ms,
@@ -80,5 +122,28 @@ impl GroupOptions {
             ..Config::default()
         };
         config.validate().map(Arc::new).map_err(|e| Fault::Options(e.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_profiles_hold_and_what_would_depose_a_healthy_leader_is_refused() {
+        let shard = GroupOptions::shard();
+        let profiles =
+            [GroupOptions::fast(), shard.clone(), GroupOptions::wide_area(), GroupOptions::meta()];
+        for profile in profiles {
+            profile.config(GroupId::META).unwrap();
+        }
+        for (wrong, word) in [
+            (GroupOptions { heartbeat_ms: 4, ..shard.clone() }, "at least 10 ms"),
+            (GroupOptions { election_min_ms: 220, ..shard.clone() }, "twice the heartbeat"),
+            (GroupOptions { election_max_ms: 300, ..shard }, "stand at once"),
+        ] {
+            let fault = wrong.config(GroupId::META).unwrap_err().to_string();
+            assert!(fault.contains(word), "{fault}");
+        }
     }
 }

@@ -14,9 +14,10 @@ use openraft::{EmptyNode, Raft, ReadPolicy};
 use tokio::sync::watch;
 
 use super::adapter::{Adapter, Checkpoints};
+use super::change::Changing;
 use super::config::GroupOptions;
 use super::inbound::Receiver;
-use super::leadership::{Leadership, follow};
+use super::leadership::{Follower, Leadership};
 use super::log_store::LogStore;
 use super::peer::Peers;
 use super::proposal::{Proposal, ProposeError};
@@ -29,25 +30,6 @@ use crate::wal::{GroupLog, Log};
 
 /// How long a checkpoint may take to be noted before it is announced again.
 const CHECKPOINT_RETRY: Duration = Duration::from_millis(100);
-
-/// A moment's picture of a group on this node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupMetrics {
-    /// Who leads.
-    pub leadership: Leadership,
-    /// The voters in force here.
-    pub voters: Vec<NodeId>,
-    /// The last entry in this node's log.
-    pub last: Option<Position>,
-    /// How far the group is committed, as known here.
-    pub committed: Option<Position>,
-    /// How far this node has applied.
-    pub applied: Option<Position>,
-    /// How far the log was dropped.
-    pub purged: Option<Position>,
-    /// Bytes of entries kept in the log.
-    pub log_bytes: u64,
-}
 
 /// A group on this node: cheap to clone.
 #[derive(Clone)]
@@ -64,11 +46,17 @@ struct Inner {
     network: Arc<dyn Network>,
     checkpoints: Arc<Mutex<Checkpoints>>,
     leadership: watch::Receiver<Leadership>,
+    changing: Changing,
 }
 
 impl Group {
     /// Starts this node's replica: from the state machine's checkpoint and the log after it. A replica
     /// that is the only voter stands for election at once, without waiting for a silence.
+    ///
+    /// A replica with nothing in either never votes nor stands: it waits for [`Group::initialize`],
+    /// or until the leader of an existing group adds it. A replica that once had something and has
+    /// lost it must not be started under its old node id: its vote is lost as well. Whoever knows
+    /// that this node was a member checks [`Group::is_pristine`].
     ///
     /// # Errors
     /// When the checkpoint and the log do not fit together, or the log or the options refuse.
@@ -90,8 +78,12 @@ impl Group {
         let raft = raft.await.map_err(|e| Fault::Group(format!("start group {id}: {e}")))?;
         raft.run();
         network.attach(node, id, Some(Arc::new(Receiver::new(raft.clone()))));
-        let leadership = follow(&raft);
-        let inner = Inner { id, node, options, raft, log, network, checkpoints, leadership };
+        let changing = Changing::default();
+        let silence = options.election_max();
+        let follower = Follower { raft: raft.clone(), changing: Arc::clone(&changing), silence };
+        let leadership = follower.follow();
+        let inner =
+            Inner { id, node, options, raft, log, network, checkpoints, leadership, changing };
         let group = Self { inner: Arc::new(inner) };
         group.start_serving().await?;
         Ok(group)
@@ -135,7 +127,16 @@ impl Group {
         }
     }
 
-    /// Who leads, and changes of it.
+    /// Whether this replica has never heard of any member, leader or entry.
+    #[must_use]
+    pub fn is_pristine(&self) -> bool {
+        let Inner { log, .. } = self.inner.as_ref();
+        let metrics = self.inner.raft.metrics();
+        let members = metrics.borrow_watched().membership_config.log_id().is_some();
+        log.vote().is_none_or(|vote| vote.epoch.term == 0) && log.last().is_none() && !members
+    }
+
+    /// Who leads, and changes of it; and whether a majority still answers this node when it does.
     #[must_use]
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.inner.leadership.clone()
@@ -205,34 +206,36 @@ impl Group {
         }
     }
 
-    /// Asks a caught-up voter to take over the leadership. Whether it did, [`Group::leadership`] tells.
-    ///
-    /// # Errors
-    /// When the group has stopped.
-    pub async fn transfer_leader(&self, to: NodeId) -> Result<(), Fault> {
-        self.inner.raft.trigger().transfer_leader(to.0).await.map_err(stopped)
-    }
-
-    /// A picture of the group.
-    #[must_use]
-    pub fn metrics(&self) -> GroupMetrics {
-        let metrics = self.inner.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        GroupMetrics {
-            leadership: *self.inner.leadership.borrow(),
-            voters: metrics.membership_config.membership().voter_ids().map(NodeId).collect(),
-            last: self.inner.log.last(),
-            committed: metrics.local_committed.as_ref().map(position),
-            applied: metrics.last_applied.as_ref().map(position),
-            purged: self.inner.log.purged(),
-            log_bytes: self.inner.log.bytes(),
-        }
-    }
-
     /// The group's id.
     #[must_use]
     pub fn id(&self) -> GroupId {
         self.inner.id
+    }
+
+    /// The node this replica is on.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        self.inner.node
+    }
+
+    pub(super) fn raft(&self) -> &Raft<C, Adapter> {
+        &self.inner.raft
+    }
+
+    pub(super) fn log(&self) -> &GroupLog {
+        &self.inner.log
+    }
+
+    pub(super) fn log_last(&self) -> Option<Position> {
+        self.inner.log.last()
+    }
+
+    pub(super) fn options(&self) -> &GroupOptions {
+        &self.inner.options
+    }
+
+    pub(super) fn changing(&self) -> Changing {
+        Arc::clone(&self.inner.changing)
     }
 
     /// Ends the replica's tasks and waits for them. What is not answered by then stays unknown.

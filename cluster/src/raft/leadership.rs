@@ -1,14 +1,19 @@
-//! Who leads a group, as this node knows it. Owns the watch that the runtime follows; leaves elections
-//! to the consensus library.
+//! Who leads a group, as this node knows it, and whether a leader is still answered. Owns the watch that the
+//! runtime follows and the finishing of a half-done change after an election; leaves elections to the
+//! consensus library.
+
+use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::metrics::RaftServerMetrics;
-use openraft::type_config::alias::WatchReceiverOf;
-use openraft::{Raft, ServerState};
+use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::{InstantOf, WatchReceiverOf};
+use openraft::{Instant, Raft, ServerState};
 use tokio::sync::watch;
 
 use super::adapter::Adapter;
-use super::types::{C, epoch};
+use super::change::{Changing, settle};
+use super::types::{C, epoch, position};
 use crate::ids::{Epoch, NodeId};
 
 /// Proof that this node was elected in an epoch. Whether it still leads only a commit can tell.
@@ -23,6 +28,17 @@ impl LeaderToken {
     }
 }
 
+/// Whether a majority answers this node while it leads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Quorum {
+    /// It answered within the last election timeout, or this node does not lead.
+    #[default]
+    Answers,
+    /// It has been silent for an election timeout: another leader may have been elected. The library
+    /// does not step down by itself; the owner stops serving.
+    Silent,
+}
+
 /// The newest that is known about a group's leader.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Leadership {
@@ -32,6 +48,8 @@ pub struct Leadership {
     pub leader: Option<NodeId>,
     /// Set when that node is this one.
     pub ours: Option<LeaderToken>,
+    /// Whether a majority still answers, when it is.
+    pub quorum: Quorum,
 }
 
 fn leadership(metrics: &RaftServerMetrics<C>) -> Leadership {
@@ -42,23 +60,112 @@ fn leadership(metrics: &RaftServerMetrics<C>) -> Leadership {
         epoch,
         leader: won.then_some(NodeId(epoch.leader)),
         ours: ours.then_some(LeaderToken(epoch)),
+        quorum: Quorum::Answers,
     }
 }
 
-/// Follows the group until it ends.
-pub(super) fn follow(raft: &Raft<C, Adapter>) -> watch::Receiver<Leadership> {
-    let mut metrics: WatchReceiverOf<C, RaftServerMetrics<C>> = raft.server_metrics();
-    let (sender, receiver) = watch::channel(leadership(&metrics.borrow_watched()));
-    tokio::spawn(async move {
-        while metrics.changed().await.is_ok() {
-            let now = leadership(&metrics.borrow_and_update());
+/// What is watched over while this node leads.
+struct Watched {
+    epoch: Epoch,
+    /// When the leadership was first seen here.
+    since: InstantOf<C>,
+    settling: Option<InstantOf<C>>,
+}
+
+/// Follows one group.
+pub(super) struct Follower {
+    pub(super) raft: Raft<C, Adapter>,
+    pub(super) changing: Changing,
+    /// The silence after which a quorum counts as lost.
+    pub(super) silence: Duration,
+}
+
+impl Follower {
+    /// Follows the group until it ends.
+    pub(super) fn follow(self) -> watch::Receiver<Leadership> {
+        let metrics: WatchReceiverOf<C, RaftServerMetrics<C>> = self.raft.server_metrics();
+        let (sender, receiver) = watch::channel(leadership(&metrics.borrow_watched()));
+        let _detached = C::spawn(self.run(metrics, sender));
+        receiver
+    }
+
+    async fn run(
+        self,
+        mut metrics: WatchReceiverOf<C, RaftServerMetrics<C>>,
+        sender: watch::Sender<Leadership>,
+    ) {
+        let mut watched = None;
+        loop {
+            let (now, wait) = {
+                let metrics = metrics.borrow_and_update();
+                let mut now = leadership(&metrics);
+                let wait = self.judge(&metrics, &mut now, &mut watched);
+                (now, wait)
+            };
             sender.send_if_modified(|old| std::mem::replace(old, now) != now);
             if sender.is_closed() {
                 return;
             }
+            let changed = match wait {
+                Some(wait) => C::timeout(wait, metrics.changed()).await.unwrap_or(Ok(())),
+                None => metrics.changed().await,
+            };
+            if changed.is_err() {
+                break;
+            }
         }
         let epoch = sender.borrow().epoch;
-        sender.send_replace(Leadership { epoch, leader: None, ours: None });
-    });
-    receiver
+        sender.send_replace(Leadership { epoch, ..Leadership::default() });
+    }
+
+    /// Completes the picture of a leader; says when to look again though nothing is heard.
+    fn judge(
+        &self,
+        metrics: &RaftServerMetrics<C>,
+        now: &mut Leadership,
+        watched: &mut Option<Watched>,
+    ) -> Option<Duration> {
+        let Some(token) = now.ours else {
+            *watched = None;
+            return None;
+        };
+        let epoch = token.epoch();
+        if watched.as_ref().is_none_or(|old| old.epoch != epoch) {
+            *watched = Some(Watched { epoch, since: C::now(), settling: None });
+        }
+        let watched = watched.as_mut()?;
+        let membership = metrics.membership_config.membership();
+        if membership.get_joint_config().len() > 1 {
+            self.settle(metrics, watched);
+        }
+        if membership.voter_ids().all(|voter| voter == metrics.id) {
+            return None;
+        }
+        let acked = self.raft.metrics().borrow_watched().last_quorum_acked;
+        let heard = acked.map_or(watched.since, |acked| acked.into_inner());
+        let left = self.silence.checked_sub(heard.max(watched.since).elapsed());
+        let left = left.filter(|left| !left.is_zero());
+        if left.is_none() {
+            now.quorum = Quorum::Silent;
+        }
+        Some(left.unwrap_or(self.silence / 4))
+    }
+
+    /// A joint membership whose change is not being driven here was left by a leader that is gone.
+    fn settle(&self, metrics: &RaftServerMetrics<C>, watched: &mut Watched) {
+        let lately = watched.settling.is_some_and(|last| last.elapsed() < self.silence);
+        let committed = metrics.committed_membership_config == metrics.membership_config;
+        if lately || !committed || self.changing.try_lock().is_err() {
+            return;
+        }
+        let Some(seen) = metrics.membership_config.log_id().as_ref().map(position) else { return };
+        watched.settling = Some(C::now());
+        let settled = settle(&self.raft, self.changing.clone(), seen);
+        let _detached = C::spawn(async move {
+            match settled.await {
+                Ok(()) => tracing::info!("finished a change of voters that was left half done"),
+                Err(fault) => tracing::warn!(%fault, "a half-done change of voters stays so"),
+            }
+        });
+    }
 }

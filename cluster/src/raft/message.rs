@@ -14,6 +14,9 @@ use super::types::{C, MetaC, VoteC};
 use crate::fault::Fault;
 use crate::network::Lane;
 
+/// The kind of an offer of the leadership, the second byte of its call.
+pub(crate) const TRANSFER: u8 = 4;
+
 /// A piece of a snapshot on its way.
 pub(crate) struct Piece {
     pub(crate) vote: VoteC,
@@ -58,7 +61,7 @@ impl Call {
             Self::Vote(r) => put_vote_request(&mut out, 2, &r),
             Self::PreVote(r) => put_vote_request(&mut out, 3, &r),
             Self::Transfer(r) => {
-                out.put_u8(4);
+                out.put_u8(TRANSFER);
                 put_vote(&mut out, r.from_leader());
                 out.put_u64_le(*r.to_node_id());
                 put_log_id(&mut out, r.last_log_id());
@@ -83,7 +86,9 @@ impl Call {
             1 => Self::Append(read_append(&mut r)?),
             2 => Self::Vote(read_vote_request(&mut r)?),
             3 => Self::PreVote(read_vote_request(&mut r)?),
-            4 => Self::Transfer(TransferLeaderRequest::new(r.vote()?, r.u64()?, r.log_id()?)),
+            TRANSFER => {
+                Self::Transfer(TransferLeaderRequest::new(r.vote()?, r.u64()?, r.log_id()?))
+            }
             5 => {
                 let (vote, last_log_id) = (r.vote()?, r.log_id()?);
                 let last_membership = super::codec::decode_stored(&r.bytes()?)?;

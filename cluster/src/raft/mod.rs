@@ -3,13 +3,17 @@
 //! the network it is handed, and the meaning of entries to the state machine.
 
 mod adapter;
+mod change;
 mod codec;
 mod config;
 mod group;
+mod handover;
 mod inbound;
 mod leadership;
 mod log_store;
+mod members;
 mod message;
+mod metrics;
 mod peer;
 mod proposal;
 mod types;
@@ -18,6 +22,9 @@ mod types;
 mod tests;
 
 pub use config::GroupOptions;
-pub use group::{Group, GroupMetrics};
-pub use leadership::{LeaderToken, Leadership};
+pub use group::Group;
+pub use handover::HandOverError;
+pub use leadership::{LeaderToken, Leadership, Quorum};
+pub use members::{ChangeError, Demoted, Members, Settled};
+pub use metrics::{GroupMetrics, ReplicaProgress};
 pub use proposal::{Applied, Proposal, ProposeError};

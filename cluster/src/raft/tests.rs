@@ -20,6 +20,8 @@ use crate::network::{Isolated, LocalNetwork};
 use crate::state_machine::{Recovered, SnapshotSource, StateMachine};
 use crate::wal::{Log, LogOptions, SimDisk, Stalled};
 
+mod membership;
+
 /// A state machine that remembers every entry. Its checkpoint outlives it.
 #[derive(Clone, Default)]
 pub(crate) struct Journal {

@@ -37,6 +37,9 @@ pub enum Fault {
     /// The consensus library stopped or refused for good.
     #[error("{0}")]
     Group(String),
+    /// The network between nodes cannot be set up as asked.
+    #[error("{0}")]
+    Peers(String),
     /// The state machine reported a fault of its own.
     #[error("state machine: {0}")]
     StateMachine(String),

@@ -1,6 +1,7 @@
 //! Logs that survive and the question who owns what: groups of replicas that agree on a sequence of
-//! opaque entries (`raft/`), the node's one write-ahead log under all of them (`wal/`), the group that
-//! holds what the whole cluster agrees on (`meta/`), and the data directory's identity.
+//! opaque entries (`raft/`), the node's one write-ahead log under all of them (`wal/`), the network
+//! between nodes (`peer/`), the group that holds what the whole cluster agrees on (`meta/`), and the data
+//! directory's identity.
 //!
 //! Replicates bytes into a state machine it is handed. Knows nothing of what is inside a twin, of
 //! devices, or of sessions.
@@ -13,6 +14,7 @@ mod ids;
 pub mod limits;
 pub mod meta;
 mod network;
+pub mod peer;
 pub mod placement;
 mod raft;
 pub mod recover;
@@ -24,6 +26,10 @@ pub use fault::Fault;
 pub use identity::{DataDir, Identity, Uuid};
 pub use ids::{Epoch, GroupId, NodeId, Position};
 pub use network::{CallFault, Inbound, Isolated, Lane, LocalNetwork, Network};
+pub use peer::{
+    Items, JoinDesk, JoinFault, PeerNetwork, PeerOptions, PeerRecord, PeerStats, PeerTls, Service,
+    fingerprint, join,
+};
 pub use raft::{
     Applied, ChangeError, Demoted, Group, GroupMetrics, GroupOptions, HandOverError, LeaderToken,
     Leadership, Members, Proposal, ProposeError, Quorum, ReplicaProgress, Settled,

@@ -166,3 +166,78 @@ pub const CLOCK_BACK_MS: u64 = 4_000;
 pub const CLOCK_PEERS_MIN: usize = 2;
 /// Largest snapshot taken in from a peer: it is collected in memory before it is installed.
 pub const INCOMING_SNAPSHOT_BYTES_MAX: usize = 1024 * 1024 * 1024;
+
+/// Streams of a connection between nodes: one a lane.
+pub const PEER_LANES: u32 = 4;
+/// Bytes on their way on one lane: 10 Gbit/s over 3 ms, 1 Gbit/s over 30 ms.
+pub const PEER_STREAM_BYTES_MAX: u32 = 4 * 1024 * 1024;
+/// Bytes on their way on one connection: all lanes full, so that no lane takes another's window.
+pub const PEER_RECEIVE_BYTES_MAX: u32 = PEER_LANES * PEER_STREAM_BYTES_MAX;
+/// Bytes sent and not acknowledged on one connection: twice the windows, since what was read may be
+/// replaced before its acknowledgement comes.
+pub const PEER_SEND_BYTES_MAX: u64 = 2 * PEER_RECEIVE_BYTES_MAX as u64;
+/// Round trip assumed until one was measured: a lost first packet is sent again after three of it.
+pub const PEER_INITIAL_RTT_MS: u64 = 50;
+/// Silence after which a packet is sent on an idle connection: several fit into the longest silence.
+pub const PEER_KEEP_ALIVE_MS: u64 = 500;
+/// Silence after which a connection is taken for dead. A peer that stood still for less than that (a
+/// stalled machine) keeps it; a killed one that comes back replaces it at once.
+pub const PEER_IDLE_MS_MAX: u32 = 3_000;
+/// What a frame counts for beside its payload, in queues and credits: bounds their number too.
+pub const PEER_FRAME_COST_BYTES: usize = 128;
+/// Bytes waiting to be written on each lane (control, entries, application, snapshot); then callers wait.
+/// The largest message fits, and on the control lane tens of thousands of heartbeats.
+pub const PEER_LANE_QUEUE_BYTES_MAX: [u32; 4] =
+    [4 * 1024 * 1024, 32 * 1024 * 1024, 32 * 1024 * 1024, 32 * 1024 * 1024];
+/// Bytes of a peer's calls under way on each lane; more are refused as not executed. Several times what
+/// all groups of a node keep under way.
+pub const PEER_LANE_SERVED_BYTES_MAX: [u32; 4] =
+    [16 * 1024 * 1024, 64 * 1024 * 1024, 64 * 1024 * 1024, 32 * 1024 * 1024];
+/// Frames waiting on a lane beyond which a peer that causes more (refusals, credits, cancels) is
+/// taken for one that does not read.
+pub const PEER_QUEUE_FRAMES_MAX: usize = 64 * 1024;
+/// Bytes of one write, beyond which what waits goes with the next one: a small frame that comes in
+/// between waits for one write at most.
+pub const PEER_WRITE_BYTES_MAX: usize = 256 * 1024;
+/// Payloads up to this size are copied into one buffer with their neighbours; larger ones are written
+/// as they are.
+pub const PEER_JOIN_FRAMES_BYTES_MAX: usize = 8 * 1024;
+/// Bytes read from a stream at once.
+pub const PEER_READ_BYTES: usize = 64 * 1024;
+/// Calls of this node under way on one connection; more are refused here.
+pub const PEER_CALLS_MAX: usize = 64 * 1024;
+/// Requests and streams of a peer under way on one connection; more are refused as not executed.
+pub const PEER_SERVED_MAX: usize = 16 * 1024;
+/// Bytes of items that may be on their way to the reader of one stream, and wait for it: a page of
+/// changes; thousands of slow readers stay within memory.
+pub const PEER_STREAM_CREDIT_BYTES: u32 = 256 * 1024;
+/// Largest item of a stream: a batch of changes with its envelope, with room.
+pub const PEER_ITEM_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Bytes of snapshots sent to one peer per second: a million twins in some seconds, while a 10 Gbit/s
+/// network has nine tenths left.
+pub const PEER_SNAPSHOT_BYTES_PER_S: u64 = 128 * 1024 * 1024;
+/// How long a handshake and both greetings may take, each side.
+pub const PEER_GREETING_MS_MAX: u64 = 3_000;
+/// Handshakes and greetings begun by others at once; more are refused before any work. Far above the
+/// number of peers that return together, far below what their cryptography would block.
+pub const PEER_GREETINGS_MAX: usize = 64;
+/// Two connections made within this time crossed each other: longer than any greeting.
+pub const PEER_DUPLICATE_MS: u64 = 2 * PEER_GREETING_MS_MAX;
+/// How long a peer's process is given to show that it still answers, before another one under its id
+/// is let in: many round trips and the delay of an acknowledgement.
+pub const PEER_PROBE_MS: u64 = 250;
+/// First wait between two attempts to connect; it doubles.
+pub const PEER_BACKOFF_MS: u64 = 50;
+/// Longest such wait: a peer that comes back is found within a second, if it does not call itself.
+pub const PEER_BACKOFF_MS_MAX: u64 = 1_000;
+/// What the node with the higher id waits longer than the other one: a handshake's time.
+pub const PEER_SECOND_DIAL_MS: u64 = 100;
+/// Addresses of one peer that are tried in turn.
+pub const PEER_ADDRESSES_MAX: usize = 8;
+/// Joining nodes at the desk at once: each costs a certificate and an entry in the meta group.
+pub const PEER_JOINS_MAX: usize = 8;
+/// Requests to join answered per second, whoever asks: a cluster grows by hand, and a token cannot
+/// be guessed at this rate.
+pub const PEER_JOINS_PER_S: u64 = 10;
+/// How long the answer to a joining node may take: an election fits.
+pub const PEER_JOIN_MS_MAX: u64 = 10_000;

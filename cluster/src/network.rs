@@ -13,7 +13,8 @@ use crate::ids::{GroupId, NodeId};
 /// Why a call to a peer has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallFault {
-    /// The peer cannot be reached now, or does not know the group: to be tried again later.
+    /// The peer cannot be reached now, or does not take the call on, as when it does not know the
+    /// group: certainly not executed, to be tried again later.
     #[error("the peer cannot be reached")]
     Unreachable,
     /// No answer in time; the peer may have acted on it.
@@ -22,6 +23,14 @@ pub enum CallFault {
     /// The peer refused the call as malformed, or failed over it.
     #[error("the peer failed over the call")]
     Failed,
+}
+
+impl CallFault {
+    /// Whether the call was certainly not executed. If not, nobody knows.
+    #[must_use]
+    pub const fn is_not_executed(self) -> bool {
+        matches!(self, Self::Unreachable)
+    }
 }
 
 /// The kind of a call, so that a bulky one never delays one that must be on time.

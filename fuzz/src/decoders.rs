@@ -7,6 +7,10 @@ use pollux_proto::device::name::{parse_uri, uri};
 use pollux_proto::device::{
     Decoder, DeviceFrame, FrameError, NodeFrame, decode_datagram, encode, encode_datagram,
 };
+use pollux_proto::limits::{PEER_HEAD_BYTES_MAX, PEER_PAYLOAD_BYTES_MAX};
+use pollux_proto::peer::{
+    Greeting, JoinFrame, PeerDecoder, PeerFrame, encode_peer, framing, node_uri, parse_node_uri,
+};
 use pollux_proto::position::Position;
 use pollux_twin::{DeviceId, Entry, JsonLimits, TenantId, TwinKey, Value, image as images};
 use xxhash_rust::xxh3::Xxh3;
@@ -68,6 +72,45 @@ pub fn datagram(data: &[u8]) {
             }
         }
     }
+}
+
+/// What comes from other nodes: greetings, frames after them, requests to join; and names in
+/// certificates.
+pub fn peer(data: &[u8]) {
+    side::<Greeting>(data);
+    side::<JoinFrame>(data);
+    let (whole, end) = peer_stream(data, data.len());
+    let cut = 1 + data.first().map_or(0, |byte| usize::from(*byte));
+    assert_eq!((&whole, &end), (&peer_stream(data, cut).0, &peer_stream(data, cut).1));
+    let mut again = BytesMut::new();
+    for frame in &whole {
+        assert_eq!(encode_peer(frame, &mut again), Ok(()));
+    }
+    assert_eq!(peer_stream(&again, again.len()).0, whole);
+    if let Ok(text) = std::str::from_utf8(data)
+        && let Some((cluster, node)) = parse_node_uri(text)
+    {
+        assert_eq!(node_uri(cluster, node), text);
+    }
+}
+
+/// The frames of a lane that comes in pieces of `cut` bytes, and what ended it.
+fn peer_stream(data: &[u8], cut: usize) -> (Vec<PeerFrame>, Option<FrameError>) {
+    const HELD_MAX: usize = framing::PREFIX_BYTES + PEER_HEAD_BYTES_MAX + PEER_PAYLOAD_BYTES_MAX;
+    let mut decoder = PeerDecoder::new();
+    let mut frames = Vec::new();
+    for piece in data.chunks(cut.max(1)) {
+        decoder.push(piece);
+        loop {
+            match decoder.poll() {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => break,
+                Err(error) => return (frames, Some(error)),
+            }
+        }
+        assert!(decoder.held_bytes() <= HELD_MAX);
+    }
+    (frames, None)
 }
 
 /// JSON text.

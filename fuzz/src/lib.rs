@@ -4,5 +4,5 @@
 mod decoders;
 mod inputs;
 
-pub use decoders::{datagram, entries, frames, image, json, texts};
+pub use decoders::{datagram, entries, frames, image, json, peer, texts};
 pub use inputs::inputs;

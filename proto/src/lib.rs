@@ -1,10 +1,11 @@
-//! Words on the wire: device frames and framing, the gRPC services, and the one table that turns a
-//! rejection into a status. No sockets, no tasks, no decisions.
+//! Words on the wire: device frames and framing, peer frames, the gRPC services, and the one table that
+//! turns a rejection into a status. No sockets, no tasks, no decisions.
 
 pub mod convert;
 pub mod device;
 pub mod json_view;
 pub mod limits;
+pub mod peer;
 pub mod position;
 pub mod status;
 mod text;

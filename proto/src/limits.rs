@@ -36,3 +36,20 @@ pub const PAGE_SIZE: u32 = 100;
 pub const COMMAND_DEADLINE_MS: u64 = 60_000;
 /// Bytes of a position as text: 4,096 shards, the most there can be, with room for their numbers.
 pub const POSITION_BYTES_MAX: usize = 128 * 1024;
+/// Bytes of a frame by which nodes greet each other, read before anyone is known: facts of fixed size, or
+/// a refusal's text.
+pub const GREETING_BYTES_MAX: usize = 1_024;
+/// Bytes of a refusal's text between nodes: a sentence or two, with ids of 32 digits.
+pub const PEER_MESSAGE_TEXT_BYTES_MAX: usize = 512;
+/// Bytes of the head of a frame between nodes: the largest takes about 30.
+pub const PEER_HEAD_BYTES_MAX: usize = 128;
+/// Bytes of the payload of a frame between nodes: a batch of log entries or a piece of a snapshot is at
+/// most 4 MiB, one entry of a log a little more than 1 MiB; with room.
+pub const PEER_PAYLOAD_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Payloads up to this size are copied out of the buffer they came in, larger ones share it.
+pub const PEER_PAYLOAD_COPY_BYTES_MAX: usize = 4 * 1024;
+/// Bytes of what a joining node asks and is answered: a signing request, or some certificates, the
+/// nodes' addresses and the cluster's configuration.
+pub const JOIN_PAYLOAD_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a frame around it.
+pub const JOIN_FRAME_BYTES_MAX: usize = JOIN_PAYLOAD_BYTES_MAX + 64;

@@ -22,7 +22,8 @@ use crate::device::error::FrameError;
 use crate::device::frame::{Datagram, DeviceFrame, NodeFrame};
 use crate::limits::{ARCHIVE_DEPTH_MAX, VALUE_DEPTH_MAX};
 
-/// What travels: [`DeviceFrame`], [`NodeFrame`] and [`Datagram`].
+/// What travels: [`DeviceFrame`], [`NodeFrame`] and [`Datagram`], and the frames of
+/// [`peer`](crate::peer).
 pub trait Wire:
     Sized
     + Check

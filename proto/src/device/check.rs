@@ -76,7 +76,7 @@ impl Check for Datagram {
     }
 }
 
-fn text(what: &'static str, text: &str, max: usize) -> Result<(), FrameError> {
+pub(crate) fn text(what: &'static str, text: &str, max: usize) -> Result<(), FrameError> {
     if text.len() > max {
         return Err(FrameError::TextTooLong { what, bytes: text.len(), max });
     }

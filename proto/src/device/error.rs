@@ -20,7 +20,7 @@ pub enum FrameError {
         missing: usize,
     },
     /// The bytes are no frame of this protocol version.
-    #[error("bytes are not a frame of pollux/1")]
+    #[error("bytes are not a frame of this protocol")]
     NotAFrame,
     /// Values nest deeper than allowed.
     #[error("value nests too deep; at most {max} levels are allowed")]

@@ -5,7 +5,7 @@
 //! bytes and back in [`framing`], their bounds in [`check`], their meaning for a twin in
 //! [`convert`].
 
-mod archive;
+pub(crate) mod archive;
 pub mod check;
 pub mod convert;
 pub mod error;

@@ -164,9 +164,10 @@ fn input_lists() -> Vec<Vec<u8>> {
 }
 
 /// Every target: its name, what to begin with, its body.
-const TARGETS: [(&str, Seeds, Body); 7] = [
+const TARGETS: [(&str, Seeds, Body); 8] = [
     ("frames", streams, bodies::frames),
     ("datagram", packets, bodies::datagram),
+    ("peer", crate::peer::seeds, bodies::peer),
     ("json", json_texts, bodies::json),
     ("image", images, bodies::image),
     ("entries", log_entries, bodies::entries),

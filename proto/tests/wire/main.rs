@@ -1,8 +1,9 @@
 //! Everything about frames, datagrams and statuses that wants one of every kind: the bytes of the
-//! wire, which must never change under the name `pollux/1`, and what hostile bytes do.
+//! wire, which must never change under their names, and what hostile bytes do.
 
 mod frames;
 mod fuzz;
 mod golden;
+mod peer;
 mod property;
 mod status;

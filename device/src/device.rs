@@ -15,7 +15,7 @@ use crate::dial::Endpoint;
 use crate::driver::Driver;
 use crate::error::{Fault, QueueError};
 use crate::options::Options;
-use crate::session::{Input, Message};
+use crate::session::{Input, Message, Rehomed};
 use crate::shared::{Answered, CommandHandler, DesiredHandler, Shared};
 use crate::store::Outcome;
 
@@ -87,6 +87,14 @@ pub struct Counts {
     pub acked: u64,
     /// Messages rejected.
     pub rejected: u64,
+    /// Connections begun.
+    pub dials: u64,
+    /// Redirects followed.
+    pub redirects: u64,
+    /// Moves of the shard followed.
+    pub moves: u64,
+    /// Times that the owner was silent for too long, and another was looked for.
+    pub silences: u64,
 }
 
 impl Device {
@@ -193,6 +201,12 @@ impl Device {
         self.shared().set_command_handler(handler);
     }
 
+    /// Calls `handler` when another node than before has acknowledged a message, on the device's task:
+    /// it should be quick. The device needs nobody to do anything about it; this is for measuring.
+    pub fn on_rehomed(&self, handler: impl Fn(Rehomed) + Send + Sync + 'static) {
+        self.shared().set_rehomed_handler(Arc::new(handler));
+    }
+
     /// The newest desired section that came.
     pub fn desired(&self) -> Option<Desired> {
         self.shared().lock().desired.clone()
@@ -216,7 +230,7 @@ impl Device {
 
     /// How the device has fared.
     pub fn counts(&self) -> Counts {
-        self.shared().lock().counts
+        self.shared().lock().counts()
     }
 
     /// Why the device is closed, if it is: by [`Device::close`] or refused for good.

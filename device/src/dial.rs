@@ -7,11 +7,13 @@ use std::time::Duration;
 use quinn::{Connection, RecvStream, SendStream, TransportConfig, VarInt};
 
 use crate::clock::Clock;
+use crate::driver::connection_loss;
 use crate::error::Fault;
 use crate::limits::{
-    DATAGRAM_BYTES, IDLE_TIMEOUT_MS, KEEP_ALIVE_MS, RECEIVE_WINDOW_BYTES, SEND_WINDOW_BYTES,
-    SOCKET_BYTES, STREAM_WINDOW_BYTES, STREAMS_MAX,
+    DATAGRAM_BYTES, DIAL_MS, IDLE_TIMEOUT_MS, KEEP_ALIVE_MS, RECEIVE_WINDOW_BYTES, RESOLVED_MAX,
+    SEND_WINDOW_BYTES, SOCKET_BYTES, STREAM_WINDOW_BYTES, STREAMS_MAX,
 };
+use crate::session::Loss;
 use crate::tls::Identity;
 
 /// What a connection may use: small by default, so that a thousand devices fit where one web page
@@ -124,29 +126,50 @@ impl Endpoint {
         server_name: Option<&str>,
         identity: &Identity,
     ) -> Result<Connection, String> {
+        let connected = self.dial(address, server_name, identity).await;
+        connected.map_err(|(_, reason)| reason)
+    }
+
+    async fn dial(
+        &self,
+        address: &str,
+        server_name: Option<&str>,
+        identity: &Identity,
+    ) -> Result<Connection, (Loss, String)> {
+        let broken = |reason: String| (Loss::Broken, reason);
         let (host, _) = address
             .rsplit_once(':')
-            .ok_or_else(|| format!("address {address} has no port; use host:port"))?;
+            .ok_or_else(|| broken(format!("address {address} has no port; use host:port")))?;
         let name = server_name.unwrap_or_else(|| host.trim_matches(['[', ']']));
-        let mut config = identity.client_config().map_err(|error| error.to_string())?;
+        let mut config = identity.client_config().map_err(|error| broken(error.to_string()))?;
         config.transport_config(Arc::clone(&self.transport));
-        let resolved: Vec<SocketAddr> = match address.parse() {
+        let mut resolved: Vec<SocketAddr> = match address.parse() {
             Ok(literal) => vec![literal],
             Err(_) => tokio::net::lookup_host(address)
                 .await
-                .map_err(|error| format!("address {address} was not found: {error}"))?
+                .map_err(|error| broken(format!("address {address} was not found: {error}")))?
                 .collect(),
         };
         let ipv4_only = self.quinn.local_addr().is_ok_and(|local| local.is_ipv4());
-        let mut last = format!("address {address} stands for none that this socket reaches");
-        for candidate in resolved.into_iter().filter(|to| to.is_ipv4() || !ipv4_only) {
-            let connecting = self.quinn.connect_with(config.clone(), candidate, name);
-            match connecting {
-                Ok(connecting) => match connecting.await {
-                    Ok(connection) => return Ok(connection),
-                    Err(error) => last = format!("{candidate}: {error}"),
-                },
-                Err(error) => last = format!("{candidate}: {error}"),
+        resolved.retain(|to| to.is_ipv4() || !ipv4_only);
+        resolved.truncate(RESOLVED_MAX);
+        // Each has its share of the time that the session gives this attempt.
+        let share =
+            Duration::from_millis(DIAL_MS) / u32::try_from(resolved.len().max(1)).unwrap_or(1);
+        let none = format!("address {address} stands for none that this socket reaches");
+        let mut last = broken(none);
+        for candidate in resolved {
+            let connecting = match self.quinn.connect_with(config.clone(), candidate, name) {
+                Ok(connecting) => connecting,
+                Err(error) => {
+                    last = broken(format!("{candidate}: {error}"));
+                    continue;
+                }
+            };
+            match tokio::time::timeout(share, connecting).await {
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(error)) => last = (connection_loss(&error), format!("{candidate}: {error}")),
+                Err(_) => last = broken(format!("{candidate} does not answer")),
             }
         }
         Err(last)
@@ -165,10 +188,10 @@ pub(crate) async fn stream(
     address: Arc<str>,
     server_name: Option<Arc<str>>,
     identity: Identity,
-) -> Result<Stream, String> {
-    let connection = endpoint.connect(&address, server_name.as_deref(), &identity).await?;
+) -> Result<Stream, (Loss, String)> {
+    let connection = endpoint.dial(&address, server_name.as_deref(), &identity).await?;
     match connection.open_bi().await {
         Ok((send, recv)) => Ok(Stream { connection, send, recv }),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err((connection_loss(&error), error.to_string())),
     }
 }

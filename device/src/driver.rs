@@ -16,7 +16,7 @@ use crate::session::{Input, Loss};
 use crate::shared::{Answered, Shared, Task};
 use crate::tls::Identity;
 
-type Dialled = Result<Stream, String>;
+type Dialled = Result<Stream, (Loss, String)>;
 
 struct Dial {
     attempt: u64,
@@ -45,7 +45,7 @@ pub(crate) struct Driver {
     endpoint: Endpoint,
     identity: Identity,
     server_name: Option<Arc<str>>,
-    /// The session's connection, and one made ahead of a move.
+    /// The session's connection, and those that may carry it next; the session bounds them.
     lines: Vec<Line>,
     dials: Vec<Dial>,
     tasks: Vec<Task>,
@@ -97,9 +97,16 @@ impl Driver {
             let now = self.shared.clock.now();
             state.session.handle_deadline(now);
             let news = state.drain(&mut self.tasks);
+            for line in &mut self.lines {
+                let Line { attempt, out, .. } = line;
+                state.session.poll_transmit(now, *attempt, out, OUT_BYTES_MAX);
+            }
             let current = state.session.attempt();
-            if let Some(line) = self.lines.iter_mut().find(|line| current == Some(line.attempt)) {
-                state.session.poll_transmit(now, &mut line.out, OUT_BYTES_MAX);
+            if state.carrier != current {
+                // The handle sends datagrams over the session's connection.
+                state.carrier = current;
+                let line = self.lines.iter().find(|line| current == Some(line.attempt));
+                state.connection = line.map(|line| line.connection.clone());
             }
             let deadline = state.session.next_deadline();
             let ended = state.session.ended().is_some();
@@ -130,6 +137,7 @@ impl Driver {
                     let _gone = waiter.send(answer);
                 }
                 Task::Answer(Answered::Call(call), answer) => call(answer),
+                Task::Rehomed(handler, rehomed) => handler(rehomed),
                 Task::Desired(handler, desired) => {
                     let shared = Arc::clone(&self.shared);
                     tokio::spawn(async move {
@@ -156,7 +164,6 @@ impl Driver {
         if let Some(at) = self.lines.iter().position(|line| line.attempt == attempt) {
             close(&self.lines.swap_remove(at).connection, CloseCode::Done);
         }
-        self.share_connection();
     }
 
     fn dialled(&mut self, attempt: u64, dialled: Dialled) {
@@ -164,12 +171,12 @@ impl Driver {
             Ok(Stream { connection, send, recv }) => {
                 let decoder = Decoder::new();
                 let (out, written) = (Vec::new(), 0);
+                let round_trip = connection.rtt();
                 self.lines.push(Line { attempt, connection, send, recv, decoder, out, written });
-                self.share_connection();
-                self.shared.input(Input::Connected { attempt });
+                self.shared.input(Input::Connected { attempt, round_trip });
             }
-            Err(reason) => {
-                let (loss, reason) = (Loss::Broken, reason.into());
+            Err((loss, reason)) => {
+                let reason = reason.into();
                 self.shared.input(Input::Lost { attempt, loss, reason });
             }
         }
@@ -191,17 +198,8 @@ impl Driver {
         };
         if let Some((loss, reason, code)) = lost {
             close(&self.lines.swap_remove(at).connection, code);
-            self.share_connection();
             self.shared.input(Input::Lost { attempt, loss, reason: reason.into() });
         }
-    }
-
-    /// Lets the handle send datagrams over the session's connection.
-    fn share_connection(&self) {
-        let mut state = self.shared.lock();
-        let current = state.session.attempt();
-        let line = self.lines.iter().find(|line| current == Some(line.attempt));
-        state.connection = line.map(|line| line.connection.clone());
     }
 }
 
@@ -265,10 +263,20 @@ async fn happened(lines: &mut [Line]) -> (usize, Happened) {
     match lines {
         [] => pending().await,
         [line] => (0, line.happened().await),
-        [first, second, ..] => tokio::select! {
-            happened = first.happened() => (0, happened),
-            happened = second.happened() => (1, happened),
-        },
+        _ => {
+            // Only while a session is looked for, or about to move.
+            let mut all: Vec<_> =
+                lines.iter_mut().map(|line| Box::pin(async { line.happened().await })).collect();
+            poll_fn(|context| {
+                for (at, line) in all.iter_mut().enumerate() {
+                    if let Poll::Ready(happened) = line.as_mut().poll(context) {
+                        return Poll::Ready((at, happened));
+                    }
+                }
+                Poll::Pending
+            })
+            .await
+        }
     }
 }
 
@@ -290,13 +298,23 @@ fn write_loss(error: &WriteError) -> Loss {
     }
 }
 
-fn connection_loss(error: &ConnectionError) -> Loss {
+/// The transport's own code for a connection that is refused (RFC 9000, 20.1).
+const CONNECTION_REFUSED: u64 = 0x2;
+
+/// Whose doing the loss of a connection was.
+pub(crate) fn connection_loss(error: &ConnectionError) -> Loss {
     match error {
-        ConnectionError::ApplicationClosed(close)
-            if CloseCode::from_code(close.error_code.into_inner())
-                .is_some_and(CloseCode::is_protocol_error) =>
+        ConnectionError::ApplicationClosed(close) => {
+            match CloseCode::from_code(close.error_code.into_inner()) {
+                Some(CloseCode::Overloaded) => Loss::Overload,
+                Some(code) if code.is_protocol_error() => Loss::Protocol,
+                _ => Loss::Broken,
+            }
+        }
+        ConnectionError::ConnectionClosed(close)
+            if u64::from(close.error_code) == CONNECTION_REFUSED =>
         {
-            Loss::Protocol
+            Loss::Overload
         }
         _ => Loss::Broken,
     }

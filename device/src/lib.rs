@@ -16,8 +16,10 @@
 //!         &std::fs::read("device.key")?,
 //!         &std::fs::read("ca.pem")?,
 //!     )?;
-//!     // Any node will do: it redirects to the one that owns this device's twin.
-//!     let options = Options::new("pollux.example:7701", "thermostat-7", identity);
+//!     // Any nodes will do, all of them or a few: they redirect to the one that owns this device's
+//!     // twin, and when that one is lost, the device finds the next by itself.
+//!     let nodes = ["a.pollux.example:7701", "b.pollux.example:7701"];
+//!     let options = Options::new(nodes, "thermostat-7", identity);
 //!     let device = Device::connect(&Endpoint::open()?, options).await?;
 //!
 //!     // What services desire, now and whenever it changes; `Err` tells them why not.
@@ -65,6 +67,6 @@ mod wire;
 pub use device::{Acked, Command, Counts, Desired, Device, Online, Pending};
 pub use dial::{Discovery, Endpoint, Transport};
 pub use error::{Fault, QueueError};
-pub use options::Options;
-pub use session::Message;
+pub use options::{Addresses, Options};
+pub use session::{Cause, Message, Rehomed};
 pub use tls::{Identity, Trust};

@@ -10,8 +10,46 @@ pub const QUEUE_BYTES_MAX: usize = 1024 * 1024;
 pub const QUEUE_RESERVE: usize = 64;
 /// Redirects followed in a row before it counts as a failure: more is a loop.
 pub const REDIRECTS_MAX: u8 = 3;
+/// Connections that are made at once while a session is looked for: a majority of three replicas,
+/// and one that a node names.
+pub const RACE_MAX: usize = 3;
+/// Shortest time before another node is dialled beside one that has not answered: handshakes are
+/// dear to nodes, and a fleet that comes back makes them slow.
+pub const STAGGER_MS: u64 = 250;
+/// That time in round trips: two for the handshake, and one lost flight.
+pub const STAGGER_ROUND_TRIPS: u64 = 4;
+/// Longest such time, reached by doubling with each further node.
+pub const STAGGER_MS_MAX: u64 = 4_000;
+/// Before another node is dialled beside one that holds the hello: it lives, and an election ends.
+pub const HOLD_MS: u64 = 1_000;
+/// A node that names an owner which was just lost, or has old news, is asked again after this time,
+/// doubled each time: half an election.
+pub const ASK_AGAIN_MS: u64 = 100;
+/// Times that a node is asked again before others have their turn, and before it is believed that
+/// the lost owner is the owner still.
+pub const ASKED_MAX: u32 = 3;
+/// A node without room that names no time is tried again after this time, doubled each time: some
+/// hundred handshakes.
+pub const OVERLOAD_MS: u64 = 500;
+/// Dials in a burst: a race, three redirects, and a race again.
+pub const DIALS_BURST: u64 = 10;
+/// One more dial is allowed after each such time: whatever nodes say, nobody spins.
+pub const DIAL_EVERY_MS: u64 = 250;
+/// A hello that was given up without an answer may still open a session within this time: a node
+/// holds it for ten seconds at most, and the way may take some.
+pub const RIVAL_MS: u64 = 30_000;
+/// A connection ahead of a move is made within this time, at random: all devices of a shard are told
+/// at once.
+pub const PREPARE_SPREAD_MS: u64 = 250;
+/// A connection made ahead of a move is kept so long: nodes wait no longer for a hello.
+pub const SPARE_MS: u64 = 10_000;
+/// Rounds of all addresses without a session after which old news of the owner is forgotten: a
+/// cluster that was made anew counts its epochs from the start.
+pub const STALE_ROUNDS: u32 = 2;
 /// A connection must stand by then: two lost first flights at a long round trip.
 pub const DIAL_MS: u64 = 5_000;
+/// Addresses of one name that share that time: a service's nodes.
+pub const RESOLVED_MAX: usize = 4;
 /// A welcome must come by then: longer than an election, during which the node holds the hello.
 pub const GREETING_MS: u64 = 10_000;
 /// First reconnect: at once, but spread so that a fleet does not come back in one burst.
@@ -36,10 +74,27 @@ pub const IN_FLIGHT_MAX: usize = 64;
 pub const OUT_BYTES_MAX: usize = 16 * 1024;
 /// Bytes taken from the connection in one read.
 pub const READ_BYTES_MAX: usize = 16 * 1024;
-/// A node that answers nothing for so long, while messages wait for it and half that time after a
-/// ping, is taken for dead: longer than an election and a stalled disk together.
-pub const SILENCE_MS: u64 = 12_000;
-/// Keep-alive: below the 30 s after which many NATs forget a UDP flow.
+/// Shortest silence that makes a device look for another node, though messages or a ping wait for
+/// an answer: a node that lives answers a ping in a round trip, and an election takes about as long
+/// as this, so that the device knocks when the new owner opens.
+pub const SILENCE_MS: u64 = 200;
+/// A silence is too long at so many round trips: one flight may be lost, and its resend late.
+pub const SILENCE_ROUND_TRIPS: u64 = 4;
+/// A silence is too long at so many times the longest that ended by itself of late: a node or a
+/// device under load must not be taken for dead.
+pub const SILENCE_TIMES: u64 = 2;
+/// A silence that ended by itself is half forgotten after this time: load comes and goes in minutes.
+pub const SILENCE_HALVES_MS: u64 = 30_000;
+/// A node that takes nothing for so long, though it lives, is left for another one, and a node that
+/// is the only one known is not given up before: longer than an election and a stalled disk.
+pub const STALL_MS: u64 = 12_000;
+/// Timers that rang late in one silence and say more of this machine than of the node: after these
+/// the silence counts.
+pub const LATE_TIMERS_MAX: u8 = 2;
+/// Idle, a node is pinged this often: below the 30 s after which many NATs forget a UDP flow, and
+/// one small packet each way.
+pub const PING_MS: u64 = 20_000;
+/// Keep-alive of connections without a session; sessions ping before it is due.
 pub const KEEP_ALIVE_MS: u64 = 25_000;
 /// A silent node is given up: two keep-alives and a lost packet.
 pub const IDLE_TIMEOUT_MS: u64 = 60_000;

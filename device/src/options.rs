@@ -22,16 +22,17 @@ pub struct Options {
 }
 
 impl Options {
-    /// A device of the default tenant that dials one node (`host:port`) first.
-    pub fn new(address: &str, device: &str, identity: Identity) -> Self {
-        let addresses = Arc::from([Arc::from(address)]);
+    /// A device of the default tenant, and the nodes (`host:port`) that it may dial: one address, or
+    /// several. Any of the cluster's will do; each device begins with another of them.
+    pub fn new(addresses: impl Into<Addresses>, device: &str, identity: Identity) -> Self {
+        let Addresses(addresses) = addresses.into();
         let session = SessionOptions::new(DEFAULT_TENANT, device, addresses, rand::random());
         Self { identity, server_name: None, session }
     }
 
-    /// Several nodes to try, in this order; the list may be shared by many devices.
-    pub fn addresses(mut self, addresses: Arc<[Arc<str>]>) -> Self {
-        self.session.addresses = addresses;
+    /// Other nodes to dial than those given first.
+    pub fn addresses(mut self, addresses: impl Into<Addresses>) -> Self {
+        self.session.addresses = addresses.into().0;
         self
     }
 
@@ -59,9 +60,19 @@ impl Options {
         self
     }
 
-    /// How long a node may answer nothing while messages wait for it, before another is dialled.
+    /// Shortest silence of a node, while messages or a ping wait for it, after which others are
+    /// dialled beside it: 200 ms. The limit grows with the round trip and with slow answers; with
+    /// nobody else to turn to it is twelve seconds.
     pub fn silence(mut self, silence: Duration) -> Self {
         self.session.silence_ms = u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
+        self
+    }
+
+    /// How often a node that has nothing to answer is pinged, so that its loss is noticed: every 20 s.
+    /// `None`: never, and the loss of the connection is noticed when QUIC's idle timeout is over.
+    pub fn ping(mut self, every: Option<Duration>) -> Self {
+        let every_ms = every.map_or(0, |every| every.as_millis().max(1));
+        self.session.ping_ms = u64::try_from(every_ms).unwrap_or(0);
         self
     }
 
@@ -106,6 +117,48 @@ impl Options {
             return Err(bad("queue", &"its length is 0; at least 1 is needed"));
         }
         Ok(())
+    }
+}
+
+/// Addresses of nodes, `host:port` each. The list of many devices is best made once and shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses(Arc<[Arc<str>]>);
+
+impl From<&str> for Addresses {
+    /// One address, or several with commas between them.
+    fn from(text: &str) -> Self {
+        let each = text.split(',').map(str::trim).filter(|address| !address.is_empty());
+        Self(each.map(Arc::from).collect())
+    }
+}
+
+impl From<&String> for Addresses {
+    fn from(text: &String) -> Self {
+        Self::from(text.as_str())
+    }
+}
+
+impl From<Arc<[Arc<str>]>> for Addresses {
+    fn from(addresses: Arc<[Arc<str>]>) -> Self {
+        Self(addresses)
+    }
+}
+
+impl<S: AsRef<str>> From<&[S]> for Addresses {
+    fn from(addresses: &[S]) -> Self {
+        Self(addresses.iter().map(|address| Arc::from(address.as_ref())).collect())
+    }
+}
+
+impl<S: AsRef<str>> From<Vec<S>> for Addresses {
+    fn from(addresses: Vec<S>) -> Self {
+        Self::from(addresses.as_slice())
+    }
+}
+
+impl<S: AsRef<str>, const N: usize> From<[S; N]> for Addresses {
+    fn from(addresses: [S; N]) -> Self {
+        Self::from(addresses.as_slice())
     }
 }
 

@@ -12,12 +12,13 @@ use crate::clock::Clock;
 use crate::device::{Acked, Command, Counts, Desired, Online};
 use crate::error::{Fault, QueueError};
 use crate::options::Options;
-use crate::session::{Event, Input, Message, Output, Session};
+use crate::session::{Event, Input, Message, Output, Rehomed, Session, Ways};
 use crate::store::Outcome;
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub(crate) type DesiredHandler =
     Arc<dyn Fn(Desired) -> BoxFuture<Result<(), String>> + Send + Sync>;
+pub(crate) type RehomedHandler = Arc<dyn Fn(Rehomed) + Send + Sync>;
 pub(crate) type CommandHandler = Arc<dyn Fn(Command) -> BoxFuture<Outcome> + Send + Sync>;
 
 /// Who hears the answer of a message.
@@ -31,12 +32,15 @@ pub(crate) enum Task {
     Dial { attempt: u64, address: Arc<str> },
     Hangup { attempt: u64 },
     Answer(Answered, Result<Acked, Fault>),
+    Rehomed(RehomedHandler, Rehomed),
     Desired(DesiredHandler, Desired),
     Command(CommandHandler, Command),
 }
 
 pub(crate) struct State {
     pub(crate) session: Session<Answered>,
+    /// The attempt that carries the session, and its connection.
+    pub(crate) carrier: Option<u64>,
     pub(crate) connection: Option<quinn::Connection>,
     pub(crate) online: Option<Online>,
     pub(crate) desired: Option<Desired>,
@@ -48,6 +52,7 @@ pub(crate) struct State {
     desired_seen: Option<u64>,
     desired_busy: bool,
     command_handler: Option<CommandHandler>,
+    rehomed_handler: Option<RehomedHandler>,
     /// Commands that wait for a handler; the session bounds how many run or wait.
     commands: Vec<Command>,
 }
@@ -72,6 +77,7 @@ impl Shared {
         let session = Session::new(clock.now(), Arc::new(options.session.clone()), kept);
         let state = State {
             session,
+            carrier: None,
             connection: None,
             online: None,
             desired: None,
@@ -81,6 +87,7 @@ impl Shared {
             desired_seen: None,
             desired_busy: false,
             command_handler: None,
+            rehomed_handler: None,
             commands: Vec::new(),
         };
         let state = Mutex::new(state);
@@ -134,6 +141,10 @@ impl Shared {
         self.work.notify_one();
     }
 
+    pub(crate) fn set_rehomed_handler(&self, handler: RehomedHandler) {
+        self.lock().rehomed_handler = Some(handler);
+    }
+
     /// The desired handler is done: tells the services, and lets the next version through.
     pub(crate) fn desired_done(&self, version: u64, result: Result<(), String>) {
         let mut state = self.lock();
@@ -182,6 +193,12 @@ impl State {
                 self.counts.losses += 1;
                 self.online = None;
             }
+            Event::Rehomed(rehomed) => {
+                if let Some(handler) = &self.rehomed_handler {
+                    tasks.push(Task::Rehomed(Arc::clone(handler), rehomed));
+                }
+                return false;
+            }
             Event::Desired { version, desired } => {
                 self.desired = Some(Desired { version, value: Arc::new(desired) });
             }
@@ -200,6 +217,12 @@ impl State {
             }
         }
         true
+    }
+
+    /// How the device has fared, and found its way.
+    pub(crate) fn counts(&self) -> Counts {
+        let Ways { dials, redirects, moves, silences } = self.session.ways();
+        Counts { dials, redirects, moves, silences, ..self.counts }
     }
 
     fn count(&mut self, result: Result<u64, Rejection>) -> Result<Acked, Fault> {

@@ -7,37 +7,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pollux_device::session::Backoff;
-use pollux_device::{Device, Endpoint, Fault, Identity, Message, Options, Trust};
+use pollux_device::{Device, Endpoint, Fault, Message, Options};
 use pollux_proto::device::{
-    ALPN, AckResult, Decoder, DeviceFrame, Limits, NodeFrame, RefusedReason, decode_datagram,
-    encode,
+    AckResult, Decoder, DeviceFrame, Limits, NodeFrame, RefusedReason, decode_datagram, encode,
 };
 use pollux_twin::{Time, Value};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
-type Ca = CertifiedIssuer<'static, KeyPair>;
+mod pki;
 
-fn ca() -> Ca {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
-}
-
-fn issue(ca: &Ca, name: SanType) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::default();
-    params.subject_alt_names = vec![name];
-    let certificate = params.signed_by(&key, ca).unwrap();
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    (vec![certificate.der().clone()], key)
-}
-
-fn identity(ca: &Ca, device: &str) -> Identity {
-    let uri = format!("pollux:default/{device}");
-    let (chain, key) = issue(ca, SanType::URI(uri.try_into().unwrap()));
-    Identity::from_der(chain, key, &Trust::from_der([ca.der().clone()]).unwrap()).unwrap()
-}
+use pki::{Ca, ca, identity};
 
 /// What a node answers a hello with.
 #[derive(Clone)]
@@ -67,24 +45,7 @@ struct Node {
 
 impl Node {
     fn start(ca: &Ca, greeting: Greeting, breaks_after: Option<u64>) -> Arc<Self> {
-        let (chain, key) = issue(ca, SanType::IpAddress([127, 0, 0, 1].into()));
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(ca.der().clone()).unwrap();
-        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
-            Arc::new(roots),
-            Arc::clone(&provider),
-        );
-        let mut tls = rustls::ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .with_client_cert_verifier(verifier.build().unwrap())
-            .with_single_cert(chain, key)
-            .unwrap();
-        tls.alpn_protocols = vec![ALPN.to_vec()];
-        let tls = quinn::crypto::rustls::QuicServerConfig::try_from(tls).unwrap();
-        let config = quinn::ServerConfig::with_crypto(Arc::new(tls));
-        let endpoint = quinn::Endpoint::server(config, "127.0.0.1:0".parse().unwrap()).unwrap();
+        let endpoint = pki::endpoint(ca);
         let node = Arc::new(Self {
             address: endpoint.local_addr().unwrap().to_string(),
             greeting,

@@ -1,14 +1,20 @@
 //! How long to wait before the next attempt: fast at first, then doubling, always with jitter.
 //! Counting failures is the session's.
 
+use std::time::Duration;
+
 use crate::limits::{BACKOFF_BASE_MS, BACKOFF_FIRST_MS, BACKOFF_MAX_MS};
 
-/// The waits between attempts.
+pub(super) const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// The waits between rounds of attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// Attempts over the first round of addresses are spread over this time.
+    /// The first round begins within this time, and goes on as fast when an address fails.
     pub first_ms: u64,
-    /// Longest wait after one failed round; doubles with each.
+    /// Longest wait after one failed round of all addresses; doubles with each.
     pub base_ms: u64,
     /// Longest wait at all.
     pub max_ms: u64,
@@ -21,13 +27,12 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// The wait after `failures` failures in a row with `addresses` addresses to try.
-    pub(crate) fn wait_ms(self, failures: u32, addresses: usize, jitter: &mut Jitter) -> u64 {
-        let round = failures / u32::try_from(addresses.max(1)).unwrap_or(u32::MAX);
-        if round == 0 {
+    /// The wait after `failures` failed rounds in a row.
+    pub(crate) fn wait_ms(self, failures: u32, jitter: &mut Jitter) -> u64 {
+        if failures == 0 {
             return jitter.below(self.first_ms + 1);
         }
-        let doubled = self.base_ms.saturating_mul(1 << (round - 1).min(20));
+        let doubled = self.base_ms.saturating_mul(1 << (failures - 1).min(20));
         let longest = doubled.min(self.max_ms).max(1);
         longest / 2 + jitter.below(longest.div_ceil(2) + 1)
     }
@@ -65,12 +70,12 @@ mod tests {
     fn first_round_is_fast_then_doubles_to_the_longest() {
         let backoff = Backoff { first_ms: 100, base_ms: 500, max_ms: 4_000 };
         let mut jitter = Jitter::new(7);
-        for failures in 0..3 {
-            assert!(backoff.wait_ms(failures, 3, &mut jitter) <= 100);
+        for _ in 0..100 {
+            assert!(backoff.wait_ms(0, &mut jitter) <= 100);
         }
-        for (failures, longest) in [(3, 500), (6, 1_000), (9, 2_000), (12, 4_000), (900, 4_000)] {
+        for (failures, longest) in [(1, 500), (2, 1_000), (3, 2_000), (4, 4_000), (900, 4_000)] {
             for _ in 0..100 {
-                let wait = backoff.wait_ms(failures, 3, &mut jitter);
+                let wait = backoff.wait_ms(failures, &mut jitter);
                 assert!((longest / 2..=longest + 1).contains(&wait), "{failures}: {wait}");
             }
         }

@@ -1,86 +1,42 @@
-//! What each frame of a node means for the session. Getting to a session is in `link`.
+//! What each frame of a node means for an open session. What answers a hello is in `greeting`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use pollux_proto::device::{AckResult, Limits, NodeFrame, RefusedReason, Replica};
+use pollux_proto::device::convert::TAKEN_OVER;
+use pollux_proto::device::{AckResult, NodeFrame, RefusedReason};
 use pollux_twin::{Rejection, Value};
 
+use super::backoff::ms;
 use super::commands::Verdict;
-use super::link::{Link, ms};
+use super::greeting::bye_text;
+use super::link::Took;
 use super::queue::Waiter;
-use super::{Event, Session};
-use crate::limits::{IN_FLIGHT_MAX, RETRY_AFTER_MS_MAX};
-
-struct Welcome {
-    session: u64,
-    last_seq: u64,
-    desired_version: u64,
-    desired: Value,
-    reported_version: u64,
-    limits: Limits,
-    replicas: Vec<Replica>,
-}
+use super::seek::Seek;
+use super::{Cause, Event, Session};
+use crate::limits::RETRY_AFTER_MS_MAX;
 
 impl<T> Session<T> {
-    pub(super) fn frame(&mut self, now: Duration, attempt: u64, frame: NodeFrame) {
-        if self.link.attempt() != Some(attempt) {
-            return;
-        }
-        self.link.heard(now);
-        match (&self.link, frame) {
-            (
-                Link::Greeting { .. },
-                NodeFrame::Welcome {
-                    session,
-                    last_seq,
-                    desired_version,
-                    desired,
-                    reported_version,
-                    limits,
-                    replicas,
-                },
-            ) => {
-                let welcome = Welcome {
-                    session,
-                    last_seq,
-                    desired_version,
-                    desired,
-                    reported_version,
-                    limits,
-                    replicas,
-                };
-                self.welcomed(now, attempt, welcome);
-            }
-            (Link::Greeting { .. }, NodeFrame::Redirect { address, .. }) => {
-                self.hangup();
-                if self.route.redirected(address) {
-                    self.dial(now);
-                } else {
-                    self.retry(now, "redirected too often in a row".into(), 0);
-                }
-            }
-            (_, NodeFrame::Refused { reason, message, retry_after_ms }) => {
-                self.refused(now, reason, &message, retry_after_ms);
-            }
-            (_, NodeFrame::Bye { reason, reconnect }) => {
-                let reason: Arc<str> = format!("the node said bye: {reason}").into();
-                if reconnect {
-                    self.hangup();
-                    self.retry(now, reason, 0);
-                } else {
-                    self.end(reason);
-                }
-            }
-            (Link::Open { .. }, frame) => self.in_session(now, frame),
-            (_, NodeFrame::Pong { .. }) => {}
-            (_, other) => self.protocol(now, &format!("the node sent {} early", name(&other))),
+    pub(super) fn frame(&mut self, now: Duration, id: u64, frame: NodeFrame) {
+        if self.link.open().is_some_and(|open| open.attempt == id) {
+            let took = match frame {
+                NodeFrame::Ack { .. } | NodeFrame::Nack { .. } => Took::Message,
+                _ => Took::Nothing,
+            };
+            self.heard(now, took);
+            self.in_session(now, frame);
+        } else if let Some(attempt) = self.attempts.take(id) {
+            self.greeted(now, &attempt, frame);
         }
     }
 
     fn in_session(&mut self, now: Duration, frame: NodeFrame) {
         match frame {
-            NodeFrame::Ack { seq, result } => self.acked(seq, result),
+            NodeFrame::Ack { seq, result } => {
+                self.arrived(now);
+                self.acked(seq, result);
+                self.close_gap(seq);
+            }
             NodeFrame::Nack { seq, expected, retry_after_ms } => {
                 self.nacked(now, seq, expected, retry_after_ms);
             }
@@ -93,55 +49,62 @@ impl<T> Session<T> {
                 let verdict = self.commands.recall(id);
                 self.carry_out(id, verdict);
             }
-            NodeFrame::PrepareMove { address } => self.prepare(address),
-            NodeFrame::Moved { address, .. } => {
-                self.route.moved(address);
-                self.hangup();
-                self.wait(now, "the shard has moved".into(), 0);
-                self.dial(now);
-            }
+            NodeFrame::PrepareMove { address } => self.prepare(now, address),
+            NodeFrame::Moved { address, epoch } => self.moved(now, address, epoch),
             NodeFrame::Pong { .. } => {}
-            other => self.protocol(now, &format!("the node sent {} in a session", name(&other))),
+            NodeFrame::Bye { reason, reconnect } => self.bye(now, &reason, reconnect),
+            NodeFrame::Refused { reason, message, retry_after_ms } => {
+                self.dismissed(now, reason, &message, retry_after_ms);
+            }
+            other @ (NodeFrame::Welcome { .. } | NodeFrame::Redirect { .. }) => {
+                self.protocol(now, &format!("the node sent {} in a session", name(&other)));
+            }
         }
     }
 
-    fn welcomed(&mut self, now: Duration, attempt: u64, welcome: Welcome) {
-        let Link::Greeting { address, .. } = &self.link else { return };
-        let address = Arc::clone(address);
-        let last = welcome.last_seq;
-        if last.saturating_add(1) < self.queue.first() || last >= self.queue.next() {
-            // The owner's counter is not ours: one of us lost it. What waits here was never taken
-            // under the owner's counter, so it may have new numbers (safety rule 13).
-            self.incarnation = self.jitter.next();
-            self.queue.renumber(self.incarnation);
-            tracing::warn!(last, "the owner counts differently: taking a new incarnation");
-            self.hangup();
-            self.route.moved(address.to_string());
-            self.wait(now, "a new incarnation begins".into(), 0);
-            self.dial(now);
-            return;
+    fn bye(&mut self, now: Duration, reason: &str, reconnect: bool) {
+        self.hangup_open();
+        if reason == TAKEN_OVER && self.has_rival(now) {
+            // By a hello of our own, sent to another node and given up or still under way: its
+            // session is nobody's, so the device takes it over again from where it is.
+            tracing::debug!(device = &*self.options.device, "taken over by an own older attempt");
+            self.leave(now, Cause::Lost, bye_text(reason));
+            if !self.attempts.any_greeting() {
+                self.route.return_to_owner();
+            }
+            self.failures = self.failures.saturating_add(1);
+            let wait_ms = self.options.backoff.wait_ms(self.failures - 1, &mut self.jitter);
+            self.seek = Some(Seek::begin(now + ms(wait_ms)));
+        } else if reconnect {
+            self.close(now, bye_text(reason), 0);
+        } else {
+            self.end(now, bye_text(reason));
         }
-        let offered = usize::try_from(welcome.limits.in_flight_max).unwrap_or(usize::MAX);
-        let in_flight_max = offered.clamp(1, IN_FLIGHT_MAX);
-        self.link = Link::Open {
-            attempt,
-            epoch: welcome.session,
-            in_flight_max,
-            since: now,
-            heard: now,
-            pinged: false,
-        };
-        self.route.welcomed(address, welcome.replicas.into_iter().map(|replica| replica.address));
-        // Numbers up to `last` are durable, but what came of them is not known here: they are sent
-        // again too, and the owner repeats its answers without applying them again (rule 12).
-        self.queue.rewind_all();
-        let session = welcome.session;
-        self.event(Event::Online { session, reported_version: welcome.reported_version });
-        self.desired(welcome.desired_version, welcome.desired);
+    }
+
+    /// Refused after it was welcomed.
+    fn dismissed(
+        &mut self,
+        now: Duration,
+        reason: RefusedReason,
+        message: &str,
+        retry_after_ms: Option<u32>,
+    ) {
+        let text: Arc<str> = format!("the node refused the session: {message}").into();
+        self.hangup_open();
+        match (reason, retry_after_ms) {
+            (_, Some(after_ms)) => {
+                self.close(now, text, u64::from(after_ms).min(RETRY_AFTER_MS_MAX));
+            }
+            (RefusedReason::Busy, None) => self.close(now, text, 0),
+            (RefusedReason::NotYou | RefusedReason::NotAllowed | RefusedReason::Invalid, None) => {
+                self.end(now, text);
+            }
+        }
     }
 
     /// The newest desired; repetitions and older ones are not passed on.
-    fn desired(&mut self, version: u64, desired: Value) {
+    pub(super) fn desired(&mut self, version: u64, desired: Value) {
         if self.desired_version.is_none_or(|seen| seen < version) {
             self.desired_version = Some(version);
             self.event(Event::Desired { version, desired });
@@ -161,6 +124,17 @@ impl<T> Session<T> {
             }
             Some(Waiter::Nobody) => self.log_rejection(seq, result),
             None => tracing::trace!(seq, "an answer came twice"),
+        }
+    }
+
+    /// Answers come in the order of their numbers. If one is left out, the owner dropped it with what it
+    /// had not yet written, and went on: asks for it again, once for all that is in flight.
+    fn close_gap(&mut self, seq: u64) {
+        let first = self.queue.first();
+        let Some(open) = self.link.open_mut() else { return };
+        if first < seq && seq > open.asked_again_until && self.queue.is_in_flight() {
+            open.asked_again_until = self.queue.next() - 1;
+            self.queue.rewind_all();
         }
     }
 
@@ -185,34 +159,14 @@ impl<T> Session<T> {
         }
     }
 
-    fn refused(
-        &mut self,
-        now: Duration,
-        reason: RefusedReason,
-        message: &str,
-        retry_after_ms: Option<u32>,
-    ) {
-        let text: Arc<str> = format!("the node refused the session: {message}").into();
-        self.hangup();
-        match (reason, retry_after_ms) {
-            (_, Some(after_ms)) => {
-                self.retry(now, text, u64::from(after_ms).min(RETRY_AFTER_MS_MAX));
-            }
-            (RefusedReason::Busy, None) => self.retry(now, text, 0),
-            (RefusedReason::NotYou | RefusedReason::NotAllowed | RefusedReason::Invalid, None) => {
-                self.end(text);
-            }
-        }
-    }
-
     fn protocol(&mut self, now: Duration, what: &str) {
         tracing::warn!(device = &*self.options.device, what, "leaving the node");
-        self.hangup();
-        self.retry(now, what.into(), 0);
+        self.hangup_open();
+        self.close(now, what.into(), 0);
     }
 }
 
-const fn name(frame: &NodeFrame) -> &'static str {
+pub(super) const fn name(frame: &NodeFrame) -> &'static str {
     match frame {
         NodeFrame::Welcome { .. } => "welcome",
         NodeFrame::Redirect { .. } => "redirect",

@@ -4,12 +4,20 @@
 //! knows no socket, clock or task: the driver hands it what happened and carries out what comes
 //! out. The same inputs at the same times with the same seed give the same outputs.
 
+mod attempts;
 mod backoff;
 mod commands;
 mod frames;
+mod greeting;
+mod input;
 mod link;
+mod moves;
+mod options;
+mod pace;
+mod patience;
 mod queue;
 mod route;
+mod seek;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -19,185 +27,27 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pollux_proto::device::{DeviceFrame, NodeFrame};
+use pollux_proto::device::DeviceFrame;
 use pollux_proto::limits::FRAME_BYTES_MAX;
-use pollux_twin::{Rejection, Time, Value};
 
 pub use backoff::Backoff;
+pub use input::{Cause, Event, Input, Loss, Output, Rehomed, Ways};
+pub use options::SessionOptions;
 pub use queue::Message;
 
 use crate::error::QueueError;
-use crate::limits::{QUEUE_BYTES_MAX, QUEUE_LEN_MAX, SILENCE_MS};
-use crate::store::{CommandStore, Kept, Outcome, QueueStore};
+use crate::store::{Kept, Outcome};
 use crate::wire;
+use attempts::Attempts;
 use backoff::Jitter;
 use commands::{Commands, Verdict};
-use link::Link;
+use link::{Left, Link};
+use moves::Ahead;
+use pace::Pace;
+use patience::Patience;
 use queue::{Bounds, Queue, Waiter};
 use route::Route;
-
-/// What a session needs to know before it starts.
-#[derive(Clone)]
-pub struct SessionOptions {
-    /// Tenant; empty for the certificate's or the default one.
-    pub tenant: Arc<str>,
-    /// Device id.
-    pub device: Arc<str>,
-    /// Secret token, for devices without a certificate.
-    pub token: Option<Arc<str>>,
-    /// `host:port` of nodes to dial first, at least one.
-    pub addresses: Arc<[Arc<str>]>,
-    /// Waits between attempts.
-    pub backoff: Backoff,
-    /// How long a node may be silent while messages wait for it; it is pinged at half of it.
-    pub silence_ms: u64,
-    /// Messages the queue holds.
-    pub queue_len_max: usize,
-    /// Bytes the queue holds.
-    pub queue_bytes_max: usize,
-    /// Seed of jitter and of incarnations: random in production, fixed in tests.
-    pub seed: u64,
-    /// Keeps messages over restarts.
-    pub queue_store: Option<Arc<dyn QueueStore>>,
-    /// Keeps executed commands over restarts.
-    pub command_store: Option<Arc<dyn CommandStore>>,
-}
-
-impl SessionOptions {
-    /// Options of a device that dials `addresses`, with the defaults for everything else.
-    pub fn new(tenant: &str, device: &str, addresses: Arc<[Arc<str>]>, seed: u64) -> Self {
-        Self {
-            tenant: tenant.into(),
-            device: device.into(),
-            token: None,
-            addresses,
-            backoff: Backoff::default(),
-            silence_ms: SILENCE_MS,
-            queue_len_max: QUEUE_LEN_MAX,
-            queue_bytes_max: QUEUE_BYTES_MAX,
-            seed,
-            queue_store: None,
-            command_store: None,
-        }
-    }
-}
-
-/// What happens to a session. Attempts are named by the number that [`Output::Dial`] gave them.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Input {
-    /// The connection of an attempt stands, its stream is open.
-    Connected {
-        /// Which attempt.
-        attempt: u64,
-    },
-    /// The connection of an attempt did not come about, or is gone.
-    Lost {
-        /// Which attempt.
-        attempt: u64,
-        /// Whose doing it was.
-        loss: Loss,
-        /// Why, for people.
-        reason: Arc<str>,
-    },
-    /// A frame arrived on the connection of an attempt.
-    Frame {
-        /// Which attempt.
-        attempt: u64,
-        /// What the node says.
-        frame: NodeFrame,
-    },
-    /// The application finished a command.
-    Finished {
-        /// Which command.
-        id: u64,
-        /// With what.
-        outcome: Outcome,
-    },
-    /// The application asks for desired again.
-    Get,
-    /// The application drops the connection and comes back after `away_ms`.
-    Drop {
-        /// How long to stay away.
-        away_ms: u64,
-    },
-    /// The application is done with the device.
-    Close,
-}
-
-/// What kind of loss it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loss {
-    /// The way or the node broke: try again soon.
-    Broken,
-    /// One side sent what the other does not understand: the same may well happen again.
-    Protocol,
-}
-
-/// What the driver has to carry out, in order.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Output<T> {
-    /// Connect to `address` and open the stream.
-    Dial {
-        /// Names the attempt in what follows.
-        attempt: u64,
-        /// `host:port`.
-        address: Arc<str>,
-    },
-    /// Close the connection of an attempt, or stop dialling it.
-    Hangup {
-        /// Which attempt.
-        attempt: u64,
-    },
-    /// Tell the application.
-    Event(Event<T>),
-}
-
-/// What the application is told.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event<T> {
-    /// A session is open.
-    Online {
-        /// Its epoch.
-        session: u64,
-        /// Version of the reported section as the owner has it.
-        reported_version: u64,
-    },
-    /// The session is over; the device goes on trying.
-    Offline {
-        /// Why, for people.
-        reason: Arc<str>,
-    },
-    /// The desired section, whole: after the first welcome, and when it changed.
-    Desired {
-        /// Its version.
-        version: u64,
-        /// The whole section.
-        desired: Value,
-    },
-    /// Run this command and hand in [`Input::Finished`].
-    Command {
-        /// Its number within the twin.
-        id: u64,
-        /// What to do.
-        name: String,
-        /// Arguments.
-        payload: Value,
-        /// When it is no longer worth doing, by the owner's clock.
-        deadline: Time,
-    },
-    /// A message is answered for good, and that is durable.
-    Answered {
-        /// What the application gave with the message.
-        token: T,
-        /// Version of the reported section after it, or why it was refused.
-        result: Result<u64, Rejection>,
-    },
-    /// The session will not come back: closed by the application or refused for good.
-    Ended {
-        /// Why, for people.
-        reason: Arc<str>,
-    },
-}
+use seek::Seek;
 
 /// The session machine of one device. `T` names a message to the application.
 pub struct Session<T> {
@@ -208,10 +58,22 @@ pub struct Session<T> {
     commands: Commands,
     route: Route,
     link: Link,
-    /// A connection made ahead of a move: attempt, address, whether it stands.
-    spare: Option<(u64, Arc<str>, bool)>,
-    attempts: u64,
+    attempts: Attempts,
+    /// How a session is looked for; always there while none is open and none has ended for good.
+    seek: Option<Seek>,
+    /// A connection to be made ahead of a move.
+    ahead: Option<Ahead>,
+    pace: Pace,
+    patience: Patience,
+    /// How long the last handshake took.
+    handshake_ms: u32,
+    /// Rounds of all addresses, and short sessions, in a row.
     failures: u32,
+    /// Until then, a hello that was given up may still open a session.
+    rival_until: Duration,
+    /// The owner before, until another has taken a message.
+    left: Option<Left>,
+    ways: Ways,
     /// Frames without a number, sent before the numbered ones.
     control: VecDeque<DeviceFrame>,
     /// No numbered frame before this time: the owner asked for it.
@@ -236,23 +98,31 @@ impl<T> Session<T> {
         if fresh {
             queue.renumber(incarnation);
         }
+        let route = Route::new(Arc::clone(&options.addresses), jitter.next());
         let mut session = Self {
             jitter,
             incarnation,
             queue,
             commands: Commands::new(options.command_store.clone()),
-            route: Route::new(Arc::clone(&options.addresses)),
-            link: Link::Waiting { until: now },
-            spare: None,
-            attempts: 0,
+            route,
+            link: Link::Closed,
+            attempts: Attempts::default(),
+            seek: Some(Seek::begin(now)),
+            ahead: None,
+            pace: Pace::default(),
+            patience: Patience::default(),
+            handshake_ms: 0,
             failures: 0,
+            rival_until: Duration::ZERO,
+            left: None,
+            ways: Ways::default(),
             control: VecDeque::new(),
             hold_until: None,
             desired_version: None,
             outputs: VecDeque::new(),
             options,
         };
-        session.dial(now);
+        session.seek(now);
         session
     }
 
@@ -277,17 +147,17 @@ impl<T> Session<T> {
     /// Something happened.
     pub fn handle(&mut self, now: Duration, input: Input) {
         match input {
-            Input::Connected { attempt } => self.connected(now, attempt),
+            Input::Connected { attempt, round_trip } => self.connected(now, attempt, round_trip),
             Input::Lost { attempt, loss, reason } => self.lost(now, attempt, loss, reason),
             Input::Frame { attempt, frame } => self.frame(now, attempt, frame),
             Input::Finished { id, outcome } => self.finished(id, outcome),
             Input::Get => {
-                if self.link.is_open() {
+                if self.link.open().is_some() {
                     self.control.push_back(DeviceFrame::Get);
                 }
             }
             Input::Drop { away_ms } => self.away(now, away_ms),
-            Input::Close => self.end("closed by the application".into()),
+            Input::Close => self.end(now, "closed by the application".into()),
         }
     }
 
@@ -300,22 +170,31 @@ impl<T> Session<T> {
         output
     }
 
-    /// Appends frames to send on the current attempt's stream until `out` holds `bytes_max` bytes
-    /// or there is nothing more to send.
-    pub fn poll_transmit(&mut self, now: Duration, out: &mut Vec<u8>, bytes_max: usize) {
-        if !self.link.is_up() {
+    /// Appends frames to send on an attempt's stream until `out` holds `bytes_max` bytes or there is
+    /// nothing more to send.
+    pub fn poll_transmit(
+        &mut self,
+        now: Duration,
+        attempt: u64,
+        out: &mut Vec<u8>,
+        bytes_max: usize,
+    ) {
+        if self.attempts.greeted(attempt) {
+            write(&self.hello(), out);
+        }
+        if self.link.open().is_none_or(|open| open.attempt != attempt) {
             return;
         }
         while out.len() < bytes_max {
             let Some(frame) = self.control.pop_front() else { break };
-            match wire::encode(&frame, FRAME_BYTES_MAX) {
-                Ok(bytes) => out.extend_from_slice(&bytes),
-                Err(error) => tracing::error!(%error, "a control frame cannot be encoded"),
-            }
+            write(&frame, out);
         }
         let Some(in_flight_max) = self.in_flight_max() else { return };
-        if !self.queue.is_in_flight() && self.queue.is_waiting(in_flight_max) {
-            self.link.heard(now);
+        if !self.queue.is_in_flight()
+            && self.queue.is_waiting(in_flight_max)
+            && let Some(open) = self.link.open_mut()
+        {
+            open.begins(now);
         }
         while out.len() < bytes_max {
             let Some(frame) = self.queue.transmit(in_flight_max) else { break };
@@ -323,17 +202,12 @@ impl<T> Session<T> {
         }
     }
 
-    /// Whether [`Session::poll_transmit`] would append something.
-    pub fn wants_transmit(&self) -> bool {
-        let numbered = self.in_flight_max().is_some_and(|max| self.queue.is_waiting(max));
-        self.link.is_up() && (numbered || !self.control.is_empty())
-    }
-
     /// When [`Session::handle_deadline`] has something to do.
     pub fn next_deadline(&self) -> Option<Duration> {
-        let hold = if self.link.is_open() { self.hold_until } else { None };
-        let silence = self.queue.is_in_flight().then(|| self.silent_until()).flatten();
-        [self.link.deadline(), hold, silence].into_iter().flatten().min()
+        let hold = self.link.open().and(self.hold_until);
+        let link = [self.link_deadline(), hold, self.ahead_deadline()];
+        let attempts = [self.attempts.deadline(), self.seek_deadline()];
+        link.into_iter().chain(attempts).flatten().min()
     }
 
     /// Does what is due; early calls do no harm.
@@ -341,22 +215,25 @@ impl<T> Session<T> {
         if self.hold_until.is_some_and(|until| until <= now) {
             self.hold_until = None;
         }
-        if self.link.deadline().is_some_and(|until| until <= now) {
-            self.due(now);
-        }
-        if self.queue.is_in_flight() && self.silent_until().is_some_and(|until| until <= now) {
-            self.silent(now);
-        }
+        self.attempts_due(now);
+        self.link_due(now);
+        self.ahead_due(now);
+        self.seek(now);
     }
 
-    /// The attempt whose connection carries the session, or is about to.
-    pub const fn attempt(&self) -> Option<u64> {
-        self.link.attempt()
+    /// The attempt whose connection carries the session.
+    pub fn attempt(&self) -> Option<u64> {
+        self.link.open().map(|open| open.attempt)
     }
 
     /// The epoch of the open session.
-    pub const fn epoch(&self) -> Option<u64> {
-        self.link.epoch()
+    pub fn epoch(&self) -> Option<u64> {
+        self.link.open().map(|open| open.epoch)
+    }
+
+    /// How it has found its way so far.
+    pub const fn ways(&self) -> Ways {
+        self.ways
     }
 
     /// Why the session is over for good, if it is.
@@ -373,10 +250,8 @@ impl<T> Session<T> {
     }
 
     fn in_flight_max(&self) -> Option<usize> {
-        match self.link {
-            Link::Open { in_flight_max, .. } if self.hold_until.is_none() => Some(in_flight_max),
-            _ => None,
-        }
+        let open = self.link.open().filter(|_| self.hold_until.is_none())?;
+        Some(open.in_flight_max)
     }
 
     fn event(&mut self, event: Event<T>) {
@@ -416,5 +291,12 @@ impl<T> Session<T> {
                 }
             }
         }
+    }
+}
+
+fn write(frame: &DeviceFrame, out: &mut Vec<u8>) {
+    match wire::encode(frame, FRAME_BYTES_MAX) {
+        Ok(bytes) => out.extend_from_slice(&bytes),
+        Err(error) => tracing::error!(%error, "a control frame cannot be encoded"),
     }
 }

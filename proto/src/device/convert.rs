@@ -11,6 +11,10 @@ use crate::limits::{FRAME_BYTES_MAX, TEXT_BYTES_MAX};
 /// When to send again what was refused for want of room, if the twin named no time.
 const RETRY_MS: u32 = 1_000;
 
+/// The reason of the bye that ends a session which a newer one of the same device has taken over:
+/// part of `pollux/1`, so that a device knows it when it has several attempts under way.
+pub const TAKEN_OVER: &str = "taken over by a newer session";
+
 /// A frame of a device, by who deals with it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Received {
@@ -150,7 +154,7 @@ fn bye(reason: ByeReason) -> NodeFrame {
     // Only a stopping node wants the device back: after a take-over or a deletion, coming back at
     // once would undo what someone meant, and after a broken protocol it would break again.
     let (reason, reconnect) = match reason {
-        ByeReason::TakenOver => ("taken over by a newer session".to_owned(), false),
+        ByeReason::TakenOver => (TAKEN_OVER.to_owned(), false),
         ByeReason::Deleted => ("the twin was deleted".to_owned(), false),
         ByeReason::Stopping => ("the node stops".to_owned(), true),
         ByeReason::Protocol(text) => (crate::text::head(&text, TEXT_BYTES_MAX).to_owned(), false),

@@ -176,7 +176,8 @@ impl World {
     /// The device's connection stands.
     pub(super) fn established(&mut self, conn: u64) {
         if let Some((device, attempt)) = self.device_of(conn) {
-            self.tell_device(device, Input::Connected { attempt });
+            let round_trip = Duration::from_millis(1);
+            self.tell_device(device, Input::Connected { attempt, round_trip });
         }
     }
 
@@ -301,14 +302,12 @@ impl World {
         let now = self.device_now();
         let this = &mut self.devices[device];
         let Some(session) = &mut this.session else { return };
-        let Some(conn) = session.attempt().and_then(|attempt| this.conns.get(&attempt)) else {
-            return;
-        };
-        let conn = conn.0;
-        let mut bytes = Vec::new();
-        session.poll_transmit(now, &mut bytes, SEND_BYTES);
-        if !bytes.is_empty() {
-            self.net.up(&mut self.sim, conn, Event::Up { conn, bytes });
+        for (attempt, (conn, _)) in &this.conns {
+            let (conn, mut bytes) = (*conn, Vec::new());
+            session.poll_transmit(now, *attempt, &mut bytes, SEND_BYTES);
+            if !bytes.is_empty() {
+                self.net.up(&mut self.sim, conn, Event::Up { conn, bytes });
+            }
         }
     }
 
@@ -318,6 +317,7 @@ impl World {
         match event {
             Told::Online { session, .. } => this.online = Some(session),
             Told::Offline { .. } => this.online = None,
+            Told::Rehomed(_) => {}
             Told::Desired { version, desired } => {
                 let desired = &desired;
                 self.judge.see(&Seen::Shown { device: &key, life, version, desired });

@@ -17,6 +17,7 @@ use crate::limits::{COME_AND_GO_MS, CONNECT_MS, CONNECTING_MAX, DRAIN_MS, PACE_M
 use crate::options::{Load, Options};
 use crate::shape::mix;
 use crate::tally::{Kind, Tally};
+use crate::timeline::Timeline;
 use crate::unit::Unit;
 
 /// What all devices and services of a run share.
@@ -24,6 +25,7 @@ pub(crate) struct Fleet {
     pub(crate) options: Options,
     pub(crate) tally: Tally,
     pub(crate) clock: Clock,
+    pub(crate) timeline: Option<Timeline>,
     pub(crate) closed_loop: bool,
     pub(crate) volatile_sent: AtomicU64,
     running: AtomicBool,
@@ -36,6 +38,14 @@ pub(crate) struct Fleet {
 
 impl Fleet {
     pub(crate) fn new(options: Options) -> Result<Arc<Self>, Fault> {
+        Self::with(options, None)
+    }
+
+    /// A fleet that tells what happens to it.
+    pub(crate) fn with(options: Options, timeline: Option<Timeline>) -> Result<Arc<Self>, Fault> {
+        if let Some(timeline) = &timeline {
+            timeline.begins(options.devices);
+        }
         let mut transport = Transport::default();
         if options.keep_alive.is_some() {
             transport.keep_alive = options.keep_alive;
@@ -50,7 +60,8 @@ impl Fleet {
         };
         Ok(Arc::new(Self {
             tally: Tally::new(shown),
-            clock: Clock::start(),
+            clock: timeline.as_ref().map_or_else(Clock::start, Timeline::clock),
+            timeline,
             closed_loop: options.load == Load::OneInFlight,
             volatile_sent: AtomicU64::new(0),
             running: AtomicBool::new(false),
@@ -91,6 +102,9 @@ impl Fleet {
         if let Some(silence) = self.options.silence {
             options = options.silence(silence);
         }
+        if self.options.keep_alive.is_some() {
+            options = options.ping(self.options.keep_alive);
+        }
         Ok(Device::start(&self.endpoint, options)?)
     }
 
@@ -108,7 +122,8 @@ impl Fleet {
         let Options { devices, connects_per_s, .. } = self.options;
         let room = Arc::new(Semaphore::new(CONNECTING_MAX));
         let spread = if connects_per_s > 0.0 { f64::from(devices) / connects_per_s } else { 0.0 };
-        let until = self.clock.now()
+        let began = self.clock.now();
+        let until = began
             + Duration::from_secs_f64(spread)
             + Duration::from_millis(CONNECT_MS)
             + Duration::from_millis(u64::from(devices));
@@ -117,7 +132,7 @@ impl Fleet {
         for index in 0..devices {
             if connects_per_s > 0.0 {
                 let due = Duration::from_secs_f64(f64::from(index) / connects_per_s);
-                tokio::time::sleep(due.saturating_sub(self.clock.now())).await;
+                tokio::time::sleep((began + due).saturating_sub(self.clock.now())).await;
             }
             let permit = Arc::clone(&room).acquire_owned().await;
             let unit = Unit::new(index, self.device(index)?, Arc::clone(self));
@@ -256,11 +271,15 @@ impl Fleet {
     pub(crate) async fn close(&self, units: &[Arc<Unit>]) -> Counts {
         let mut counts = Counts::default();
         for unit in units {
-            let Counts { sessions, losses, acked, rejected } = unit.device.counts();
-            counts.sessions += sessions;
-            counts.losses += losses;
-            counts.acked += acked;
-            counts.rejected += rejected;
+            let own = unit.device.counts();
+            counts.sessions += own.sessions;
+            counts.losses += own.losses;
+            counts.acked += own.acked;
+            counts.rejected += own.rejected;
+            counts.dials += own.dials;
+            counts.redirects += own.redirects;
+            counts.moves += own.moves;
+            counts.silences += own.silences;
             unit.device.close();
         }
         let patience = Duration::from_secs(3);

@@ -16,6 +16,7 @@ mod run;
 mod services;
 mod shape;
 mod tally;
+mod timeline;
 mod unit;
 mod verify;
 
@@ -24,5 +25,6 @@ pub use identities::Identities;
 pub use options::{Load, Options};
 pub use process::Usage;
 pub use report::{Done, Latency, Phase, Progress, Report, Second};
-pub use run::{frame_bytes, run};
+pub use run::{frame_bytes, run, run_with};
 pub use shape::Shape;
+pub use timeline::{Moment, MomentKind, Timeline};

@@ -34,6 +34,10 @@ pub const REPORT_BYTES_MAX: usize = 60_000;
 pub const PACE_MS: u64 = 1;
 /// Messages that a device of a paced load may have waiting before reports are skipped and counted.
 pub const QUEUE_LEN_MAX: usize = 256;
+/// Moments of a timeline that wait to be read: several of each device of a large demonstration.
+pub const TIMELINE_LEN_MAX: usize = 65_536;
+/// How often a command whose answer was lost is read until it is over.
+pub const COMMAND_READ_MS: u64 = 100;
 /// Points of a plot: more cannot be told apart on a screen.
 pub const PLOT_POINTS_MAX: usize = 600;
 /// Buffers asked of the kernel for the echo server's socket: as a node does.

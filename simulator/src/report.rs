@@ -52,6 +52,7 @@ pub struct Done {
 
 /// The report of a run. Field names are stable: scripts rely on them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Report {
     /// What was run, in words.
     pub run: String,
@@ -91,6 +92,33 @@ pub struct Report {
     pub sessions: u64,
     /// Sessions lost or left, over the whole run.
     pub losses: u64,
+
+    /// Connections that devices began, over the whole run.
+    pub dials: u64,
+    /// Connections begun beyond the first of each device: redirects, races, moves and returns.
+    pub redials: u64,
+    /// Redirects that devices followed.
+    pub redirects: u64,
+    /// Moves of their shard that devices followed.
+    pub moves: u64,
+    /// Times that a device found its owner silent for too long.
+    pub silences: u64,
+    /// Devices that lost their owner and had a report acknowledged by another, over the whole run.
+    pub failovers: u64,
+    /// Median time from the last that was heard of the lost owner to that acknowledgement.
+    pub failover_p50_us: u64,
+    /// 99th percentile.
+    pub failover_p99_us: u64,
+    /// Longest.
+    pub failover_max_us: u64,
+    /// Devices whose owner handed them over to another, over the whole run.
+    pub handoffs: u64,
+    /// Median time from the hand-over to the first acknowledgement of the new owner.
+    pub handoff_p50_us: u64,
+    /// 99th percentile.
+    pub handoff_p99_us: u64,
+    /// Longest.
+    pub handoff_max_us: u64,
 
     /// Acknowledged and not there at the end. 0 unless verified.
     pub lost: u64,
@@ -138,6 +166,8 @@ pub struct Report {
     pub commands: Done,
     /// Twins read by services.
     pub reads: Done,
+    /// Calls of services that were made again, with the same key, perhaps to another node.
+    pub retries: u64,
     /// The measurement, second by second.
     pub timeline: Vec<Second>,
 }
@@ -160,6 +190,30 @@ fn optional<T: fmt::Display>(value: Option<T>) -> String {
 
 fn rounded(value: Option<f64>) -> String {
     optional(value.map(|value| format!("{value:.1}")))
+}
+
+impl Report {
+    /// How devices have found their way from owner to owner, if they had to.
+    fn fmt_ways(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.failovers > 0 {
+            let (p50_us, p99_us) = (self.failover_p50_us, self.failover_p99_us);
+            let (count, max_us) = (self.failovers, self.failover_max_us);
+            writeln!(f, "  failovers   {count}; p50 {p50_us} p99 {p99_us} max {max_us} us")?;
+        }
+        if self.handoffs > 0 {
+            let (p50_us, p99_us) = (self.handoff_p50_us, self.handoff_p99_us);
+            let (count, max_us) = (self.handoffs, self.handoff_max_us);
+            writeln!(f, "  handoffs    {count}; p50 {p50_us} p99 {p99_us} max {max_us} us")?;
+        }
+        if self.redirects + self.moves + self.silences > 0 {
+            writeln!(
+                f,
+                "  ways        {} dials, {} redirects, {} moves, {} silences",
+                self.dials, self.redirects, self.moves, self.silences
+            )?;
+        }
+        Ok(())
+    }
 }
 
 impl fmt::Display for Report {
@@ -190,6 +244,7 @@ impl fmt::Display for Report {
             self.sessions,
             self.losses
         )?;
+        self.fmt_ways(f)?;
         for (name, done) in [
             ("telemetry", &self.telemetry),
             ("desired", &self.desired),

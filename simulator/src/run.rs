@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use pollux_device::Counts;
+
 use crate::fault::Fault;
 use crate::fleet::Fleet;
 use crate::options::{Load, Options};
@@ -14,6 +16,7 @@ use crate::report::{Done, Latency, Phase, Progress, Report};
 use crate::services::{self, Services, Wish};
 use crate::shape::mix;
 use crate::tally::{Counted, Kind};
+use crate::timeline::Timeline;
 use crate::unit::Unit;
 use crate::verify::{self, Findings};
 
@@ -23,12 +26,23 @@ use crate::verify::{self, Findings};
 /// [`Report::failed`]. Must be called within a tokio runtime.
 pub async fn run(
     options: Options,
+    progress: impl FnMut(&Progress) + Send,
+) -> Result<Report, Fault> {
+    run_with(options, None, progress).await
+}
+
+/// Runs it, and tells moment by moment what happens to the devices, if there is a timeline.
+///
+/// For the rest it is as [`run`].
+pub async fn run_with(
+    options: Options,
+    timeline: Option<Timeline>,
     mut progress: impl FnMut(&Progress) + Send,
 ) -> Result<Report, Fault> {
     options.check()?;
     let services =
         if options.needs_services() { Some(Arc::new(Services::connect(&options)?)) } else { None };
-    let fleet = Fleet::new(options)?;
+    let fleet = Fleet::with(options, timeline)?;
     let mut stage = Stage::new(&fleet, &mut progress);
     let before = stage.usage();
     let began = fleet.clock.now();
@@ -83,7 +97,7 @@ pub async fn run(
         stage.during(Phase::Verifying, verifying).await;
     }
     let counts = fleet.close(&units).await;
-    (report.sessions, report.losses) = (counts.sessions, counts.losses);
+    report.ways(&fleet, counts);
     report.conclude(&fleet, findings, unanswered);
     Ok(report)
 }
@@ -233,6 +247,23 @@ impl Report {
         self.connects_server_cpu_s = cpu_s;
         self.connects_per_server_cpu_s =
             cpu_s.filter(|cpu_s| *cpu_s > 0.0).map(|cpu_s| count as f64 / cpu_s);
+    }
+
+    /// How devices have found their way, over the whole run.
+    fn ways(&mut self, fleet: &Fleet, counts: Counts) {
+        (self.sessions, self.losses) = (counts.sessions, counts.losses);
+        (self.dials, self.redirects) = (counts.dials, counts.redirects);
+        (self.moves, self.silences) = (counts.moves, counts.silences);
+        self.redials = counts.dials.saturating_sub(u64::from(fleet.options.devices));
+        let (count, latency) = fleet.tally.so_far(Kind::Failover);
+        self.failovers = count;
+        (self.failover_p50_us, self.failover_p99_us) = (latency.p50_us, latency.p99_us);
+        self.failover_max_us = latency.max_us;
+        let (count, latency) = fleet.tally.so_far(Kind::Handoff);
+        self.handoffs = count;
+        (self.handoff_p50_us, self.handoff_p99_us) = (latency.p50_us, latency.p99_us);
+        self.handoff_max_us = latency.max_us;
+        self.retries = fleet.tally.retries();
     }
 
     fn conclude(&mut self, fleet: &Fleet, findings: Findings, unanswered: u64) {

@@ -10,7 +10,8 @@ use pollux_proto::v1::commands_client::CommandsClient;
 use pollux_proto::v1::patch_twin_request::Change;
 use pollux_proto::v1::twins_client::TwinsClient;
 use pollux_proto::v1::{
-    CommandState, GetTwinRequest, PatchTwinRequest, Section, SendCommandRequest, Twin,
+    Command, CommandState, GetCommandRequest, GetTwinRequest, PatchTwinRequest, Section,
+    SendCommandRequest, Twin,
 };
 use pollux_twin::Rejection;
 use rand::{RngExt, SeedableRng};
@@ -22,7 +23,7 @@ use tonic::{Code, Request, Status};
 use crate::clock::us;
 use crate::fault::Fault;
 use crate::fleet::Fleet;
-use crate::limits::{CALL_MS, CALLERS, CALLS_MAX, COMMAND_MS};
+use crate::limits::{CALL_MS, CALLERS, CALLS_MAX, COMMAND_MS, COMMAND_READ_MS};
 use crate::options::{Load, Options};
 use crate::tally::Kind;
 
@@ -91,6 +92,7 @@ impl Services {
                     if tries >= CALLS_MAX || !passes(&status) {
                         return Err(status);
                     }
+                    fleet.tally.retry();
                     pause(tries).await;
                 }
             }
@@ -229,14 +231,15 @@ async fn wish(
                 return Wish { version, value: Some(value), ..wish };
             }
             Err(status) => {
-                fleet.tally.error(&reason(&status));
                 if is_unsure(&status) {
                     unsure = Some(value);
                 }
-                if passes(&status) {
+                if tries < CALLS_MAX && passes(&status) {
+                    fleet.tally.retry();
                     pause(tries).await;
                     continue;
                 }
+                fleet.tally.error(&reason(&status));
                 if unsure.is_none() && status.code() == Code::Aborted {
                     // Nobody else writes it: the version that was answered is not the one there is.
                     wish.lost += 1;
@@ -267,11 +270,8 @@ async fn commands(fleet: Arc<Fleet>, services: Arc<Services>, caller: usize) {
             wait: true,
             idempotency_key: format!("sim-{:x}-command-{caller}-{n}", fleet.nonce),
         };
-        let mut request = request(&fleet, send);
-        request.set_timeout(Duration::from_millis(COMMAND_MS + CALL_MS));
         let began = fleet.clock.now();
-        let answer = CommandsClient::new(services.channel(caller)).send(request).await;
-        match answer.map(|answer| answer.into_inner().command) {
+        match command(&fleet, &services, caller, &send).await {
             Ok(Some(command)) if command.state() == CommandState::Done => {
                 fleet.tally.done(Kind::Command, us(began, fleet.clock.now()));
                 if command.answer_json() != payload {
@@ -285,6 +285,68 @@ async fn commands(fleet: Arc<Fleet>, services: Arc<Services>, caller: usize) {
             Err(status) => fleet.tally.error(&reason(&status)),
         }
     }
+}
+
+/// Sends one command, with the same key until there is an answer, and waits until it is over.
+async fn command(
+    fleet: &Fleet,
+    services: &Services,
+    caller: usize,
+    send: &SendCommandRequest,
+) -> Result<Option<Command>, Status> {
+    let mut tries = 0;
+    loop {
+        let mut again = request(fleet, send.clone());
+        again.set_timeout(Duration::from_millis(COMMAND_MS + CALL_MS));
+        let channel = services.channel(caller + tries as usize);
+        let status = match CommandsClient::new(channel).send(again).await {
+            Ok(answer) => {
+                let command = answer.into_inner().command;
+                // An answer that is repeated may tell of a command that is not over yet.
+                return match command {
+                    Some(command) if tries > 0 => {
+                        over(fleet, services, caller, &send.device, command).await
+                    }
+                    command => Ok(command),
+                };
+            }
+            Err(status) => status,
+        };
+        tries += 1;
+        if tries >= CALLS_MAX || !passes(&status) {
+            return Err(status);
+        }
+        fleet.tally.retry();
+        pause(tries).await;
+    }
+}
+
+/// Reads a command until it is over, or has had its time.
+async fn over(
+    fleet: &Fleet,
+    services: &Services,
+    caller: usize,
+    device: &str,
+    mut command: Command,
+) -> Result<Option<Command>, Status> {
+    let until = fleet.clock.now() + Duration::from_millis(COMMAND_MS);
+    while matches!(command.state(), CommandState::Queued | CommandState::Delivering)
+        && fleet.clock.now() < until
+    {
+        tokio::time::sleep(Duration::from_millis(COMMAND_READ_MS)).await;
+        let get = GetCommandRequest {
+            tenant: fleet.options.tenant.clone(),
+            device: device.to_owned(),
+            id: command.id,
+        };
+        if let Ok(answer) =
+            CommandsClient::new(services.channel(caller)).get(request(fleet, get)).await
+            && let Some(read) = answer.into_inner().command
+        {
+            command = read;
+        }
+    }
+    Ok(Some(command))
 }
 
 /// One reader that reads one twin after the other.

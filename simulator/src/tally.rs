@@ -24,9 +24,15 @@ pub(crate) enum Kind {
     Command,
     /// A twin read.
     Read,
+    /// A device's report acknowledged by a new owner, after the old one was lost.
+    Failover,
+    /// The same, after the old one has handed over.
+    Handoff,
 }
 
-const KINDS: usize = 6;
+const KINDS: usize = 8;
+/// Kinds that are timed over the whole run: what happens to a cluster does not wait for the measurement.
+const WHOLE_RUN: [Kind; 2] = [Kind::Failover, Kind::Handoff];
 
 pub(crate) struct Tally {
     inner: Mutex<Inner>,
@@ -41,6 +47,7 @@ struct Inner {
     second: Histogram<u64>,
     timeline: Vec<Second>,
     errors: BTreeMap<String, u64>,
+    retries: u64,
 }
 
 /// What a measurement has come to.
@@ -80,6 +87,7 @@ impl Tally {
             second: histogram(),
             timeline: Vec::new(),
             errors: BTreeMap::new(),
+            retries: 0,
         };
         Self { inner: Mutex::new(inner), connected: AtomicU64::new(0) }
     }
@@ -87,7 +95,7 @@ impl Tally {
     /// Something was done, in so many microseconds.
     pub(crate) fn done(&self, kind: Kind, us: u64) {
         let mut inner = self.lock();
-        if inner.measuring || kind == Kind::Connect {
+        if inner.measuring || kind == Kind::Connect || WHOLE_RUN.contains(&kind) {
             inner.kinds[kind as usize].saturating_record(us);
         }
         if inner.shown == kind {
@@ -121,8 +129,10 @@ impl Tally {
     pub(crate) fn begin(&self) {
         let mut inner = self.lock();
         inner.measuring = true;
-        for kind in &mut inner.kinds {
-            kind.reset();
+        for (at, kind) in inner.kinds.iter_mut().enumerate() {
+            if WHOLE_RUN.iter().all(|whole| *whole as usize != at) {
+                kind.reset();
+            }
         }
         inner.second.reset();
         inner.timeline.clear();
@@ -155,11 +165,25 @@ impl Tally {
         self.lock().errors.clone()
     }
 
+    /// A call is made again, with the same key.
+    pub(crate) fn retry(&self) {
+        self.lock().retries += 1;
+    }
+
+    pub(crate) fn retries(&self) -> u64 {
+        self.lock().retries
+    }
+
     /// How connecting went, before the measurement begins.
     pub(crate) fn connects(&self) -> (u64, Latency) {
+        self.so_far(Kind::Connect)
+    }
+
+    /// How something went so far.
+    pub(crate) fn so_far(&self, kind: Kind) -> (u64, Latency) {
         let inner = self.lock();
-        let connects = &inner.kinds[Kind::Connect as usize];
-        (connects.len(), latency(connects))
+        let done = &inner.kinds[kind as usize];
+        (done.len(), latency(done))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use pollux_device::{Acked, Command, Desired, Device, Fault, Message, QueueError};
+use pollux_device::{Acked, Cause, Command, Desired, Device, Fault, Message, QueueError, Rehomed};
 use pollux_twin::Value;
 
 use crate::clock::us;
@@ -13,6 +13,7 @@ use crate::fleet::Fleet;
 use crate::limits::HISTORY_LEN_MAX;
 use crate::shape::{integer, mix};
 use crate::tally::Kind;
+use crate::timeline::{MomentKind, Timeline};
 
 /// Something that happened to a device, for its history.
 enum Step {
@@ -23,6 +24,7 @@ enum Step {
     Desired { version: u64 },
     Command { id: u64 },
     Dropped,
+    Rehomed { to: Arc<str>, took: Duration },
 }
 
 impl fmt::Display for Step {
@@ -35,6 +37,7 @@ impl fmt::Display for Step {
             Self::Desired { version } => write!(f, "told of desired version {version}"),
             Self::Command { id } => write!(f, "ran command {id}"),
             Self::Dropped => write!(f, "dropped its connection"),
+            Self::Rehomed { to, took } => write!(f, "acknowledged by {to}, after {took:?}"),
         }
     }
 }
@@ -60,6 +63,8 @@ pub(crate) struct Book {
     pub(crate) lost: u64,
     pub(crate) doubled: u64,
     pub(crate) went_back: u64,
+    /// The mark of the timeline for which the device has had its first acknowledgement.
+    mark: u64,
     commands: BTreeSet<u64>,
     history: VecDeque<(Duration, Step)>,
 }
@@ -83,6 +88,12 @@ impl Unit {
         unit.device.on_command(move |command| {
             let unit = weak.upgrade();
             async move { unit.map_or(Ok(Value::Null), |unit| unit.command(command)) }
+        });
+        let weak = Arc::downgrade(&unit);
+        unit.device.on_rehomed(move |rehomed| {
+            if let Some(unit) = weak.upgrade() {
+                unit.rehomed(&rehomed);
+            }
         });
         unit
     }
@@ -129,6 +140,9 @@ impl Unit {
                 self.fleet.tally.done(Kind::Report, us(at, now));
                 book.acknowledged(n, version);
                 self.note(&mut book, Step::Acked { n, version });
+                if let Some(timeline) = &self.fleet.timeline {
+                    self.back(&mut book, timeline, timeline.mark_of(at));
+                }
             }
             Err(error) => {
                 let reason = match &error {
@@ -143,6 +157,31 @@ impl Unit {
         drop(book);
         if self.fleet.closed_loop && self.fleet.is_running() {
             self.report(now);
+        }
+    }
+
+    /// A new owner has acknowledged something.
+    fn rehomed(&self, rehomed: &Rehomed) {
+        let Rehomed { took, noticed, cause, .. } = *rehomed;
+        let mut book = self.book();
+        self.note(&mut book, Step::Rehomed { to: Arc::clone(&rehomed.to), took });
+        let kind = match cause {
+            Cause::Lost => Kind::Failover,
+            Cause::Moved => Kind::Handoff,
+        };
+        self.fleet.tally.done(kind, us(Duration::ZERO, took));
+        if let Some(timeline) = &self.fleet.timeline {
+            timeline.tell(MomentKind::Rehomed { device: self.index, cause, noticed, took });
+            let mark = Some(timeline.newest_mark()).filter(|mark| *mark > 0);
+            self.back(&mut book, timeline, mark);
+        }
+    }
+
+    /// The device has had an acknowledgement that counts for `mark`.
+    fn back(&self, book: &mut Book, timeline: &Timeline, mark: Option<u64>) {
+        if let Some(mark) = mark.filter(|mark| *mark > book.mark) {
+            book.mark = mark;
+            timeline.first_ack(self.index);
         }
     }
 

@@ -10,8 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use node::{Bug, Node, Pki};
+use pollux_device::Cause;
 use pollux_simulator::echo::{self, Sizes};
-use pollux_simulator::{Load, Options, Report, Shape, frame_bytes, run};
+use pollux_simulator::{
+    Load, MomentKind, Options, Phase, Report, Shape, Timeline, frame_bytes, run, run_with,
+};
 
 fn options(pki: &Pki, target: SocketAddr) -> Options {
     Options {
@@ -110,6 +113,48 @@ async fn devices_come_and_go() {
 async fn twins_are_read() {
     let report = against(Bug::None, |options| options.load = Load::Reads { parallel: 4 }).await;
     assert!(report.reads.count > 50 && report.errors == 0 && !report.failed(), "{report}");
+}
+
+#[tokio::test]
+async fn devices_that_lose_their_owner_are_timed() {
+    let pki = Pki::new();
+    let (node, services) = Node::start_at(&pki, Bug::None, 3).await;
+    // Nobody listens at the first of these: what services ask there goes to the other.
+    let nobody = "http://127.0.0.1:9".to_owned();
+    let options = Options {
+        targets: node.targets(),
+        verify: true,
+        services: vec![nobody, services],
+        desired_per_s: 50.0,
+        duration: Duration::from_secs(3),
+        ..options(&pki, "127.0.0.1:9".parse().unwrap())
+    };
+    let (timeline, mut moments) = Timeline::new();
+    let mut marked = None;
+    let report = run_with(options, Some(timeline.clone()), |progress| {
+        if progress.phase == Phase::Measuring && marked.is_none() {
+            node.elect(2);
+            marked = Some(timeline.mark());
+        }
+    });
+    let report = report.await.unwrap();
+    assert!(!report.failed() && report.verified && report.errors == 0, "{report}");
+    assert_eq!(report.failovers, 20, "{report}");
+    assert!(report.failover_p50_us > 0 && report.failover_p99_us >= report.failover_p50_us);
+    assert!(report.silences >= 20 && report.redials >= 20 && report.retries > 0, "{report}");
+    assert_eq!((timeline.waiting(), timeline.missed()), (0, 0));
+    let moments: Vec<_> = std::iter::from_fn(|| moments.try_recv().ok()).collect();
+    let count = |wanted: fn(&MomentKind) -> bool| {
+        moments.iter().filter(|moment| wanted(&moment.kind)).count()
+    };
+    assert_eq!(count(|kind| matches!(kind, MomentKind::FirstAck { .. })), 20);
+    assert_eq!(count(|kind| matches!(kind, MomentKind::AllBack)), 1);
+    for moment in &moments {
+        assert!(Some(moment.at) >= marked);
+        if let MomentKind::Rehomed { cause, noticed, took, .. } = moment.kind {
+            assert!(cause == Cause::Lost && noticed <= took, "{moment:?}");
+        }
+    }
 }
 
 #[tokio::test]

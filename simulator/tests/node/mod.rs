@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use pollux_proto::convert;
 use pollux_proto::device::convert::{Received, WelcomeTerms};
-use pollux_proto::device::{Decoder, DeviceFrame, NodeFrame, encode};
+use pollux_proto::device::{Decoder, DeviceFrame, NodeFrame, Replica, encode};
 use pollux_proto::status::to_status;
 use pollux_proto::v1;
 use pollux_proto::v1::commands_server::{Commands, CommandsServer};
@@ -77,6 +77,7 @@ impl Pki {
 struct Slot {
     twin: Twin,
     reports: u64,
+    replicas: Vec<String>,
     /// Outboxes of connections: before their session by connection, then the session's.
     greeting: BTreeMap<u64, mpsc::Sender<NodeFrame>>,
     session: Option<(u64, mpsc::Sender<NodeFrame>)>,
@@ -87,37 +88,68 @@ pub(crate) struct Node {
     pub(crate) bug: Bug,
     slots: Mutex<BTreeMap<String, Slot>>,
     ids: AtomicU64,
+    /// Where devices find it, and which of these places owns the shard. The others send devices
+    /// there, and one that has lost the shard falls silent.
+    places: Vec<String>,
+    owner: AtomicUsize,
 }
 
 impl Node {
     /// Starts it; where devices and services find it.
     pub(crate) async fn start(pki: &Pki, bug: Bug) -> (SocketAddr, String) {
-        let node = Arc::new(Self { bug, slots: Mutex::default(), ids: AtomicU64::new(0) });
+        let (node, services) = Self::start_at(pki, bug, 1).await;
+        (node.places[0].parse().unwrap(), services)
+    }
+
+    /// Starts one that devices find at several places, as if they were nodes of a cluster.
+    pub(crate) async fn start_at(pki: &Pki, bug: Bug, places: usize) -> (Arc<Self>, String) {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        let quic = endpoint(any, &pki.server, Arc::default()).unwrap();
-        let devices = quic.local_addr().unwrap();
-        let serving = Arc::clone(&node);
-        tokio::spawn(async move {
-            while let Some(incoming) = quic.accept().await {
-                let node = Arc::clone(&serving);
-                tokio::spawn(async move {
-                    if let Ok(connection) = incoming.await {
-                        node.session(connection).await;
-                    }
-                });
-            }
+        let quic: Vec<_> =
+            (0..places).map(|_| endpoint(any, &pki.server, Arc::default()).unwrap()).collect();
+        let node = Arc::new(Self {
+            bug,
+            slots: Mutex::default(),
+            ids: AtomicU64::new(0),
+            places: quic.iter().map(|quic| quic.local_addr().unwrap().to_string()).collect(),
+            owner: AtomicUsize::new(0),
         });
+        for (place, quic) in quic.into_iter().enumerate() {
+            let serving = Arc::clone(&node);
+            tokio::spawn(async move {
+                while let Some(incoming) = quic.accept().await {
+                    let node = Arc::clone(&serving);
+                    tokio::spawn(async move {
+                        if let Ok(connection) = incoming.await {
+                            node.session(place, connection).await;
+                        }
+                    });
+                }
+            });
+        }
         let listener = tokio::net::TcpListener::bind(any).await.unwrap();
         let services = format!("http://{}", listener.local_addr().unwrap());
         let server = tonic::transport::Server::builder()
             .add_service(TwinsServer::from_arc(Arc::clone(&node)))
-            .add_service(CommandsServer::from_arc(node))
+            .add_service(CommandsServer::from_arc(Arc::clone(&node)))
             .serve_with_incoming(TcpListenerStream::new(listener));
         tokio::spawn(server);
-        (devices, services)
+        (node, services)
     }
 
-    async fn session(&self, connection: quinn::Connection) -> Option<()> {
+    pub(crate) fn targets(&self) -> Vec<String> {
+        self.places.clone()
+    }
+
+    /// The shard belongs to another place from now on.
+    pub(crate) fn elect(&self, place: usize) {
+        self.owner.store(place, Ordering::Release);
+    }
+
+    fn owns(&self, place: usize) -> bool {
+        self.owner.load(Ordering::Acquire) == place
+    }
+
+    async fn session(&self, place: usize, connection: quinn::Connection) -> Option<()> {
         let (mut send, mut recv) = connection.accept_bi().await.ok()?;
         let (outbox, mut out) = mpsc::channel(1_000);
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
@@ -135,6 +167,9 @@ impl Node {
         let mut session = 0;
         let mut frames = 0;
         while let Ok(Some(chunk)) = recv.read_chunk(64 * 1024, true).await {
+            while session > 0 && !self.owns(place) {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
             decoder.push(&chunk.bytes);
             while let Some(frame) = decoder.poll().unwrap() {
                 frames += 1;
@@ -143,6 +178,12 @@ impl Node {
                     return None;
                 }
                 match Received::from(frame) {
+                    Received::Hello(_) if !self.owns(place) => {
+                        let owner = self.owner.load(Ordering::Acquire);
+                        let address = self.places[owner].clone();
+                        let epoch = (owner as u64 + 1, 1);
+                        outbox.try_send(NodeFrame::Redirect { address, epoch }).unwrap();
+                    }
                     Received::Hello(hello) => {
                         name = hello.device;
                         let mut slots = self.slots.lock().unwrap();
@@ -150,11 +191,14 @@ impl Node {
                         slot.greeting.insert(id, outbox.clone());
                         let connection = ConnectionId(id);
                         let incarnation = hello.incarnation;
+                        slot.replicas.clone_from(&self.places);
                         slot.handle(Input::Hello { connection, incarnation, node: 1 });
                         session = slot.session.as_ref().unwrap().0;
                     }
                     Received::Message(message) => self.message(&name, session, message),
-                    Received::Ping { .. } => {}
+                    Received::Ping { nonce } => {
+                        outbox.try_send(NodeFrame::Pong { nonce }).unwrap();
+                    }
                 }
             }
         }
@@ -215,7 +259,8 @@ impl Slot {
         // A message of an earlier session is dropped.
         let _dropped = self.twin.handle(now, &Limits::default(), input);
         let limits = pollux_proto::device::Limits::default();
-        let terms = WelcomeTerms { limits, replicas: Vec::new() };
+        let replicas = self.replicas.iter().cloned().map(|address| Replica { address }).collect();
+        let terms = WelcomeTerms { limits, replicas };
         while let Some(output) = self.twin.poll_output() {
             match output {
                 Output::Change(_) => {}

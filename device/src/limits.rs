@@ -23,8 +23,8 @@ pub const STAGGER_MS_MAX: u64 = 4_000;
 /// Before another node is dialled beside one that holds the hello: it lives, and an election ends.
 pub const HOLD_MS: u64 = 1_000;
 /// A node that names an owner which was just lost, or has old news, is asked again after this time,
-/// doubled each time: half an election.
-pub const ASK_AGAIN_MS: u64 = 100;
+/// doubled each time: about an election; each asking costs the node a handshake.
+pub const ASK_AGAIN_MS: u64 = 250;
 /// Times that a node is asked again before others have their turn, and before it is believed that
 /// the lost owner is the owner still.
 pub const ASKED_MAX: u32 = 3;

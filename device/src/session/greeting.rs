@@ -160,6 +160,7 @@ impl<T> Session<T> {
     fn misunderstood(&mut self, now: Duration, attempt: &Attempt, what: &str) {
         tracing::warn!(device = &*self.options.device, what, "no answer to a hello");
         self.hangup_attempt(attempt);
+        self.unanswered(now, attempt);
         let after_ms = self.options.backoff.max_ms;
         self.set_back(now, attempt, Setback::Busy { after_ms });
     }

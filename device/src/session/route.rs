@@ -128,6 +128,13 @@ impl Route {
         self.replicas.iter().chain(self.configured.iter()).any(|address| Some(address) != owner)
     }
 
+    /// Whether an owner whose session stands need not be dialled anew: it is silent, and while others
+    /// are asked for the first time it may still speak.
+    pub(crate) fn is_spared(&self, address: &str) -> bool {
+        let is = |one: &Option<Arc<str>>| one.as_deref() == Some(address);
+        self.rounds == 0 && is(&self.owner) && !is(&self.told) && self.has_others()
+    }
+
     /// The address of the session that is open or was last.
     pub(crate) const fn owner(&self) -> Option<&Arc<str>> {
         self.owner.as_ref()

@@ -50,13 +50,12 @@ impl<T> Session<T> {
     /// Dials whom it is time to dial.
     pub(super) fn seek(&mut self, now: Duration) {
         while self.seek_deadline().is_some_and(|at| at <= now) {
-            let attempts = &self.attempts;
-            let next = match self.route.pick(now, |address| attempts.races(address)) {
+            let next = match self.route.pick(now, |address| self.leaves_alone(address)) {
                 Pick::Dial(address) => {
                     self.dial(now, &address);
-                    let (stagger, attempts) = (now + self.stagger(), &self.attempts);
+                    let stagger = now + self.stagger();
                     // Who is to be asked again has its own time.
-                    let again = self.route.next_wait(now, |address| attempts.races(address));
+                    let again = self.route.next_wait(now, |address| self.leaves_alone(address));
                     Some(again.map_or(stagger, |again| again.min(stagger)))
                 }
                 Pick::Wait(until) => Some(until),
@@ -67,6 +66,12 @@ impl<T> Session<T> {
                 seek.at = next;
             }
         }
+    }
+
+    /// Whether that address is not to be dialled: an attempt or the session is with it.
+    fn leaves_alone(&self, address: &str) -> bool {
+        let stands = self.link.open().is_some();
+        self.attempts.races(address) || (stands && self.route.is_spared(address))
     }
 
     /// How long to wait before another node is dialled beside this one.
@@ -260,7 +265,7 @@ impl<T> Session<T> {
     }
 
     /// An attempt is given up. If its hello is out, a node may act on it all the same.
-    fn unanswered(&mut self, now: Duration, attempt: &Attempt) {
+    pub(super) fn unanswered(&mut self, now: Duration, attempt: &Attempt) {
         if attempt.is_greeting() {
             self.rival_until = now + ms(RIVAL_MS);
         }

@@ -4,6 +4,7 @@ use super::*;
 use crate::limits::{
     DIAL_EVERY_MS, DIALS_BURST, PING_MS, RACE_MAX, REDIRECTS_MAX, RIVAL_MS, SILENCE_MS, STALL_MS,
 };
+use crate::session::backoff::ms;
 use pollux_proto::device::convert::TAKEN_OVER;
 
 fn redirect(address: &str, epoch: u64) -> NodeFrame {
@@ -308,6 +309,34 @@ fn one_that_is_busy_for_long_does_not_keep_the_device_from_others() {
     desk.frame(NodeFrame::Refused { reason, message, retry_after_ms: Some(60_000) });
     assert_ne!(desk.pass_to_dial(), [busy]);
     assert!(desk.now_ms < 1_000, "{}", desk.now_ms);
+}
+
+#[test]
+fn a_slow_owner_is_not_searched_for_all_the_time() {
+    let mut desk = Desk::new();
+    let owner = desk.attempt();
+    desk.connect(owner);
+    desk.answer(owner, welcome_as(1, &["c:1", "d:1"]));
+    for seq in 1..=60 {
+        desk.report(u32::try_from(seq).unwrap());
+        desk.sent_to(owner);
+        let answers_at = desk.now_ms + 900;
+        while let Some(due) = desk.session.next_deadline().filter(|due| *due <= ms(answers_at)) {
+            desk.now_ms = u64::try_from(due.as_millis()).unwrap();
+            desk.pass();
+            desk.sent_to(owner);
+            // The others answer at once that it owns the shard still.
+            for (attempt, _) in desk.lines.clone().into_iter().filter(|(line, _)| *line != owner) {
+                desk.connect(attempt);
+                desk.answer(attempt, redirect("a:1", 3));
+            }
+        }
+        desk.now_ms = answers_at;
+        desk.answer(owner, ack(seq));
+        assert_eq!(desk.session.attempt(), Some(owner));
+    }
+    let ways = desk.session.ways();
+    assert!(ways.silences <= 2 && ways.dials <= 10, "{ways:?} in a minute");
 }
 
 /// Nodes that send each other's devices around, as fast as they can.

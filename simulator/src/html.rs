@@ -117,6 +117,14 @@ impl Report {
                 row(&mut table, name, &value);
             }
         }
+        for (name, count, p50_us, p99_us) in [
+            ("failovers", self.failovers, self.failover_p50_us, self.failover_p99_us),
+            ("hand-offs", self.handoffs, self.handoff_p50_us, self.handoff_p99_us),
+        ] {
+            if count > 0 {
+                row(&mut table, name, &format!("{count}, p50 {p50_us} us, p99 {p99_us} us"));
+            }
+        }
         table.push_str("</table>");
         table
     }

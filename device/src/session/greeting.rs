@@ -99,6 +99,7 @@ impl<T> Session<T> {
         // Numbers up to `last` are durable, but what came of them is not known here: they are sent
         // again too, and the owner repeats its answers without applying them again (rule 12).
         self.queue.rewind_all();
+        self.returned();
         self.event(Event::Online { session, reported_version: welcome.reported_version });
         self.desired(welcome.desired_version, welcome.desired);
     }

@@ -135,7 +135,7 @@ pub enum Event<T> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rehomed {
     /// From the last that was heard of the old owner (or, if nothing waited for it then, from the
-    /// first message that it did not answer) to the first acknowledgement of the new one.
+    /// first message after it) to the first acknowledgement of the new one.
     pub took: Duration,
     /// From there to when the device began to look for another owner, or went on to it.
     pub noticed: Duration,

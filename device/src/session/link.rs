@@ -66,6 +66,8 @@ pub(crate) struct Left {
     noticed: Duration,
     cause: Cause,
     from: Arc<str>,
+    /// Whether nothing waited: then it counts from the first message for the next owner.
+    rested: bool,
 }
 
 impl Open {
@@ -87,7 +89,7 @@ impl Open {
     }
 
     /// From now on the node has something to answer.
-    pub(crate) const fn begins(&mut self, now: Duration) {
+    const fn begins(&mut self, now: Duration) {
         if self.pinged.is_none() {
             self.heard = now;
         }
@@ -233,7 +235,8 @@ impl<T> Session<T> {
         let since = if silent && cause == Cause::Lost { open.heard } else { now };
         if let (None, Some(owner)) = (&self.left, self.route.owner()) {
             let noticed = open.doubt.map_or(now, |(_, at)| at).saturating_sub(since);
-            self.left = Some(Left { since, noticed, cause, from: Arc::clone(owner) });
+            let (from, rested) = (Arc::clone(owner), self.queue.len() == 0);
+            self.left = Some(Left { since, noticed, cause, from, rested });
         }
         self.link = Link::Closed;
         self.control.clear();
@@ -242,9 +245,25 @@ impl<T> Session<T> {
         self.event(Event::Offline { reason });
     }
 
+    /// A session is open: what was queued meanwhile has waited for it.
+    pub(super) fn returned(&mut self) {
+        let waits = self.queue.len() > 0;
+        self.left.iter_mut().for_each(|left| left.rested &= !waits);
+    }
+
+    /// The node has something to answer from now on.
+    pub(super) fn begins(&mut self, now: Duration) {
+        if let Some(open) = self.link.open_mut() {
+            open.begins(now);
+        }
+        if let Some(left) = self.left.as_mut().filter(|left| left.rested) {
+            (left.since, left.noticed, left.rested) = (now, Duration::ZERO, false);
+        }
+    }
+
     /// A message was answered: if by another node than before, that is worth telling.
     pub(super) fn arrived(&mut self, now: Duration) {
-        let Some(Left { since, noticed, cause, from }) = self.left.take() else { return };
+        let Some(Left { since, noticed, cause, from, .. }) = self.left.take() else { return };
         if let Some(to) = self.route.owner().filter(|to| **to != from) {
             let (took, to) = (now.saturating_sub(since), Arc::clone(to));
             self.event(Event::Rehomed(Rehomed { took, noticed, cause, from, to }));

@@ -190,11 +190,8 @@ impl<T> Session<T> {
             write(&frame, out);
         }
         let Some(in_flight_max) = self.in_flight_max() else { return };
-        if !self.queue.is_in_flight()
-            && self.queue.is_waiting(in_flight_max)
-            && let Some(open) = self.link.open_mut()
-        {
-            open.begins(now);
+        if !self.queue.is_in_flight() && self.queue.is_waiting(in_flight_max) {
+            self.begins(now);
         }
         while out.len() < bytes_max {
             let Some(frame) = self.queue.transmit(in_flight_max) else { break };

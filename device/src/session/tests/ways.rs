@@ -312,6 +312,22 @@ fn one_that_is_busy_for_long_does_not_keep_the_device_from_others() {
 }
 
 #[test]
+fn a_device_that_rests_is_not_without_an_owner() {
+    let mut desk = Desk::new();
+    desk.open(0);
+    desk.lose();
+    desk.pass_to_dial();
+    desk.open(0);
+    desk.now_ms += 5_000;
+    desk.report(1);
+    desk.sent();
+    desk.now_ms += 7;
+    let outputs = desk.frame(ack(1));
+    let Output::Event(Event::Rehomed(rehomed)) = &outputs[0] else { panic!("{outputs:?}") };
+    assert_eq!(rehomed.took, ms(7), "only the report has waited");
+}
+
+#[test]
 fn a_slow_owner_is_not_searched_for_all_the_time() {
     let mut desk = Desk::new();
     let owner = desk.attempt();

@@ -1,5 +1,7 @@
 //! Every bound of this room, each with the reason for its value. Owns no logic.
 
+use std::time::Duration;
+
 /// Default size of one log segment: large enough that rotation (two syncs) is rare at full speed,
 /// small enough that zero-filling a spare one takes well under a second.
 pub const SEGMENT_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
@@ -241,3 +243,6 @@ pub const PEER_JOINS_MAX: usize = 8;
 pub const PEER_JOINS_PER_S: u64 = 10;
 /// How long the answer to a joining node may take: an election fits.
 pub const PEER_JOIN_MS_MAX: u64 = 10_000;
+/// How long a checkpoint may take to be noted before it is announced again: noting it takes a turn of
+/// the group's task.
+pub const CHECKPOINT_RETRY: Duration = Duration::from_millis(100);

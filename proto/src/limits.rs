@@ -53,3 +53,9 @@ pub const PEER_PAYLOAD_COPY_BYTES_MAX: usize = 4 * 1024;
 pub const JOIN_PAYLOAD_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of a frame around it.
 pub const JOIN_FRAME_BYTES_MAX: usize = JOIN_PAYLOAD_BYTES_MAX + 64;
+/// When to send again what was refused for want of room, if the twin named no time.
+pub const RETRY_MS: u32 = 1_000;
+/// Pause before asking again for an owner: an election takes a few hundred milliseconds.
+pub const RETRY_OWNER_MS: u32 = 200;
+/// Pause before asking again for room on a disk: someone has to make it.
+pub const RETRY_SPACE_MS: u32 = 5_000;

@@ -14,6 +14,7 @@ use pollux_twin::Rejection;
 use tonic::Code;
 
 use crate::device::{CloseCode, RefusedReason};
+use crate::limits::{RETRY_OWNER_MS, RETRY_SPACE_MS};
 
 /// What a rejection is outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,11 +32,6 @@ pub struct Row {
     /// When coming back makes sense without anything else having changed.
     pub retry_after_ms: Option<u32>,
 }
-
-/// Pause before asking again for an owner: an election takes a few hundred milliseconds.
-const RETRY_OWNER_MS: u32 = 200;
-/// Pause before asking again for room on a disk: someone has to make it.
-const RETRY_SPACE_MS: u32 = 5_000;
 
 /// The row of a rejection.
 pub const fn row(rejection: &Rejection) -> Row {

@@ -1,6 +1,8 @@
 //! Bounds of a running node, each with its reason. What an operator may change is in config/; these
 //! are the ones that only a developer should.
 
+use std::time::Duration;
+
 /// Messages that wait at one shard's actor: calls beyond that are refused, not queued.
 pub const SHARD_MAILBOX_MAX: usize = 4096;
 /// How long a twin keeps its document unpacked after a message: most reports come in bursts.
@@ -39,3 +41,24 @@ pub const CALL_RETRY_MS: u32 = 100;
 pub const MAILBOX_RETRY_MS: u32 = 50;
 /// When a device may send again what found no disk space: someone has to make room first.
 pub const SPACE_RETRY_MS: u32 = 1000;
+/// How long the meta group may take to elect its leader at a start: some hundred milliseconds, unless
+/// the machine is far too busy.
+pub const META_ELECTION_MAX: Duration = Duration::from_secs(30);
+/// How often the free space of the disk is looked at: what is written in between is far less than any
+/// sensible reserve.
+pub const SPACE_PERIOD: Duration = Duration::from_millis(200);
+/// How often the checkpointer looks for something to do: a small part of any sensible interval.
+pub const CHECKPOINT_PERIOD: Duration = Duration::from_millis(250);
+/// Images taken out of a table at once: short enough that no twin waits for it.
+pub const CUT_IMAGES: usize = 512;
+/// How often a shard looks at its deadlines: passivation and retries, nothing that is in a hurry.
+pub const SHARD_PERIOD: Duration = Duration::from_millis(100);
+/// How often the metrics take in what others count: as often as anybody reads them.
+pub const SAMPLE_PERIOD: Duration = Duration::from_secs(1);
+/// How long nothing may happen before a watcher is told that its position moved all the same: a
+/// resumption repeats no more than that.
+pub const WATCH_PROGRESS: Duration = Duration::from_secs(10);
+/// Bytes of an input as the gate reckons them before they are known: a report with its answer.
+pub const INPUT_BYTES: usize = 512;
+/// Bytes of a twin's view beside its values: versions, times, presence.
+pub const VIEW_BYTES: usize = 1024;

@@ -14,12 +14,11 @@ use crate::checkpoint::{Store, StoreFault};
 use crate::config::Checked;
 use crate::disk::{Disk, group_options};
 use crate::fault::Fault;
+use crate::limits::META_ELECTION_MAX;
 use crate::node::internal;
 
 /// Name of the meta group's tree.
 const TREE: &str = "meta";
-/// How long the meta group may take to elect its leader at a start.
-const ELECTION_MAX: Duration = Duration::from_secs(30);
 
 /// The meta group on this node.
 pub(crate) struct MetaGroup {
@@ -49,7 +48,7 @@ impl MetaGroup {
         )
         .await?;
         group.initialize_alone().await?;
-        let leader = tokio::time::timeout(ELECTION_MAX, elected(&group))
+        let leader = tokio::time::timeout(META_ELECTION_MAX, elected(&group))
             .await
             .map_err(|error| internal("the meta group", &error))??;
         let identity = &disk.identity;

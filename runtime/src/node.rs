@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::Checked;
 use crate::disk::Disk;
 use crate::fault::Fault;
-use crate::limits::{SOCKET_BUFFER_BYTES, STOP_MS_MAX};
+use crate::limits::{SAMPLE_PERIOD, SOCKET_BUFFER_BYTES, STOP_MS_MAX};
 use crate::meta::MetaGroup;
 use crate::metrics::Metrics;
 use crate::pki::{ClientAuth, Pki};
@@ -243,9 +243,6 @@ fn listen_for_devices(
     Ok(Endpoint::new(quinn, router.clone(), Arc::clone(metrics), options))
 }
 
-/// How often the metrics take in what others count.
-const WINDOW: Duration = Duration::from_secs(1);
-
 /// The one UDP socket of all devices, with room for their bursts.
 fn device_socket(address: SocketAddr) -> std::io::Result<UdpSocket> {
     let socket = UdpSocket::bind(address)?;
@@ -263,7 +260,7 @@ fn device_socket(address: SocketAddr) -> std::io::Result<UdpSocket> {
 async fn sample(router: Router, log: Log, metrics: Arc<Metrics>, stop: CancellationToken) {
     let mut log_before = log.stats();
     while !stop.is_cancelled() {
-        tokio::time::sleep(WINDOW).await;
+        tokio::time::sleep(SAMPLE_PERIOD).await;
         let status = router.status();
         let sum = |of: fn(&crate::status::ShardStatus) -> u64| {
             i64::try_from(status.shards.iter().map(of).sum::<u64>()).unwrap_or(i64::MAX)
@@ -271,7 +268,7 @@ async fn sample(router: Router, log: Log, metrics: Arc<Metrics>, stop: Cancellat
         metrics.twins.set(sum(|shard| shard.twins));
         metrics.twins_active.set(sum(|shard| shard.active));
         metrics.gate_bytes.set(sum(|shard| shard.gate_bytes));
-        metrics.hot_twin_messages_per_second.roll(WINDOW);
+        metrics.hot_twin_messages_per_second.roll(SAMPLE_PERIOD);
         let now = log.stats();
         metrics.log_appended_bytes_total.inc_by(now.bytes_appended - log_before.bytes_appended);
         metrics.log_syncs_total.inc_by(now.syncs - log_before.syncs);

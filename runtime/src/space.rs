@@ -4,13 +4,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use pollux_cluster::{Log, Space as LogSpace};
 use tokio_util::sync::CancellationToken;
 
-/// How often the disk is asked.
-const LOOK: Duration = Duration::from_millis(200);
+use crate::limits::SPACE_PERIOD;
 
 /// Whether there is room for writes; cheap to ask, shared by all shards.
 #[derive(Clone)]
@@ -39,7 +37,7 @@ impl Space {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(LOOK) => self.look(),
+                () = tokio::time::sleep(SPACE_PERIOD) => self.look(),
             }
         }
     }

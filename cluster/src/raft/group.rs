@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::async_runtime::watch::WatchReceiver;
@@ -24,12 +23,11 @@ use super::proposal::{Proposal, ProposeError};
 use super::types::{C, Proposed, epoch, leader_id, log_id, position};
 use crate::fault::Fault;
 use crate::ids::{Epoch, GroupId, NodeId, Position};
+use crate::limits::CHECKPOINT_RETRY;
 use crate::network::Network;
 use crate::state_machine::StateMachine;
 use crate::wal::{GroupLog, Log};
 
-/// How long a checkpoint may take to be noted before it is announced again.
-const CHECKPOINT_RETRY: Duration = Duration::from_millis(100);
 
 /// A group on this node: cheap to clone.
 #[derive(Clone)]

@@ -6,10 +6,7 @@ use pollux_twin::input::FromDevice;
 use pollux_twin::output::{ByeReason, ToDevice};
 
 use crate::device::frame::{AckResult, Datagram, DeviceFrame, Limits, NodeFrame, Replica};
-use crate::limits::{FRAME_BYTES_MAX, TEXT_BYTES_MAX};
-
-/// When to send again what was refused for want of room, if the twin named no time.
-const RETRY_MS: u32 = 1_000;
+use crate::limits::{FRAME_BYTES_MAX, RETRY_MS, TEXT_BYTES_MAX};
 
 /// The reason of the bye that ends a session which a newer one of the same device has taken over:
 /// part of `pollux/1`, so that a device knows it when it has several attempts under way.

@@ -13,13 +13,9 @@ use tokio_util::sync::CancellationToken;
 use super::header::Header;
 use super::store::{Store, StoreFault};
 use crate::clock::Clock;
+use crate::limits::{CHECKPOINT_PERIOD, CUT_IMAGES};
 use crate::metrics::Metrics;
 use crate::shard::Replica;
-
-/// Images taken out of a table at once: short enough that no twin waits for it.
-const CUT_IMAGES: usize = 512;
-/// How often the checkpointer looks for something to do.
-const LOOK: Duration = Duration::from_millis(250);
 
 /// When to write.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +75,7 @@ impl Checkpointer {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(CHECKPOINT_PERIOD) => {}
             }
             for (at, last) in written.iter_mut().enumerate() {
                 let now = self.clock.elapsed();

@@ -37,3 +37,12 @@ pub(super) const PAGE_PART: usize = 64;
 pub(super) const HEALTH_PERIOD: Duration = Duration::from_millis(200);
 /// How often a silent connection is probed, so that a dead watcher does not stay.
 pub(super) const PROBE_PERIOD: Duration = Duration::from_secs(20);
+/// Connections that were accepted and not yet taken by their server: a moment's worth.
+pub(super) const ACCEPTED_MAX: usize = 16;
+/// Pause after a connection could not be accepted, mostly for want of file descriptors: what helps is
+/// that others close.
+pub(super) const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// How much earlier than the caller's own deadline an answer must come, so that it still arrives.
+pub(super) const ANSWER_MARGIN: Duration = Duration::from_millis(20);
+/// How often a silent watch says that it lives: below the shortest timeout of common proxies.
+pub(super) const WATCH_KEEP_ALIVE: Duration = Duration::from_secs(15);

@@ -19,11 +19,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 
-use super::limits::{CONNECTIONS_MAX, HANDSHAKE_TIME_MAX, HANDSHAKES_MAX, PROBE_PERIOD};
+use super::limits::{
+    ACCEPT_RETRY, ACCEPTED_MAX, CONNECTIONS_MAX, HANDSHAKE_TIME_MAX, HANDSHAKES_MAX, PROBE_PERIOD,
+};
 use crate::Fault;
-
-/// Connections that were accepted and not yet taken by their server.
-const ACCEPTED_MAX: usize = 16;
 
 /// A door: where it listens, and its connections.
 #[derive(Debug)]
@@ -99,9 +98,8 @@ impl Accept {
             let (stream, peer) = match self.socket.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // Mostly too many open files: what helps is that others close.
                     tracing::warn!(%error, "could not accept a connection");
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    tokio::time::sleep(ACCEPT_RETRY).await;
                     continue;
                 }
             };

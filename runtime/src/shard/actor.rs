@@ -4,7 +4,6 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::time::Duration;
 
 use actix::{Actor, ArbiterHandle, AsyncContext, Context, Handler, WrapFuture};
 use pollux_cluster::Group;
@@ -15,10 +14,7 @@ use pollux_twin::{Rejection, TwinKey};
 use super::core::{Core, Parts};
 use super::messages::{Hello, Order, SayBye, ShardAttach, ShardCall, TwinCall};
 use super::proposer;
-use crate::limits::{CALL_RETRY_MS, SHARD_MAILBOX_MAX, WAKES_PER_TURN};
-
-/// How often the shard looks at its deadlines: passivation and retries, nothing that is in a hurry.
-const TICK: Duration = Duration::from_millis(100);
+use crate::limits::{CALL_RETRY_MS, SHARD_MAILBOX_MAX, SHARD_PERIOD, WAKES_PER_TURN};
 
 /// How a shard is run.
 #[derive(Clone, Debug)]
@@ -85,7 +81,7 @@ impl Actor for ShardActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_interval(TICK, |actor, _| actor.tick());
+        ctx.run_interval(SHARD_PERIOD, |actor, _| actor.tick());
         let propose = proposer::run(Rc::clone(&self.core), self.group.clone());
         ctx.spawn(propose.into_actor(self));
         let follow = follow(Rc::clone(&self.core), self.group.clone());

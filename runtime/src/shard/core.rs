@@ -20,13 +20,10 @@ use super::released::Released;
 use super::replica::Replica;
 use super::twin_actor::TwinActor;
 use crate::clock::Clock;
-use crate::limits::{CALL_RETRY_MS, REST_MS};
+use crate::limits::{CALL_RETRY_MS, INPUT_BYTES, REST_MS};
 use crate::metrics::Metrics;
 use crate::session::{Valve, ValveState};
 use crate::space::Space;
-
-/// An input's bytes as the gate reckons them before they are known.
-const INPUT_BYTES: usize = 512;
 
 /// What a twin decided in one turn.
 #[derive(Default)]

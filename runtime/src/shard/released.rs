@@ -8,11 +8,9 @@ use pollux_twin::output::{Answer, ToDevice};
 use pollux_twin::{Rejection, Value};
 
 use super::messages::CallReply;
+use crate::limits::VIEW_BYTES;
 use crate::metrics::Metrics;
 use crate::session::Outbox;
-
-/// What a twin's view takes beside its values: versions, times, presence.
-const VIEW_BYTES: usize = 1024;
 
 /// An output with the way to its receiver.
 #[derive(Debug)]

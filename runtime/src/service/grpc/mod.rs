@@ -20,16 +20,15 @@ use tonic::{Response, Status};
 use tonic_health::pb::health_server::{Health, HealthServer};
 
 use super::desk::{Desk, reason};
-use super::limits::{HEADERS_BYTES_MAX, PROBE_PERIOD, REQUEST_BYTES_MAX, STREAMS_MAX};
+use super::limits::{
+    ANSWER_MARGIN, HEADERS_BYTES_MAX, PROBE_PERIOD, REQUEST_BYTES_MAX, STREAMS_MAX,
+};
 use super::listen::Listener;
 use super::origin;
 use crate::metrics::{Door, Method};
 use crate::router::Call;
 
 pub(super) use watch::scope;
-
-/// How much earlier than the caller's own deadline an answer must come, so that it still arrives.
-const ANSWER_MARGIN: Duration = Duration::from_millis(20);
 
 /// Bounds of JSON in requests: wide enough for any configuration, since the twin checks its own.
 const JSON: JsonLimits =

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pollux_proto::position::Position;
 use pollux_twin::input::{ConnectionId, FromDevice, Request};
 use pollux_twin::output::Answer;
 use pollux_twin::twin::View;
@@ -244,12 +245,7 @@ impl Router {
     }
 
     /// Watches the changes of a scope, from a position or from now.
-    pub fn watch(
-        &self,
-        scope: Scope,
-        from: Option<&str>,
-        picture: Picture,
-    ) -> Result<Watch, Rejection> {
+    pub fn watch(&self, scope: Scope, from: Option<&Position>, picture: Picture) -> Watch {
         Watch::new(self.clone(), scope, from, picture)
     }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use pollux_proto::convert::Page;
+use pollux_proto::position::Position;
 use pollux_proto::status;
 use pollux_twin::input::Request;
 use pollux_twin::output::Answer;
@@ -111,14 +112,14 @@ impl Desk {
     pub(super) fn watch(
         &self,
         scope: Scope,
-        position: Option<&str>,
+        position: Option<&Position>,
         picture: Picture,
     ) -> Result<Watching, Rejection> {
         let Ok(permit) = Arc::clone(&self.watches).try_acquire_owned() else {
             self.metrics.overloads_total.inc();
             return Err(Rejection::Overloaded { retry_after_ms: WATCH_RETRY_MS });
         };
-        let watch = self.router.watch(scope, position, picture)?;
+        let watch = self.router.watch(scope, position, picture);
         self.metrics.watchers.inc();
         Ok(Watching { watch, metrics: Arc::clone(&self.metrics), _permit: permit })
     }

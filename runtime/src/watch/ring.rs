@@ -4,16 +4,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use pollux_proto::position::Place;
 use pollux_twin::{Change, TwinKey};
 
-/// A place in a shard's log: the entry, and the change within it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Cursor {
-    /// Log index of the entry.
-    pub index: u64,
-    /// Change within the entry, from 1; 0 stands for "before the first".
-    pub ordinal: u32,
-}
+/// Where a walk over a shard's log stands; changes within an entry count from 1, and 0 stands for
+/// "before the first".
+pub type Cursor = Place;
 
 /// One committed change, as watchers see it.
 #[derive(Clone, Debug)]

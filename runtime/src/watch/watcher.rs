@@ -2,20 +2,16 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::select_all;
-use pollux_twin::{Rejection, ShardId, TwinKey};
+use pollux_proto::position::Position;
+use pollux_twin::{ShardId, TwinKey};
 use tokio_util::sync::CancellationToken;
 
 use super::hub::Hub;
-use super::position::Position;
 use super::ring::{Cursor, Event, TooOld};
-use crate::limits::{PAGE_MAX, WATCH_EVENTS_PER_TURN};
+use crate::limits::{PAGE_MAX, WATCH_EVENTS_PER_TURN, WATCH_PROGRESS};
 use crate::router::{Router, Scope, WatchItem};
-
-/// How long nothing may happen before the watcher is told that the position moved all the same.
-const PROGRESS: Duration = Duration::from_secs(10);
 
 /// A shard that a watcher walks.
 #[derive(Clone, Debug)]
@@ -50,9 +46,9 @@ impl Watch {
     pub(crate) fn new(
         router: Router,
         scope: Scope,
-        from: Option<&str>,
+        from: Option<&Position>,
         picture: crate::router::Picture,
-    ) -> Result<Self, Rejection> {
+    ) -> Self {
         let shards = router.watched(&scope);
         let lineage = router.lineage();
         let stopping = router.stopping();
@@ -67,11 +63,11 @@ impl Watch {
             stopping,
         };
         match from {
-            Some(text) => watch.resume(text)?,
+            Some(position) => watch.resume(position),
             None if picture == crate::router::Picture::First => watch.begin_picture(),
             None => {}
         }
-        Ok(watch)
+        watch
     }
 
     /// The next item; `None` when the node stops.
@@ -91,24 +87,20 @@ impl Watch {
         }
     }
 
-    fn resume(&mut self, text: &str) -> Result<(), Rejection> {
-        let position = Position::parse(text)
-            .map_err(|error| Rejection::Invalid { reason: error.to_string() })?;
+    fn resume(&mut self, position: &Position) {
         if position.lineage != self.lineage {
             self.reset("the position belongs to another life of this cluster");
-            return Ok(());
+            return;
         }
         for shard in &mut self.shards {
-            let known = position.cursors.iter().find(|(id, _)| *id == shard.id);
-            match known {
-                Some((_, cursor)) => shard.cursor = *cursor,
+            match position.shards.get(&shard.id) {
+                Some(cursor) => shard.cursor = *cursor,
                 None => {
                     self.reset("the position is of a watch with another scope");
-                    return Ok(());
+                    return;
                 }
             }
         }
-        Ok(())
     }
 
     fn reset(&mut self, reason: &str) {
@@ -146,7 +138,7 @@ impl Watch {
 
     fn end_picture(&mut self) {
         self.picture = None;
-        let position = self.position().encode();
+        let position = self.position().to_string();
         self.ready.push_back(WatchItem::PictureDone { position });
     }
 
@@ -166,8 +158,8 @@ impl Watch {
             biased;
             () = stopping.cancelled() => None,
             _ = select_all(moved) => Some(()),
-            () = tokio::time::sleep(PROGRESS) => {
-                let position = self.position().encode();
+            () = tokio::time::sleep(WATCH_PROGRESS) => {
+                let position = self.position().to_string();
                 self.ready.push_back(WatchItem::Progress { position });
                 Some(())
             }
@@ -201,7 +193,7 @@ impl Watch {
         if !self.scope.contains(&event.key) {
             return;
         }
-        let position = self.position().encode();
+        let position = self.position().to_string();
         self.ready.push_back(WatchItem::Change {
             key: event.key,
             change: event.change,
@@ -212,7 +204,7 @@ impl Watch {
     }
 
     fn position(&self) -> Position {
-        let cursors = self.shards.iter().map(|shard| (shard.id, shard.cursor)).collect();
-        Position { lineage: self.lineage, cursors }
+        let shards = self.shards.iter().map(|shard| (shard.id, shard.cursor)).collect();
+        Position { lineage: self.lineage, shards }
     }
 }

@@ -93,7 +93,7 @@ impl Twins for Grpc {
         request: Request<v1::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         self.respond(Method::TwinsWatch, async {
-            super::watch::open(&self.desk, request.into_inner())
+            super::watch::open(&self.desk, request.get_ref())
         })
         .await
     }

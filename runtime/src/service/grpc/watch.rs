@@ -16,13 +16,10 @@ use crate::router::{Picture, Scope, WatchItem};
 pub(super) type Events = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
 
 /// Opens a watch.
-pub(super) fn open(desk: &Desk, mut request: v1::WatchRequest) -> Result<Events, Rejection> {
-    // Whether a position can be gone on from is for the one who knows the logs.
-    let position = std::mem::take(&mut request.position);
-    let asked = convert::watch(&request)?;
+pub(super) fn open(desk: &Desk, request: &v1::WatchRequest) -> Result<Events, Rejection> {
+    let asked = convert::watch(request)?;
     let picture = if asked.picture { Picture::First } else { Picture::None };
-    let position = (!position.is_empty()).then_some(position.as_str());
-    let watching = desk.watch(scope(asked.whose), position, picture)?;
+    let watching = desk.watch(scope(asked.whose), asked.position.as_ref(), picture)?;
     Ok(Box::pin(stream::unfold(Some(watching), next)))
 }
 

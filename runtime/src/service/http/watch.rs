@@ -2,7 +2,6 @@
 //! position to resume from, which a browser sends back by itself as `Last-Event-ID`.
 
 use std::convert::Infallible;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Response;
@@ -14,13 +13,11 @@ use pollux_proto::{convert, v1};
 
 use super::super::desk::Watching;
 use super::super::grpc;
+use super::super::limits::WATCH_KEEP_ALIVE;
 use super::event;
 use super::incoming::Incoming;
 use super::problem::Problem;
 use crate::router::Picture;
-
-/// How often a silent watch says that it lives: below the shortest timeout of common proxies.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Watches the tenant's twins, or those whose name begins with `?prefix=`.
 pub(super) fn fleet(incoming: &Incoming) -> Result<Response<Body>, Problem> {
@@ -38,21 +35,21 @@ pub(super) fn one(incoming: &Incoming) -> Result<Response<Body>, Problem> {
 
 fn open(incoming: &Incoming, whose: v1::watch_request::Whose) -> Result<Response<Body>, Problem> {
     let arguments = incoming.arguments(&["prefix", "position", "picture"])?;
+    // The header is newer than the address, which a browser keeps when it reconnects.
+    let position = match incoming.header("last-event-id")? {
+        Some(id) if !id.is_empty() => id,
+        _ => arguments.text("position").unwrap_or_default().to_owned(),
+    };
     let asked = convert::watch(&v1::WatchRequest {
         tenant: incoming.tenant().to_owned(),
         whose: Some(whose),
-        position: String::new(),
+        position,
         picture: arguments.flag("picture")?,
     })?;
-    // The header is newer than the address, which a browser keeps when it reconnects.
-    let position = match incoming.header("last-event-id")? {
-        Some(id) if !id.is_empty() => Some(id),
-        _ => arguments.text("position").filter(|text| !text.is_empty()).map(str::to_owned),
-    };
     let picture = if asked.picture { Picture::First } else { Picture::None };
     let scope = grpc::scope(asked.whose);
-    let watching = incoming.desk.watch(scope, position.as_deref(), picture)?;
-    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE).text("alive");
+    let watching = incoming.desk.watch(scope, asked.position.as_ref(), picture)?;
+    let keep_alive = KeepAlive::new().interval(WATCH_KEEP_ALIVE).text("alive");
     let events = Sse::new(stream::unfold(watching, next)).keep_alive(keep_alive);
     let mut response = events.into_response();
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -83,8 +83,11 @@ pub enum ToDevice {
 /// Why a session is ended by its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ByeReason {
-    /// A newer session of the same device took its place.
+    /// A session of another run of the same device took its place: stay away.
     TakenOver,
+    /// A session of the same run took its place. If that was only an older attempt to connect whose
+    /// hello came late, nobody else holds it: come back.
+    Superseded,
     /// The twin was deleted.
     Deleted,
     /// The node stops; come back.

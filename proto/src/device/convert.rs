@@ -148,10 +148,11 @@ fn nack(seq: u64, rejection: &Rejection) -> NodeFrame {
 }
 
 fn bye(reason: ByeReason) -> NodeFrame {
-    // Only a stopping node wants the device back: after a take-over or a deletion, coming back at
-    // once would undo what someone meant, and after a broken protocol it would break again.
+    // After a take-over by another run of the device or a deletion, coming back at once would undo
+    // what someone meant, and after a broken protocol it would break again.
     let (reason, reconnect) = match reason {
         ByeReason::TakenOver => (TAKEN_OVER.to_owned(), false),
+        ByeReason::Superseded => ("another connection of this device came".to_owned(), true),
         ByeReason::Deleted => ("the twin was deleted".to_owned(), false),
         ByeReason::Stopping => ("the node stops".to_owned(), true),
         ByeReason::Protocol(text) => (crate::text::head(&text, TEXT_BYTES_MAX).to_owned(), false),

@@ -22,7 +22,9 @@ impl Twin {
     ) {
         self.expire_commands(now);
         if let Some(old) = self.session() {
-            self.tell(old, ToDevice::Bye { reason: ByeReason::TakenOver });
+            let same_run = incarnation == self.session.incarnation;
+            let reason = if same_run { ByeReason::Superseded } else { ByeReason::TakenOver };
+            self.tell(old, ToDevice::Bye { reason });
         }
         let session = self.session.epoch.saturating_add(1);
         self.commit(Change {

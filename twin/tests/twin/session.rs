@@ -31,7 +31,7 @@ fn the_same_incarnation_goes_on_counting_another_begins_anew() {
     check(
         bench.hello(7),
         &[
-            "device 1: bye TakenOver",
+            "device 1: bye Superseded",
             "change Connected { session: 2, incarnation: 7, node: 1 }",
             r#"device 2: welcome last 1 desired 1 {"a":1} reported 0"#,
         ],

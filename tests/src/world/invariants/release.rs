@@ -48,7 +48,7 @@ fn device(past: &Past, session: u64, message: &ToDevice) -> bool {
             .get(&command.id)
             .is_some_and(|states| states.contains(&CommandState::Delivering { session })),
         ToDevice::AskCommand { id } => past.commands.contains_key(id),
-        ToDevice::Bye { reason: ByeReason::TakenOver } => {
+        ToDevice::Bye { reason: ByeReason::TakenOver | ByeReason::Superseded } => {
             past.sessions.keys().any(|newer| *newer > session)
         }
         ToDevice::Bye { reason: ByeReason::Deleted } => {

@@ -152,7 +152,10 @@ fn summary_members(twin: &v1::Twin) -> Map<String, Value> {
         "last_seen_ms": presence.last_seen_ms,
         "node": presence.node,
     });
-    if presence.connected {
+    if presence.unknown {
+        shown["unknown"] = true.into();
+    }
+    if presence.connected || presence.unknown {
         shown["session"] = presence.session.into();
     }
     out.insert("presence".into(), shown);
@@ -184,6 +187,7 @@ fn latest_value(latest: &v1::Telemetry) -> Value {
     }
     if latest.volatile {
         out["volatile"] = true.into();
+        out["session"] = latest.session.into();
     }
     out
 }

@@ -40,10 +40,13 @@ pub(crate) fn twin(twin: &v1::Twin) -> String {
 /// A twin in one line.
 pub(crate) fn summary(twin: &v1::Twin) -> String {
     let presence = twin.presence.unwrap_or_default();
-    let there = match (presence.connected, presence.last_seen_ms) {
-        (true, _) => format!("connected, session {}", presence.session),
-        (false, 0) => "never connected".into(),
-        (false, _) => "offline".into(),
+    let there = match (presence.connected, presence.unknown, presence.last_seen_ms) {
+        (true, ..) => format!("connected, session {}", presence.session),
+        (_, true, _) => {
+            format!("not heard of since its node started, session {}", presence.session)
+        }
+        (.., 0) => "never connected".into(),
+        _ => "offline".into(),
     };
     let quarantined = if twin.quarantined { ", quarantined" } else { "" };
     format!("{}/{}  version {}, {there}{quarantined}", twin.tenant, twin.device, twin.version)

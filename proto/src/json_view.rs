@@ -13,7 +13,7 @@ use pollux_twin::{Time, TwinKey, Value};
 ///  "versions":{"tags":0,"desired":3,"reported":4},
 ///  "meta":{"reported":{"at_ms":1,"by":"device","leaves":{"/speed":{"at_ms":1}}}},
 ///  "presence":{"connected":true,"since_ms":1,"last_seen_ms":1,"node":1,"session":2},
-///  "telemetry":{"rssi":{"value":-61,"at_ms":1,"volatile":true}},
+///  "telemetry":{"rssi":{"value":-61,"at_ms":1,"volatile":true,"session":2}},
 ///  "desired_ack":{"version":3,"at_ms":1},
 ///  "commands":[{"id":1,"name":"restart","state":"queued"}]}
 /// ```
@@ -81,13 +81,14 @@ fn summary_members(key: &TwinKey, view: &View) -> Object {
 
 fn presence(presence: &Presence) -> Value {
     let known = [
-        ("connected", presence.session.is_some().into()),
+        ("connected", (presence.session.is_some() && !presence.unknown).into()),
         ("since_ms", presence.since.ms.into()),
         ("last_seen_ms", presence.seen.ms.into()),
         ("node", presence.node.into()),
     ];
+    let unknown = presence.unknown.then_some(("unknown", true.into()));
     let session = presence.session.map(|session| ("session", session.into()));
-    object(known.into_iter().chain(session))
+    object(known.into_iter().chain(unknown).chain(session))
 }
 
 fn meta(section: &SectionView) -> Value {
@@ -105,8 +106,9 @@ fn meta(section: &SectionView) -> Value {
 fn telemetry(latest: &TelemetryView) -> Value {
     let mut out = times_members(latest.at, latest.observed_at);
     out.insert("value".to_owned(), latest.value.clone());
-    if latest.volatile {
+    if let Some(session) = latest.volatile {
         out.insert("volatile".to_owned(), true.into());
+        out.insert("session".to_owned(), session.into());
     }
     out.into()
 }

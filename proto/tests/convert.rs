@@ -79,6 +79,21 @@ fn the_document_is_as_promised() {
     assert_eq!(text, lines);
 }
 
+/// Safety rule 18: a session that nobody heard of since its shard was opened is not told as there.
+#[test]
+fn an_unknown_session_is_not_connected() {
+    let mut view = lively_twin().view();
+    view.life = pollux_twin::Life::Alive;
+    view.presence.unknown = true;
+    let message = convert::twin_to_v1(&key(), &view);
+    let presence = message.presence.unwrap();
+    assert!(!presence.connected && presence.unknown && presence.session == 1);
+    assert_eq!(convert::twin_from_v1(&message).unwrap().1, view);
+    let text = document(&key(), &view).to_json();
+    assert!(text.contains(r#""presence":{"connected":false,"#), "{text}");
+    assert!(text.contains(r#""since_ms":1030,"unknown":true}"#), "{text}");
+}
+
 #[test]
 fn a_summary_shows_name_version_and_presence() {
     let view = lively_twin().view();

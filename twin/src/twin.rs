@@ -67,8 +67,9 @@ struct Local {
     heard: bool,
     /// Calls that wait for the end of a command, in order of arrival.
     waiting: Vec<(CallId, u64)>,
-    /// Telemetry that came as datagrams: newer than the log, and lost with the actor.
-    volatile: BTreeMap<String, Latest>,
+    /// Telemetry that came as datagrams, with its session: newer than the log, and lost with the
+    /// actor.
+    volatile: BTreeMap<String, (u64, Latest)>,
     /// The document's bytes, while it rests; then `document` is empty.
     resting: Option<Box<[u8]>>,
 }

@@ -73,5 +73,6 @@ fn telemetry(named: &(String, Value), at: Time, observed_at: Option<Time>) -> v1
         at_ms: at.ms,
         observed_at_ms: observed_at.map(|time| time.ms),
         volatile: false,
+        session: 0,
     }
 }

@@ -34,11 +34,12 @@ pub fn summary(key: &TwinKey, view: &View) -> v1::Twin {
         device: key.device().to_owned(),
         version: view.version,
         presence: Some(v1::Presence {
-            connected: view.presence.session.is_some(),
+            connected: view.presence.session.is_some() && !view.presence.unknown,
             since_ms: view.presence.since.ms,
             last_seen_ms: view.presence.seen.ms,
             node: view.presence.node,
             session: view.presence.session.unwrap_or(0),
+            unknown: view.presence.unknown,
         }),
         quarantined: view.quarantined,
         ..v1::Twin::default()
@@ -66,7 +67,8 @@ fn telemetry(latest: &TelemetryView) -> v1::Telemetry {
         json: latest.value.to_json(),
         at_ms: latest.at.ms,
         observed_at_ms: latest.observed_at.map(|time| time.ms),
-        volatile: latest.volatile,
+        volatile: latest.volatile.is_some(),
+        session: latest.volatile.unwrap_or(0),
     }
 }
 
@@ -106,14 +108,14 @@ pub(super) fn state_to_v1(
 pub fn twin_from_v1(twin: &v1::Twin) -> Result<(TwinKey, View), Rejection> {
     let key = key(&twin.tenant, &twin.device)?;
     let presence = twin.presence.unwrap_or_default();
-    let session = presence.connected.then_some(presence.session);
+    let session = (presence.connected || presence.unknown).then_some(presence.session);
     let telemetry = twin.telemetry.iter().map(|latest| {
         Ok(TelemetryView {
             name: latest.name.clone(),
             value: answer_json("telemetry", &latest.json)?,
             at: Time::from_ms(latest.at_ms),
             observed_at: latest.observed_at_ms.map(Time::from_ms),
-            volatile: latest.volatile,
+            volatile: latest.volatile.then_some(latest.session),
         })
     });
     let commands = twin.commands.iter().map(|command| command_of(command, session));
@@ -136,6 +138,7 @@ pub fn twin_from_v1(twin: &v1::Twin) -> Result<(TwinKey, View), Rejection> {
         telemetry: telemetry.collect::<Result<_, Rejection>>()?,
         presence: Presence {
             session,
+            unknown: presence.unknown,
             node: presence.node,
             since: Time::from_ms(presence.since_ms),
             seen: Time::from_ms(presence.last_seen_ms),

@@ -50,6 +50,9 @@ impl Table {
         match entry {
             Entry::Open { epoch, generation, time } => {
                 let outcome = self.fence.open(epoch, generation, time);
+                if let Outcome::Took { time } = outcome {
+                    self.opened = time;
+                }
                 Ok(Applied { outcome, events: Vec::new() })
             }
             Entry::Batch { epoch, generation, number, time, changes } => {

@@ -32,6 +32,7 @@ pub use self::tally::{Counts, Digest};
 use crate::id::TwinKey;
 use crate::image::ImageError;
 use crate::limits;
+use crate::time::Time;
 
 /// The bounds of a table's cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +76,8 @@ pub struct Table {
     wakeful: BTreeSet<TwinKey>,
     counts: Counts,
     cuts: Cuts,
+    /// When the newest opening was; what was last seen before it may be gone (safety rule 18).
+    opened: Time,
 }
 
 impl Table {
@@ -88,6 +91,7 @@ impl Table {
             wakeful: BTreeSet::new(),
             counts: Counts::default(),
             cuts: Cuts::default(),
+            opened: Time::default(),
         }
     }
 }

@@ -39,10 +39,15 @@ impl Table {
 
     /// What a reader sees of the twin; `None` if nobody ever spoke of it.
     pub fn view(&self, key: &TwinKey) -> Result<Option<View>, Fault> {
-        self.read(key, |place| match place {
+        let view = self.read(key, |place| match place {
             Place::Hot(hot) => Ok(hot.twin.view()),
             Place::Packed(_) => place.twin().map(|twin| twin.view()),
-        })
+        })?;
+        Ok(view.map(|mut view| {
+            let presence = &mut view.presence;
+            presence.unknown = presence.session.is_some() && presence.seen < self.opened;
+            view
+        }))
     }
 
     /// The twin's image, to be unpacked where it is in nobody's way.

@@ -102,6 +102,8 @@ impl Restore {
             wakeful: self.wakeful.into_iter().collect::<BTreeSet<_>>(),
             counts: self.counts,
             cuts: Cuts::restored(self.newest.max(header.index), self.digest),
+            // Whoever owned the shard then, no session is known to be there until it is heard of.
+            opened: header.fence.time.plus_ms(1),
         })
     }
 }

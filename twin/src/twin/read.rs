@@ -10,7 +10,10 @@ use crate::rejection::Rejection;
 impl Twin {
     pub(super) fn answer_twin(&mut self, call: CallId) {
         let result = if self.is_alive() {
-            Ok(Answer::Twin(Box::new(self.view())))
+            let mut view = self.view();
+            // What another actor opened may be gone.
+            view.presence.unknown = self.session() != self.live_session();
+            Ok(Answer::Twin(Box::new(view)))
         } else {
             Err(Rejection::NotFound)
         };

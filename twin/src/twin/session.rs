@@ -74,7 +74,7 @@ impl Twin {
                 return Ok(());
             }
             FromDevice::Telemetry { seq: None, .. } => {
-                return self.volatile_telemetry(now, limits, message);
+                return self.volatile_telemetry(now, limits, session, message);
             }
             FromDevice::Telemetry { seq: Some(seq), .. }
             | FromDevice::Report { seq, .. }

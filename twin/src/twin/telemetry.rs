@@ -15,12 +15,13 @@ impl Twin {
         &mut self,
         now: Time,
         limits: &Limits,
+        session: u64,
         message: FromDevice,
     ) -> Result<(), Rejection> {
         let FromDevice::Telemetry { values, observed_at, .. } = message else { return Ok(()) };
         self.check_telemetry(limits, &values)?;
         for (name, value) in values {
-            self.local.volatile.insert(name, Latest { value, at: now, observed_at });
+            self.local.volatile.insert(name, (session, Latest { value, at: now, observed_at }));
         }
         Ok(())
     }

@@ -73,8 +73,8 @@ pub struct TelemetryView {
     pub at: Time,
     /// The device's own time, if it said one.
     pub observed_at: Option<Time>,
-    /// Came as a datagram: not logged, lost with the actor.
-    pub volatile: bool,
+    /// If it came as a datagram, in which session: not logged, lost with the actor (safety rule 18).
+    pub volatile: Option<u64>,
 }
 
 /// The device's connection, as the log knows it.
@@ -82,6 +82,9 @@ pub struct TelemetryView {
 pub struct Presence {
     /// Epoch of the current session, if the device is connected.
     pub session: Option<u64>,
+    /// That session began under an owner before this one, and nothing came of it since: it may be
+    /// gone (safety rule 18).
+    pub unknown: bool,
     /// Node of the current or the last session.
     pub node: u64,
     /// When the current session began, or the last one ended. Zero if there was none.
@@ -108,6 +111,7 @@ impl Twin {
             telemetry: self.telemetry_view(&document),
             presence: Presence {
                 session: self.session(),
+                unknown: false,
                 node: self.session.node,
                 since: self.session.since,
                 seen: self.session.seen,
@@ -127,7 +131,7 @@ impl Twin {
     }
 
     fn telemetry_view(&self, document: &Document) -> Vec<TelemetryView> {
-        let view = |name: &String, latest: &Latest, volatile| TelemetryView {
+        let view = |name: &String, latest: &Latest, volatile: Option<u64>| TelemetryView {
             name: name.clone(),
             value: latest.value.clone(),
             at: latest.at,
@@ -136,8 +140,10 @@ impl Twin {
         };
         let volatile = &self.local.volatile;
         let logged = document.telemetry.iter().filter(|(name, _)| !volatile.contains_key(*name));
-        let mut all: Vec<_> = logged.map(|(name, latest)| view(name, latest, false)).collect();
-        all.extend(volatile.iter().map(|(name, latest)| view(name, latest, true)));
+        let mut all: Vec<_> = logged.map(|(name, latest)| view(name, latest, None)).collect();
+        all.extend(
+            volatile.iter().map(|(name, (session, latest))| view(name, latest, Some(*session))),
+        );
         all.sort_by(|a, b| a.name.cmp(&b.name));
         all
     }

@@ -145,7 +145,8 @@ fn told(message: &ToDevice) -> String {
 fn answered(answer: &Answer) -> String {
     match answer {
         Answer::Twin(view) => {
-            format!("twin version {} reported {}", view.version, view.reported.value)
+            let unknown = if view.presence.unknown { " unknown" } else { "" };
+            format!("twin version {} reported {}{unknown}", view.version, view.reported.value)
         }
         Answer::Written { section, version } => format!("written {section:?} {version}"),
         Answer::Deleted { version } => format!("deleted {version}"),

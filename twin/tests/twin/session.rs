@@ -3,7 +3,7 @@
 use pollux_twin::Input;
 use pollux_twin::change::Section;
 use pollux_twin::image::{pack, unpack};
-use pollux_twin::input::FromDevice;
+use pollux_twin::input::{FromDevice, Request};
 
 use crate::common::{Bench, check, command_request};
 
@@ -132,4 +132,20 @@ fn a_session_that_an_earlier_actor_opened_is_told_anew_and_asked() {
             "device 1: ack #1 0",
         ],
     );
+}
+
+/// Safety rule 18: what an earlier actor opened may be gone, and readers are told so until the device
+/// is heard of or given up.
+#[test]
+fn a_session_not_heard_of_is_unknown_to_readers() {
+    let mut bench = Bench::connected();
+    let get = || Request::Get;
+    check(bench.call(None, get()), &["answer twin version 0 reported {}"]);
+    bench.twin = unpack(&pack(&bench.twin, 1)).unwrap().0;
+    check(bench.call(None, get()), &["answer twin version 0 reported {} unknown"]);
+    bench.report(1, "{}");
+    check(bench.call(None, get()), &["answer twin version 0 reported {}"]);
+    bench.twin = unpack(&pack(&bench.twin, 2)).unwrap().0;
+    bench.input(Input::Disconnected { session: 1 });
+    check(bench.call(None, get()), &["answer twin version 0 reported {}"]);
 }

@@ -15,7 +15,7 @@ fn values(seq: Option<u64>, values: &str) -> FromDevice {
 fn shown(bench: &Bench) -> String {
     let views = bench.view().telemetry;
     let line = |view: &pollux_twin::twin::TelemetryView| {
-        format!("{}={}{} ", view.name, view.value, if view.volatile { "~" } else { "" })
+        format!("{}={}{} ", view.name, view.value, if view.volatile.is_some() { "~" } else { "" })
     };
     views.iter().map(line).collect()
 }
@@ -32,6 +32,8 @@ fn numbered_values_are_logged_and_datagrams_lie_over_them() {
     );
     check(bench.device(values(None, r#"{"t":21,"u":1}"#)), &[]);
     assert_eq!(shown(&bench), "p=[1,2] t=21~ u=1~ ");
+    let sessions: Vec<_> = bench.view().telemetry.iter().map(|view| view.volatile).collect();
+    assert_eq!(sessions, [None, Some(1), Some(1)], "with the session that they came in");
     // A logged value is newer than the datagram before it.
     bench.device(values(Some(2), r#"{"t":22}"#));
     assert_eq!(shown(&bench), "p=[1,2] t=22 u=1~ ");

@@ -60,7 +60,12 @@ fn device(past: &Past, session: u64, message: &ToDevice) -> bool {
 
 fn caller(past: &Past, answer: &Answer) -> bool {
     match answer {
-        Answer::Twin(view) => past.states.iter().rev().any(|(_, state)| state == &**view),
+        Answer::Twin(view) => {
+            // Whether the owner has heard of the session is not in the log.
+            let mut view = view.clone();
+            view.presence.unknown = false;
+            past.states.iter().rev().any(|(_, state)| *state == *view)
+        }
         Answer::Written { section, version } => past.contents.contains_key(&(*section, *version)),
         Answer::Deleted { version } => {
             past.states.iter().any(|(_, state)| state.version == *version)

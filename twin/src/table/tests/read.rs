@@ -66,3 +66,22 @@ fn an_actor_gets_the_twin_as_applied() {
         assert_eq!(*crate::image::pack(&twin, 2), *table.image(&key(name)).unwrap());
     }
 }
+
+/// Safety rule 18: at another opening every session is unknown until something of it is logged.
+#[test]
+fn sessions_of_an_earlier_opening_are_unknown() {
+    let at = |ms, change: Change| Change { at: Time::from_ms(ms), ..change };
+    let mut table = opened(small());
+    let sessions = [("a", at(20, connected(1))), ("b", at(20, connected(1))), ("c", set(1))];
+    apply(&mut table, &sessions);
+    let unknown = |table: &Table| {
+        ["a", "b", "c"].map(|name| table.view(&key(name)).unwrap().unwrap().presence.unknown)
+    };
+    assert_eq!(unknown(&table), [false, false, false]);
+    let open = Entry::Open { epoch: EPOCH, generation: 2, time: Time::from_ms(30) };
+    table.apply(table.index() + 1, open).unwrap();
+    assert_eq!(unknown(&table), [true, true, false]);
+    let heard = [("a", at(40, connected(2))), ("b", at(40, disconnected(1)))];
+    table.apply(table.index() + 1, batch(2, 1, &heard)).unwrap();
+    assert_eq!(unknown(&table), [false, false, false]);
+}

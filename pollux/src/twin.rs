@@ -33,6 +33,7 @@ pub(crate) async fn run(output: Output, command: TwinCommand) -> Result<(), Fail
                 page_size: limit,
                 page_token: after,
                 view: view.into(),
+                ..Default::default()
             };
             list(output, &client, request).await
         }

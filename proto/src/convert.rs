@@ -4,6 +4,7 @@
 mod answer;
 mod call;
 mod changed;
+mod fresh;
 mod select;
 mod twin;
 
@@ -15,6 +16,7 @@ use crate::v1;
 pub use answer::{deleted, sent, written};
 pub use call::{Call, cancel_command, delete, get, get_command, patch, send_command};
 pub use changed::{Versions, changed};
+pub use fresh::{Freshness, freshness};
 pub use select::{Page, Watch, Whose, list, watch};
 pub use twin::{command_from_v1, command_to_v1, summary, twin_from_v1, twin_to_v1};
 

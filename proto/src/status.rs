@@ -60,6 +60,7 @@ pub const fn row(rejection: &Rejection) -> Row {
             ..lasting("quarantined", Code::DataLoss, 500)
         },
         R::NotOwner => passing("not_owner", Code::Unavailable, 503, RETRY_OWNER_MS),
+        R::Behind => passing("behind", Code::Unavailable, 503, RETRY_OWNER_MS),
         R::Unknown => Row {
             refused: RefusedReason::Busy,
             close: CloseCode::Fault,

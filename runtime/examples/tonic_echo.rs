@@ -151,7 +151,7 @@ impl Twins for Echo {
         &self,
         _: Request<v1::GetTwinRequest>,
     ) -> Result<Response<v1::GetTwinResponse>, Status> {
-        Ok(Response::new(v1::GetTwinResponse { twin: Some(self.0.clone()) }))
+        Ok(Response::new(v1::GetTwinResponse { twin: Some(self.0.clone()), ..Default::default() }))
     }
 
     async fn patch(

@@ -62,6 +62,7 @@ pub(crate) const REASONS: &[&str] = &[
     "out_of_space",
     "quarantined",
     "not_owner",
+    "behind",
     "unknown",
     "unsupported_media_type",
     "timeout",

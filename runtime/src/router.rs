@@ -289,6 +289,12 @@ impl Router {
         self.shards_of(scope).map(ShardHandle::watched).collect()
     }
 
+    /// How long ago, at most, the tables of a scope's shards held all that was acknowledged.
+    pub(crate) fn age_ms(&self, scope: &Scope) -> u64 {
+        let now = self.inner.clock.wall();
+        self.shards_of(scope).map(|shard| shard.age_ms(now)).max().unwrap_or(0)
+    }
+
     pub(crate) fn lineage(&self) -> u64 {
         self.inner.lineage
     }

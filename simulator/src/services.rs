@@ -79,7 +79,7 @@ impl Services {
         let get = GetTwinRequest {
             tenant: tenant.clone(),
             device: fleet.options.name(index),
-            stale: false,
+            ..Default::default()
         };
         let mut tries = 0;
         loop {

@@ -83,4 +83,6 @@ pub enum Rejection {
     NotOwner,
     /// The answer did not come in time; the call may or may not have taken effect.
     Unknown,
+    /// What this replica has applied is older than a stale read asked for.
+    Behind,
 }

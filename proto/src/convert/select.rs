@@ -2,7 +2,7 @@
 
 use pollux_twin::{DeviceId, Rejection, TenantId, TwinKey, id};
 
-use super::{invalid, key};
+use super::{Freshness, freshness, invalid, key};
 use crate::limits::{PAGE_SIZE, PAGE_SIZE_MAX};
 use crate::position::Position;
 use crate::v1;
@@ -20,6 +20,8 @@ pub struct Page {
     pub size: usize,
     /// Everything, or only name, version and presence.
     pub view: v1::ListView,
+    /// How fresh it must be.
+    pub fresh: Freshness,
 }
 
 impl Page {
@@ -88,6 +90,7 @@ pub fn list(request: &v1::ListTwinsRequest) -> Result<Page, Rejection> {
         after,
         size: size as usize,
         view,
+        fresh: freshness(&request.min_position, request.max_age_ms)?,
     })
 }
 

@@ -51,6 +51,7 @@ pub fn to_value(rejection: &Rejection) -> Value {
         | R::OutOfSpace
         | R::Quarantined
         | R::NotOwner
+        | R::Behind
         | R::Unknown => {}
     }
     fields.into()
@@ -92,6 +93,7 @@ pub fn from_value(value: &Value) -> Option<Rejection> {
         "out_of_space" => R::OutOfSpace,
         "quarantined" => R::Quarantined,
         "not_owner" => R::NotOwner,
+        "behind" => R::Behind,
         "unknown" => R::Unknown,
         _ => return None,
     })

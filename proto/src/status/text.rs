@@ -48,6 +48,7 @@ pub fn message(rejection: &Rejection) -> String {
         R::OutOfSpace => "the node is short of disk space and takes no writes; reads go on",
         R::Quarantined => "the twin broke an invariant and was set aside until someone looks",
         R::NotOwner => "this node does not own the twin's shard now; ask again",
+        R::Behind => "this replica is not as fresh as asked; ask again, or without `stale`",
         R::Unknown => {
             "no answer came in time, it may have taken effect or not; \
              ask again with the same idempotency key"

@@ -149,7 +149,8 @@ pub(crate) fn rejections() -> Vec<Rejection> {
             R::OutOfSpace => R::Quarantined,
             R::Quarantined => R::NotOwner,
             R::NotOwner => R::Unknown,
-            R::Unknown => return None,
+            // The last one is told to services only: no device reads stale, so no frame carries it.
+            R::Unknown | R::Behind => return None,
         })
     };
     std::iter::successors(Some(R::NotFound), next).collect()

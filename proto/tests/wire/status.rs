@@ -5,7 +5,11 @@ use std::collections::BTreeSet;
 use pollux_proto::status::{from_status, from_value, message, row, to_status, to_value};
 use pollux_twin::Rejection;
 
-use crate::frames::rejections as all;
+use crate::frames::rejections;
+
+fn all() -> Vec<Rejection> {
+    rejections().into_iter().chain([Rejection::Behind]).collect()
+}
 
 #[test]
 fn reasons_are_unique_words() {
@@ -47,7 +51,12 @@ fn what_passes_by_itself_says_when() {
         .collect();
     assert_eq!(
         when,
-        [("overloaded", 429, 250), ("out_of_space", 507, 5_000), ("not_owner", 503, 200)]
+        [
+            ("overloaded", 429, 250),
+            ("out_of_space", 507, 5_000),
+            ("not_owner", 503, 200),
+            ("behind", 503, 200)
+        ]
     );
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::limits::{PAGE_BYTES_MAX, PAGE_PART, WATCH_RETRY_MS, WATCHES_MAX};
+use super::stale::Stand;
 use crate::clock::Clock;
 use crate::metrics::{Door, Method, Metrics};
 use crate::router::{Call, Picture, Router, Scope, WatchItem};
@@ -70,21 +71,16 @@ impl Desk {
         }
     }
 
-    /// The twin as a replica's table has it, which may be old.
-    pub(super) async fn stale(&self, key: TwinKey) -> Result<View, Rejection> {
-        let mut page = self.router.list(&Scope::One(key), None, 1).await?;
-        page.items.pop().map(|(_, view)| view).ok_or(Rejection::NotFound)
-    }
-
     /// A page of a list, each twin turned by `show` into what goes out and its bytes; ends early
-    /// where it would get too large. With it comes the key to go on after.
+    /// where it would get too large. With it come the key to go on after, and what it stands for.
     pub(super) async fn list<T>(
         &self,
         page: &Page,
         mut show: impl FnMut(&TwinKey, &View) -> (T, usize),
-    ) -> Result<(Vec<T>, Option<TwinKey>), Rejection> {
+    ) -> Result<(Vec<T>, Option<TwinKey>, Stand), Rejection> {
         let scope =
             Scope::Prefix { tenant: page.tenant.as_str().to_owned(), prefix: page.prefix.clone() };
+        let stand = self.stand(&scope, &page.fresh, None).await?;
         let mut shown = Vec::new();
         let mut bytes = 0;
         let mut after = page.after.clone();
@@ -98,12 +94,12 @@ impl Desk {
                 bytes += weight;
                 if bytes >= PAGE_BYTES_MAX {
                     let next = if n + 1 < count { Some(key) } else { part.next };
-                    return Ok((shown, next));
+                    return Ok((shown, next, stand));
                 }
             }
             match part.next {
                 Some(next) if shown.len() < page.size => after = Some(next),
-                next => return Ok((shown, next)),
+                next => return Ok((shown, next, stand)),
             }
         }
     }

@@ -37,6 +37,11 @@ pub(super) const PAGE_PART: usize = 64;
 pub(super) const HEALTH_PERIOD: Duration = Duration::from_millis(200);
 /// How often a silent connection is probed, so that a dead watcher does not stay.
 pub(super) const PROBE_PERIOD: Duration = Duration::from_secs(20);
+/// How long a stale read waits to become as fresh as asked: some times as long as a replica that
+/// follows is behind.
+pub(super) const STALE_WAIT_MAX: Duration = Duration::from_secs(2);
+/// How often it looks meanwhile.
+pub(super) const STALE_PERIOD: Duration = Duration::from_millis(10);
 /// Connections that were accepted and not yet taken by their server: a moment's worth.
 pub(super) const ACCEPTED_MAX: usize = 16;
 /// Pause after a connection could not be accepted, mostly for want of file descriptors: what helps is

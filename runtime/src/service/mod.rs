@@ -10,6 +10,7 @@ mod http;
 mod limits;
 mod listen;
 mod origin;
+mod stale;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use actix::ArbiterHandle;
 use pollux_cluster::Group;
 use pollux_twin::limits::Limits;
 use pollux_twin::twin::View;
-use pollux_twin::{Epoch, Rejection, ShardId, TwinKey};
+use pollux_twin::{Epoch, Rejection, ShardId, Time, TwinKey};
 
 use super::actor::{ShardActor, ShardOptions};
 use super::core::Parts;
@@ -137,6 +137,12 @@ impl ShardHandle {
         most: usize,
     ) -> Vec<TwinKey> {
         self.replica.keys_after(after, beginning, most)
+    }
+
+    /// How long ago, at most, the table held all that was acknowledged: at the owner it does, as an
+    /// acknowledgement is released by the answer of apply; elsewhere the newest entry says when.
+    pub(crate) fn age_ms(&self, now: Time) -> u64 {
+        if self.is_open() { 0 } else { now.since_ms(self.replica.time()) }
     }
 
     /// A twin as the table has it.

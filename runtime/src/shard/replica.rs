@@ -8,7 +8,7 @@ use bytes::Bytes;
 use pollux_cluster::{Fault, Position, Recovered, SnapshotSource, StateMachine};
 use pollux_twin::table::{Event as Applied, Fault as TableFault, Fence, Header, Table};
 use pollux_twin::twin::{Twin, View};
-use pollux_twin::{Entry, ShardId, TwinKey};
+use pollux_twin::{Entry, ShardId, Time, TwinKey};
 
 use crate::watch::{Cursor, Event, Hub};
 
@@ -66,6 +66,11 @@ impl Replica {
 
     pub(crate) fn fence(&self) -> Fence {
         self.state().table.fence()
+    }
+
+    /// The shard's time at the newest entry applied.
+    pub(crate) fn time(&self) -> Time {
+        self.state().table.fence().time
     }
 
     /// A twin to be activated: unpacked, or absent.

@@ -8,5 +8,6 @@ mod calls_grpc;
 mod calls_http;
 mod commands;
 mod house;
+mod stale;
 mod tls;
 mod watch;

@@ -58,7 +58,7 @@ fn only_reads<T>() -> Result<Response<T>, Status> {
 #[tonic::async_trait]
 impl Twins for Same {
     async fn get(&self, _: Request<GetTwinRequest>) -> Result<Response<GetTwinResponse>, Status> {
-        Ok(Response::new(GetTwinResponse { twin: Some(self.twin.clone()) }))
+        Ok(Response::new(GetTwinResponse { twin: Some(self.twin.clone()), ..Default::default() }))
     }
 
     async fn patch(

@@ -304,7 +304,7 @@ impl Twins for Node {
         let (key, answer) = self.call(call).await?;
         let Answer::Twin(view) = answer else { return other() };
         let twin = Some(convert::twin_to_v1(&key, &view));
-        Ok(Response::new(v1::GetTwinResponse { twin }))
+        Ok(Response::new(v1::GetTwinResponse { twin, ..Default::default() }))
     }
 
     async fn patch(

@@ -69,7 +69,7 @@ impl Commands for Grpc {
         let origin = Origin::of(request.metadata());
         self.respond(Method::CommandsList, async {
             let v1::ListCommandsRequest { tenant, device } = request.into_inner();
-            let call = convert::get(&v1::GetTwinRequest { tenant, device, stale: false })?;
+            let call = convert::get(&v1::GetTwinRequest { tenant, device, ..Default::default() })?;
             match self.answer(origin, call).await? {
                 Answer::Twin(view) => {
                     let commands = view.commands.iter().map(convert::command_to_v1).collect();

@@ -24,15 +24,22 @@ impl Twins for Grpc {
         self.respond(Method::TwinsGet, async {
             let call = convert::get(&request)?;
             let key = call.key.clone();
-            let view = if request.stale {
-                self.desk.stale(key.clone()).await?
-            } else {
-                match self.answer(origin, call).await? {
-                    Answer::Twin(view) => *view,
-                    other => return Err(unexpected(&other)),
-                }
-            };
-            Ok(v1::GetTwinResponse { twin: Some(convert::twin_to_v1(&key, &view)) })
+            if request.stale {
+                let wanted = convert::freshness(&request.min_position, request.max_age_ms)?;
+                let (view, stand) = self.desk.stale(key.clone(), &wanted, origin.patience).await?;
+                return Ok(v1::GetTwinResponse {
+                    twin: Some(convert::twin_to_v1(&key, &view)),
+                    position: stand.position.to_string(),
+                    age_ms: stand.age_ms,
+                });
+            }
+            match self.answer(origin, call).await? {
+                Answer::Twin(view) => Ok(v1::GetTwinResponse {
+                    twin: Some(convert::twin_to_v1(&key, &view)),
+                    ..Default::default()
+                }),
+                other => Err(unexpected(&other)),
+            }
         })
         .await
     }
@@ -70,7 +77,7 @@ impl Twins for Grpc {
         self.respond(Method::TwinsList, async {
             let page = convert::list(request.get_ref())?;
             let full = page.view == v1::ListView::Full;
-            let (twins, next) = self
+            let (twins, next, stand) = self
                 .desk
                 .list(&page, |key, view| {
                     let twin = if full {
@@ -83,7 +90,12 @@ impl Twins for Grpc {
                 })
                 .await?;
             let next_page_token = next.as_ref().map(convert::Page::token_after).unwrap_or_default();
-            Ok(v1::ListTwinsResponse { twins, next_page_token })
+            Ok(v1::ListTwinsResponse {
+                twins,
+                next_page_token,
+                position: stand.position.to_string(),
+                age_ms: stand.age_ms,
+            })
         })
         .await
     }

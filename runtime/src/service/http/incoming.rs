@@ -185,6 +185,17 @@ impl Arguments {
         self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
 
+    pub(super) fn number(&self, name: &str) -> Result<Option<u64>, Problem> {
+        let invalid = |_| Problem::invalid(format!("query: {name} takes a whole number"));
+        self.text(name).map(|text| text.parse().map_err(invalid)).transpose()
+    }
+
+    /// How fresh a stale answer must be.
+    pub(super) fn freshness(&self) -> Result<convert::Freshness, Problem> {
+        let least = self.text("min_position").unwrap_or_default();
+        Ok(convert::freshness(least, self.number("max_age_ms")?)?)
+    }
+
     pub(super) fn flag(&self, name: &str) -> Result<bool, Problem> {
         match self.text(name) {
             None | Some("false" | "0") => Ok(false),

@@ -89,6 +89,8 @@ const JSON: &[&str] = &["application/json"];
 const WRITE: &[&str] = &["pollux-caller", "idempotency-key"];
 const WRITE_IF: &[&str] = &["pollux-caller", "idempotency-key", "if-match", "if-none-match"];
 const READ_IF: &[&str] = &["if-none-match"];
+/// A stale answer says in `pollux-position` and `pollux-age-ms` what it stands for.
+const STALE: &[&str] = &["stale", "min_position", "max_age_ms"];
 
 fn about(operation: Operation) -> About {
     use Answer::{Json, Text};
@@ -118,12 +120,12 @@ fn about(operation: Operation) -> About {
         O::Status => read("This node and its shards", &[], Json("Object")),
         O::ListTwins => read(
             "List twins in order of their names",
-            &["prefix", "page_size", "page_token", "view"],
+            &["prefix", "page_size", "page_token", "view", "min_position", "max_age_ms"],
             Json("TwinList"),
         ),
-        O::GetTwin => About { headers: READ_IF, ..read("Read a twin", &["stale"], Json("Twin")) },
+        O::GetTwin => About { headers: READ_IF, ..read("Read a twin", STALE, Json("Twin")) },
         O::GetSection(_) => {
-            About { headers: READ_IF, ..read("Read one section", &["stale"], Json("Object")) }
+            About { headers: READ_IF, ..read("Read one section", STALE, Json("Object")) }
         }
         O::PatchTwin => write("Merge into the one section named", WRITE, MERGE, "OneSection"),
         O::PutTwin => write("Replace the one section named", WRITE, JSON, "OneSection"),

@@ -9,6 +9,7 @@ use pollux_twin::input::Request;
 use pollux_twin::output::Answer;
 use pollux_twin::{TwinKey, Value, View};
 
+use super::super::stale::Stand;
 use super::incoming::{Form, Incoming};
 use super::problem::Problem;
 use super::{json, object, tag, text, unexpected};
@@ -25,10 +26,10 @@ pub(super) enum How {
 /// The whole twin.
 pub(super) async fn get(incoming: Incoming) -> Result<Response<Body>, Problem> {
     let key = incoming.key()?;
-    let view = view(&incoming, key.clone()).await?;
+    let (view, stand) = view(&incoming, key.clone()).await?;
     let document = json_view::document(&key, &view).to_json();
     let tag = tag::of_twin(view.version, &document);
-    Ok(tagged(&incoming, tag, document))
+    Ok(standing(tagged(&incoming, tag, document), stand.as_ref()))
 }
 
 /// The content of one section.
@@ -36,13 +37,14 @@ pub(super) async fn get_section(
     incoming: Incoming,
     section: Section,
 ) -> Result<Response<Body>, Problem> {
-    let view = view(&incoming, incoming.key()?).await?;
+    let (view, stand) = view(&incoming, incoming.key()?).await?;
     let section = match section {
         Section::Tags => &view.tags,
         Section::Desired => &view.desired,
         Section::Reported => &view.reported,
     };
-    Ok(tagged(&incoming, tag::of_section(section.version), section.value.to_json()))
+    let response = tagged(&incoming, tag::of_section(section.version), section.value.to_json());
+    Ok(standing(response, stand.as_ref()))
 }
 
 /// Writes one section.
@@ -131,7 +133,14 @@ pub(super) async fn delete(incoming: Incoming) -> Result<Response<Body>, Problem
 
 /// A page of twins.
 pub(super) async fn list(incoming: Incoming) -> Result<Response<Body>, Problem> {
-    let arguments = incoming.arguments(&["prefix", "page_size", "page_token", "view"])?;
+    let arguments = incoming.arguments(&[
+        "prefix",
+        "page_size",
+        "page_token",
+        "view",
+        "min_position",
+        "max_age_ms",
+    ])?;
     let text_of = |name| arguments.text(name).unwrap_or_default().to_owned();
     let page_size =
         match arguments.text("page_size") {
@@ -151,6 +160,8 @@ pub(super) async fn list(incoming: Incoming) -> Result<Response<Body>, Problem> 
         page_size,
         page_token: text_of("page_token"),
         view: view.into(),
+        min_position: text_of("min_position"),
+        max_age_ms: arguments.number("max_age_ms")?,
     })?;
     let show = |key: &TwinKey, shown: &View| {
         let document = match view {
@@ -161,24 +172,38 @@ pub(super) async fn list(incoming: Incoming) -> Result<Response<Body>, Problem> 
         let bytes = json.len();
         (json, bytes)
     };
-    let (twins, next) = incoming.desk.list(&page, show).await?;
+    let (twins, next, stand) = incoming.desk.list(&page, show).await?;
     let token = match &next {
         Some(key) => Value::from(convert::Page::token_after(key)).to_json(),
         None => "null".to_owned(),
     };
     let body = format!("{{\"twins\":[{}],\"next_page_token\":{token}}}", twins.join(","));
-    Ok(text(StatusCode::OK, "application/json", body))
+    Ok(standing(text(StatusCode::OK, "application/json", body), Some(&stand)))
 }
 
 /// The twin as its owner has it, or with `?stale` as any replica has it.
-async fn view(incoming: &Incoming, key: TwinKey) -> Result<View, Problem> {
-    if incoming.arguments(&["stale"])?.flag("stale")? {
-        return Ok(incoming.desk.stale(key).await?);
+/// Then with what it stands for.
+async fn view(incoming: &Incoming, key: TwinKey) -> Result<(View, Option<Stand>), Problem> {
+    let arguments = incoming.arguments(&["stale", "min_position", "max_age_ms"])?;
+    if arguments.flag("stale")? {
+        let (view, stand) = incoming.desk.stale(key, &arguments.freshness()?, None).await?;
+        return Ok((view, Some(stand)));
     }
     match incoming.call(key, Request::Get).await? {
-        Answer::Twin(view) => Ok(*view),
+        Answer::Twin(view) => Ok((*view, None)),
         other => Err(unexpected(&other)),
     }
+}
+
+/// Says what an answer from applied tables stands for.
+fn standing(mut response: Response<Body>, stand: Option<&Stand>) -> Response<Body> {
+    if let Some(Stand { position, age_ms }) = stand {
+        let position = HeaderValue::try_from(position.to_string());
+        let headers = response.headers_mut();
+        headers.insert("pollux-position", position.expect("hex digits, dots and dashes"));
+        headers.insert("pollux-age-ms", HeaderValue::from(*age_ms));
+    }
+    response
 }
 
 /// An answer with its tag, or "not modified" to a caller who has it.

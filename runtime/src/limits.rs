@@ -62,3 +62,12 @@ pub const WATCH_PROGRESS: Duration = Duration::from_secs(10);
 pub const INPUT_BYTES: usize = 512;
 /// Bytes of a twin's view beside its values: versions, times, presence.
 pub const VIEW_BYTES: usize = 1024;
+/// Shortest time between two stateless resets: a fleet of ten thousand hears of a restart within
+/// seconds, and a flood of nonsense is not answered with another.
+pub const RESET_PERIOD: Duration = Duration::from_millis(1);
+/// How long the last words to a device may wait to be acknowledged: some round trips of a bad radio,
+/// and far less than a stop allows. What has lost its power acknowledges nothing.
+pub const LAST_WORDS_MS_MAX: u64 = 3_000;
+/// Free bytes beside twice what a checkpoint would write, below which none is begun: sled writes whole
+/// segments of half a MiB, and does not recover from a full disk before the next start.
+pub const CHECKPOINT_ROOM_BYTES: u64 = 4 << 20;

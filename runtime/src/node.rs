@@ -217,10 +217,10 @@ fn listen_for_devices(
     let devices = &config.devices;
     server.transport_config(device_transport(devices.keep_alive, devices.idle_timeout));
     let address = config.listen.devices;
+    let endpoint = crate::pki::endpoint_config(&config.data_dir)?;
     let quinn = device_socket(address)
         .and_then(|socket| {
-            let config = quinn::EndpointConfig::default();
-            quinn::Endpoint::new(config, Some(server), socket, Arc::new(quinn::TokioRuntime))
+            quinn::Endpoint::new(endpoint, Some(server), socket, Arc::new(quinn::TokioRuntime))
         })
         .map_err(|source| Fault::Listen {
             address,

@@ -6,6 +6,7 @@ mod authority;
 mod error;
 mod files;
 mod name;
+mod reset;
 mod tls;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use rustls::pki_types::CertificateDer;
 pub use authority::{Authority, Identity};
 pub use error::PkiError;
 pub use name::device_name_of;
+pub(crate) use reset::endpoint_config;
 pub use tls::ClientAuth;
 pub use tls::service_tls;
 

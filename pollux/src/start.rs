@@ -55,7 +55,7 @@ pub(crate) fn announce(output: Output, node: &Node) -> Result<(), Failure> {
 
 /// Stops a node in order; a second signal ends it at once, which loses nothing acknowledged.
 pub(crate) async fn stop(node: Node, mut signals: Signals) {
-    print::note("stopping: checkpoint, then bye to the devices; once more to end at once");
+    print::note("stopping: bye to the devices, then a checkpoint; once more to end at once");
     tokio::select! {
         () = node.stop() => {}
         () = signals.next() => print::note("ended at once"),

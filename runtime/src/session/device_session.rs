@@ -18,7 +18,7 @@ use quinn::{Connection, RecvStream, SendStream};
 
 use super::outbox::Outbox;
 use super::rate::Rate;
-use crate::limits::{MAILBOX_RETRY_MS, SESSION_READ_BYTES};
+use crate::limits::{LAST_WORDS_MS_MAX, MAILBOX_RETRY_MS, SESSION_READ_BYTES};
 use crate::metrics::Metrics;
 use crate::router::Attached;
 
@@ -48,6 +48,8 @@ pub(crate) struct DeviceSession {
     pub(crate) in_flight: VecDeque<(u64, u64)>,
     /// The session's epoch, from the welcome; 0 before.
     pub(crate) epoch: u64,
+    /// Datagrams that were read: QUIC drops what comes while its buffer is full.
+    pub(crate) datagrams: u64,
 }
 
 impl DeviceSession {
@@ -135,6 +137,7 @@ impl DeviceSession {
     }
 
     fn handle_datagram(&mut self, bytes: &Bytes) {
+        self.datagrams += 1;
         self.metrics.datagrams_total.inc();
         let taken = decode_datagram(bytes)
             .ok()
@@ -215,9 +218,14 @@ impl DeviceSession {
         };
         let _ = self.send.finish();
         if !matches!(end, End::Gone) {
-            // Wait until the last words are acknowledged, or the connection is given up.
-            let _ = self.send.stopped().await;
+            // Wait until the last words are acknowledged; a device that is not there any more
+            // acknowledges nothing.
+            let patience = Duration::from_millis(LAST_WORDS_MS_MAX);
+            let _ = tokio::time::timeout(patience, self.send.stopped()).await;
         }
+        let unread = self.connection.stats().frame_rx.datagram.saturating_sub(self.datagrams);
+        self.metrics.datagrams_total.inc_by(unread);
+        self.metrics.datagrams_dropped_total.inc_by(unread);
         let reason = match &end {
             End::Protocol(error) => error.to_string(),
             End::Gone | End::Bye => String::new(),

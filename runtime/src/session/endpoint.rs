@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use super::device_session::{DeviceSession, End};
 use super::outbox::Outbox;
 use super::rate::Rate;
-use crate::limits::{HANDSHAKES_MAX, HELLO_MS_MAX, SESSION_READ_BYTES};
+use crate::limits::{HANDSHAKES_MAX, HELLO_MS_MAX, LAST_WORDS_MS_MAX, SESSION_READ_BYTES};
 use crate::metrics::Metrics;
 use crate::pki::device_name_of;
 use crate::router::{Attach, Router};
@@ -194,6 +194,7 @@ impl Endpoint {
                     rate: Rate::new(self.options.rate_per_s, self.options.rate_burst, now_ms),
                     in_flight: VecDeque::new(),
                     epoch: 0,
+                    datagrams: 0,
                 }))
             }
             Err(refusal) => Err((refusal, Some(send))),
@@ -260,7 +261,7 @@ impl Endpoint {
             let mut bytes = BytesMut::new();
             if encode(frame, &mut bytes).is_ok() && send.write_all(&bytes).await.is_ok() {
                 let _ = send.finish();
-                let patience = Duration::from_millis(HELLO_MS_MAX);
+                let patience = Duration::from_millis(LAST_WORDS_MS_MAX);
                 let _ = tokio::time::timeout(patience, send.stopped()).await;
             }
         }

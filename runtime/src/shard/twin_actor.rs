@@ -78,8 +78,12 @@ impl TwinActor {
         let core = Rc::clone(&self.core);
         let mut core = core.borrow_mut();
         let now = core.time();
+        let volatile = is_volatile(&input);
         if let Err(rejection) = self.twin.handle(now, core.limits(), input) {
             tracing::debug!(twin = %self.key, ?rejection, "input dropped");
+            if volatile {
+                core.metrics().datagrams_dropped_total.inc();
+            }
         }
         self.hand_over(&mut core);
         self.arm(ctx, now);
@@ -196,6 +200,11 @@ impl TwinActor {
             device.outbox.push(device.session.unwrap_or(0), ToDevice::Nack { seq, rejection });
         }
     }
+}
+
+/// Whether it came as a datagram, whose losses are counted as nobody is told of them.
+const fn is_volatile(input: &Input) -> bool {
+    matches!(input, Input::Device { message: FromDevice::Telemetry { seq: None, .. }, .. })
 }
 
 impl Actor for TwinActor {

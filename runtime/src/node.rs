@@ -80,6 +80,7 @@ impl Node {
             },
             clock,
             metrics: Arc::clone(&metrics),
+            space: space.clone(),
         };
         let checkpointer = tokio::spawn(checkpointer.run(stopped.clone()));
         let node = disk.identity.node.0;

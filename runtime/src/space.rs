@@ -42,14 +42,19 @@ impl Space {
         }
     }
 
-    fn look(&self) {
-        let free = match rustix::fs::statvfs(&self.path) {
-            Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize),
+    /// Bytes that are free; `None` if the system does not say.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        match rustix::fs::statvfs(&self.path) {
+            Ok(disk) => Some(disk.f_bavail.saturating_mul(disk.f_frsize)),
             Err(error) => {
                 tracing::error!(%error, path = %self.path.display(), "asking for disk space failed");
-                return;
+                None
             }
-        };
+        }
+    }
+
+    fn look(&self) {
+        let Some(free) = self.free_bytes() else { return };
         let low = free < self.reserve_bytes || self.log.space() == LogSpace::Low;
         if self.low.swap(low, Ordering::Relaxed) != low {
             let (free, reserve) = (free, self.reserve_bytes);

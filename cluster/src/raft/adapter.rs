@@ -101,6 +101,11 @@ impl Adapter {
         self.serving = true;
     }
 
+    /// Where the machine stands.
+    pub(crate) fn applied(&self) -> Option<Position> {
+        self.applied.as_ref().map(position)
+    }
+
     pub(crate) fn checkpoints(&self) -> Arc<Mutex<Checkpoints>> {
         Arc::clone(&self.checkpoints)
     }

@@ -28,6 +28,19 @@ use crate::network::Network;
 use crate::state_machine::StateMachine;
 use crate::wal::{GroupLog, Log};
 
+/// What the log let go must be in the checkpoint (safety rule 21): a checkpoint that is older, or gone,
+/// cannot be made good from the log.
+fn no_gap(id: GroupId, applied: Option<Position>, purged: Option<Position>) -> Result<(), Fault> {
+    let next = |position: Option<Position>| position.map_or(0, |position| position.index + 1);
+    let (ends, begins) = (next(applied), next(purged));
+    if begins <= ends {
+        return Ok(());
+    }
+    Err(Fault::Group(format!(
+        "{id}: its checkpoint ends before entry {ends}, but its log begins at entry {begins}; restore \
+         this node's data directory from a backup, or replace the node"
+    )))
+}
 
 /// A group on this node: cheap to clone.
 #[derive(Clone)]
@@ -69,6 +82,7 @@ impl Group {
         let config = options.config(id)?;
         let log = log.group(id)?;
         let adapter = Adapter::new(Box::new(machine))?;
+        no_gap(id, adapter.applied(), log.purged())?;
         let checkpoints = adapter.checkpoints();
         let peers = Peers { network: Arc::clone(&network), group: id, node };
         let store = LogStore::new(log.clone());

@@ -239,6 +239,16 @@ async fn a_checkpoint_lets_the_log_go() {
     leader(&group).await;
     assert_eq!(machine.entries(), before);
     group.shutdown().await;
+    drop(group);
+    log.close();
+    // Without the checkpoint the rest of the log is worth nothing.
+    let log = open(&disk, "/purge");
+    let handle = Arc::new(network.clone());
+    let empty = Journal::default();
+    let gap = Group::start(GroupId(1), NodeId(1), GroupOptions::shard(), &log, handle, empty).await;
+    let said = gap.map(|_| ()).unwrap_err().to_string();
+    assert!(said.contains("ends before entry 0") && said.contains("its log begins"), "{said}");
+    log.close();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,9 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::header::Header;
 use super::store::{Store, StoreFault};
 use crate::clock::Clock;
-use crate::limits::{CHECKPOINT_PERIOD, CUT_IMAGES};
+use crate::limits::{CHECKPOINT_PERIOD, CHECKPOINT_ROOM_BYTES, CUT_IMAGES};
 use crate::metrics::Metrics;
 use crate::shard::Replica;
+use crate::space::Space;
 
 /// When to write.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +36,10 @@ pub(crate) enum CheckpointFault {
     Log(#[from] pollux_cluster::Fault),
     #[error("write checkpoint: its thread ended")]
     Thread,
+    #[error(
+        "write checkpoint: {free} bytes are free on the disk, and it needs {needed}; make room"
+    )]
+    NoRoom { free: u64, needed: u64 },
 }
 
 /// Images of a shard that were cut and are not yet written.
@@ -60,6 +65,7 @@ pub(crate) struct Checkpointer {
     pub(crate) options: CheckpointOptions,
     pub(crate) clock: Clock,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) space: Space,
 }
 
 impl Checkpointer {
@@ -103,11 +109,11 @@ impl Checkpointer {
         let Written { replica, group, unwritten } = &self.shards[at];
         let began = self.clock.elapsed();
         let written = {
-            let store = self.store.clone();
+            let (store, space) = (self.store.clone(), self.space.clone());
             let (replica, unwritten) = (Arc::clone(replica), Arc::clone(unwritten));
             let write = move || {
                 let mut unwritten = unwritten.lock().unwrap_or_else(PoisonError::into_inner);
-                write_shard(&store, &replica, &mut unwritten)
+                write_shard(&store, &space, &replica, &mut unwritten)
             };
             tokio::task::spawn_blocking(write).await.map_err(|_| CheckpointFault::Thread)??
         };
@@ -128,6 +134,7 @@ impl Checkpointer {
 /// so they go with the next one.
 fn write_shard(
     store: &Store,
+    space: &Space,
     replica: &Replica,
     unwritten: &mut Unwritten,
 ) -> Result<Option<(Position, u64)>, CheckpointFault> {
@@ -140,6 +147,7 @@ fn write_shard(
         unwritten.extend(images);
     }
     let header = Header::new(cut.position, &cut.membership, &replica.end_cut());
+    check_room(space, unwritten)?;
     let tree = store.tree(&tree_name(replica.shard()))?;
     let values = unwritten.iter().map(|(key, image)| (key.as_str(), Some(image)));
     tree.write(&header.encode(), values)?;
@@ -147,6 +155,16 @@ fn write_shard(
     let twins = unwritten.len() as u64;
     *unwritten = Unwritten::new();
     Ok(Some((cut.position, twins)))
+}
+
+/// sled must never meet a full disk: it would refuse all that follows, too.
+fn check_room(space: &Space, unwritten: &Unwritten) -> Result<(), CheckpointFault> {
+    let bytes = |(key, image): (&TwinKey, &Arc<[u8]>)| (key.as_str().len() + image.len()) as u64;
+    let needed = unwritten.iter().map(bytes).sum::<u64>() * 2 + CHECKPOINT_ROOM_BYTES;
+    match space.free_bytes() {
+        Some(free) if free < needed => Err(CheckpointFault::NoRoom { free, needed }),
+        _ => Ok(()),
+    }
 }
 
 /// The name of a shard's tree.

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, anyhow};
 
 /// The `pollux` binary: `TEST_POLLUX` if set, otherwise this workspace's own, built once a run.
-pub(super) fn pollux() -> Result<PathBuf> {
+pub fn pollux() -> Result<PathBuf> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let built = BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}")));
     built.clone().map_err(|text| anyhow!(text))

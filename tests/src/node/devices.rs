@@ -5,13 +5,17 @@ use std::path::Path;
 use anyhow::Result;
 use pollux_device::session::Backoff;
 use pollux_device::{Device, Endpoint, Identity, Options, Trust};
+use pollux_proto::device::ALPN;
 use pollux_runtime::clock::Clock;
 use pollux_runtime::pki;
-use pollux_twin::TwinKey;
+use pollux_twin::{Time, TwinKey};
+
+use super::raw::Raw;
 
 /// Issues devices for one node's data directory.
 pub struct Devices {
     authority: pki::Authority,
+    ca: Vec<u8>,
     trust: Trust,
     endpoint: Endpoint,
 }
@@ -20,14 +24,37 @@ impl Devices {
     /// Reads the CAs that a node made at its start. To be called on a tokio runtime.
     pub fn of(data: &Path) -> Result<Self> {
         let authority = pki::device_authority(&data.join(pki::PKI_DIR), Clock::new().wall())?;
-        let trust = Trust::from_pem(&std::fs::read(pki::server_ca_path(data))?)?;
-        Ok(Self { authority, trust, endpoint: Endpoint::open()? })
+        let ca = std::fs::read(pki::server_ca_path(data))?;
+        let trust = Trust::from_pem(&ca)?;
+        Ok(Self { authority, ca, trust, endpoint: Endpoint::open()? })
+    }
+
+    /// A certificate of the node's own device CA, good from a day before `days_ago` days ago for
+    /// two days.
+    pub fn issue(&self, device: &str, days_ago: u64) -> Result<pki::Identity> {
+        let now = Clock::new().wall();
+        let then = Time::from_ms(now.ms - days_ago * 24 * 3600 * 1000);
+        Ok(self.authority.issue_device(&TwinKey::parse(device)?, then, 1)?)
+    }
+
+    /// What a raw client connects with: a certificate or none, and the name of a protocol.
+    pub fn client(
+        &self,
+        identity: Option<&pki::Identity>,
+        alpn: &[u8],
+    ) -> Result<quinn::ClientConfig> {
+        super::raw::client(&self.ca, identity, alpn)
+    }
+
+    /// A raw client of a device, connected as the protocol wants it.
+    pub async fn raw(&self, address: &str, device: &str) -> Result<Raw> {
+        let config = self.client(Some(&self.issue(device, 0)?), ALPN)?;
+        Ok(Raw::connect(address, config).await?)
     }
 
     /// What a device proves itself with.
     pub fn identity(&self, device: &str) -> Result<Identity> {
-        let key = TwinKey::parse(device)?;
-        let issued = self.authority.issue_device(&key, Clock::new().wall(), 1)?;
+        let issued = self.issue(device, 0)?;
         Ok(Identity::from_der(issued.chain().to_vec(), issued.key().clone_key(), &self.trust)?)
     }
 

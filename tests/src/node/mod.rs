@@ -2,7 +2,11 @@
 //! killed by its own id, bounded in time. What is asked of it goes through the real command line.
 
 mod binary;
+mod counter;
 mod devices;
+mod http;
+mod raw;
+mod witness;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -15,7 +19,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
 
+pub use binary::pollux as program;
+pub use counter::Counters;
 pub use devices::Devices;
+pub use http::Reply;
+pub use raw::{Ended, Raw, bytes_of, hello};
+pub use witness::Witness;
 
 /// How long a node may take to start: long, as tests share few cores.
 const START: Duration = Duration::from_secs(120);
@@ -175,15 +184,12 @@ impl NodeProcess {
 
     /// The body of `GET path` over HTTP, whatever its status.
     pub fn get(&self, path: &str) -> Result<String> {
-        use std::io::{Read, Write};
-        let mut stream = std::net::TcpStream::connect(&self.http)?;
-        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-        let host = &self.http;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let body = answer.split_once("\r\n\r\n").context("an answer with a body")?;
-        Ok(body.1.to_owned())
+        Ok(self.send("GET", path, &[], b"")?.body)
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Its data directory.

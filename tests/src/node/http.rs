@@ -1,0 +1,96 @@
+//! HTTP by hand, so that a test can also send nonsense.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::NodeProcess;
+
+/// Longest wait for bytes of an answer, on a busy machine.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// An answer.
+#[derive(Debug)]
+pub struct Reply {
+    /// The status; 0 if the node closed without an answer.
+    pub status: u16,
+    /// The lines before the body.
+    pub head: String,
+    /// The body.
+    pub body: String,
+}
+
+impl Reply {
+    fn parse(bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes);
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        Self { status: status.unwrap_or(0), head: head.to_owned(), body: body.to_owned() }
+    }
+
+    /// The body, which must be JSON.
+    pub fn json(&self) -> Result<Value> {
+        serde_json::from_str(&self.body).with_context(|| format!("{self:?}"))
+    }
+
+    /// The stable word of a refusal; empty if it is none.
+    pub fn reason(&self) -> String {
+        let body = self.json().unwrap_or_default();
+        body["reason"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+impl NodeProcess {
+    /// Any request.
+    pub fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Reply> {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n");
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if !body.is_empty() {
+            head.push_str(&format!("content-length: {}\r\n", body.len()));
+        }
+        head.push_str("\r\n");
+        let mut bytes = head.into_bytes();
+        bytes.extend_from_slice(body);
+        self.send_bytes(&bytes)
+    }
+
+    /// A request with a JSON body.
+    pub fn send_json(&self, method: &str, path: &str, body: &str) -> Result<Reply> {
+        self.send(method, path, &[("content-type", "application/json")], body.as_bytes())
+    }
+
+    /// Any bytes; what the node answers until it closes. It may close before it has read all.
+    pub fn send_bytes(&self, bytes: &[u8]) -> Result<Reply> {
+        let mut stream = TcpStream::connect(&self.http)?;
+        stream.set_read_timeout(Some(ANSWER))?;
+        stream.set_write_timeout(Some(ANSWER))?;
+        let mut sender = stream.try_clone()?;
+        // Sent beside the reading: a node that refuses early answers while the rest is on its way.
+        let sending = std::thread::scope(|scope| {
+            let sending = scope.spawn(move || {
+                // A node that has refused does not read the rest.
+                let _cut_off = sender.write_all(bytes);
+            });
+            let mut answer = Vec::new();
+            let mut chunk = [0; 16 * 1024];
+            while let Ok(count @ 1..) = stream.read(&mut chunk) {
+                answer.extend_from_slice(&chunk[..count]);
+            }
+            let _closed = stream.shutdown(Shutdown::Both);
+            sending.join().map(|()| answer)
+        });
+        let answer = sending.map_err(|_| anyhow::anyhow!("the sender failed"))?;
+        Ok(Reply::parse(&answer))
+    }
+}

@@ -135,8 +135,8 @@ pub const LOST_AFTER_MS_DEFAULT: u64 = 5 * 60 * 1000;
 pub const LOST_AFTER_MS_MIN: u64 = 10_000;
 /// A node that nobody heard for this long is not counted on: ten heartbeats and more.
 pub const SILENT_MS: u64 = 3_000;
-/// Entries a replica may lack and count as caught up: they are sent within a heartbeat or two.
-pub const CAUGHT_UP_ENTRIES: u64 = 1_000;
+/// Entries a replica may lack and count as caught up: what the group itself asks of a new voter.
+pub const CAUGHT_UP_ENTRIES: u64 = PROMOTE_LAG_MAX;
 /// A node that came back owns nothing for this long: it catches up first, and one that restarts over and
 /// over is left alone.
 pub const OWNER_RETURN_MS: u64 = 15_000;

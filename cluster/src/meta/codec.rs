@@ -21,7 +21,8 @@ use super::v1;
 use crate::fault::Fault;
 use crate::limits::META_BYTES_MAX;
 
-/// Version of everything that is written.
+/// Version of everything that is written. A further one takes a level of its own (`Formats::OURS`), and is
+/// written only in clusters that were raised to it.
 const VERSION: u8 = 2;
 /// The version before, which can still be read.
 const VERSION_BEFORE: u8 = 1;

@@ -118,9 +118,9 @@ proptest! {
                 prop_assert!(*id <= newest + 1);
                 prop_assert_eq!(known, newcomer.node_uuid, "an id belongs to one disk");
                 if *id > newest {
-                    let issued = before.tokens.get(&newcomer.token);
-                    prop_assert_eq!(issued.and_then(|token| token.used_by), None);
-                    used.insert(newcomer.token, *id);
+                    prop_assert!(before.tokens.contains_key(&newcomer.token));
+                    let first = used.insert(newcomer.token, *id);
+                    prop_assert_eq!(first, None, "a token lets one node in");
                 } else {
                     prop_assert_eq!(used.get(&newcomer.token), Some(id));
                 }

@@ -2,7 +2,7 @@
 //! flight, smoothed loads, what was moved lately. All of that may be lost with the leader: the next one waits
 //! until nothing of it can matter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::load::Loads;
 use super::moves::{self, Change};
@@ -28,6 +28,8 @@ pub struct Balancer {
     transfers: BTreeMap<GroupId, (u64, u64)>,
     /// What was asked of a group last, and when.
     asked: BTreeMap<GroupId, (Action, u64)>,
+    /// Shards that were changing their replicas at the last turn.
+    under_way: BTreeSet<GroupId>,
     /// When a shard's owner was moved for its load.
     moved: BTreeMap<GroupId, u64>,
     /// The last input of a plan that changed nothing: it would change nothing again.
@@ -54,6 +56,7 @@ impl Balancer {
             loads: Loads::default(),
             transfers: BTreeMap::new(),
             asked: BTreeMap::new(),
+            under_way: BTreeSet::new(),
             moved: BTreeMap::new(),
             content: None,
             notes: Vec::new(),
@@ -138,13 +141,21 @@ impl Balancer {
 
     /// Goes on with every move that is under way, and begins those that the budget has room for.
     fn drive(&mut self, turn: &mut Turn<'_>) {
-        let is_shard = |group: &GroupId| *group != GroupId::META;
-        let under_way = turn.stages.iter().filter(|(g, s)| is_shard(g) && s.is_under_way()).count();
-        let mut room = (turn.meta.budget.moves_max as usize).saturating_sub(under_way);
+        let before = std::mem::take(&mut self.under_way);
+        // A group that nobody reported this time is where it was.
+        let goes_on = |(group, stage): &(&GroupId, &Stage)| {
+            let unknown = **stage == Stage::Leaderless && before.contains(*group);
+            **group != GroupId::META && (stage.is_under_way() || unknown)
+        };
+        self.under_way = turn.stages.iter().filter(goes_on).map(|(group, _)| *group).collect();
+        let mut room = (turn.meta.budget.moves_max as usize).saturating_sub(self.under_way.len());
         for (group, stage) in turn.stages.clone() {
             match stage {
                 Stage::NotBegun(action) if group == GroupId::META || room > 0 => {
-                    room -= usize::from(group != GroupId::META);
+                    if group != GroupId::META {
+                        room -= 1;
+                        self.under_way.insert(group);
+                    }
                     self.ask(turn, group, action, Why::Unfinished);
                 }
                 Stage::Next(Action::Transfer { leader, to, .. }) => {

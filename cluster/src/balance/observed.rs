@@ -35,7 +35,8 @@ pub struct GroupSeen {
     pub voters: Vec<BTreeSet<u64>>,
     /// Members without a vote.
     pub learners: BTreeSet<u64>,
-    /// How many entries each member's log is behind the leader's.
+    /// How many entries each member's log is behind the leader's. One that is not known to agree with it
+    /// anywhere is left out: it has not begun to catch up, however short the log.
     pub lag: BTreeMap<u64, u64>,
     /// What the group does.
     pub load: Load,

@@ -71,10 +71,8 @@ impl Way<'_> {
         if voters != goal {
             return self.change_voters(&voters, &goal);
         }
-        let kept = &self.place.goal.learners;
-        if let Some(node) = self.seen.learners.iter().find(|node| !kept.contains(node)) {
-            let (group, leader, node) = (self.group, self.leader, *node);
-            return Stage::Next(Action::RemoveLearner { group, leader, node });
+        if let Some(stage) = self.change_learners() {
+            return stage;
         }
         if self.place.is_settled() {
             return Stage::Settled;
@@ -84,26 +82,44 @@ impl Way<'_> {
         Stage::Reached(Action::Decide(Box::new(settle)))
     }
 
-    /// First every node of the goal is a member, and those that shall vote have caught up.
+    /// First every node that shall vote is a member and has caught up.
     fn enlist(&self, voters: &BTreeSet<u64>, goal: &BTreeSet<u64>) -> Option<Stage> {
-        let is_member = |node: u64| voters.contains(&node) || self.seen.learners.contains(&node);
-        let coming = |node: &u64| !voters.contains(node) && self.seen.learners.contains(node);
-        let begun = goal.iter().any(coming);
-        let missing: Vec<u64> =
-            self.place.goal.members().filter(|node| !is_member(*node)).collect();
-        if let Some(node) = missing.iter().copied().find(|node| self.observed.is_alive(*node)) {
-            let (group, leader) = (self.group, self.leader);
-            let action = Action::AddLearner { group, leader, node };
+        let is_late = |node: &u64| !voters.contains(node) && !self.seen.is_caught_up(*node);
+        let (members, missing): (Vec<u64>, Vec<u64>) =
+            goal.difference(voters).partition(|node| self.seen.learners.contains(node));
+        if let Some(node) = missing.iter().find(|node| self.observed.is_alive(**node)) {
+            let action = self.add(*node);
+            let begun = members.iter().any(is_late);
             return Some(if begun { Stage::Next(action) } else { Stage::NotBegun(action) });
         }
         if let Some(node) = missing.first() {
             return Some(Stage::WaitingFor { node: *node });
         }
-        let late = goal.difference(voters).find(|node| !self.seen.is_caught_up(**node));
-        late.map(|node| match self.observed.is_alive(*node) {
-            true => Stage::CatchingUp { node: *node },
-            false => Stage::WaitingFor { node: *node },
+        let late = members.into_iter().find(is_late);
+        late.map(|node| match self.observed.is_alive(node) {
+            true => Stage::CatchingUp { node },
+            false => Stage::WaitingFor { node },
         })
+    }
+
+    /// Last come those without a vote: the new ones up to date first, then the old ones out. One that is
+    /// away holds nothing up: it is added whenever it comes.
+    fn change_learners(&self) -> Option<Stage> {
+        let (seen, goal) = (self.seen, &self.place.goal);
+        let alive = || goal.learners.iter().filter(|node| self.observed.is_alive(**node));
+        if let Some(node) = alive().find(|node| !seen.learners.contains(node)) {
+            return Some(Stage::NotBegun(self.add(*node)));
+        }
+        if let Some(node) = alive().find(|node| !seen.is_caught_up(**node)) {
+            return Some(Stage::CatchingUp { node: *node });
+        }
+        let node = *seen.learners.iter().find(|node| !goal.learners.contains(node))?;
+        let (group, leader) = (self.group, self.leader);
+        Some(Stage::Next(Action::RemoveLearner { group, leader, node }))
+    }
+
+    fn add(&self, node: u64) -> Action {
+        Action::AddLearner { group: self.group, leader: self.leader, node }
     }
 
     /// Then the votes change, in one joint step; an owner that loses its vote hands over before.

@@ -28,6 +28,8 @@ fn a_founder_shares_with_two_that_join() {
     world.settle(600);
     assert!(world.meta.map.iter().all(|place| place.acting.len() == 3));
     assert_eq!(world.meta.own.acting.len(), 3);
+    // What was moved before all three could own rests a while.
+    world.run(400);
     even(world.led().into_values(), 1);
 }
 
@@ -163,6 +165,30 @@ fn carried(world: &World) -> BTreeMap<u64, u64> {
         *carried.entry(played.leader.unwrap()).or_default() += score;
     }
     carried
+}
+
+#[test]
+fn a_learners_disk_is_replaced_within_the_budget() {
+    let mut world = World::settled(13, 32, 2, &[""]);
+    world.set_alive(2, false);
+    let newcomer = world.newcomer("");
+    assert_eq!(world.meta.apply(Command::Replace { old: 2, newcomer }), Answer::Node(3));
+    let machine = world::Machine { alive: true, since_ms: world.now_ms, may_own: true };
+    world.machines.insert(3, machine);
+    world.settle(600);
+    assert_eq!(world.held(), [(1, 32), (3, 32)].into());
+}
+
+#[test]
+fn a_node_that_never_came_does_not_hold_up_the_meta_group() {
+    let mut world = World::settled(14, 8, 6, &[""]);
+    let never = world.join("");
+    world.set_alive(never, false);
+    world.run(20);
+    world.set_alive(4, false);
+    world.run(400);
+    assert!(world.meta.own.goal.learners.contains(&never));
+    assert!(!world.meta.own.acting.contains(&4), "{:?}", world.meta.own);
 }
 
 #[test]

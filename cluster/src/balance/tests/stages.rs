@@ -59,6 +59,27 @@ fn a_replica_moves_in_order() {
 }
 
 #[test]
+fn those_without_a_vote_hold_nothing_up_unless_they_are_there() {
+    let place = |voters: &[u64], learners: &[u64]| Place {
+        goal: Goal { voters: voters.into(), learners: learners.into() },
+        acting: vec![1, 2, 3],
+        leaving: vec![],
+    };
+    let all: &[&[u64]] = &[&[1, 2, 3]];
+    // The vote of 4 comes first, and 5 is away.
+    check(&place(&[1, 2, 4], &[5]), all, &[(4, 0)], 5, &Stage::Next(vote(&[1, 2, 4])));
+    let three = place(&[1, 2, 3], &[5]);
+    check(&three, all, &[], 5, &Stage::Settled);
+    check(&three, all, &[], 0, &Stage::NotBegun(add(5)));
+    check(&three, all, &[(5, 9000), (6, 0)], 0, &Stage::CatchingUp { node: 5 });
+    let drop = Action::RemoveLearner { group: GROUP, leader: 1, node: 6 };
+    check(&three, all, &[(5, 1), (6, 0)], 0, &Stage::Next(drop));
+    // A learner that has caught up before is no move of this group's: adding another begins one.
+    check(&place(&[1, 4, 5], &[]), &[&[1]], &[(4, 0)], 0, &Stage::NotBegun(add(5)));
+    check(&place(&[1, 4, 5], &[]), &[&[1]], &[(4, 9000)], 0, &Stage::Next(add(5)));
+}
+
+#[test]
 fn an_owner_hands_over_before_it_loses_its_vote() {
     let place = moving(&[1, 2, 3], &[2, 3, 4]);
     let to = |to| Stage::Next(Action::Transfer { group: GROUP, leader: 1, to });

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::super::*;
 use crate::ids::GroupId;
-use crate::limits::TRANSFERS_PER_NODE_MAX;
+use crate::limits::{CAUGHT_UP_ENTRIES, TRANSFERS_PER_NODE_MAX};
 use crate::meta::{
     Answer, Command, Formats, Goal, Labels, Meta, Newcomer, Place, Profile, Refusal,
 };
@@ -53,6 +53,8 @@ pub(super) struct World {
     /// Changes of owners, and copies begun, so far.
     pub(super) transfers: usize,
     pub(super) copies: usize,
+    /// Members that were added and have not caught up since.
+    copying: BTreeSet<(GroupId, u64)>,
 }
 
 impl World {
@@ -73,6 +75,7 @@ impl World {
             noise: 0,
             transfers: 0,
             copies: 0,
+            copying: BTreeSet::new(),
         };
         world.machines.insert(1, Machine { alive: true, since_ms: 0, may_own: true });
         world.play();
@@ -241,6 +244,8 @@ impl World {
             let lag = played.lag.entry(id).or_insert(WHOLE_LOG);
             *lag = if alive.contains(&id) { lag.saturating_sub(PER_TICK) } else { *lag + 500 };
         }
+        let late = |id: &u64| played.lag.get(id).is_some_and(|lag| *lag > CAUGHT_UP_ENTRIES);
+        self.copying.retain(|(at, id)| *at != group || late(id));
     }
 
     fn follow(&mut self, action: Action) {
@@ -255,6 +260,7 @@ impl World {
                 if played.leader == Some(leader) && !known && played.learners.insert(node) {
                     played.lag.insert(node, WHOLE_LOG);
                     self.copies += usize::from(group != GroupId::META);
+                    self.copying.insert((group, node));
                 }
             }
             Action::SetVoters { group, leader, voters } => self.set_voters(group, leader, &voters),
@@ -307,23 +313,18 @@ impl World {
     fn check_budget(&self, steps: &[Step]) {
         let budget = self.meta.budget;
         let mut to: BTreeMap<u64, usize> = BTreeMap::new();
-        let mut copying = 0;
-        for (group, played) in self.groups.iter().filter(|(group, _)| **group != GroupId::META) {
-            let goal = &self.meta.place(*group).unwrap().goal;
-            copying += usize::from(goal.voters.iter().any(|id| played.learners.contains(id)));
-        }
         for step in steps {
-            match &step.action {
-                Action::Transfer { to: node, .. } => *to.entry(*node).or_default() += 1,
-                Action::AddLearner { group, node, .. } if *group != GroupId::META => {
-                    let goal = &self.meta.place(*group).unwrap().goal;
-                    let played = &self.groups[group];
-                    let first = !goal.voters.iter().any(|id| played.learners.contains(id));
-                    copying += usize::from(first && goal.voters.contains(node));
-                }
-                _ => {}
+            if let Action::Transfer { to: node, .. } = &step.action {
+                *to.entry(*node).or_default() += 1;
             }
         }
+        let copies = |(group, node): &&(GroupId, u64)| {
+            let wanted = self.meta.place(*group).unwrap().goal.members().any(|id| id == *node);
+            *group != GroupId::META && self.is_alive(*node) && wanted
+        };
+        let copying: BTreeSet<GroupId> =
+            self.copying.iter().filter(copies).map(|(group, _)| *group).collect();
+        let copying = copying.len();
         assert!(copying <= budget.moves_max as usize, "{copying} groups copy at once");
         assert!(to.values().sum::<usize>() <= budget.transfers_max as usize, "{to:?}");
         assert!(to.values().all(|n| *n <= TRANSFERS_PER_NODE_MAX), "{to:?}");

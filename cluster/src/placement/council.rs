@@ -9,7 +9,7 @@ use crate::meta::Goal;
 /// Plans the meta group anew, from where it is meant to be now.
 #[must_use]
 pub fn plan_council(hosts: &[Host], current: &Goal) -> Goal {
-    let before = [current.clone()];
+    let before = [Goal::of(current.voters.clone())];
     let mut board = Board::new(hosts, &before, META_VOTERS_MAX);
     board.shape = Shape { learners: 0, ..board.shape };
     board.keep(0);

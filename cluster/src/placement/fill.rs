@@ -54,19 +54,27 @@ impl Board<'_> {
         self.stay_if_poorer(shard);
     }
 
-    /// Where a member is lost and nobody can take its place, those that should leave stay: a shard must
-    /// not get by with fewer copies because two things happen at once.
+    /// While a node is lost, those that should leave stay where there would be fewer copies without them: a
+    /// shard must not get by with less because two things happen at once.
     fn stay_if_poorer(&mut self, shard: usize) {
-        let (voters, learners) = self.all_before(shard);
-        let before = || voters.iter().chain(&learners);
-        let has = |standing| before().any(|at| self.hosts[*at].standing == standing);
-        if !has(Standing::Lost) || !has(Standing::Leaving) {
+        if self.hosts.iter().all(|host| host.standing != Standing::Lost) {
             return;
         }
+        let (voters, learners) = self.all_before(shard);
+        let lost = |at: &usize| self.hosts[*at].standing == Standing::Lost;
+        let live = voters.iter().chain(&learners).filter(|at| !lost(at)).count();
         let fit = self.rows[shard].members().filter(|at| self.is_fit(*at)).count();
-        if fit < before().count().min(self.replicas as usize) {
-            self.reset(shard, voters, learners);
+        if fit >= live {
+            return;
         }
+        let silent: Vec<usize> = voters.iter().chain(&learners).copied().filter(lost).collect();
+        self.reset(shard, voters, learners);
+        for from in silent {
+            if let Some(to) = self.best(shard, Some(from)) {
+                self.swap(shard, from, to);
+            }
+        }
+        self.make_odd(shard);
     }
 
     /// Moves replicas out of zones that hold two while another zone could hold one.
@@ -112,10 +120,10 @@ impl Board<'_> {
         if row.voters.len() > 1 && row.voters.len().is_multiple_of(2) {
             let last = row.voters.iter().rposition(|at| Some(*at) != row.owner);
             let at = row.voters.remove(last.unwrap_or_default());
-            if self.is_fit(at) {
-                self.rows[shard].learners.push(at);
-            } else {
+            if self.hosts[at].standing == Standing::Lost {
                 self.drop_one(at);
+            } else {
+                self.rows[shard].learners.push(at);
             }
         }
     }

@@ -25,6 +25,13 @@ pub enum Note {
         /// Shards of which it holds a replica.
         shards: usize,
     },
+    /// A draining node keeps replicas while another node is lost.
+    Stays {
+        /// The draining node.
+        node: u64,
+        /// Shards of which it holds a replica.
+        shards: usize,
+    },
     /// Nodes are labelled with fewer zones than a shard should have replicas.
     FewZones {
         /// Zones that can hold replicas.
@@ -65,6 +72,11 @@ impl fmt::Display for Note {
                 "node {node} is silent, and no other node can take its replicas of {shards} shards; \
                  bring it back, replace it, or let another node join"
             ),
+            Self::Stays { node, shards } => write!(
+                f,
+                "node {node} keeps its replicas of {shards} shards while another node is lost; bring \
+                 that one back, remove it, or let another node join"
+            ),
             Self::FewZones { zones, replicas } => write!(
                 f,
                 "{zones} zones for {replicas} replicas: losing one zone can cost a shard its \
@@ -97,6 +109,9 @@ pub(super) fn notes(board: &Board<'_>) -> Vec<Note> {
         let shards = board.held(at);
         if host.standing == Standing::Lost && shards > 0 {
             notes.push(Note::NoSpare { node: host.id, shards });
+        }
+        if host.standing == Standing::Leaving && shards > 0 {
+            notes.push(Note::Stays { node: host.id, shards });
         }
     }
     let fit = || board.hosts.iter().filter(|host| host.standing == Standing::Fit);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pollux_proto::device::convert::TAKEN_OVER;
+use pollux_proto::device::convert::{SUPERSEDED, TAKEN_OVER};
 use pollux_proto::device::{AckResult, NodeFrame, RefusedReason};
 use pollux_twin::{Rejection, Value};
 
@@ -64,7 +64,7 @@ impl<T> Session<T> {
 
     fn bye(&mut self, now: Duration, reason: &str, reconnect: bool) {
         self.hangup_open();
-        if reason == TAKEN_OVER && self.has_rival(now) {
+        if reason == SUPERSEDED || (reason == TAKEN_OVER && self.has_rival(now)) {
             // By a hello of our own, sent to another node and given up or still under way: its
             // session is nobody's, so the device takes it over again from where it is.
             tracing::debug!(device = &*self.options.device, "taken over by an own older attempt");

@@ -12,6 +12,10 @@ use crate::limits::{FRAME_BYTES_MAX, RETRY_MS, TEXT_BYTES_MAX};
 /// part of `pollux/1`, so that a device knows it when it has several attempts under way.
 pub const TAKEN_OVER: &str = "taken over by a newer session";
 
+/// The reason of the bye that ends a connection which another one of the same run of the device has
+/// taken over; part of `pollux/1` likewise.
+pub const SUPERSEDED: &str = "another connection of this device came";
+
 /// A frame of a device, by who deals with it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Received {
@@ -152,7 +156,7 @@ fn bye(reason: ByeReason) -> NodeFrame {
     // what someone meant, and after a broken protocol it would break again.
     let (reason, reconnect) = match reason {
         ByeReason::TakenOver => (TAKEN_OVER.to_owned(), false),
-        ByeReason::Superseded => ("another connection of this device came".to_owned(), true),
+        ByeReason::Superseded => (SUPERSEDED.to_owned(), true),
         ByeReason::Deleted => ("the twin was deleted".to_owned(), false),
         ByeReason::Stopping => ("the node stops".to_owned(), true),
         ByeReason::Protocol(text) => (crate::text::head(&text, TEXT_BYTES_MAX).to_owned(), false),

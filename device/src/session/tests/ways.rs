@@ -5,7 +5,7 @@ use crate::limits::{
     DIAL_EVERY_MS, DIALS_BURST, PING_MS, RACE_MAX, REDIRECTS_MAX, RIVAL_MS, SILENCE_MS, STALL_MS,
 };
 use crate::session::backoff::ms;
-use pollux_proto::device::convert::TAKEN_OVER;
+use pollux_proto::device::convert::{SUPERSEDED, TAKEN_OVER};
 
 fn redirect(address: &str, epoch: u64) -> NodeFrame {
     NodeFrame::Redirect { address: address.to_owned(), epoch: (epoch, 1) }
@@ -260,6 +260,15 @@ fn a_takeover_by_an_own_older_attempt_is_undone() {
     desk.now_ms += RIVAL_MS;
     desk.frame(taken_over());
     assert!(desk.session.ended().is_some(), "that was somebody else");
+}
+
+#[test]
+fn a_session_that_an_own_connection_superseded_goes_on_at_its_owner() {
+    let mut desk = Desk::new();
+    let owner = desk.dialling()[0].to_owned();
+    desk.open(0);
+    desk.frame(NodeFrame::Bye { reason: SUPERSEDED.to_owned(), reconnect: true });
+    assert_eq!(desk.pass_to_dial(), [owner]);
 }
 
 #[test]

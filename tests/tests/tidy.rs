@@ -67,6 +67,15 @@ fn a_dependency_without_a_reason_is_found() {
 }
 
 #[test]
+fn a_dependency_without_use_is_found() {
+    let manifest = File::new("a/Cargo.toml", "[dependencies]\nleft-pad.workspace = true");
+    let code = File::new("a/src/lib.rs", "//! x\nuse left_pad::pad;");
+    assert!(tidy::unused(&[manifest.clone(), code]).is_empty());
+    let code = File::new("a/src/lib.rs", "//! x\nuse left_padding::pad;");
+    refused(tidy::unused, &[manifest, code], "uses left-pad");
+}
+
+#[test]
 fn dead_files_are_found() {
     let files = [
         File::new("a/Cargo.toml", ""),

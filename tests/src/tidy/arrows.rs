@@ -29,6 +29,10 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("clap", &["pollux"]),
 ];
 
+/// Dependencies that no line of their crate names, as generated code or another crate's file does.
+const NAMED_ELSEWHERE: &[(&str, &str)] =
+    &[("proto", "prost"), ("proto", "tonic-prost"), ("proto", "xxhash-rust")];
+
 /// All that a pure crate without std may use.
 const TWIN_USES: &[&str] = &["rkyv", "xxhash-rust"];
 
@@ -85,6 +89,26 @@ pub fn reasons(files: &[File]) -> Vec<String> {
         .filter(|name| !reasons.text.contains(&format!("`{name}`")))
         .map(|name| format!("CONTRIBUTING.md: no reason for the dependency {name}"))
         .collect()
+}
+
+/// Every dependency that a crate names in its Cargo.toml is used by a line of it.
+pub fn unused(files: &[File]) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for file in files {
+        let Some(folder) = file.path.strip_suffix("/Cargo.toml") else { continue };
+        let Ok(manifest) = file.text.parse::<Table>() else { continue };
+        let own = format!("{folder}/");
+        let code = || files.iter().filter(|file| file.is_rust() && file.path.starts_with(&own));
+        for (_, name) in named(&manifest) {
+            let word = name.replace('-', "_");
+            let is_word = |c: char| c.is_alphanumeric() || c == '_';
+            let mut words = code().flat_map(|file| file.text.split(|c| !is_word(c)));
+            if !words.any(|found| found == word) && !NAMED_ELSEWHERE.contains(&(folder, name)) {
+                complaints.push(format!("{}: nothing in {folder} uses {name}", file.path));
+            }
+        }
+    }
+    complaints
 }
 
 fn named(manifest: &Table) -> Vec<(&str, &str)> {

@@ -5,7 +5,7 @@ mod arrows;
 mod reach;
 mod text;
 
-pub use arrows::{arrows, reasons};
+pub use arrows::{arrows, reasons, unused};
 pub use reach::dead_files;
 pub use text::{headers, lengths, markdown, no_std, paths, words};
 
@@ -39,7 +39,7 @@ type Rule = fn(&[File]) -> Vec<String>;
 
 /// Every rule over all files; empty if all is well.
 pub fn complaints(files: &[File]) -> Vec<String> {
-    let rules: [Rule; 9] =
-        [arrows, reasons, dead_files, headers, lengths, markdown, no_std, paths, words];
+    let rules: [Rule; 10] =
+        [arrows, reasons, unused, dead_files, headers, lengths, markdown, no_std, paths, words];
     rules.iter().flat_map(|rule| rule(files)).collect()
 }

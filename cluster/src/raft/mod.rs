@@ -14,6 +14,7 @@ mod log_store;
 mod members;
 mod message;
 mod metrics;
+mod paced;
 mod peer;
 mod proposal;
 mod types;

@@ -11,6 +11,7 @@ use openraft::impls::{
 use openraft::{EmptyNode, OptionalSend, RaftTypeConfig};
 
 use super::codec::{decode_membership, encode_membership};
+use super::paced::Paced;
 use crate::fault::Fault;
 use crate::ids::{Epoch, Position};
 use crate::wal::{Body, Entry, Vote};
@@ -46,7 +47,7 @@ impl RaftTypeConfig for C {
     type Vote = RaftVote<LeaderId<u64, u64>>;
     type Payload = EntryPayload<Proposed, u64, EmptyNode>;
     type Entry = openraft::Entry<LeaderId<u64, u64>, Self::Payload>;
-    type AsyncRuntime = openraft::TokioRuntime;
+    type AsyncRuntime = Paced;
     type Responder<T>
         = OneshotResponder<Self, T>
     where

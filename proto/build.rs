@@ -4,8 +4,12 @@
 use std::path::PathBuf;
 use std::{env, error::Error, fs};
 
-const FILES: [&str; 3] =
-    ["pollux/v1/types.proto", "pollux/v1/twins.proto", "pollux/v1/commands.proto"];
+const FILES: [&str; 4] = [
+    "pollux/v1/types.proto",
+    "pollux/v1/twins.proto",
+    "pollux/v1/commands.proto",
+    "pollux/v1/cluster.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");

@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use pollux_cluster::{
     Disk, Fault, Group, GroupId, GroupOptions, Identity, Log, LogOptions, NodeId, PeerNetwork,
-    PeerOptions, PeerRecord, PeerTls, Position, Recovered, SnapshotSource, StateMachine, Uuid,
+    PeerOptions, PeerRecord, PeerTls, Position, Recovered, SnapshotSource, Standing, StateMachine,
+    Uuid,
 };
 use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
@@ -86,6 +87,7 @@ async fn node(node: u64, groups: u32, dir: &Path, ports: &[u16]) {
         lineage: 1,
         shards: groups,
         starts: 1,
+        standing: Standing::Member,
     };
     let own = ports[usize::try_from(node).expect("small") - 1];
     let socket = UdpSocket::bind(("127.0.0.1", own)).expect("the port is free");

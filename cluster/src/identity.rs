@@ -51,6 +51,29 @@ impl fmt::Display for Uuid {
     }
 }
 
+/// How far the node of a directory has come in becoming a member of its cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It founds the cluster: its groups may still have to be made.
+    Founding,
+    /// It was admitted, and has not yet been told anything: its groups may still be empty.
+    Joining,
+    /// The cluster knows it started: from now on its groups must not be empty.
+    Member,
+}
+
+impl Standing {
+    const ALL: [Self; 3] = [Self::Founding, Self::Joining, Self::Member];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Founding => "founding",
+            Self::Joining => "joining",
+            Self::Member => "member",
+        }
+    }
+}
+
 /// What a data directory says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -66,14 +89,22 @@ pub struct Identity {
     pub shards: u32,
     /// Starts on this directory, this one included.
     pub starts: u64,
+    /// How far the node has come.
+    pub standing: Standing,
 }
 
 impl Identity {
     fn encode(&self) -> String {
         let lines = format!(
             "{TITLE}\ncluster = {}\nnode uuid = {}\nnode = {}\nlineage = {}\nshards = {}\n\
-             starts = {}\n",
-            self.cluster, self.node_uuid, self.node, self.lineage, self.shards, self.starts
+             starts = {}\nstanding = {}\n",
+            self.cluster,
+            self.node_uuid,
+            self.node,
+            self.lineage,
+            self.shards,
+            self.starts,
+            self.standing.name()
         );
         format!("{lines}crc32c = {:08x}\n", crc32c::crc32c(lines.as_bytes()))
     }
@@ -102,6 +133,14 @@ impl Identity {
             lineage: number(field("lineage")?)?,
             shards: field("shards")?.parse().map_err(|_| "shards should be a number")?,
             starts: number(field("starts")?)?,
+            standing: match field("standing") {
+                // Directories of before there were several nodes do not say it.
+                Err(_) => Standing::Member,
+                Ok(name) => *Standing::ALL
+                    .iter()
+                    .find(|standing| standing.name() == name)
+                    .ok_or_else(|| format!("'standing = {name}' is not known"))?,
+            },
         })
     }
 }
@@ -151,17 +190,20 @@ impl DataDir {
         self.identity.as_ref()
     }
 
-    /// Gives a new directory its identity, durably.
+    /// Gives a new directory its identity, durably. It may hold only what was `prepared` for it.
     ///
     /// # Errors
-    /// [`Fault::Directory`] when it has one, or when it holds anything: data without an identity is
-    /// not to be adopted.
-    pub fn found(&mut self, identity: Identity) -> Result<(), Fault> {
+    /// [`Fault::Directory`] when it has one, or when it holds anything else: data without an identity
+    /// is not to be adopted.
+    pub fn found(&mut self, identity: Identity, prepared: &[&str]) -> Result<(), Fault> {
         let listed = fs::read_dir(&self.path).and_then(|entries| {
             entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()
         });
         let listed = listed.map_err(|e| self.io("read", e))?;
-        let stray = listed.iter().find(|name| **name != *LOCK_FILE && **name != *NEW_FILE);
+        let ours = |name: &&std::ffi::OsString| {
+            [LOCK_FILE, NEW_FILE].iter().chain(prepared).any(|known| name.as_os_str() == *known)
+        };
+        let stray = listed.iter().find(|name| !ours(name));
         if let Some(stray) = stray {
             return Err(Fault::Directory(format!(
                 "data directory {} holds {} but no identity of its own: should be empty",
@@ -202,6 +244,21 @@ impl DataDir {
         Ok(starts)
     }
 
+    /// Notes, durably, that the node is a member: from now on an empty log is a lost one.
+    ///
+    /// # Errors
+    /// [`Fault::Directory`] when the directory has no identity, otherwise the disk.
+    pub fn become_member(&mut self) -> Result<(), Fault> {
+        match self.identity.clone() {
+            Some(identity) if identity.standing == Standing::Member => Ok(()),
+            Some(identity) => self.write(Identity { standing: Standing::Member, ..identity }),
+            None => Err(Fault::Directory(format!(
+                "data directory {} has no identity",
+                self.path.display()
+            ))),
+        }
+    }
+
     fn write(&mut self, identity: Identity) -> Result<(), Fault> {
         let (new, path) = (self.path.join(NEW_FILE), self.path.join(FILE));
         let written = File::create(&new).and_then(|mut file| {
@@ -237,7 +294,16 @@ mod tests {
 
     fn identity() -> Identity {
         let (cluster, node_uuid) = (Uuid::random().unwrap(), Uuid::random().unwrap());
-        Identity { cluster, node_uuid, node: NodeId(1), lineage: 1, shards: 16, starts: 0 }
+        let standing = Standing::Founding;
+        Identity {
+            cluster,
+            node_uuid,
+            node: NodeId(1),
+            lineage: 1,
+            shards: 16,
+            starts: 0,
+            standing,
+        }
     }
 
     #[test]
@@ -259,8 +325,8 @@ mod tests {
         let id = identity();
         let mut held = DataDir::lock(&dir).unwrap();
         assert!(matches!(held.start(None, None), Err(Fault::Directory(_))));
-        held.found(id.clone()).unwrap();
-        assert!(matches!(held.found(identity()), Err(Fault::Directory(_))));
+        held.found(id.clone(), &[]).unwrap();
+        assert!(matches!(held.found(identity(), &[]), Err(Fault::Directory(_))));
         assert_eq!(held.start(Some(id.cluster), Some(16)).unwrap(), 1);
         let busy = DataDir::lock(&dir).unwrap_err().to_string();
         assert!(busy.contains("in use by another process"), "{busy}");
@@ -273,11 +339,26 @@ mod tests {
     }
 
     #[test]
+    fn a_node_becomes_a_member_once_and_older_directories_are_members() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut held = DataDir::lock(temp.path().join("data")).unwrap();
+        assert!(matches!(held.become_member(), Err(Fault::Directory(_))));
+        held.found(identity(), &[]).unwrap();
+        held.become_member().unwrap();
+        held.become_member().unwrap();
+        assert_eq!(held.identity().unwrap().standing, Standing::Member);
+        let text = identity().encode();
+        let body = text[..text.find("standing").unwrap()].to_owned();
+        let older = format!("{body}crc32c = {:08x}\n", crc32c::crc32c(body.as_bytes()));
+        assert_eq!(Identity::parse(&older).unwrap().standing, Standing::Member);
+    }
+
+    #[test]
     fn data_without_an_identity_is_not_adopted() {
         let temp = tempfile::tempdir().unwrap();
         fs::write(temp.path().join("something"), "x").unwrap();
         let mut held = DataDir::lock(temp.path()).unwrap();
-        let refused = held.found(identity()).unwrap_err().to_string();
+        let refused = held.found(identity(), &[]).unwrap_err().to_string();
         assert!(refused.contains("something"), "{refused}");
     }
 }

@@ -23,7 +23,7 @@ pub mod suspicion;
 pub mod wal;
 
 pub use fault::Fault;
-pub use identity::{DataDir, Identity, Uuid};
+pub use identity::{DataDir, Identity, Standing, Uuid};
 pub use ids::{Epoch, GroupId, NodeId, Position};
 pub use network::{CallFault, Inbound, Isolated, Lane, LocalNetwork, Network};
 pub use peer::{

@@ -169,10 +169,6 @@ pub const CLOCK_PEERS_MIN: usize = 2;
 /// Largest snapshot taken in from a peer: it is collected in memory before it is installed.
 pub const INCOMING_SNAPSHOT_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
-/// Deadlines of the groups of a process fall on multiples of this: their ticks fall together in few
-/// places, and none is late by more. Half a tick of a heartbeat each 100 ms, less than one of the fastest.
-pub const TICK_GRID_MS: u64 = 10;
-
 /// Streams of a connection between nodes: one a lane.
 pub const PEER_LANES: u32 = 4;
 /// Bytes on their way on one lane: 10 Gbit/s over 3 ms, 1 Gbit/s over 30 ms.

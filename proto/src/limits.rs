@@ -59,3 +59,6 @@ pub const RETRY_MS: u32 = 1_000;
 pub const RETRY_OWNER_MS: u32 = 200;
 /// Pause before asking again for room on a disk: someone has to make it.
 pub const RETRY_SPACE_MS: u32 = 5_000;
+/// Twins on one page that a node asks of another: its own caller's page and one to see whether there
+/// is more.
+pub const FORWARDED_PAGE_MAX: usize = PAGE_SIZE_MAX as usize + 1;

@@ -1,7 +1,10 @@
 //! What can happen to a twin. One file of [`crate::twin`] handles each group.
+#![expect(missing_docs, reason = "rkyv derives resolvers whose fields nobody can document")]
 
 use alloc::string::String;
 use alloc::vec::Vec;
+
+use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::change::Section;
 use crate::time::Time;
@@ -128,8 +131,8 @@ impl FromDevice {
     }
 }
 
-/// What a service asks.
-#[derive(Clone, Debug, PartialEq)]
+/// What a service asks. Archived where one node passes it on to another.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub enum Request {
     /// The whole twin.
     Get,

@@ -1,7 +1,10 @@
 //! What a twin tells the world. Everything but `Change` waits at the gate.
+#![expect(missing_docs, reason = "rkyv derives resolvers whose fields nobody can document")]
 
 use alloc::boxed::Box;
 use alloc::string::String;
+
+use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::change::{Change, Command, Section};
 use crate::input::{CallId, ConnectionId};
@@ -96,8 +99,8 @@ pub enum ByeReason {
     Protocol(String),
 }
 
-/// A successful answer.
-#[derive(Clone, Debug, PartialEq)]
+/// A successful answer. Archived where one node passes it on to another.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub enum Answer {
     /// The twin as it is.
     Twin(Box<crate::twin::View>),

@@ -62,22 +62,28 @@ impl MetaPicture {
     }
 }
 
+/// Makes a picture durable.
+pub type Keep = Box<dyn Fn(&MetaPicture) -> Result<(), Fault> + Send>;
+
 /// Drives [`Meta`] from the meta group's log and publishes it.
-#[derive(Debug)]
 pub struct MetaMachine {
     meta: Meta,
     picture: watch::Sender<MetaPicture>,
+    keep: Keep,
 }
 
 impl MetaMachine {
     /// A machine that begins at a checkpoint, or empty; and the watch on which each new state is
-    /// published.
+    /// published. A state that another replica sends is kept before it is taken.
     #[must_use]
-    pub fn new(checkpoint: Option<MetaPicture>) -> (Self, watch::Receiver<MetaPicture>) {
+    pub fn new(
+        checkpoint: Option<MetaPicture>,
+        keep: Keep,
+    ) -> (Self, watch::Receiver<MetaPicture>) {
         let picture = checkpoint.unwrap_or_default();
         let meta = picture.meta.as_ref().clone();
         let (sender, receiver) = watch::channel(picture);
-        (Self { meta, picture: sender }, receiver)
+        (Self { meta, picture: sender, keep }, receiver)
     }
 
     fn publish(&self, position: Position, membership: Option<Bytes>) {
@@ -135,12 +141,12 @@ impl StateMachine for MetaMachine {
         while let Some(piece) = source.next_chunk()? {
             bytes.extend_from_slice(&piece);
         }
-        self.meta = Meta::decode(&bytes)?;
-        self.picture.send_replace(MetaPicture {
-            meta: Arc::new(self.meta.clone()),
-            applied: Some(position),
-            membership,
-        });
+        let meta = Meta::decode(&bytes)?;
+        let picture =
+            MetaPicture { meta: Arc::new(meta.clone()), applied: Some(position), membership };
+        (self.keep)(&picture)?;
+        self.meta = meta;
+        self.picture.send_replace(picture);
         Ok(())
     }
 }
@@ -148,11 +154,26 @@ impl StateMachine for MetaMachine {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn nowhere() -> Keep {
+        Box::new(|_| Ok(()))
+    }
+
+    #[test]
+    fn a_snapshot_that_cannot_be_kept_is_not_taken() {
+        let (mut machine, _) = MetaMachine::new(None, nowhere());
+        let source = machine.snapshot().unwrap();
+        let full = Box::new(|_: &MetaPicture| Err(Fault::StateMachine("no room".into())));
+        let (mut other, watch) = MetaMachine::new(None, full);
+        let at = Position { term: 1, leader: 1, index: 1 };
+        other.install(at, Bytes::new(), source).unwrap_err();
+        assert_eq!(*watch.borrow(), MetaPicture::default());
+    }
     use crate::meta::Profile;
 
     #[test]
     fn a_picture_comes_back_and_a_snapshot_installs() {
-        let (mut machine, watch) = MetaMachine::new(None);
+        let (mut machine, watch) = MetaMachine::new(None, nowhere());
         let at = |index| Position { term: 1, leader: 1, index };
         machine.advance(at(0), Some(Bytes::from("members")));
         let profile = Profile::named("a");
@@ -167,11 +188,11 @@ mod tests {
         for end in 0..picture.encode().len() {
             let _ = MetaPicture::decode(&picture.encode()[..end]);
         }
-        let (mut other, other_watch) = MetaMachine::new(None);
+        let (mut other, other_watch) = MetaMachine::new(None, nowhere());
         let source = machine.snapshot().unwrap();
         other.install(at(2), Bytes::from("members"), source).unwrap();
         assert_eq!(*other_watch.borrow(), picture);
-        let (mut restarted, _) = MetaMachine::new(Some(picture));
+        let (mut restarted, _) = MetaMachine::new(Some(picture), nowhere());
         assert_eq!(restarted.recovered().unwrap().applied, Some(at(2)));
     }
 }

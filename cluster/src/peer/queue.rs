@@ -109,8 +109,6 @@ impl Queue {
                 return Ok(());
             }
             self.filled.notified().await;
-            // Whoever is ready now may have something for the same write.
-            tokio::task::yield_now().await;
         }
     }
 

@@ -14,7 +14,6 @@ mod log_store;
 mod members;
 mod message;
 mod metrics;
-mod paced;
 mod peer;
 mod proposal;
 mod types;

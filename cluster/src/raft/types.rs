@@ -11,7 +11,6 @@ use openraft::impls::{
 use openraft::{EmptyNode, OptionalSend, RaftTypeConfig};
 
 use super::codec::{decode_membership, encode_membership};
-use super::paced::Paced;
 use crate::fault::Fault;
 use crate::ids::{Epoch, Position};
 use crate::wal::{Body, Entry, Vote};
@@ -47,7 +46,7 @@ impl RaftTypeConfig for C {
     type Vote = RaftVote<LeaderId<u64, u64>>;
     type Payload = EntryPayload<Proposed, u64, EmptyNode>;
     type Entry = openraft::Entry<LeaderId<u64, u64>, Self::Payload>;
-    type AsyncRuntime = Paced;
+    type AsyncRuntime = openraft::TokioRuntime;
     type Responder<T>
         = OneshotResponder<Self, T>
     where

@@ -138,7 +138,10 @@ impl NodeFrame {
 
     /// Whether nothing more comes after it on this connection.
     pub const fn is_last(&self) -> bool {
-        matches!(self, Self::Redirect { .. } | Self::Refused { .. } | Self::Bye { .. })
+        matches!(
+            self,
+            Self::Redirect { .. } | Self::Refused { .. } | Self::Moved { .. } | Self::Bye { .. }
+        )
     }
 }
 

@@ -3,6 +3,8 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use rkyv::{Archive, Deserialize, Serialize};
+
 use super::{DesiredAcked, Document, Latest, Life, SectionState, Twin};
 use crate::change::{Command, Section};
 use crate::patch::delta;
@@ -10,7 +12,7 @@ use crate::time::Time;
 use crate::value::Value;
 
 /// Everything a reader of a twin sees.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 pub struct View {
     /// Whether it is absent, alive or deleted.
     pub life: Life,
@@ -37,7 +39,7 @@ pub struct View {
 }
 
 /// One section.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 pub struct SectionView {
     /// Goes up by one with each change.
     pub version: u64,
@@ -52,7 +54,7 @@ pub struct SectionView {
 }
 
 /// When a leaf of a section last changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct LeafTime {
     /// Where it is, as a JSON pointer (RFC 6901).
     pub path: String,
@@ -63,7 +65,7 @@ pub struct LeafTime {
 }
 
 /// The latest value of one telemetry name.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct TelemetryView {
     /// Its name.
     pub name: String,
@@ -78,7 +80,7 @@ pub struct TelemetryView {
 }
 
 /// The device's connection, as the log knows it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Presence {
     /// Epoch of the current session, if the device is connected.
     pub session: Option<u64>,

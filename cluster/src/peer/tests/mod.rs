@@ -22,7 +22,7 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::*;
-use crate::identity::{Identity, Uuid};
+use crate::identity::{Identity, Standing, Uuid};
 
 const CLUSTER: Uuid = Uuid(0x77);
 
@@ -76,7 +76,9 @@ impl Ca {
 
 fn identity(node: u64) -> Identity {
     let node_uuid = Uuid(u128::from(node) * 100);
-    Identity { cluster: CLUSTER, node_uuid, node: NodeId(node), lineage: 1, shards: 16, starts: 1 }
+    let standing = Standing::Member;
+    let node = NodeId(node);
+    Identity { cluster: CLUSTER, node_uuid, node, lineage: 1, shards: 16, starts: 1, standing }
 }
 
 fn record(address: SocketAddr) -> PeerRecord {

@@ -1,0 +1,194 @@
+//! What one node passes on to another for its callers: a call to a twin whose owner is there, and pages
+//! of twins whose tables are there. Archived like frames, and checked like them before use.
+use bytes::{Bytes, BytesMut};
+use pollux_twin::input::Request;
+use pollux_twin::output::Answer;
+use pollux_twin::{Rejection, View};
+use rkyv::{Archive, Deserialize, Serialize};
+
+use crate::device::check::{Check, value};
+use crate::device::{FrameError, Wire, archive};
+use crate::limits::{FORWARDED_PAGE_MAX, TEXT_BYTES_MAX};
+
+/// A call to one twin.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct Call {
+    /// Tenant and device, as a twin's key writes them.
+    pub key: String,
+    /// Who asks.
+    pub caller: String,
+    /// Makes a retry recognisable.
+    pub idempotency_key: Option<String>,
+    /// What is asked.
+    pub request: Request,
+    /// How long the caller still waits.
+    pub timeout_ms: u64,
+}
+
+/// What came of a [`Call`].
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct Called {
+    /// The owner's word.
+    pub result: Result<Answer, Rejection>,
+}
+
+/// A page of twins from tables.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct List {
+    /// The shards to look into.
+    pub shards: Vec<u16>,
+    /// What every key must begin with.
+    pub beginning: String,
+    /// Only keys after this one.
+    pub after: Option<String>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// What came of a [`List`], in the order of keys; shards that are not there are left out.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct Listed {
+    /// The shards that were looked into.
+    pub shards: Vec<u16>,
+    /// Key and state of each twin.
+    pub items: Vec<(String, View)>,
+}
+
+impl Wire for Call {}
+impl Wire for Called {}
+impl Wire for List {}
+impl Wire for Listed {}
+
+/// The bytes of one of these.
+///
+/// # Errors
+/// When its content is beyond the wire's bounds.
+pub fn encode<W: Wire>(message: &W) -> Result<Bytes, FrameError> {
+    let mut out = BytesMut::new();
+    archive::write(message, &mut out)?;
+    Ok(out.freeze())
+}
+
+/// One of these from bytes that a peer sent.
+///
+/// # Errors
+/// When they are none, or beyond the wire's bounds.
+pub fn decode<W: Wire>(bytes: &[u8]) -> Result<W, FrameError> {
+    archive::read(bytes)
+}
+
+impl Check for Call {
+    fn check(&self) -> Result<(), FrameError> {
+        text("key", &self.key)?;
+        text("caller", &self.caller)?;
+        text("idempotency key", self.idempotency_key.as_deref().unwrap_or_default())?;
+        match &self.request {
+            Request::Patch { patch, .. } => value(patch),
+            Request::Command { name, payload, .. } => {
+                text("command name", name)?;
+                value(payload)
+            }
+            Request::Get
+            | Request::Delete { .. }
+            | Request::CancelCommand { .. }
+            | Request::GetCommand { .. } => Ok(()),
+        }
+    }
+}
+
+impl Check for Called {
+    fn check(&self) -> Result<(), FrameError> {
+        match &self.result {
+            Ok(Answer::Twin(seen)) => view(seen),
+            Ok(Answer::Command(command)) => value(&command.payload),
+            Ok(Answer::Written { .. } | Answer::Deleted { .. }) | Err(_) => Ok(()),
+        }
+    }
+}
+
+impl Check for List {
+    fn check(&self) -> Result<(), FrameError> {
+        text("beginning", &self.beginning)?;
+        text("key", self.after.as_deref().unwrap_or_default())
+    }
+}
+
+impl Check for Listed {
+    fn check(&self) -> Result<(), FrameError> {
+        if self.items.len() > FORWARDED_PAGE_MAX {
+            let (items, max) = (self.items.len(), FORWARDED_PAGE_MAX);
+            return Err(FrameError::TooMany { what: "twins", items, max });
+        }
+        self.items.iter().try_for_each(|(key, seen)| {
+            text("key", key)?;
+            view(seen)
+        })
+    }
+}
+
+fn view(view: &View) -> Result<(), FrameError> {
+    for section in [&view.tags, &view.desired, &view.reported] {
+        value(&section.value)?;
+    }
+    value(&view.delta)
+}
+
+fn text(what: &'static str, text: &str) -> Result<(), FrameError> {
+    let (bytes, max) = (text.len(), TEXT_BYTES_MAX);
+    if bytes > max { Err(FrameError::TextTooLong { what, bytes, max }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pollux_twin::Value;
+    use pollux_twin::change::Section;
+
+    fn call() -> Call {
+        let patch = Value::from_json("{\"a\":[1,{\"b\":-2.5}]}", &Default::default()).unwrap();
+        let request =
+            Request::Patch { section: Section::Desired, patch, whole: false, expected: Some(3) };
+        Call {
+            key: "acme/pump".into(),
+            caller: "billing".into(),
+            idempotency_key: Some("k".into()),
+            request,
+            timeout_ms: 500,
+        }
+    }
+
+    #[test]
+    fn calls_and_answers_come_back() {
+        let bytes = encode(&call()).unwrap();
+        assert_eq!(decode::<Call>(&bytes).unwrap(), call());
+        let answer = Answer::Written { section: Section::Tags, version: 7 };
+        for result in [Ok(answer), Err(Rejection::KeyReused)] {
+            let called = Called { result };
+            assert_eq!(decode::<Called>(&encode(&called).unwrap()).unwrap(), called);
+        }
+        let listed = Listed { shards: vec![1], items: vec![("a/b".into(), View::default())] };
+        assert_eq!(decode::<Listed>(&encode(&listed).unwrap()).unwrap(), listed);
+    }
+
+    #[test]
+    fn what_is_cut_or_flipped_never_panics_and_a_cut_is_refused() {
+        let bytes = encode(&call()).unwrap();
+        for end in 0..bytes.len() {
+            let _ = decode::<Call>(&bytes[..end]);
+            let mut flipped = bytes.to_vec();
+            flipped[end] ^= 0x80;
+            let _ = decode::<Call>(&flipped);
+        }
+        assert!(decode::<Call>(&bytes[..8]).is_err());
+        assert!(decode::<Listed>(b"").is_err());
+    }
+
+    #[test]
+    fn bounds_hold_before_sending() {
+        let long = Call { caller: "x".repeat(TEXT_BYTES_MAX + 1), ..call() };
+        assert!(matches!(encode(&long), Err(FrameError::TextTooLong { what: "caller", .. })));
+        let items = vec![("a".to_owned(), View::default()); FORWARDED_PAGE_MAX + 1];
+        let listed = Listed { shards: vec![], items };
+        assert!(matches!(encode(&listed), Err(FrameError::TooMany { .. })));
+    }
+}

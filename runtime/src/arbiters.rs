@@ -43,9 +43,9 @@ impl Arbiters {
         Ok(Self { system, system_thread: Some(system_thread), threads })
     }
 
-    /// The arbiter of the `n`th shard.
-    pub(crate) fn of(&self, n: usize) -> ArbiterHandle {
-        self.threads[n % self.threads.len()].handle()
+    /// All arbiters, at least one.
+    pub(crate) fn handles(&self) -> Vec<ArbiterHandle> {
+        self.threads.iter().map(Arbiter::handle).collect()
     }
 
     /// Stops all actors and joins their threads.

@@ -1,28 +1,21 @@
-//! What a node has on disk: its directory with its identity, the log, the checkpoints; and how the
-//! shards come back from them.
+//! What a node has on disk: its directory with its identity, the log, the checkpoints.
 
-use std::sync::Arc;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use pollux_cluster::{
-    DataDir, Group, GroupId, GroupOptions, Identity, LocalNetwork, Log, LogOptions, Network,
-    NodeId, Uuid,
-};
-use pollux_twin::{ShardId, table};
+use pollux_cluster::{DataDir, GroupOptions, Identity, Log, LogOptions, NodeId, Standing, Uuid};
 
-use crate::checkpoint::{Store, restore_shard};
+use crate::checkpoint::Store;
 use crate::config::Checked;
 use crate::fault::Fault;
 use crate::node::internal;
-use crate::shard::{Replica, ReplicaMachine};
 
 /// The parts that a node recovers from.
 pub(crate) struct Disk {
-    pub(crate) dir: DataDir,
+    pub(crate) dir: Mutex<DataDir>,
     pub(crate) identity: Identity,
     pub(crate) log: Log,
     pub(crate) store: Store,
-    pub(crate) network: Arc<dyn Network>,
 }
 
 impl Disk {
@@ -37,14 +30,7 @@ impl Disk {
         let shards = u32::from(config.cluster.shards);
         let mut dir = DataDir::lock(&config.data_dir)?;
         if dir.identity().is_none() {
-            dir.found(Identity {
-                cluster: Uuid::random()?,
-                node_uuid: Uuid::random()?,
-                node: NodeId(1),
-                lineage: 1,
-                shards,
-                starts: 0,
-            })?;
+            dir.found(founding(shards)?, &[])?;
         }
         dir.start(None, Some(shards))?;
         let identity = dir.identity().cloned().expect("it was founded or read above");
@@ -63,45 +49,29 @@ impl Disk {
             "log opened"
         );
         let store = Store::open(&path.join("checkpoints"), config.checkpoint.cache_bytes)?;
-        let network: Arc<dyn Network> = Arc::new(LocalNetwork::default());
-        Ok(Self { dir, identity, log, store, network })
+        Ok(Self { dir: Mutex::new(dir), identity, log, store })
     }
+}
 
-    /// Restores every shard from its checkpoint, then starts its group, which replays the log.
-    pub(crate) async fn shards(
-        &self,
-        config: &Checked,
-    ) -> Result<Vec<(Arc<Replica>, Group)>, Fault> {
-        let mut restoring = Vec::new();
-        for shard in (0..config.cluster.shards).map(ShardId) {
-            let (store, watch_bytes) = (self.store.clone(), config.watch_bytes_per_shard);
-            let options = table::Options {
-                hot_bytes_max: config.twins.hot_bytes / usize::from(config.cluster.shards),
-                ..Default::default()
-            };
-            restoring.push(tokio::task::spawn_blocking(move || {
-                restore_shard(&store, shard, options, watch_bytes)
-            }));
-        }
-        let mut shards = Vec::new();
-        for restored in restoring {
-            let replica =
-                restored.await.map_err(|error| internal("a shard's checkpoint", &error))??;
-            let id = GroupId::shard(u32::from(replica.shard().0));
-            let group = Group::start(
-                id,
-                self.identity.node,
-                group_options(config, GroupOptions::shard()),
-                &self.log,
-                Arc::clone(&self.network),
-                ReplicaMachine(Arc::clone(&replica)),
-            )
-            .await?;
-            group.initialize_alone().await?;
-            shards.push((replica, group));
-        }
-        Ok(shards)
+impl Disk {
+    /// Notes that the cluster knows this node has started: from now on an empty log is a lost one.
+    pub(crate) fn become_member(&self) -> Result<(), Fault> {
+        let mut dir = self.dir.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(dir.become_member()?)
     }
+}
+
+/// The identity of the first node of a new cluster.
+pub(crate) fn founding(shards: u32) -> Result<Identity, Fault> {
+    Ok(Identity {
+        cluster: Uuid::random()?,
+        node_uuid: Uuid::random()?,
+        node: NodeId(1),
+        lineage: 1,
+        shards,
+        starts: 0,
+        standing: Standing::Founding,
+    })
 }
 
 /// A group's options with the configured timing.

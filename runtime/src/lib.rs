@@ -7,11 +7,12 @@
 mod arbiters;
 mod checkpoint;
 pub mod clock;
+mod cluster;
 pub mod config;
 mod disk;
 mod fault;
+mod launcher;
 pub mod limits;
-mod meta;
 pub mod metrics;
 pub mod node;
 pub mod pki;
@@ -19,11 +20,13 @@ pub mod router;
 mod service;
 mod session;
 mod shard;
+mod shards;
 mod space;
 pub mod status;
 pub mod watch;
 
 pub use checkpoint::StoreFault;
+pub use cluster::{JoinFault, TokenError, init, join};
 pub use fault::Fault;
 pub use node::{Addresses, Node};
 pub use router::Router;

@@ -41,9 +41,6 @@ pub const CALL_RETRY_MS: u32 = 100;
 pub const MAILBOX_RETRY_MS: u32 = 50;
 /// When a device may send again what found no disk space: someone has to make room first.
 pub const SPACE_RETRY_MS: u32 = 1000;
-/// How long the meta group may take to elect its leader at a start: some hundred milliseconds, unless
-/// the machine is far too busy.
-pub const META_ELECTION_MAX: Duration = Duration::from_secs(30);
 /// How often the free space of the disk is looked at: what is written in between is far less than any
 /// sensible reserve.
 pub const SPACE_PERIOD: Duration = Duration::from_millis(200);
@@ -71,3 +68,34 @@ pub const LAST_WORDS_MS_MAX: u64 = 3_000;
 /// Free bytes beside twice what a checkpoint would write, below which none is begun: sled writes whole
 /// segments of half a MiB, and does not recover from a full disk before the next start.
 pub const CHECKPOINT_ROOM_BYTES: u64 = 4 << 20;
+/// How long a caller waits before it looks again for a shard's owner: within an election, and often
+/// enough that it costs little beside one.
+pub const OWNER_LOOK_MS: u64 = 25;
+/// How long a device's hello or a call may be held while nobody owns the shard: several elections.
+pub const OWNER_WAIT_MS_MAX: u64 = 8_000;
+/// How much earlier than the entry node's own patience an owner must answer, so that its word still
+/// arrives.
+pub const FORWARD_MARGIN_MS: u64 = 10;
+/// How long another node may take for a page of twins.
+pub const LIST_MS_MAX: u64 = 10_000;
+/// How long one node may take to have something decided by the meta group, before another is asked.
+pub const META_ASK_MS: u64 = 2_000;
+/// How long is waited before the meta group is asked again.
+pub const META_LOOK_MS: u64 = 100;
+/// How long a step of a move may take on the node that leads the group: a change of voters waits for
+/// two entries, a hand-over for an election.
+pub const STEP_MS_MAX: u64 = 5_000;
+/// Over how long a shard's load is counted.
+pub const LOAD_MS: u64 = 1_000;
+/// How long a shard that is handed over may take to finish what it was asked before.
+pub const DRAIN_MS_MAX: u64 = 500;
+/// How often is looked whether it has finished: a commit takes about this long.
+pub const DRAIN_LOOK_MS: u64 = 2;
+/// How often is looked whether the shards held here are those that the map wants here.
+pub const HOLD_LOOK_MS: u64 = 1_000;
+/// How long something may wait to be decided by the meta group: several elections.
+pub const META_DECIDE_MS_MAX: u64 = 10_000;
+/// How long a node may take to say how it is before it counts as silent.
+pub const STATUS_MS_MAX: u64 = 1_500;
+/// How often is looked whether groups are meant to be elsewhere.
+pub const STEWARD_LOOK_MS: u64 = 500;

@@ -4,23 +4,26 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pollux_cluster::{Group, Log};
+use pollux_cluster::Log;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::arbiters::Arbiters;
 use crate::checkpoint::{CheckpointOptions, Checkpointer, Written};
 use crate::clock::Clock;
+use crate::cluster::Member;
 use crate::config::Checked;
 use crate::disk::Disk;
 use crate::fault::Fault;
+use crate::launcher::Launcher;
 use crate::limits::{SAMPLE_PERIOD, SOCKET_BUFFER_BYTES, STOP_MS_MAX};
-use crate::meta::MetaGroup;
 use crate::metrics::Metrics;
 use crate::pki::{ClientAuth, Pki};
 use crate::router::Router;
+use crate::service::{self, Served};
 use crate::session::{Endpoint, EndpointOptions, device_transport};
-use crate::shard::{Launch, Replica, ShardHandle, ShardOptions};
+use crate::shards::Shards;
 use crate::space::Space;
 
 /// Where a node listens.
@@ -32,6 +35,8 @@ pub struct Addresses {
     pub grpc: SocketAddr,
     /// Services and people, by HTTP.
     pub http: SocketAddr,
+    /// The cluster's other nodes, over QUIC.
+    pub peers: SocketAddr,
 }
 
 /// A running node. Stop it with [`Node::stop`]; dropped without, it ends like a killed one: what
@@ -42,72 +47,69 @@ pub struct Node {
     metrics: Arc<Metrics>,
     endpoint: Arc<Endpoint>,
     arbiters: Arbiters,
-    log: Log,
+    disk: Arc<Disk>,
     stopping: CancellationToken,
     stopped: CancellationToken,
     checkpointer: JoinHandle<()>,
     tasks: Vec<JoinHandle<()>>,
-    services: crate::service::Served,
-    meta: MetaGroup,
-    /// Keeps the data directory locked.
-    _dir: pollux_cluster::DataDir,
+    services: Served,
+    member: Member,
 }
 
 impl Node {
-    /// Starts a node: opens or makes its data directory, recovers, and listens. Returns when all
-    /// three endpoints listen; shards open within the next moments (see [`Router::readiness`]).
+    /// Starts a node: opens or makes its data directory, recovers, takes its place in the cluster,
+    /// and listens. Returns when all endpoints listen; shards open within the next moments (see
+    /// [`Router::readiness`]). In a cluster that has no majority yet this waits for one.
     pub async fn start(config: Checked) -> Result<Self, Fault> {
         let clock = Clock::new();
         let metrics = Arc::new(Metrics::new());
         let (stopping, stopped) = (CancellationToken::new(), CancellationToken::new());
-        let disk = Disk::open(&config).await?;
+        let disk = Arc::new(Disk::open(&config).await?);
+        let node = disk.identity.node.0;
         let arbiters =
             Arbiters::start(cores()).map_err(|error| internal("the shards' threads", &error))?;
         let space =
             Space::new(config.data_dir.clone(), config.checkpoint.reserve_bytes, disk.log.clone());
-        let meta = MetaGroup::open(&disk, &config).await?;
-        let shards = disk.shards(&config).await?;
         let mut tasks = vec![tokio::spawn(space.clone().run(stopping.clone()))];
-        let checkpointer = Checkpointer {
-            store: disk.store.clone(),
-            shards: shards
-                .iter()
-                .map(|(replica, group)| Written::new(Arc::clone(replica), group.clone()))
-                .collect(),
-            options: CheckpointOptions {
-                interval: config.checkpoint.interval,
-                log_bytes: config.checkpoint.log_bytes,
-            },
+        let member = Member::begin(&disk, &config, clock).await?;
+        let shards = Shards::new(config.cluster.shards);
+        let (written, checkpointer) =
+            write_checkpoints(&disk, &config, clock, &metrics, &space, stopped.clone());
+        let launcher = Arc::new(Launcher {
+            disk: Arc::clone(&disk),
+            config: config.clone(),
+            network: member.network(),
+            arbiters: arbiters.handles(),
             clock,
             metrics: Arc::clone(&metrics),
             space: space.clone(),
-        };
-        let checkpointer = tokio::spawn(checkpointer.run(stopped.clone()));
-        let node = disk.identity.node.0;
-        let parts = Parts { config: &config, clock, metrics: &metrics, space: &space, node };
-        let handles = launch_shards(&parts, &arbiters, shards);
-        let lineage = disk.identity.lineage;
-        let router = Router::new(node, lineage, handles, clock, stopping.clone());
-        let endpoint = listen_for_devices(&config, clock, &router, &metrics)?;
+            shards: shards.clone(),
+            written,
+        });
+        member.launch_shards(&launcher).await?;
+        disk.become_member()?;
+        let router = Router::new(
+            node,
+            disk.identity.lineage,
+            (shards.clone(), member.owners(&shards), member.forward()),
+            space,
+            clock,
+            stopping.clone(),
+        );
+        let (endpoint, services) =
+            open_doors(&config, clock, &router, &metrics, &member, &stopping).await?;
         tasks.push(tokio::spawn(Arc::clone(&endpoint).run()));
-        tasks.push(tokio::spawn(sample(
-            router.clone(),
-            disk.log.clone(),
-            Arc::clone(&metrics),
-            stopping.clone(),
-        )));
-        let services = crate::service::serve(
-            router.clone(),
-            Arc::clone(&metrics),
-            &config.services,
-            stopping.clone(),
-        )
-        .await?;
+        let (log, counted) = (disk.log.clone(), Arc::clone(&metrics));
+        tasks.push(tokio::spawn(sample(router.clone(), log, counted, stopping.clone())));
         let addresses = Addresses {
             devices: endpoint.address().map_err(|error| internal("the device endpoint", &error))?,
             grpc: services.grpc,
             http: services.http,
+            peers: member.address()?,
         };
+        tasks.extend(
+            member.take_part(&config, addresses, &router, launcher, stopping.clone()).await?,
+        );
         tracing::info!(node, name = %config.node_name, ?addresses, "node started");
         Ok(Self {
             addresses,
@@ -115,14 +117,13 @@ impl Node {
             metrics,
             endpoint,
             arbiters,
-            log: disk.log,
+            disk,
             stopping,
             stopped,
             checkpointer,
             tasks,
             services,
-            meta,
-            _dir: disk.dir,
+            member,
         })
     }
 
@@ -141,13 +142,16 @@ impl Node {
         Arc::clone(&self.metrics)
     }
 
-    /// Stops in order: no new devices or calls, a bye to those that are there, what was accepted is
-    /// finished, a last checkpoint, and only then the log.
+    /// Stops in order: no new devices or calls, its shards to other nodes where there are some, a bye
+    /// to the devices that are there, what was accepted is finished, a last checkpoint, and only then
+    /// the log.
     pub async fn stop(self) {
         tracing::info!("node stops");
         self.endpoint.stop_accepting();
         self.stopping.cancel();
-        for shard in self.router.shards() {
+        let shards = self.router.shards().all();
+        self.member.hand_over_all(&shards).await;
+        for shard in &shards {
             shard.say_bye().await;
         }
         let patience = Duration::from_millis(STOP_MS_MAX);
@@ -157,51 +161,62 @@ impl Node {
         if self.checkpointer.await.is_err() {
             tracing::error!("the checkpointer ended before its time");
         }
-        self.meta.stop().await;
-        for shard in self.router.shards() {
+        for shard in &shards {
             shard.group().shutdown().await;
         }
+        self.member.stop().await;
         for task in self.tasks {
             task.abort();
         }
         let arbiters = self.arbiters;
         // Joining threads blocks.
         let _ = tokio::task::spawn_blocking(move || arbiters.stop()).await;
-        let log = self.log;
+        let log = self.disk.log.clone();
         let _ = tokio::task::spawn_blocking(move || log.close()).await;
         tracing::info!("node stopped");
     }
 }
 
-/// What all shards are launched with.
-struct Parts<'a> {
-    config: &'a Checked,
+/// Listens for devices and services.
+async fn open_doors(
+    config: &Checked,
     clock: Clock,
-    metrics: &'a Arc<Metrics>,
-    space: &'a Space,
-    node: u64,
+    router: &Router,
+    metrics: &Arc<Metrics>,
+    member: &Member,
+    stopping: &CancellationToken,
+) -> Result<(Arc<Endpoint>, Served), Fault> {
+    let endpoint = listen_for_devices(config, clock, router, metrics)?;
+    let control = member.control(router);
+    let (router, metrics) = (router.clone(), Arc::clone(metrics));
+    let services =
+        service::serve(router, control, metrics, &config.services, stopping.clone()).await?;
+    Ok((endpoint, services))
 }
 
-fn launch_shards(
-    parts: &Parts<'_>,
-    arbiters: &Arbiters,
-    shards: Vec<(Arc<Replica>, Group)>,
-) -> Vec<ShardHandle> {
-    let launch = |(n, (replica, group)): (usize, (Arc<Replica>, Group))| {
-        let launch = Launch {
-            shard: replica.shard(),
-            node: parts.node,
-            clock: parts.clock,
-            limits: parts.config.limits.clone(),
-            space: parts.space.clone(),
-            metrics: Arc::clone(parts.metrics),
-            group,
-            replica,
-            options: shard_options(parts.config),
-        };
-        ShardHandle::launch(&arbiters.of(n), launch)
+/// Begins to write checkpoints, of those shards that are sent to it.
+fn write_checkpoints(
+    disk: &Disk,
+    config: &Checked,
+    clock: Clock,
+    metrics: &Arc<Metrics>,
+    space: &Space,
+    stop: CancellationToken,
+) -> (mpsc::Sender<Written>, JoinHandle<()>) {
+    let (written, added) = mpsc::channel(1);
+    let checkpointer = Checkpointer {
+        store: disk.store.clone(),
+        shards: Vec::new(),
+        added,
+        options: CheckpointOptions {
+            interval: config.checkpoint.interval,
+            log_bytes: config.checkpoint.log_bytes,
+        },
+        clock,
+        metrics: Arc::clone(metrics),
+        space: space.clone(),
     };
-    shards.into_iter().enumerate().map(launch).collect()
+    (written, tokio::spawn(checkpointer.run(stop)))
 }
 
 fn listen_for_devices(
@@ -282,17 +297,6 @@ async fn sample(router: Router, log: Log, metrics: Arc<Metrics>, stop: Cancellat
             metrics.log_sync_seconds.observe_many(took, after - before);
         }
         log_before = now;
-    }
-}
-
-fn shard_options(config: &Checked) -> ShardOptions {
-    ShardOptions {
-        machine: pollux_twin::shard::Options {
-            gate_bytes_max: config.twins.gate_bytes,
-            idle_ms: u64::try_from(config.twins.idle.as_millis()).unwrap_or(u64::MAX),
-            ..Default::default()
-        },
-        grace_ms: u64::try_from(config.devices.idle_timeout.as_millis()).unwrap_or(u64::MAX),
     }
 }
 

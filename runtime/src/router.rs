@@ -1,22 +1,27 @@
-//! Where callers on this node meet its shards: every service call, list and watch comes through
-//! here. In a cluster this is where a call is forwarded to its owner; alone, the owner is here.
+//! Where callers on this node meet the cluster's shards: every service call, list and watch comes
+//! through here, and goes on to the shard's owner, on this node or on another.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
+use pollux_cluster::{CallFault, Epoch as LeaderEpoch, NodeId};
 use pollux_proto::position::Position;
 use pollux_twin::input::{ConnectionId, FromDevice, Request};
 use pollux_twin::output::Answer;
 use pollux_twin::twin::View;
-use pollux_twin::{Change, Rejection, TwinKey};
+use pollux_twin::{Change, Rejection, ShardId, TwinKey};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::limits::PAGE_MAX;
+use crate::cluster::{Forward, Owner, Owners};
+use crate::limits::{OWNER_WAIT_MS_MAX, PAGE_MAX};
 use crate::session::{Outbox, Valve};
 use crate::shard::{FromSession, Gone, ShardHandle, TwinAddress};
+use crate::shards::Shards;
+use crate::space::Space;
 use crate::status::{NodeStatus, Readiness};
 use crate::watch::{Watch, WatchedShard};
 
@@ -33,6 +38,13 @@ pub struct Call {
     pub request: Request,
     /// How long the caller waits; after that the answer is [`Rejection::Unknown`] for writes.
     pub timeout: Duration,
+}
+
+impl Call {
+    /// Whether it changes nothing.
+    fn is_read(&self) -> bool {
+        matches!(self.request, Request::Get | Request::GetCommand { .. })
+    }
 }
 
 /// Which twins a list or a watch is about.
@@ -133,7 +145,7 @@ impl Scope {
 }
 
 /// A device, authenticated, that wants its session.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Attach {
     pub(crate) key: TwinKey,
     pub(crate) connection: ConnectionId,
@@ -141,13 +153,26 @@ pub(crate) struct Attach {
     pub(crate) outbox: Arc<Outbox>,
 }
 
+/// Where a device's session can be.
+pub(crate) enum Door {
+    /// Here.
+    Here(Attached),
+    /// On another node.
+    There {
+        /// `host:port` of its device endpoint.
+        address: String,
+        /// The epoch in which it owns the shard.
+        epoch: LeaderEpoch,
+    },
+}
+
 /// A session's way to its twin.
-#[derive(Debug)]
 pub(crate) struct Attached {
     connection: ConnectionId,
     twin: TwinAddress,
     valve: Arc<Valve>,
-    clock: Clock,
+    shard: ShardId,
+    router: Router,
 }
 
 /// The twin's mailbox has no room, or the twin is gone: nothing was taken.
@@ -159,8 +184,17 @@ impl Attached {
         &self.valve
     }
 
-    pub(crate) const fn clock(&self) -> Clock {
-        self.clock
+    pub(crate) fn clock(&self) -> Clock {
+        self.router.inner.clock
+    }
+
+    /// Where the device goes on if another node owns its shard by now.
+    pub(crate) fn moved(&self) -> Option<(String, LeaderEpoch)> {
+        let owners = &self.router.inner.owners;
+        match owners.owner(self.shard) {
+            Owner::There(node) => owners.door(node, self.shard),
+            Owner::Here(_) | Owner::Unknown => None,
+        }
     }
 
     /// Hands a message to the twin's mailbox.
@@ -184,41 +218,85 @@ pub struct Router {
 struct Inner {
     node: u64,
     lineage: u64,
-    shards: Vec<ShardHandle>,
+    shards: Shards,
+    owners: Owners,
+    forward: Forward,
+    space: Space,
     clock: Clock,
     stopping: CancellationToken,
 }
 
 impl Router {
-    /// A router over this node's shards, in the order of their ids.
+    /// A router over the shards held here, the owners of all, and the way to other nodes.
     pub(crate) fn new(
         node: u64,
         lineage: u64,
-        shards: Vec<ShardHandle>,
+        (shards, owners, forward): (Shards, Owners, Forward),
+        space: Space,
         clock: Clock,
         stopping: CancellationToken,
     ) -> Self {
-        assert!(!shards.is_empty(), "a cluster has at least one shard");
-        Self { inner: Arc::new(Inner { node, lineage, shards, clock, stopping }) }
+        let inner = Inner { node, lineage, shards, owners, forward, space, clock, stopping };
+        Self { inner: Arc::new(inner) }
     }
 
-    /// Carries out one call on its twin's owner.
+    /// Carries out one call on its twin's owner, wherever that is. While the owner changes the call is
+    /// made again, as long as its caller waits and as long as that is safe: a read, a call that
+    /// certainly had no effect, or one whose key makes a repetition recognisable.
     pub async fn call(&self, call: Call) -> Result<Answer, Rejection> {
-        let timeout = call.timeout;
-        let is_read = matches!(call.request, Request::Get | Request::GetCommand { .. });
-        let shard = self.shard_of(&call.key);
-        let (reply, answer) = oneshot::channel();
-        shard.call(call, reply)?;
-        match tokio::time::timeout(timeout, answer).await {
-            Ok(Ok(result)) => result,
-            // The shard dropped its actors. A read had no effect; a write may have had.
-            Ok(Err(_)) if is_read => Err(Rejection::NotOwner),
-            Ok(Err(_)) | Err(_) => Err(Rejection::Unknown),
+        let shard = self.inner.shards.of(&call.key);
+        let end = self.inner.clock.elapsed() + call.timeout;
+        let repeatable = call.idempotency_key.is_some();
+        let mut unknown = false;
+        loop {
+            let timeout = end.saturating_sub(self.inner.clock.elapsed());
+            let attempt = Call { timeout, ..call.clone() };
+            let result = match self.inner.owners.owner(shard) {
+                Owner::Here(handle) => call_here(&handle, attempt).await,
+                Owner::There(node) => self.call_there(shard, node, attempt).await,
+                Owner::Unknown => Err(Rejection::NotOwner),
+            };
+            match result {
+                Err(Rejection::NotOwner) => {}
+                Err(Rejection::Unknown) if repeatable => unknown = true,
+                result => return result,
+            }
+            if self.inner.clock.elapsed() >= end {
+                return Err(if unknown { Rejection::Unknown } else { Rejection::NotOwner });
+            }
+            self.inner.owners.changed(shard).await;
         }
     }
 
-    /// One page of twins, from the applied tables: every twin that was there before the call.
-    #[expect(clippy::unused_async, reason = "in a cluster, pages of other owners are asked for")]
+    async fn call_there(
+        &self,
+        shard: ShardId,
+        node: NodeId,
+        call: Call,
+    ) -> Result<Answer, Rejection> {
+        let is_read = call.is_read();
+        match self.inner.forward.call(node, call).await {
+            Ok(result) => {
+                if result == Err(Rejection::NotOwner) {
+                    self.inner.owners.hint(shard, None);
+                }
+                result
+            }
+            Err(fault) if is_read || fault == CallFault::Unreachable => Err(Rejection::NotOwner),
+            Err(_) => Err(Rejection::Unknown),
+        }
+    }
+
+    /// Carries out a call that another node passed on: here or not at all.
+    pub(crate) async fn call_for_peer(&self, call: Call) -> Result<Answer, Rejection> {
+        match self.inner.owners.owner(self.inner.shards.of(&call.key)) {
+            Owner::Here(handle) => call_here(&handle, call).await,
+            Owner::There(_) | Owner::Unknown => Err(Rejection::NotOwner),
+        }
+    }
+
+    /// One page of twins, from the applied tables of replicas: every twin that was there before the
+    /// call, if the replicas asked are not behind.
     pub async fn list(
         &self,
         scope: &Scope,
@@ -227,37 +305,63 @@ impl Router {
     ) -> Result<Page, Rejection> {
         let limit = limit.clamp(1, PAGE_MAX);
         let beginning = scope.beginning();
-        let mut keys = BTreeSet::new();
+        let mut items = BTreeMap::new();
+        let mut elsewhere: BTreeMap<NodeId, Vec<u16>> = BTreeMap::new();
         for shard in self.shards_of(scope) {
-            keys.extend(shard.keys_after(after, &beginning, limit + 1));
+            match (self.inner.shards.held(shard), self.inner.owners.owner(shard)) {
+                (Some(handle), _) => items.extend(page_of(&handle, &beginning, after, limit + 1)),
+                (None, Owner::There(node)) => elsewhere.entry(node).or_default().push(shard.0),
+                (None, Owner::Here(_) | Owner::Unknown) => return Err(Rejection::NotOwner),
+            }
         }
-        keys.retain(|key| scope.contains(key));
-        let next = (keys.len() > limit).then(|| keys.iter().nth(limit - 1).cloned()).flatten();
-        let items = keys
-            .into_iter()
-            .take(limit)
-            .filter_map(|key| {
-                let view = self.shard_of(&key).view(&key)?;
-                Some((key, view))
-            })
-            .collect();
-        Ok(Page { items, next })
+        let asked = elsewhere.into_iter().map(|(node, shards)| {
+            self.inner.forward.list(node, shards, &beginning, after, limit + 1)
+        });
+        for page in try_join_all(asked).await? {
+            items.extend(page);
+        }
+        items.retain(|key, _| scope.contains(key));
+        let next = (items.len() > limit).then(|| items.keys().nth(limit - 1).cloned()).flatten();
+        Ok(Page { items: items.into_iter().take(limit).collect(), next })
+    }
+
+    /// A page that another node asked for, of those shards that are held here.
+    pub(crate) fn list_for_peer(
+        &self,
+        shards: &[u16],
+        beginning: &str,
+        after: Option<&TwinKey>,
+        limit: usize,
+    ) -> (Vec<u16>, Vec<(TwinKey, View)>) {
+        let held = shards.iter().filter_map(|shard| self.inner.shards.held(ShardId(*shard)));
+        let mut items = BTreeMap::new();
+        let mut found = Vec::new();
+        for handle in held {
+            found.push(handle.id().0);
+            items.extend(page_of(&handle, beginning, after, limit));
+        }
+        (found, items.into_iter().take(limit).collect())
     }
 
     /// Watches the changes of a scope, from a position or from now.
-    pub fn watch(&self, scope: Scope, from: Option<&Position>, picture: Picture) -> Watch {
+    pub fn watch(
+        &self,
+        scope: Scope,
+        from: Option<&Position>,
+        picture: Picture,
+    ) -> Result<Watch, Rejection> {
         Watch::new(self.clone(), scope, from, picture)
     }
 
-    /// Whether all shards are open.
+    /// Whether every shard that this node should own is open, and every other has an owner.
     pub fn readiness(&self) -> Readiness {
-        let mut waiting_for: Vec<_> = self
-            .inner
-            .shards
-            .iter()
-            .filter(|shard| !shard.is_open())
-            .map(|shard| format!("shard {} to open", shard.id()))
-            .collect();
+        let waits = |shard: ShardId| match self.inner.owners.owner(shard) {
+            Owner::Here(handle) if handle.is_open() => None,
+            Owner::Here(_) => Some(format!("shard {shard} to open")),
+            Owner::There(_) => None,
+            Owner::Unknown => Some(format!("shard {shard} to have an owner")),
+        };
+        let mut waiting_for: Vec<_> = self.inner.shards.ids().filter_map(waits).collect();
         if self.inner.stopping.is_cancelled() {
             waiting_for.push("nothing: the node stops".into());
         }
@@ -269,30 +373,63 @@ impl Router {
         NodeStatus {
             node: self.inner.node,
             lineage: self.inner.lineage,
-            shards: self.inner.shards.iter().map(ShardHandle::status).collect(),
+            may_own: !self.inner.space.is_low() && !self.inner.stopping.is_cancelled(),
+            shards: self.inner.shards.all().iter().map(|shard| shard.status()).collect(),
         }
     }
 
-    /// Opens a device's session.
-    pub(crate) async fn attach(&self, attach: Attach) -> Result<Attached, Rejection> {
-        let shard = self.shard_of(&attach.key);
+    /// Opens a device's session, or says where it can be opened. While nobody owns the shard the
+    /// device is held for a while, so that it need not shake hands once more.
+    pub(crate) async fn attach(&self, attach: Attach) -> Result<Door, Rejection> {
+        let shard = self.inner.shards.of(&attach.key);
+        let end = self.inner.clock.elapsed() + Duration::from_millis(OWNER_WAIT_MS_MAX);
+        loop {
+            let result = match self.inner.owners.owner(shard) {
+                Owner::Here(handle) => self.attach_here(&handle, attach.clone()).await,
+                Owner::There(node) => match self.inner.owners.door(node, shard) {
+                    Some((address, epoch)) => return Ok(Door::There { address, epoch }),
+                    None => Err(Rejection::NotOwner),
+                },
+                Owner::Unknown => Err(Rejection::NotOwner),
+            };
+            match result {
+                Err(Rejection::NotOwner) if self.inner.clock.elapsed() < end => {
+                    self.inner.owners.changed(shard).await;
+                }
+                result => return result.map(Door::Here),
+            }
+        }
+    }
+
+    async fn attach_here(
+        &self,
+        shard: &ShardHandle,
+        attach: Attach,
+    ) -> Result<Attached, Rejection> {
         let connection = attach.connection;
         let (reply, answer) = oneshot::channel();
         shard.attach(attach, reply)?;
         let twin = answer.await.map_err(|_| Rejection::NotOwner)??;
-        let valve = shard.valve();
-        Ok(Attached { connection, twin, valve, clock: self.inner.clock })
+        let (valve, shard) = (shard.valve(), shard.id());
+        Ok(Attached { connection, twin, valve, shard, router: self.clone() })
+    }
+
+    /// Addresses of the other nodes that may own a twin's shard next.
+    pub(crate) fn next_owners(&self, key: &TwinKey) -> Vec<String> {
+        self.inner.owners.next(self.inner.shards.of(key))
     }
 
     /// The shards of a scope, each from where it is now.
-    pub(crate) fn watched(&self, scope: &Scope) -> Vec<WatchedShard> {
-        self.shards_of(scope).map(ShardHandle::watched).collect()
+    pub(crate) fn watched(&self, scope: &Scope) -> Result<Vec<WatchedShard>, Rejection> {
+        let held = |shard| self.inner.shards.held(shard).map(|handle| handle.watched());
+        self.shards_of(scope).map(|shard| held(shard).ok_or(Rejection::NotOwner)).collect()
     }
 
     /// How long ago, at most, the tables of a scope's shards held all that was acknowledged.
     pub(crate) fn age_ms(&self, scope: &Scope) -> u64 {
         let now = self.inner.clock.wall();
-        self.shards_of(scope).map(|shard| shard.age_ms(now)).max().unwrap_or(0)
+        let held = self.shards_of(scope).filter_map(|shard| self.inner.shards.held(shard));
+        held.map(|shard| shard.age_ms(now)).max().unwrap_or(0)
     }
 
     pub(crate) fn lineage(&self) -> u64 {
@@ -303,20 +440,39 @@ impl Router {
         self.inner.stopping.clone()
     }
 
-    pub(crate) fn shards(&self) -> &[ShardHandle] {
+    pub(crate) fn shards(&self) -> &Shards {
         &self.inner.shards
     }
 
-    fn shard_of(&self, key: &TwinKey) -> &ShardHandle {
-        let shards = u16::try_from(self.inner.shards.len()).expect("shard counts are 16 bits");
-        &self.inner.shards[usize::from(key.shard(shards).0)]
-    }
-
-    fn shards_of<'a>(&'a self, scope: &Scope) -> impl Iterator<Item = &'a ShardHandle> {
+    fn shards_of(&self, scope: &Scope) -> impl Iterator<Item = ShardId> + use<> {
         let one = match scope {
-            Scope::One(key) => Some(self.shard_of(key).id()),
+            Scope::One(key) => Some(self.inner.shards.of(key)),
             Scope::Prefix { .. } | Scope::All => None,
         };
-        self.inner.shards.iter().filter(move |shard| one.is_none_or(|id| shard.id() == id))
+        self.inner.shards.ids().filter(move |shard| one.is_none_or(|id| *shard == id))
     }
+}
+
+/// Carries out a call on a shard that this node owns, as far as it knows.
+async fn call_here(shard: &ShardHandle, call: Call) -> Result<Answer, Rejection> {
+    let (timeout, is_read) = (call.timeout, call.is_read());
+    let (reply, answer) = oneshot::channel();
+    shard.call(call, reply)?;
+    match tokio::time::timeout(timeout, answer).await {
+        Ok(Ok(result)) => result,
+        // The shard dropped its actors. A read had no effect; a write may have had.
+        Ok(Err(_)) if is_read => Err(Rejection::NotOwner),
+        Ok(Err(_)) | Err(_) => Err(Rejection::Unknown),
+    }
+}
+
+/// The first twins of a shard's table.
+fn page_of(
+    shard: &ShardHandle,
+    beginning: &str,
+    after: Option<&TwinKey>,
+    limit: usize,
+) -> Vec<(TwinKey, View)> {
+    let keys = shard.keys_after(after, beginning, limit);
+    keys.into_iter().filter_map(|key| shard.view(&key).map(|view| (key, view))).collect()
 }

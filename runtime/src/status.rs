@@ -1,6 +1,6 @@
 //! What a node says of itself to those who run it: plain data, serialised as it stands.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Whether a node can serve.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -12,18 +12,20 @@ pub struct Readiness {
 }
 
 /// A node, as it is now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeStatus {
     /// Node id.
     pub node: u64,
     /// The life of the cluster (changes with a forced recovery or a restore).
     pub lineage: u64,
+    /// Whether it may own shards: its disk has room, and it does not stop.
+    pub may_own: bool,
     /// Its shards.
     pub shards: Vec<ShardStatus>,
 }
 
 /// A shard on this node.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardStatus {
     /// Shard id.
     pub shard: u16,
@@ -31,8 +33,18 @@ pub struct ShardStatus {
     pub open: bool,
     /// Term of the owner's epoch.
     pub term: u64,
-    /// Node of the owner's epoch.
+    /// The owner, as this node knows it; 0 while there is none.
     pub owner: u64,
+    /// Nodes that vote on the shard's log.
+    pub voters: Vec<u64>,
+    /// Nodes that are kept up without a vote.
+    pub learners: Vec<u64>,
+    /// The voters that a half-done change comes from.
+    pub leaving: Vec<u64>,
+    /// On the owner: entries that each other replica is not known to have.
+    pub lags: Vec<(u64, u64)>,
+    /// On the owner: changes a second, lately.
+    pub messages_per_s: u64,
     /// Log index applied.
     pub applied: u64,
     /// Log index that the newest checkpoint stands for.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use pollux_cluster::{Group, Position};
 use pollux_twin::{ShardId, TwinKey};
 use thiserror::Error;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::header::Header;
@@ -17,6 +18,9 @@ use crate::limits::{CHECKPOINT_PERIOD, CHECKPOINT_ROOM_BYTES, CUT_IMAGES};
 use crate::metrics::Metrics;
 use crate::shard::Replica;
 use crate::space::Space;
+
+/// Parts of the interval over which shards are spread.
+const SPREAD: u32 = 16;
 
 /// When to write.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +66,8 @@ impl Written {
 pub(crate) struct Checkpointer {
     pub(crate) store: Store,
     pub(crate) shards: Vec<Written>,
+    /// Shards that are there from now on.
+    pub(crate) added: mpsc::Receiver<Written>,
     pub(crate) options: CheckpointOptions,
     pub(crate) clock: Clock,
     pub(crate) metrics: Arc<Metrics>,
@@ -70,17 +76,19 @@ pub(crate) struct Checkpointer {
 
 impl Checkpointer {
     /// Writes what is due until the node stops, then everything once more.
-    pub(crate) async fn run(self, stop: CancellationToken) {
-        let mut written: Vec<Duration> = vec![self.clock.elapsed(); self.shards.len()];
-        // Spread over the interval, so that shards do not all come due at once.
-        let step = self.options.interval / u32::try_from(self.shards.len().max(1)).unwrap_or(1);
-        for (at, last) in written.iter_mut().enumerate() {
-            *last += step * u32::try_from(at).unwrap_or(0);
-        }
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let mut written: Vec<Duration> = Vec::new();
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
+                Some(added) = self.added.recv() => {
+                    // Spread over the interval, so that shards do not all come due at once.
+                    let share = self.options.interval * (u32::from(added.replica.shard().0) % SPREAD);
+                    written.push(self.clock.elapsed() + share / SPREAD);
+                    self.shards.push(added);
+                    continue;
+                }
                 () = tokio::time::sleep(CHECKPOINT_PERIOD) => {}
             }
             for (at, last) in written.iter_mut().enumerate() {

@@ -10,8 +10,8 @@ use pollux_twin::id::SLOTS;
 use pollux_twin::limits::Limits;
 
 use super::checked::{
-    Checked, CheckpointConfig, ClusterConfig, DevicesConfig, Listen, LogConfig, RaftConfig,
-    ServiceConfig, TlsFiles, TraceConfig, TraceFormat, TwinsConfig,
+    Advertise, Checked, CheckpointConfig, ClusterConfig, DevicesConfig, Listen, LogConfig,
+    RaftConfig, ServiceConfig, TlsFiles, TraceConfig, TraceFormat, TwinsConfig,
 };
 use super::error::{ConfigError, ConfigErrors};
 use super::keys::NodeConfig;
@@ -32,7 +32,10 @@ pub(super) fn check(
     let checked = Checked {
         data_dir: checks.data_dir(config),
         node_name: checks.node_name(config),
+        zone: checks.zone(config),
+        weight: checks.count("node.weight", config.node.weight, 1, 10_000),
         listen,
+        advertise: checks.advertise(config),
         services: checks.services(config, listen),
         cluster: checks.cluster(config),
         devices: checks.devices(config),
@@ -121,11 +124,43 @@ impl Checks<'_> {
 
     fn node_name(&mut self, config: &Written) -> String {
         let name = &config.node.name;
-        if name.is_empty() || name.len() > 64 || !name.bytes().all(|b| b.is_ascii_graphic()) {
-            let right = "it takes 1 to 64 printable ASCII characters without spaces";
+        if name.len() > 64 || !name.bytes().all(|b| b.is_ascii_graphic()) {
+            let right = "it takes up to 64 printable ASCII characters without spaces";
             self.refuse("node.name", format!("{name:?}"), right);
         }
         name.clone()
+    }
+
+    fn zone(&mut self, config: &Written) -> String {
+        let zone = &config.node.zone;
+        if zone.len() > 64 || !zone.bytes().all(|b| b.is_ascii_graphic()) {
+            let right = "it takes up to 64 printable ASCII characters without spaces";
+            self.refuse("node.zone", format!("{zone:?}"), right);
+        }
+        zone.clone()
+    }
+
+    fn advertise(&mut self, config: &Written) -> Advertise {
+        let advertise = &config.advertise;
+        Advertise {
+            devices: self.reachable("advertise.devices", &advertise.devices),
+            grpc: self.reachable("advertise.grpc", &advertise.grpc),
+            http: self.reachable("advertise.http", &advertise.http),
+            peers: self.reachable("advertise.peers", &advertise.peers),
+        }
+    }
+
+    fn reachable(&mut self, key: &str, text: &str) -> Option<String> {
+        if text.is_empty() {
+            return None;
+        }
+        let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+        let port = port.and_then(|(_, port)| port.parse::<u16>().ok()).filter(|port| *port > 0);
+        if port.is_none() || text.len() > 259 || !text.bytes().all(|b| b.is_ascii_graphic()) {
+            let right = "it takes a host and a port that others reach, such as node-1.example:4433";
+            self.refuse(key, format!("{text:?}"), right);
+        }
+        Some(text.to_owned())
     }
 
     fn listen(&mut self, config: &Written) -> Listen {
@@ -133,7 +168,12 @@ impl Checks<'_> {
             devices: self.address("listen.devices", &config.listen.devices),
             grpc: self.address("listen.grpc", &config.listen.grpc),
             http: self.address("listen.http", &config.listen.http),
+            peers: self.address("listen.peers", &config.listen.peers),
         };
+        if listen.devices == listen.peers && listen.devices.port() != 0 {
+            let right = "it needs another port than listen.devices";
+            self.refuse("listen.peers", listen.peers, right);
+        }
         if listen.grpc == listen.http && listen.grpc.port() != 0 {
             let right = "it needs another port than listen.grpc";
             self.refuse("listen.http", listen.http, right);
@@ -326,6 +366,9 @@ mod tests {
         refused("[devices]\nrate_burst = 1", "at least devices.rate_per_s");
         refused("[raft]\nelection_min_ms = 150", "twice raft.heartbeat_ms");
         refused("[raft]\nelection_max_ms = 300", "more than raft.election_min_ms");
+        refused("[listen]\npeers = \"0.0.0.0:4433\"", "another port than listen.devices");
+        refused("[advertise]\npeers = \"node-1\"", "a host and a port");
+        refused("[node]\nzone = \"two words\"", "without spaces");
         refused("[trace]\nformat = \"xml\"", "it takes auto, human or json");
         refused("[log]\nsegment_bytes = 100", "it takes 4194304 to 1073741824");
         refused("data_dir = \"\"", "the path of a directory");

@@ -11,10 +11,16 @@ use pollux_twin::limits::Limits;
 pub struct Checked {
     /// Directory that holds everything this node must not lose.
     pub data_dir: PathBuf,
-    /// The node's name for people.
+    /// The node's name for people; empty: one is made up.
     pub node_name: String,
+    /// Where it stands; empty: nowhere known.
+    pub zone: String,
+    /// Its share of the shards beside others'.
+    pub weight: u32,
     /// Where it listens.
     pub listen: Listen,
+    /// Where others reach it.
+    pub advertise: Advertise,
     /// The endpoints for services.
     pub services: ServiceConfig,
     /// What all nodes of the cluster agree on.
@@ -46,6 +52,21 @@ pub struct Listen {
     pub grpc: SocketAddr,
     /// Services, HTTP over TCP.
     pub http: SocketAddr,
+    /// Other nodes, QUIC over UDP.
+    pub peers: SocketAddr,
+}
+
+/// Where others reach a node, as `host:port`; `None`: where it listens.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Advertise {
+    /// Devices.
+    pub devices: Option<String>,
+    /// Services by gRPC.
+    pub grpc: Option<String>,
+    /// Services by HTTP.
+    pub http: Option<String>,
+    /// Other nodes.
+    pub peers: Option<String>,
 }
 
 /// A certificate chain and its key, as PEM files.

@@ -46,8 +46,13 @@ macro_rules! section {
 section! {
     /// This node among others.
     NodeSection "node." {
-        /// A name for people, in what the node traces.
-        name: String = "node-1".into(),
+        /// A name for people, in what the node traces and in the cluster's status; no two nodes have
+        /// the same. Empty: one is made up.
+        name: String = String::new(),
+        /// Where the node stands: replicas of a shard are spread over zones. Empty: nowhere known.
+        zone: String = String::new(),
+        /// How many shards the node owns beside others; twice the weight, twice the shards.
+        weight: u32 = 100,
     }
 }
 
@@ -60,6 +65,23 @@ section! {
         grpc: String = "127.0.0.1:4434".into(),
         /// Services, by HTTP/JSON, with /metrics, /healthz and /readyz: address and TCP port.
         http: String = "127.0.0.1:4435".into(),
+        /// The cluster's other nodes, by QUIC: address and UDP port.
+        peers: String = "127.0.0.1:4436".into(),
+    }
+}
+
+section! {
+    /// Where others reach this node, if not where it listens: host and port. Empty: as listened on,
+    /// and 127.0.0.1 in place of an address that stands for all.
+    AdvertiseSection "advertise." {
+        /// Devices.
+        devices: String = String::new(),
+        /// Services, by gRPC.
+        grpc: String = String::new(),
+        /// Services, by HTTP.
+        http: String = String::new(),
+        /// The cluster's other nodes.
+        peers: String = String::new(),
     }
 }
 
@@ -203,6 +225,8 @@ pub struct NodeConfig {
     pub node: NodeSection,
     /// `[listen]`
     pub listen: ListenSection,
+    /// `[advertise]`
+    pub advertise: AdvertiseSection,
     /// `[services]`
     pub services: ServicesSection,
     /// `[cluster]`
@@ -231,6 +255,7 @@ impl Default for NodeConfig {
             data_dir: "pollux-data".into(),
             node: NodeSection::default(),
             listen: ListenSection::default(),
+            advertise: AdvertiseSection::default(),
             services: ServicesSection::default(),
             cluster: ClusterSection::default(),
             devices: DevicesSection::default(),
@@ -255,6 +280,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Key> {
         TOP,
         NodeSection::KEYS,
         ListenSection::KEYS,
+        AdvertiseSection::KEYS,
         ServicesSection::KEYS,
         ClusterSection::KEYS,
         DevicesSection::KEYS,

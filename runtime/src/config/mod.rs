@@ -12,14 +12,14 @@ mod layers;
 mod show;
 
 pub use checked::{
-    Checked, CheckpointConfig, ClusterConfig, DevicesConfig, Listen, LogConfig, RaftConfig,
-    ServiceConfig, TlsFiles, TraceConfig, TraceFormat, TwinsConfig,
+    Advertise, Checked, CheckpointConfig, ClusterConfig, DevicesConfig, Listen, LogConfig,
+    RaftConfig, ServiceConfig, TlsFiles, TraceConfig, TraceFormat, TwinsConfig,
 };
 pub use error::{ConfigError, ConfigErrors};
 pub use keys::{
-    CheckpointSection, ClusterSection, DevicesSection, LimitsSection, ListenSection, LogSection,
-    NodeConfig, NodeSection, RaftSection, ServicesSection, TraceSection, TwinsSection,
-    WatchSection,
+    AdvertiseSection, CheckpointSection, ClusterSection, DevicesSection, LimitsSection,
+    ListenSection, LogSection, NodeConfig, NodeSection, RaftSection, ServicesSection, TraceSection,
+    TwinsSection, WatchSection,
 };
 pub use layers::Layers;
 pub use show::show;

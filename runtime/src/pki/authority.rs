@@ -5,7 +5,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use pollux_cluster::{NodeId, Uuid};
 use pollux_proto::device::name;
+use pollux_proto::peer::node_uri;
 use pollux_twin::{Time, TwinKey};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -93,6 +95,25 @@ impl Authority {
         params.subject_alt_names = CertificateParams::new(all)?.subject_alt_names;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         self.issue(&params)
+    }
+
+    /// Issues the certificate by which the other nodes of `cluster` know a node, as client and as
+    /// server alike. The CA's own follows it in the chain, for a node that joins and knows only that.
+    pub fn issue_node(
+        &self,
+        cluster: Uuid,
+        node: NodeId,
+        now: Time,
+        days: u32,
+    ) -> Result<Identity, PkiError> {
+        let uri = node_uri(cluster.0, node.0);
+        let mut params = params(&format!("Pollux node {node}"), now, days);
+        params.subject_alt_names = vec![SanType::URI(uri.as_str().try_into()?)];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let mut identity = self.issue(&params)?;
+        identity.chain.push(self.certificate.clone());
+        Ok(identity)
     }
 
     fn issue(&self, params: &CertificateParams) -> Result<Identity, PkiError> {

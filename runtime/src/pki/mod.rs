@@ -1,6 +1,7 @@
 //! The node's own certificate authorities and what they issue: a device CA for clients, a server
-//! CA for the device endpoint, both made at the first start and kept in `pki/` of the data
-//! directory. Who may do what with a proven name is decided elsewhere.
+//! CA for the device endpoint, a cluster CA for the nodes among themselves, all made at the first
+//! start and kept in `pki/` of the data directory. Who may do what with a proven name is decided
+//! elsewhere.
 
 mod authority;
 mod error;
@@ -30,6 +31,9 @@ pub const PKI_DIR: &str = "pki";
 pub const DEVICE_CA: &str = "device-ca";
 /// File name (before `.pem` and `.key`) of the CA that signs the device endpoint's certificate.
 pub const SERVER_CA: &str = "server-ca";
+
+/// File name (before `.pem` and `.key`) of the CA that signs the nodes' certificates.
+pub const CLUSTER_CA: &str = "cluster-ca";
 
 /// Days that a CA made here is good for: as long as devices stay in the field.
 const CA_DAYS: u32 = 20 * 365;
@@ -76,6 +80,48 @@ pub fn device_authority(dir: &Path, now: Time) -> Result<Authority, PkiError> {
 /// The server CA of a `pki/` folder, made if missing.
 pub fn server_authority(dir: &Path, now: Time) -> Result<Authority, PkiError> {
     Authority::open_or_make(dir, SERVER_CA, "Pollux server CA", now, CA_DAYS)
+}
+
+/// The cluster CA of a `pki/` folder, made if missing.
+pub fn cluster_authority(dir: &Path, now: Time) -> Result<Authority, PkiError> {
+    Authority::open_or_make(dir, CLUSTER_CA, "Pollux cluster CA", now, CA_DAYS)
+}
+
+/// Files that every node of a cluster needs: the CAs by which nodes know each other and devices know
+/// nodes with their keys, so that any node may admit another and prove itself; of the devices' CA the
+/// certificate alone.
+pub(crate) fn shared_files(dir: &Path) -> Result<Vec<(String, String)>, PkiError> {
+    let public = [CLUSTER_CA, SERVER_CA, DEVICE_CA].map(|stem| format!("{stem}.pem"));
+    let private = [CLUSTER_CA, SERVER_CA].map(|stem| format!("{stem}.key"));
+    let mut shared = Vec::new();
+    for name in public {
+        let path = dir.join(&name);
+        let text = std::fs::read_to_string(&path).map_err(|error| files::file(&path, error))?;
+        shared.push((name, text));
+    }
+    for name in private {
+        let text = files::read_private(&dir.join(&name))?;
+        shared.push((name, text));
+    }
+    Ok(shared)
+}
+
+/// Writes such files, keys for their owner only. Other names are refused.
+pub(crate) fn write_files(dir: &Path, shared: &[(String, String)]) -> Result<(), PkiError> {
+    files::make_dir(dir)?;
+    for (name, text) in shared {
+        let stem = name.strip_suffix(".pem").or_else(|| name.strip_suffix(".key"));
+        if !stem.is_some_and(|stem| [CLUSTER_CA, SERVER_CA, DEVICE_CA].contains(&stem)) {
+            let wanted = "the name of a CA's file";
+            return Err(files::content(&dir.join("(received)"), wanted, format!("{name:?}")));
+        }
+        let path = dir.join(name);
+        match name.ends_with(".key") {
+            true => files::write_private(&path, text)?,
+            false => files::write_public(&path, text)?,
+        }
+    }
+    Ok(())
 }
 
 /// Where the certificate is by which a device recognises the node.

@@ -115,7 +115,7 @@ impl Desk {
             self.metrics.overloads_total.inc();
             return Err(Rejection::Overloaded { retry_after_ms: WATCH_RETRY_MS });
         };
-        let watch = self.router.watch(scope, position, picture);
+        let watch = self.router.watch(scope, position, picture)?;
         self.metrics.watchers.inc();
         Ok(Watching { watch, metrics: Arc::clone(&self.metrics), _permit: permit })
     }

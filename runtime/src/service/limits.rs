@@ -51,3 +51,8 @@ pub(super) const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub(super) const ANSWER_MARGIN: Duration = Duration::from_millis(20);
 /// How often a silent watch says that it lives: below the shortest timeout of common proxies.
 pub(super) const WATCH_KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How long a token for a joining node is good, if its maker says nothing: as long as it takes to set
+/// a machine up.
+pub(super) const TOKEN_TIME: Duration = Duration::from_secs(3600);
+/// The longest that can be asked for: a token lets a stranger in.
+pub(super) const TOKEN_TIME_MAX: Duration = Duration::from_secs(24 * 3600);

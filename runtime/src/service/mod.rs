@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::Fault;
+use crate::cluster::Control;
 use crate::config::ServiceConfig;
 use crate::metrics::Metrics;
 use crate::router::Router;
@@ -52,6 +53,7 @@ impl Served {
 /// Opens both doors. They close when `stopping` is cancelled, after the calls under way.
 pub(crate) async fn serve(
     router: Router,
+    control: Control,
     metrics: Arc<Metrics>,
     config: &ServiceConfig,
     stopping: CancellationToken,
@@ -71,7 +73,7 @@ pub(crate) async fn serve(
     let desk = Desk::new(router.clone(), metrics, stopping.clone());
     let (reporter, health) = tonic_health::server::health_reporter();
     let mut tasks = JoinSet::new();
-    tasks.spawn(grpc::serve(desk.clone(), health, grpc, stopping.clone()));
+    tasks.spawn(grpc::serve(desk.clone(), control, health, grpc, stopping.clone()));
     tasks.spawn(http::serve(desk, http, stopping.clone()));
     tasks.spawn(health::report(router, reporter, stopping));
     Ok(Served { grpc: grpc_address, http: http_address, tasks })

@@ -21,11 +21,12 @@ pub(super) struct Stand {
 }
 
 impl Stand {
-    fn of(router: &Router, scope: &Scope) -> Self {
+    fn of(router: &Router, scope: &Scope) -> Result<Self, Rejection> {
         // The age first: what comes in between makes the answer newer.
         let age_ms = router.age_ms(scope);
-        let shards = router.watched(scope).into_iter().map(|shard| (shard.id, shard.cursor));
-        Self { position: Position { lineage: router.lineage(), shards: shards.collect() }, age_ms }
+        let shards = router.watched(scope)?.into_iter().map(|shard| (shard.id, shard.cursor));
+        let position = Position { lineage: router.lineage(), shards: shards.collect() };
+        Ok(Self { position, age_ms })
     }
 
     fn meets(&self, wanted: &Freshness) -> Result<bool, Rejection> {
@@ -50,7 +51,7 @@ impl Desk {
     ) -> Result<Stand, Rejection> {
         let fresh = async {
             loop {
-                let stand = Stand::of(&self.router, scope);
+                let stand = Stand::of(&self.router, scope)?;
                 if stand.meets(wanted)? {
                     return Ok(stand);
                 }

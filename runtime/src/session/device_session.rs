@@ -13,7 +13,7 @@ use pollux_proto::device::{
 use pollux_proto::status;
 use pollux_twin::Rejection;
 use pollux_twin::input::FromDevice;
-use pollux_twin::output::ToDevice;
+use pollux_twin::output::{ByeReason, ToDevice};
 use quinn::{Connection, RecvStream, SendStream};
 
 use super::outbox::Outbox;
@@ -163,7 +163,9 @@ impl DeviceSession {
                 self.epoch = session;
             }
             self.note(&message);
-            let frame = NodeFrame::from_message(session, message, &self.terms);
+            let frame = self
+                .moved(&message)
+                .unwrap_or_else(|| NodeFrame::from_message(session, message, &self.terms));
             if frame.is_last() {
                 end = Some(End::Bye);
             }
@@ -173,6 +175,13 @@ impl DeviceSession {
             self.send.write_all(&bytes).await?;
         }
         Ok(end)
+    }
+
+    /// The farewell of a device whose shard has gone to another node, rather than an end.
+    fn moved(&self, message: &ToDevice) -> Option<NodeFrame> {
+        let ToDevice::Bye { reason: ByeReason::Stopping } = message else { return None };
+        let (address, epoch) = self.twin.moved()?;
+        Some(NodeFrame::Moved { address, epoch: (epoch.term, epoch.leader) })
     }
 
     /// Counts an answer and how long it took.

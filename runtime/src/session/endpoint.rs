@@ -10,8 +10,9 @@ use std::time::Duration;
 use bytes::BytesMut;
 use pollux_proto::device::convert::{Hello, Received, WelcomeTerms};
 use pollux_proto::device::{
-    CloseCode, Decoder, DeviceFrame, FrameError, NodeFrame, RefusedReason, encode,
+    CloseCode, Decoder, DeviceFrame, FrameError, NodeFrame, RefusedReason, Replica, encode,
 };
+use pollux_proto::limits::REPLICAS_MAX;
 use pollux_proto::status;
 use pollux_twin::input::ConnectionId;
 use pollux_twin::{DeviceId, Rejection, TenantId, TwinKey};
@@ -24,7 +25,7 @@ use super::rate::Rate;
 use crate::limits::{HANDSHAKES_MAX, HELLO_MS_MAX, LAST_WORDS_MS_MAX, SESSION_READ_BYTES};
 use crate::metrics::Metrics;
 use crate::pki::device_name_of;
-use crate::router::{Attach, Router};
+use crate::router::{Attach, Door, Router};
 
 /// What an endpoint needs to serve devices.
 #[derive(Debug, Clone)]
@@ -59,6 +60,8 @@ enum Refusal {
     Protocol(FrameError),
     /// No hello in time.
     Late,
+    /// Another node owns the device's shard.
+    Elsewhere { address: String, epoch: (u64, u64) },
     /// A refusal in the words of the protocol.
     Refused { reason: RefusedReason, message: String, retry_after_ms: Option<u32> },
 }
@@ -175,11 +178,16 @@ impl Endpoint {
                 incarnation: hello.incarnation,
                 outbox: Arc::clone(&outbox),
             };
-            let twin = self.router.attach(attach).await.map_err(refusal_of)?;
-            Ok((outbox, twin))
+            let next_owners = self.router.next_owners(&attach.key);
+            match self.router.attach(attach).await.map_err(refusal_of)? {
+                Door::Here(twin) => Ok((outbox, twin, self.terms(next_owners))),
+                Door::There { address, epoch } => {
+                    Err(Refusal::Elsewhere { address, epoch: (epoch.term, epoch.leader) })
+                }
+            }
         };
         match attached.await {
-            Ok((outbox, twin)) => {
+            Ok((outbox, twin, terms)) => {
                 decoder.set_bytes_max(self.terms.limits.frame_bytes_max as usize);
                 let now_ms = twin.clock().elapsed_ms();
                 Ok(Box::new(DeviceSession {
@@ -189,7 +197,7 @@ impl Endpoint {
                     decoder,
                     outbox,
                     twin,
-                    terms: Arc::clone(&self.terms),
+                    terms,
                     metrics: Arc::clone(&self.metrics),
                     rate: Rate::new(self.options.rate_per_s, self.options.rate_burst, now_ms),
                     in_flight: VecDeque::new(),
@@ -199,6 +207,16 @@ impl Endpoint {
             }
             Err(refusal) => Err((refusal, Some(send))),
         }
+    }
+
+    /// What a welcome says, with the nodes that may own the device's shard next.
+    fn terms(&self, next_owners: Vec<String>) -> Arc<WelcomeTerms> {
+        if next_owners.is_empty() {
+            return Arc::clone(&self.terms);
+        }
+        let next_owners = next_owners.into_iter().take(REPLICAS_MAX);
+        let replicas = next_owners.map(|address| Replica { address }).collect();
+        Arc::new(WelcomeTerms { replicas, ..self.terms.as_ref().clone() })
     }
 
     /// The certificate names the device; the hello may only repeat it.
@@ -248,6 +266,9 @@ impl Endpoint {
                     retry_after_ms: None,
                 };
                 (error.close_code(), "invalid", Some(frame))
+            }
+            Refusal::Elsewhere { address, epoch } => {
+                (CloseCode::Moved, "redirect", Some(NodeFrame::Redirect { address, epoch }))
             }
             Refusal::Refused { reason, message, retry_after_ms } => {
                 tracing::debug!(?reason, message, peer = %connection.remote_address(), "refused");

@@ -6,13 +6,13 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use actix::{Actor, ArbiterHandle, AsyncContext, Context, Handler, WrapFuture};
-use pollux_cluster::Group;
+use pollux_cluster::{Group, Quorum};
 use pollux_twin::input::Request;
 use pollux_twin::shard::{Options, Shard};
 use pollux_twin::{Rejection, TwinKey};
 
 use super::core::{Core, Parts};
-use super::messages::{Hello, Order, SayBye, ShardAttach, ShardCall, TwinCall};
+use super::messages::{Admit, Hello, Order, SayBye, ShardAttach, ShardCall, TwinCall};
 use super::proposer;
 use crate::limits::{CALL_RETRY_MS, SHARD_MAILBOX_MAX, SHARD_PERIOD, WAKES_PER_TURN};
 
@@ -94,7 +94,11 @@ async fn follow(core: Rc<RefCell<Core>>, group: Group) {
     let mut leadership = group.leadership();
     let mut ours = None;
     loop {
-        let now_ours = leadership.borrow_and_update().ours.map(|token| token.epoch());
+        let now_ours = {
+            let now = leadership.borrow_and_update();
+            // Without a majority's answer another may own the shard by now (safety rule 6).
+            now.ours.filter(|_| now.quorum == Quorum::Answers).map(|token| token.epoch())
+        };
         if now_ours != ours {
             ours = now_ours;
             match ours {
@@ -153,6 +157,14 @@ impl Handler<ShardAttach> for ShardActor {
             Err(_) => Err(Rejection::Overloaded { retry_after_ms: CALL_RETRY_MS }),
         };
         let _ = reply.send(answer);
+    }
+}
+
+impl Handler<Admit> for ShardActor {
+    type Result = bool;
+
+    fn handle(&mut self, Admit(admission): Admit, _: &mut Self::Context) -> bool {
+        self.core.borrow_mut().set_admission(admission)
     }
 }
 

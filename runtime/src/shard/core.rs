@@ -15,12 +15,12 @@ use pollux_twin::{Change, Entry, Epoch, Rejection, Time, TwinKey};
 use tokio::sync::Notify;
 
 use super::handle::Shared;
-use super::messages::{Order, TwinAddress};
+use super::messages::{Admission, Order, TwinAddress};
 use super::released::Released;
 use super::replica::Replica;
 use super::twin_actor::TwinActor;
 use crate::clock::Clock;
-use crate::limits::{CALL_RETRY_MS, INPUT_BYTES, REST_MS};
+use crate::limits::{CALL_RETRY_MS, INPUT_BYTES, LOAD_MS, REST_MS};
 use crate::metrics::Metrics;
 use crate::session::{Valve, ValveState};
 use crate::space::Space;
@@ -66,6 +66,10 @@ pub(super) struct Core {
     /// Twins that had something to do when the shard was opened, yet to be woken.
     sleepers: VecDeque<TwinKey>,
     calls: u64,
+    /// Whether what is new is taken.
+    admission: Admission,
+    /// Since when turns of twins are counted, and how many there were: the shard's load.
+    turns: (u64, u64),
     /// Twins that decided something, to be told to rest then.
     restless: VecDeque<(u64, Slot)>,
 }
@@ -88,6 +92,8 @@ impl Core {
             wake: Rc::new(Notify::new()),
             sleepers: VecDeque::new(),
             calls: 0,
+            admission: Admission::Open,
+            turns: (0, 0),
             restless: VecDeque::new(),
         }
     }
@@ -140,7 +146,7 @@ impl Core {
 
     /// Whether there is room for one more call.
     pub(super) fn admit(&mut self) -> Result<(), Rejection> {
-        if !self.is_open() {
+        if !self.is_open() || self.admission == Admission::Held {
             return Err(Rejection::NotOwner);
         }
         if self.machine.admit(INPUT_BYTES) {
@@ -148,6 +154,24 @@ impl Core {
         }
         self.parts.metrics.overloads_total.inc();
         Err(Rejection::Overloaded { retry_after_ms: CALL_RETRY_MS })
+    }
+
+    /// Takes nothing new from now on, or takes it again; whether all that was taken is finished.
+    pub(super) fn set_admission(&mut self, admission: Admission) -> bool {
+        if self.is_open() && self.admission != admission {
+            self.admission = admission;
+            match admission {
+                Admission::Held => {
+                    self.parts.shared.set_closed();
+                    self.parts.valve.set(ValveState::Shut);
+                }
+                Admission::Open => {
+                    self.parts.shared.set_open();
+                    self.parts.valve.set(ValveState::Open);
+                }
+            }
+        }
+        self.machine.bytes() == 0
     }
 
     /// This node leads the shard's group: begin a generation.
@@ -161,6 +185,7 @@ impl Core {
 
     /// This node does not lead it any more.
     pub(super) fn close(&mut self) {
+        self.admission = Admission::Open;
         self.machine.close();
         self.drop_actors();
         self.to_log.clear();
@@ -191,6 +216,7 @@ impl Core {
     /// Takes in what a twin decided, and does what follows from it.
     pub(super) fn decided(&mut self, slot: Slot, decided: Decided) {
         let Decided { changes, outputs } = decided;
+        self.turns.1 += 1;
         if let Some(key) = self.keys.get(slot.index()).and_then(Option::as_ref) {
             self.parts.metrics.hot_twin_messages_per_second.note(key);
         }
@@ -271,6 +297,7 @@ impl Core {
         self.machine.handle_deadline(now);
         self.turn();
         self.parts.shared.set_gate_bytes(self.machine.bytes());
+        self.tell_load(now.monotonic_ms);
         while self.restless.front().is_some_and(|(at, _)| *at <= now.monotonic_ms) {
             let Some((_, slot)) = self.restless.pop_front() else { break };
             let key = self.keys.get(slot.index()).and_then(Option::as_ref);
@@ -281,6 +308,16 @@ impl Core {
                     self.restless.push_back((now.monotonic_ms + REST_MS, slot));
                 }
             }
+        }
+    }
+
+    /// Says once a second how much the shard had to do.
+    fn tell_load(&mut self, now_ms: u64) {
+        let (since_ms, turns) = self.turns;
+        let passed = now_ms.saturating_sub(since_ms);
+        if passed >= LOAD_MS {
+            self.parts.shared.set_messages_per_s(turns * 1000 / passed);
+            self.turns = (now_ms, 0);
         }
     }
 
@@ -305,7 +342,7 @@ impl Core {
                 Output::Barrier { id } => self.push_to_log(ToLog::Barrier { id }),
                 Output::Release(released) => released.deliver(&self.parts.metrics),
                 Output::Opened => {
-                    self.parts.shared.set_open(self.epoch);
+                    self.parts.shared.set_open();
                     self.sleepers = self.parts.replica.wakeful().into();
                     tracing::info!(
                         shard = %self.parts.shared.shard,
@@ -323,7 +360,10 @@ impl Core {
                     self.to_log.clear();
                     self.drop_actors();
                 }
-                Output::Room => self.parts.valve.set(ValveState::Open),
+                Output::Room if self.admission == Admission::Open => {
+                    self.parts.valve.set(ValveState::Open);
+                }
+                Output::Room => {}
             }
         }
     }

@@ -1,16 +1,19 @@
 //! A shard as the rest of the node sees it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use actix::ArbiterHandle;
-use pollux_cluster::Group;
+use pollux_cluster::{Group, Leadership, NodeId};
 use pollux_twin::limits::Limits;
 use pollux_twin::twin::View;
-use pollux_twin::{Epoch, Rejection, ShardId, Time, TwinKey};
+use pollux_twin::{Rejection, ShardId, Time, TwinKey};
+use tokio::sync::watch;
 
 use super::actor::{ShardActor, ShardOptions};
 use super::core::Parts;
+use super::hand_over::HandOver;
 use super::messages::{AttachReply, CallReply, SayBye, ShardAttach, ShardCall};
 use super::replica::Replica;
 use crate::clock::Clock;
@@ -27,16 +30,17 @@ use crate::watch::WatchedShard;
 pub(super) struct Shared {
     pub(super) shard: ShardId,
     open: AtomicBool,
-    term: AtomicU64,
-    leader: AtomicU64,
     active: AtomicUsize,
     gate_bytes: AtomicUsize,
+    messages_per_s: AtomicU64,
 }
 
 impl Shared {
-    pub(super) fn set_open(&self, epoch: Epoch) {
-        self.term.store(epoch.term, Ordering::Relaxed);
-        self.leader.store(epoch.leader, Ordering::Relaxed);
+    pub(super) fn set_messages_per_s(&self, messages: u64) {
+        self.messages_per_s.store(messages, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_open(&self) {
         self.open.store(true, Ordering::Release);
     }
 
@@ -66,11 +70,11 @@ pub(crate) struct Launch {
     pub(crate) options: ShardOptions,
 }
 
-/// Cheap to clone.
-#[derive(Clone)]
+/// A replica that is here, with its actors while this node owns it.
 pub(crate) struct ShardHandle {
     actor: actix::Addr<ShardActor>,
     group: Group,
+    leadership: watch::Receiver<Leadership>,
     replica: Arc<Replica>,
     valve: Arc<Valve>,
     shared: Arc<Shared>,
@@ -84,10 +88,9 @@ impl ShardHandle {
         let shared = Arc::new(Shared {
             shard,
             open: AtomicBool::new(false),
-            term: AtomicU64::new(0),
-            leader: AtomicU64::new(0),
             active: AtomicUsize::new(0),
             gate_bytes: AtomicUsize::new(0),
+            messages_per_s: AtomicU64::new(0),
         });
         let parts = {
             let (shared, replica, valve) =
@@ -95,7 +98,8 @@ impl ShardHandle {
             move || Parts { node, clock, limits, space, metrics, shared, replica, valve }
         };
         let actor = ShardActor::launch(arbiter, group.clone(), options, parts);
-        Self { actor, group, replica, valve, shared }
+        let leadership = group.leadership();
+        Self { actor, group, leadership, replica, valve, shared }
     }
 
     pub(crate) fn id(&self) -> ShardId {
@@ -104,6 +108,21 @@ impl ShardHandle {
 
     pub(crate) const fn group(&self) -> &Group {
         &self.group
+    }
+
+    /// The way to hand the shard to another node.
+    pub(crate) fn hand_over(&self) -> HandOver {
+        HandOver { actor: self.actor.clone(), group: self.group.clone() }
+    }
+
+    /// Who leads the shard's group, as this node knows it.
+    pub(crate) fn leader(&self) -> Option<NodeId> {
+        self.leadership.borrow().leader
+    }
+
+    /// The epoch of that leader, or of the newest election.
+    pub(crate) fn epoch(&self) -> pollux_cluster::Epoch {
+        self.leadership.borrow().epoch
     }
 
     pub(crate) fn valve(&self) -> Arc<Valve> {
@@ -158,11 +177,24 @@ impl ShardHandle {
 
     pub(crate) fn status(&self) -> ShardStatus {
         let (applied, checkpointed, twins) = self.replica.counts();
+        let metrics = self.group.metrics();
+        let ids = |nodes: &BTreeSet<NodeId>| -> Vec<u64> { nodes.iter().map(|n| n.0).collect() };
         ShardStatus {
             shard: self.id().0,
             open: self.is_open(),
-            term: self.shared.term.load(Ordering::Relaxed),
-            owner: self.shared.leader.load(Ordering::Relaxed),
+            term: metrics.leadership.epoch.term,
+            owner: metrics.leadership.leader.map_or(0, |leader| leader.0),
+            voters: ids(&metrics.members.voters),
+            learners: ids(&metrics.members.learners),
+            leaving: metrics.members.leaving.as_ref().map(ids).unwrap_or_default(),
+            // One that nothing is known of has not caught up, however short the log.
+            lags: metrics
+                .replicas
+                .iter()
+                .filter(|replica| replica.matched.is_some())
+                .map(|replica| (replica.node.0, replica.lag_entries))
+                .collect(),
+            messages_per_s: self.shared.messages_per_s.load(Ordering::Relaxed),
             applied,
             checkpointed,
             twins,

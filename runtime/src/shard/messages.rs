@@ -40,6 +40,21 @@ pub(crate) struct ShardAttach {
 #[rtype(result = "()")]
 pub(crate) struct SayBye;
 
+/// To a shard: take nothing new, or take it again. Answers whether all that was taken is finished.
+#[derive(Message)]
+#[rtype(result = "bool")]
+pub(crate) struct Admit(pub(crate) Admission);
+
+/// Whether a shard takes what is new.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// It does.
+    #[default]
+    Open,
+    /// It is about to be handed over.
+    Held,
+}
+
 /// To a twin: a service call.
 #[derive(Message)]
 #[rtype(result = "()")]

@@ -6,6 +6,7 @@
 
 mod actor;
 mod core;
+mod hand_over;
 mod handle;
 mod messages;
 mod proposer;
@@ -14,6 +15,7 @@ mod replica;
 mod twin_actor;
 
 pub(crate) use actor::ShardOptions;
+pub(crate) use hand_over::HandOver;
 pub(crate) use handle::{Launch, ShardHandle};
 pub(crate) use messages::{FromSession, Gone, TwinAddress};
 pub(crate) use replica::{Replica, ReplicaMachine, table_index};

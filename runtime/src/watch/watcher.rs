@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::select_all;
 use pollux_proto::position::Position;
-use pollux_twin::{ShardId, TwinKey};
+use pollux_twin::{Rejection, ShardId, TwinKey};
 use tokio_util::sync::CancellationToken;
 
 use super::hub::Hub;
@@ -48,8 +48,8 @@ impl Watch {
         scope: Scope,
         from: Option<&Position>,
         picture: crate::router::Picture,
-    ) -> Self {
-        let shards = router.watched(&scope);
+    ) -> Result<Self, Rejection> {
+        let shards = router.watched(&scope)?;
         let lineage = router.lineage();
         let stopping = router.stopping();
         let mut watch = Self {
@@ -67,7 +67,7 @@ impl Watch {
             None if picture == crate::router::Picture::First => watch.begin_picture(),
             None => {}
         }
-        watch
+        Ok(watch)
     }
 
     /// The next item; `None` when the node stops.

@@ -1,5 +1,6 @@
 //! The gRPC door: `pollux.v1`, health and reflection. Its messages and refusals are proto's.
 
+mod cluster;
 mod commands;
 mod twins;
 mod watch;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use pollux_proto::convert;
 use pollux_proto::status::to_status;
 use pollux_proto::v1::FILE_DESCRIPTOR_SET;
+use pollux_proto::v1::cluster_server::ClusterServer;
 use pollux_proto::v1::commands_server::CommandsServer;
 use pollux_proto::v1::twins_server::TwinsServer;
 use pollux_twin::output::Answer;
@@ -25,6 +27,7 @@ use super::limits::{
 };
 use super::listen::Listener;
 use super::origin;
+use crate::cluster::Control;
 use crate::metrics::{Door, Method};
 use crate::router::Call;
 
@@ -43,6 +46,7 @@ pub(super) struct Grpc {
 /// Serves until the node stops.
 pub(super) async fn serve(
     desk: Desk,
+    control: Control,
     health: HealthServer<impl Health>,
     listener: Listener,
     stopping: CancellationToken,
@@ -56,6 +60,8 @@ pub(super) async fn serve(
     let v1 = reflection(tonic_reflection::server::Builder::configure()).build_v1();
     let v1alpha = reflection(tonic_reflection::server::Builder::configure()).build_v1alpha();
     let twins = TwinsServer::new(grpc.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
+    let cluster = ClusterServer::new(cluster::ClusterDoor(control))
+        .max_decoding_message_size(REQUEST_BYTES_MAX);
     let commands = CommandsServer::new(grpc).max_decoding_message_size(REQUEST_BYTES_MAX);
     let served = Server::builder()
         .max_concurrent_streams(STREAMS_MAX)
@@ -64,6 +70,7 @@ pub(super) async fn serve(
         .http2_keepalive_timeout(Some(PROBE_PERIOD))
         .add_service(twins)
         .add_service(commands)
+        .add_service(cluster)
         .add_service(health)
         .add_service(v1.expect("the descriptors were made by the build"))
         .add_service(v1alpha.expect("the descriptors were made by the build"))

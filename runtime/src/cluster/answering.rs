@@ -1,0 +1,132 @@
+//! What other nodes ask of this one, beside the calls of groups.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{FutureExt, StreamExt};
+use pollux_cluster::peer::{JoinDesk, Service};
+use pollux_cluster::{CallFault, NodeId};
+
+use super::meta::Decider;
+use super::steps::Steps;
+use super::{Kind, forward, join, status};
+use crate::clock::Clock;
+use crate::config::Checked;
+use crate::router::Router;
+
+/// Answers once the parts that can are there; before that it is as if this node could not be reached.
+pub(super) struct Answering {
+    node: NodeId,
+    lineage: u64,
+    decider: OnceLock<Decider>,
+    router: OnceLock<Router>,
+    desk: OnceLock<Desk>,
+    steps: OnceLock<Steps>,
+}
+
+/// What taking nodes in needs.
+#[derive(Clone)]
+pub(super) struct Desk {
+    pub(super) config: Arc<Checked>,
+    pub(super) decider: Decider,
+    pub(super) clock: Clock,
+}
+
+impl Answering {
+    pub(super) const fn new(node: NodeId, lineage: u64) -> Self {
+        Self {
+            node,
+            lineage,
+            decider: OnceLock::new(),
+            router: OnceLock::new(),
+            desk: OnceLock::new(),
+            steps: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn set_decider(&self, decider: Decider) {
+        assert!(self.decider.set(decider).is_ok(), "a node has one meta group");
+    }
+
+    pub(super) fn set_router(&self, router: Router) {
+        assert!(self.router.set(router).is_ok(), "a node has one router");
+    }
+
+    pub(super) fn set_steps(&self, steps: Steps) {
+        assert!(self.steps.set(steps).is_ok(), "a node has one of them");
+    }
+
+    pub(super) fn set_desk(&self, desk: Desk) {
+        assert!(self.desk.set(desk).is_ok(), "a node has one desk");
+    }
+}
+
+impl Service for Answering {
+    fn call(
+        &self,
+        from: NodeId,
+        kind: u16,
+        payload: Bytes,
+        _deadline: Duration,
+    ) -> BoxFuture<'static, Result<Bytes, CallFault>> {
+        let decider = self.decider.get().cloned();
+        let router = self.router.get().cloned();
+        let steps = self.steps.get().cloned();
+        let (node, lineage) = (self.node, self.lineage);
+        async move {
+            let router = || router.as_ref().ok_or(CallFault::Unreachable);
+            match Kind::of(kind) {
+                Some(Kind::Meta) => {
+                    let decider = decider.as_ref().ok_or(CallFault::Unreachable)?;
+                    Ok(decider.decide_for_peer(&payload).await.into())
+                }
+                Some(Kind::Call) => forward::call(router()?, &payload).await,
+                Some(Kind::List) => forward::list(router()?, &payload),
+                Some(Kind::Status) => Ok(match router() {
+                    Ok(router) => status::of(router),
+                    // It waits for the cluster, which must see that it is there.
+                    Err(_) => status::of_starting(node, lineage),
+                }
+                .into()),
+                Some(Kind::Step) => {
+                    let steps = steps.ok_or(CallFault::Unreachable)?;
+                    let order = serde_json::from_slice(&payload).map_err(|_| CallFault::Failed)?;
+                    let done = steps.carry_out(order).await;
+                    Ok(serde_json::to_vec(&done).expect("a text is JSON").into())
+                }
+                None => {
+                    tracing::warn!(%from, kind, "a node asks what this one does not know");
+                    Err(CallFault::Failed)
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn open(
+        &self,
+        from: NodeId,
+        kind: u16,
+        _payload: Bytes,
+    ) -> BoxStream<'static, Result<Bytes, CallFault>> {
+        tracing::warn!(%from, kind, "a node opens a stream that this one does not know");
+        stream::once(async { Err(CallFault::Failed) }).boxed()
+    }
+}
+
+impl JoinDesk for Answering {
+    fn join(&self, _from: SocketAddr, request: Bytes) -> BoxFuture<'static, Result<Bytes, String>> {
+        let desk = self.desk.get().cloned();
+        async move {
+            let Some(Desk { config, decider, clock }) = desk else {
+                return Err("this node has just started; try again in a moment".into());
+            };
+            join::admit(&config, &decider, clock, &request).await.map(Into::into)
+        }
+        .boxed()
+    }
+}

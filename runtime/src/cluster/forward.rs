@@ -1,0 +1,138 @@
+//! Calls and pages that one node passes on to another for its callers. One hop: who receives one
+//! carries it out itself or says that it is not the owner.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use pollux_cluster::peer::PeerNetwork;
+use pollux_cluster::{CallFault, Network, NodeId};
+use pollux_proto::forward::{self, Called, List, Listed};
+use pollux_twin::output::Answer;
+use pollux_twin::{Rejection, TwinKey, View};
+
+use super::Kind;
+use crate::limits::{FORWARD_MARGIN_MS, LIST_MS_MAX};
+use crate::router::{Call, Router};
+
+/// The way to other nodes for callers of this one. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Forward {
+    peers: PeerNetwork,
+}
+
+impl Forward {
+    pub(super) const fn new(peers: PeerNetwork) -> Self {
+        Self { peers }
+    }
+
+    /// The way to the groups of other nodes.
+    pub(super) fn network(&self) -> Arc<dyn Network> {
+        Arc::new(self.peers.clone())
+    }
+
+    /// Asks another node something.
+    pub(super) async fn ask(
+        &self,
+        to: NodeId,
+        kind: Kind,
+        payload: Bytes,
+        patience: Duration,
+    ) -> Result<Bytes, CallFault> {
+        self.peers.call(to, kind as u16, payload, patience).await
+    }
+
+    /// Has the owner of a twin's shard carry out a call.
+    ///
+    /// # Errors
+    /// [`CallFault::Unreachable`] if it certainly has not; otherwise nobody can tell.
+    pub(crate) async fn call(
+        &self,
+        to: NodeId,
+        call: Call,
+    ) -> Result<Result<Answer, Rejection>, CallFault> {
+        let patience = call.timeout;
+        let margin = Duration::from_millis(FORWARD_MARGIN_MS).min(patience / 4);
+        let timeout = patience.saturating_sub(margin);
+        let message = forward::Call {
+            key: call.key.as_str().to_owned(),
+            caller: call.caller,
+            idempotency_key: call.idempotency_key,
+            request: call.request,
+            timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
+        };
+        let payload = match forward::encode(&message) {
+            Ok(payload) => payload,
+            Err(error) => return Ok(Err(Rejection::Invalid { reason: error.to_string() })),
+        };
+        let answer = self.ask(to, Kind::Call, payload, patience).await?;
+        let called: Called = forward::decode(&answer).map_err(|error| {
+            tracing::warn!(%to, %error, "a node's answer to a call cannot be read");
+            CallFault::Failed
+        })?;
+        Ok(called.result)
+    }
+
+    /// Has another node look for twins in the tables of its shards.
+    pub(crate) async fn list(
+        &self,
+        to: NodeId,
+        shards: Vec<u16>,
+        beginning: &str,
+        after: Option<&TwinKey>,
+        limit: usize,
+    ) -> Result<Vec<(TwinKey, View)>, Rejection> {
+        let list = List {
+            shards,
+            beginning: beginning.to_owned(),
+            after: after.map(|key| key.as_str().to_owned()),
+            limit: u32::try_from(limit).unwrap_or(u32::MAX),
+        };
+        let not_there = |_| Rejection::NotOwner;
+        let payload = forward::encode(&list)
+            .map_err(|error| Rejection::Invalid { reason: error.to_string() })?;
+        let patience = Duration::from_millis(LIST_MS_MAX);
+        let answer = self.ask(to, Kind::List, payload, patience).await.map_err(not_there)?;
+        let listed: Listed = forward::decode(&answer).map_err(|_| Rejection::NotOwner)?;
+        // A replica that moved meanwhile would leave its twins out of the page.
+        if listed.shards.len() < list.shards.len() {
+            return Err(Rejection::NotOwner);
+        }
+        let keyed = |(key, view): (String, View)| Some((TwinKey::parse(&key).ok()?, view));
+        listed.items.into_iter().map(keyed).collect::<Option<_>>().ok_or(Rejection::NotOwner)
+    }
+}
+
+/// Carries out what another node passed on.
+pub(super) async fn call(router: &Router, payload: &[u8]) -> Result<Bytes, CallFault> {
+    let message: forward::Call = forward::decode(payload).map_err(|_| CallFault::Failed)?;
+    let key = TwinKey::parse(&message.key).map_err(|_| CallFault::Failed)?;
+    let call = Call {
+        key,
+        caller: message.caller,
+        idempotency_key: message.idempotency_key,
+        request: message.request,
+        timeout: Duration::from_millis(message.timeout_ms),
+    };
+    let result = router.call_for_peer(call).await;
+    encode(&Called { result })
+}
+
+/// Looks for twins in the tables held here.
+pub(super) fn list(router: &Router, payload: &[u8]) -> Result<Bytes, CallFault> {
+    let list: List = forward::decode(payload).map_err(|_| CallFault::Failed)?;
+    let after = list.after.as_deref().map(TwinKey::parse).transpose();
+    let after = after.map_err(|_| CallFault::Failed)?;
+    let limit = (list.limit as usize).min(pollux_proto::limits::FORWARDED_PAGE_MAX);
+    let (shards, items) =
+        router.list_for_peer(&list.shards, &list.beginning, after.as_ref(), limit);
+    let items = items.into_iter().map(|(key, view)| (key.as_str().to_owned(), view)).collect();
+    encode(&Listed { shards, items })
+}
+
+fn encode<W: pollux_proto::device::Wire>(message: &W) -> Result<Bytes, CallFault> {
+    forward::encode(message).map_err(|error| {
+        tracing::error!(%error, "an answer for another node was not written");
+        CallFault::Failed
+    })
+}

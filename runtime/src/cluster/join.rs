@@ -1,0 +1,238 @@
+//! Taking new nodes in. The joining side asks with its token and gets what a node needs: its id, the
+//! cluster's CAs, the others' addresses. The admitting side has the meta group decide.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use pollux_cluster::meta::{Addresses, Answer, Command, Labels, Newcomer, Profile};
+use pollux_cluster::{DataDir, Identity, NodeId, Standing, Uuid, peer};
+use serde::{Deserialize, Serialize};
+
+use super::book;
+use super::meta::{Decider, fingerprint};
+use super::token::{Token, TokenError};
+use crate::clock::Clock;
+use crate::config::Checked;
+use crate::disk::founding;
+use crate::fault::Fault;
+use crate::limits::META_DECIDE_MS_MAX;
+use crate::pki::{self, PkiError};
+
+/// Why a node did not join.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinFault {
+    /// The token is none.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The data directory, or the way to the cluster.
+    #[error(transparent)]
+    Cluster(#[from] pollux_cluster::Fault),
+    /// Certificates and keys.
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+    /// The way to the cluster.
+    #[error(transparent)]
+    Peer(#[from] peer::JoinFault),
+    /// The address of a node is none.
+    #[error("--via {via} is no address of a node: {problem}; it takes host:port")]
+    Via {
+        /// What was given.
+        via: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The cluster refuses.
+    #[error("{0}")]
+    Refused(String),
+    /// The directory is one already.
+    #[error("data directory {0} has an identity already; a new node needs an empty one")]
+    Taken(String),
+    /// A thread of this process.
+    #[error("the join was interrupted: {0}")]
+    Interrupted(String),
+}
+
+/// What a joining node says.
+#[derive(Serialize, Deserialize)]
+struct Request {
+    /// The id of a node whose place it takes.
+    replaces: Option<u64>,
+    token_hash: [u8; 32],
+    node_uuid: u128,
+    fingerprint: u64,
+    shards: u32,
+    name: String,
+    zone: String,
+    weight: u32,
+}
+
+/// What it is told.
+#[derive(Serialize, Deserialize)]
+struct Admitted {
+    cluster: u128,
+    lineage: u64,
+    node: u64,
+    shards: u32,
+    /// Files of `pki/`: name and text.
+    files: Vec<(String, String)>,
+    /// Ids and addresses of the others.
+    peers: Vec<(u64, String)>,
+}
+
+/// Makes the data directory of a new cluster's first node.
+///
+/// # Errors
+/// When the directory is not empty, or cannot be written.
+pub async fn init(config: &Checked) -> Result<Identity, Fault> {
+    let config = config.clone();
+    let made = tokio::task::spawn_blocking(move || -> Result<Identity, Fault> {
+        let mut dir = DataDir::lock(&config.data_dir)?;
+        if dir.identity().is_some() {
+            return Err(Fault::NotAdmitted {
+                reason: format!(
+                    "data directory {} has an identity already; a new cluster needs an empty one",
+                    config.data_dir.display()
+                ),
+            });
+        }
+        let identity = founding(u32::from(config.cluster.shards))?;
+        dir.found(identity.clone(), &[])?;
+        let (pki_dir, now) = (config.data_dir.join(pki::PKI_DIR), Clock::new().wall());
+        pki::cluster_authority(&pki_dir, now)?;
+        pki::server_authority(&pki_dir, now)?;
+        pki::device_authority(&pki_dir, now)?;
+        Ok(identity)
+    });
+    made.await.map_err(|error| crate::node::internal("the data directory", &error))?
+}
+
+/// Makes an empty data directory one of a node of the cluster that listens for peers at `via`.
+///
+/// # Errors
+/// See [`JoinFault`]. A token that was taken is used up, even where the rest fails.
+pub async fn join(
+    config: &Checked,
+    via: &str,
+    token: &str,
+    replaces: Option<u64>,
+) -> Result<Identity, JoinFault> {
+    let token: Token = token.parse()?;
+    let path = config.data_dir.clone();
+    let locked = tokio::task::spawn_blocking(move || DataDir::lock(path));
+    let mut dir = locked.await.map_err(|error| JoinFault::Interrupted(error.to_string()))??;
+    if dir.identity().is_some() {
+        return Err(JoinFault::Taken(config.data_dir.display().to_string()));
+    }
+    let node_uuid = Uuid::random()?;
+    let profile = super::profile(config, node_uuid, Addresses::default());
+    let request = Request {
+        replaces,
+        name: profile.name,
+        zone: profile.labels.zone,
+        weight: profile.labels.weight,
+        token_hash: token.hash(),
+        node_uuid: node_uuid.0,
+        fingerprint: fingerprint(config),
+        shards: u32::from(config.cluster.shards),
+    };
+    let asked = serde_json::to_vec(&request).expect("numbers are JSON");
+    let told = peer::join(resolve(via).await?, token.ca, asked.into()).await?;
+    let told: Result<Admitted, String> = serde_json::from_slice(&told).map_err(|error| {
+        JoinFault::Refused(format!("the node's answer cannot be read: {error}"))
+    })?;
+    let admitted = told.map_err(JoinFault::Refused)?;
+    let identity = Identity {
+        cluster: Uuid(admitted.cluster),
+        node_uuid,
+        node: NodeId(admitted.node),
+        lineage: admitted.lineage,
+        shards: admitted.shards,
+        starts: 0,
+        standing: Standing::Joining,
+    };
+    let (config, kept) = (config.clone(), identity.clone());
+    let written = tokio::task::spawn_blocking(move || -> Result<(), JoinFault> {
+        // The identity last: a directory that has one has everything else.
+        keep(&config.data_dir, &admitted)?;
+        Ok(dir.found(kept, &[pki::PKI_DIR, book::FILE])?)
+    });
+    written.await.map_err(|error| JoinFault::Interrupted(error.to_string()))??;
+    Ok(identity)
+}
+
+async fn resolve(via: &str) -> Result<SocketAddr, JoinFault> {
+    let wrong = |problem: String| JoinFault::Via { via: via.to_owned(), problem };
+    let mut found = tokio::net::lookup_host(via).await.map_err(|error| wrong(error.to_string()))?;
+    found.next().ok_or_else(|| wrong("the name has no address".into()))
+}
+
+fn keep(data_dir: &Path, admitted: &Admitted) -> Result<(), JoinFault> {
+    let pki_dir = data_dir.join(pki::PKI_DIR);
+    pki::write_files(&pki_dir, &admitted.files)?;
+    let peers = admitted.peers.iter().map(|(id, at)| (NodeId(*id), at.clone())).collect();
+    book::write(data_dir, &peers)
+        .map_err(|error| JoinFault::Interrupted(format!("keep the peers' addresses: {error}")))
+}
+
+/// Answers a joining node: what it needs, or why it is not taken in.
+pub(super) async fn admit(
+    config: &Checked,
+    decider: &Decider,
+    clock: Clock,
+    request: &[u8],
+) -> Result<Vec<u8>, String> {
+    let request: Request =
+        serde_json::from_slice(request).map_err(|error| format!("not a join: {error}"))?;
+    let told = admit_node(config, decider, clock, &request).await;
+    if let Err(reason) = &told {
+        tracing::warn!(reason, "a node is not taken in");
+    }
+    Ok(serde_json::to_vec(&told).expect("numbers and texts are JSON"))
+}
+
+async fn admit_node(
+    config: &Checked,
+    decider: &Decider,
+    clock: Clock,
+    request: &Request,
+) -> Result<Admitted, String> {
+    let shards = u32::from(config.cluster.shards);
+    if request.shards != shards {
+        return Err(format!(
+            "this cluster has {shards} shards, the node is configured for {}; set cluster.shards",
+            request.shards
+        ));
+    }
+    let labels = Labels { zone: request.zone.clone(), weight: request.weight, capacity: 0 };
+    let profile = Profile { labels, ..Profile::named(&request.name) };
+    let newcomer = Newcomer {
+        token: request.token_hash,
+        node_uuid: request.node_uuid,
+        fingerprint: request.fingerprint,
+        profile,
+        now_ms: clock.wall().ms,
+    };
+    let join = match request.replaces {
+        Some(old) => Command::Replace { old, newcomer },
+        None => Command::Join(newcomer),
+    };
+    let patience = Duration::from_millis(META_DECIDE_MS_MAX);
+    let answer = decider.decide(join, patience).await.map_err(|fault| fault.to_string())?;
+    let node = match answer {
+        Answer::Node(node) => node,
+        Answer::Done => return Err("the meta group gave no id".into()),
+        Answer::Refused(refusal) => return Err(refusal.to_string()),
+    };
+    let files = pki::shared_files(&config.data_dir.join(pki::PKI_DIR));
+    let meta = std::sync::Arc::clone(&decider.picture().borrow().meta);
+    let there = meta.members().filter(|(id, _)| *id != node);
+    Ok(Admitted {
+        cluster: meta.cluster,
+        lineage: meta.lineage,
+        node,
+        shards,
+        files: files.map_err(|error| error.to_string())?,
+        peers: there.map(|(id, other)| (id, other.profile.addresses.peers.clone())).collect(),
+    })
+}

@@ -1,0 +1,283 @@
+//! This node as a member of its cluster: its way to the other nodes, its replica of the meta group, and
+//! the tasks that keep what it holds as the cluster wants it.
+//!
+//! Start reading at [`Member`]; `owners` says who owns a shard, `forward` passes calls on, `answering`
+//! takes those of others, `meta` has things decided, `holder` starts and ends replicas, `steward` has
+//! done what the balancer wants, `steps` carries that out where a group is led, `join` takes new nodes in.
+
+mod answering;
+mod book;
+mod control;
+mod forward;
+mod holder;
+mod join;
+mod meta;
+mod owners;
+mod peers;
+mod status;
+mod steps;
+mod steward;
+mod token;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use pollux_cluster::meta::{
+    Addresses as Advertised, Answer, Command, Formats, Labels, MetaPicture, Profile, Refusal,
+};
+use pollux_cluster::peer::{JoinDesk, PeerNetwork, Service};
+use pollux_cluster::{Identity, Network, NodeId, Standing, Uuid};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use control::{Balancing, Control, ControlFault, Drain};
+pub(crate) use forward::Forward;
+pub use join::{JoinFault, init, join};
+pub(crate) use owners::{Owner, Owners};
+pub use token::TokenError;
+
+use self::answering::{Answering, Desk};
+use self::meta::{MetaGroup, Repeated, accepted, fingerprint, meta_fault};
+use self::peers::Listening;
+use self::steps::Steps;
+use self::steward::Steward;
+use crate::clock::Clock;
+use crate::config::Checked;
+use crate::disk::Disk;
+use crate::fault::Fault;
+use crate::launcher::{Launcher, Origin};
+use crate::limits::META_DECIDE_MS_MAX;
+use crate::node::Addresses;
+use crate::router::Router;
+use crate::shard::ShardHandle;
+use crate::shards::Shards;
+
+/// What nodes ask of each other beside the calls of groups. The numbers are on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub(crate) enum Kind {
+    /// A call to a twin.
+    Call = 1,
+    /// A page of twins.
+    List = 2,
+    /// A command for the meta group.
+    Meta = 3,
+    /// What the node knows of itself.
+    Status = 4,
+    /// A step of a move.
+    Step = 5,
+}
+
+impl Kind {
+    fn of(number: u16) -> Option<Self> {
+        [Self::Call, Self::List, Self::Meta, Self::Status, Self::Step]
+            .into_iter()
+            .find(|kind| *kind as u16 == number)
+    }
+}
+
+/// See the module.
+pub(crate) struct Member {
+    node: NodeId,
+    network: PeerNetwork,
+    forward: Forward,
+    answering: Arc<Answering>,
+    meta: MetaGroup,
+    clock: Clock,
+    ca_fingerprint: [u8; 32],
+}
+
+impl Member {
+    /// Listens for other nodes, starts the meta group's replica, and has this start counted: a disk
+    /// that went back in time is refused here (safety rule 11). Waits for a majority where the cluster
+    /// has several nodes.
+    pub(crate) async fn begin(disk: &Disk, config: &Checked, clock: Clock) -> Result<Self, Fault> {
+        let Identity { node, lineage, .. } = disk.identity;
+        let answering = Arc::new(Answering::new(node, lineage));
+        let Listening { network, ca_fingerprint } = peers::listen(disk, config, clock)?;
+        let service: Arc<dyn Service> = Arc::<Answering>::clone(&answering);
+        network.set_service(Some(service));
+        let forward = Forward::new(network.clone());
+        let meta = MetaGroup::open(disk, config, clock, forward.clone()).await?;
+        let decider = meta.decider();
+        answering.set_decider(decider.clone());
+        let picture = decider.picture();
+        let data_dir = config.data_dir.clone();
+        tokio::spawn(book::keep(network.clone(), node, data_dir, picture.clone()));
+        let identity = &disk.identity;
+        let fingerprint = fingerprint(config);
+        let patience = Duration::from_millis(META_DECIDE_MS_MAX);
+        if identity.standing == Standing::Founding {
+            let found = Command::Found {
+                cluster: identity.cluster.0,
+                shards: identity.shards,
+                fingerprint,
+                node_uuid: identity.node_uuid.0,
+                profile: profile(config, identity.node_uuid, Advertised::default()),
+            };
+            accepted(decider.decide(found, patience).await?)?;
+        }
+        let start = Command::Start {
+            node: identity.node.0,
+            node_uuid: identity.node_uuid.0,
+            starts: identity.starts,
+            fingerprint,
+            formats: Formats::OURS,
+        };
+        loop {
+            match decider.decide_again(start.clone(), patience).await {
+                // Its own start, whose first answer was lost.
+                Ok((Answer::Refused(Refusal::WentBack { seen }), Repeated::Perhaps))
+                    if seen == identity.starts =>
+                {
+                    break;
+                }
+                Ok((answer, _)) => break drop(accepted(answer)?),
+                Err(fault) => tracing::warn!(%fault, "waiting for the cluster"),
+            }
+        }
+        let (node, starts) = (identity.node.0, identity.starts);
+        let mut seen = picture;
+        let told = |picture: &MetaPicture| {
+            picture.meta.nodes.get(&node).is_some_and(|known| known.starts >= starts)
+        };
+        seen.wait_for(told).await.map_err(|error| meta_fault(&error))?;
+        Ok(Self { node: identity.node, network, forward, answering, meta, clock, ca_fingerprint })
+    }
+
+    /// The network of this node's groups.
+    pub(crate) fn network(&self) -> Arc<dyn Network> {
+        Arc::new(self.network.clone())
+    }
+
+    /// The way to other nodes.
+    pub(crate) fn forward(&self) -> Forward {
+        self.forward.clone()
+    }
+
+    /// Who owns the shards of the cluster, those held here among them.
+    pub(crate) fn owners(&self, shards: &Shards) -> Owners {
+        Owners::new(self.node, shards.clone(), self.meta.decider().picture())
+    }
+
+    /// What those who run the cluster can have done.
+    pub(crate) fn control(&self, router: &Router) -> Control {
+        Control {
+            node: self.node,
+            decider: self.meta.decider().clone(),
+            forward: self.forward.clone(),
+            router: router.clone(),
+            clock: self.clock,
+            ca_fingerprint: self.ca_fingerprint,
+        }
+    }
+
+    /// Where it listens for other nodes.
+    pub(crate) fn address(&self) -> Result<SocketAddr, Fault> {
+        Ok(self.network.address()?)
+    }
+
+    /// Starts the replicas that should be here or are.
+    pub(crate) async fn launch_shards(&self, launcher: &Launcher) -> Result<(), Fault> {
+        let meta = Arc::clone(&self.meta.decider().picture().borrow().meta);
+        let origin = match launcher.disk.identity.standing {
+            Standing::Founding => Origin::Founded,
+            Standing::Joining | Standing::Member => Origin::There,
+        };
+        let mut here = Vec::new();
+        for shard in launcher.shards.ids() {
+            let place = meta.map.get(usize::from(shard.0));
+            let meant = place.is_some_and(|place| place.goal.members().any(|id| id == self.node.0));
+            if meant || launcher.holds(shard)? {
+                here.push(launcher.launch(shard, origin));
+            }
+        }
+        try_join_all(here).await.map(drop)
+    }
+
+    /// Says where this node is reached, and begins to keep what it holds as the cluster wants it.
+    pub(crate) async fn take_part(
+        &self,
+        config: &Checked,
+        listening: Addresses,
+        router: &Router,
+        launcher: Arc<Launcher>,
+        stop: CancellationToken,
+    ) -> Result<Vec<JoinHandle<()>>, Fault> {
+        self.answering.set_router(router.clone());
+        let decider = self.meta.decider();
+        let disk = launcher.disk.identity.node_uuid;
+        let advertise = Command::Advertise {
+            node: self.node.0,
+            node_uuid: disk.0,
+            profile: profile(config, disk, advertised(config, listening)),
+        };
+        let patience = Duration::from_millis(META_DECIDE_MS_MAX);
+        accepted(decider.decide(advertise, patience).await?)?;
+        let config = Arc::new(config.clone());
+        self.answering.set_desk(Desk { config, decider: decider.clone(), clock: self.clock });
+        let desk: Arc<dyn JoinDesk> = Arc::<Answering>::clone(&self.answering);
+        self.network.set_join_desk(Some(desk));
+        let steps = Steps { decider: decider.clone(), shards: launcher.shards.clone() };
+        self.answering.set_steps(steps.clone());
+        let steward = Steward { control: self.control(router), steps };
+        let holder = holder::run(self.node, decider.picture(), launcher, stop.clone());
+        Ok(vec![tokio::spawn(holder), tokio::spawn(steward.run(stop))])
+    }
+
+    /// Hands every shard that this node owns to another that can take it.
+    pub(crate) async fn hand_over_all(&self, shards: &[Arc<ShardHandle>]) {
+        for shard in shards {
+            let owned = shard.group().leadership().borrow().ours.is_some();
+            let others: Vec<_> = shard
+                .group()
+                .metrics()
+                .members
+                .voters
+                .into_iter()
+                .filter(|voter| *voter != self.node)
+                .collect();
+            if owned
+                && !others.is_empty()
+                && let Err(problem) = shard.hand_over().run(&others).await
+            {
+                tracing::warn!(shard = %shard.id(), problem, "a shard is not handed over");
+            }
+        }
+    }
+
+    /// The end: the meta group's replica, then the way to other nodes.
+    pub(crate) async fn stop(self) {
+        self.meta.stop().await;
+        self.network.close().await;
+    }
+}
+
+/// What a node says of itself.
+fn profile(config: &Checked, disk: Uuid, addresses: Advertised) -> Profile {
+    let labels = Labels { zone: config.zone.clone(), weight: config.weight, capacity: 0 };
+    let name = match config.node_name.as_str() {
+        "" => format!("node-{:08x}", disk.0 >> 96),
+        name => name.to_owned(),
+    };
+    Profile { addresses, labels, ..Profile::named(name) }
+}
+
+/// Where others reach a node: as configured, or where it listens.
+fn advertised(config: &Checked, listening: Addresses) -> Advertised {
+    let or = |given: &Option<String>, listens: SocketAddr| {
+        given.clone().unwrap_or_else(|| match listens.ip().is_unspecified() {
+            true => format!("127.0.0.1:{}", listens.port()),
+            false => listens.to_string(),
+        })
+    };
+    let advertise = &config.advertise;
+    Advertised {
+        devices: or(&advertise.devices, listening.devices),
+        grpc: or(&advertise.grpc, listening.grpc),
+        http: or(&advertise.http, listening.http),
+        peers: or(&advertise.peers, listening.peers),
+    }
+}

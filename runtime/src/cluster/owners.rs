@@ -1,0 +1,108 @@
+//! Who owns a shard, as far as this node knows. The truth is the shard's own group; where no replica
+//! of it is here, the map and what other nodes said stand in, and being wrong costs one answer more.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use pollux_cluster::meta::MetaPicture;
+use pollux_cluster::{Epoch, NodeId};
+use pollux_twin::ShardId;
+use tokio::sync::watch;
+
+use crate::limits::OWNER_LOOK_MS;
+use crate::shard::ShardHandle;
+use crate::shards::Shards;
+
+/// Who owns a shard.
+#[derive(Clone)]
+pub(crate) enum Owner {
+    /// This node.
+    Here(Arc<ShardHandle>),
+    /// Another node.
+    There(NodeId),
+    /// Nobody, as far as is known: an election may be under way.
+    Unknown,
+}
+
+/// Owners of all shards. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Owners {
+    me: NodeId,
+    shards: Shards,
+    picture: watch::Receiver<MetaPicture>,
+    /// What other nodes said of shards that are not held here.
+    hints: Arc<RwLock<Vec<Option<NodeId>>>>,
+}
+
+impl Owners {
+    pub(crate) fn new(me: NodeId, shards: Shards, picture: watch::Receiver<MetaPicture>) -> Self {
+        let hints = Arc::new(RwLock::new(vec![None; usize::from(shards.count())]));
+        Self { me, shards, picture, hints }
+    }
+
+    /// Who owns a shard now.
+    pub(crate) fn owner(&self, shard: ShardId) -> Owner {
+        let Some(handle) = self.shards.held(shard) else {
+            return self.elsewhere(shard).map_or(Owner::Unknown, Owner::There);
+        };
+        match handle.leader() {
+            Some(leader) if leader == self.me => Owner::Here(handle),
+            Some(leader) => Owner::There(leader),
+            // A replica that is yet to be brought up knows nothing.
+            None if handle.group().is_pristine() => {
+                self.elsewhere(shard).map_or(Owner::Unknown, Owner::There)
+            }
+            None => Owner::Unknown,
+        }
+    }
+
+    /// Another node said who owns a shard, or that it is not the owner itself.
+    pub(crate) fn hint(&self, shard: ShardId, owner: Option<NodeId>) {
+        let mut hints = self.hints.write().unwrap_or_else(PoisonError::into_inner);
+        hints[usize::from(shard.0)] = owner.filter(|owner| *owner != self.me);
+    }
+
+    /// Waits until the owner of a shard may have changed, at most a moment.
+    pub(crate) async fn changed(&self, shard: ShardId) {
+        let look = Duration::from_millis(OWNER_LOOK_MS);
+        let Some(handle) = self.shards.held(shard) else {
+            return tokio::time::sleep(look).await;
+        };
+        let mut leadership = handle.group().leadership();
+        // A leader that is known and not open yet says so by no change of leadership.
+        let _ = tokio::time::timeout(look, leadership.changed()).await;
+    }
+
+    /// Where a device finds the node that owns a shard.
+    pub(crate) fn door(&self, node: NodeId, shard: ShardId) -> Option<(String, Epoch)> {
+        let address = self.device_address(node.0)?;
+        let epoch = self.shards.held(shard).map(|handle| handle.epoch()).unwrap_or_default();
+        Some((address, epoch))
+    }
+
+    /// Device addresses of the other nodes that are meant to hold a shard.
+    pub(crate) fn next(&self, shard: ShardId) -> Vec<String> {
+        let replicas = match self.picture.borrow().meta.map.get(usize::from(shard.0)) {
+            Some(place) => place.goal.voters.clone(),
+            None => Vec::new(),
+        };
+        let others = replicas.into_iter().filter(|node| *node != self.me.0);
+        others.filter_map(|node| self.device_address(node)).collect()
+    }
+
+    fn device_address(&self, node: u64) -> Option<String> {
+        let picture = self.picture.borrow();
+        let address = &picture.meta.nodes.get(&node)?.profile.addresses.devices;
+        (!address.is_empty()).then(|| address.clone())
+    }
+
+    fn elsewhere(&self, shard: ShardId) -> Option<NodeId> {
+        let at = usize::from(shard.0);
+        let hint = self.hints.read().unwrap_or_else(PoisonError::into_inner)[at];
+        hint.or_else(|| {
+            let picture = self.picture.borrow();
+            let preferred = picture.meta.map.get(at)?.goal.preferred();
+            preferred.map(NodeId).filter(|node| *node != self.me)
+        })
+    }
+}

@@ -1,0 +1,54 @@
+//! This node's end of the network between nodes: its socket, its certificate, and whom it trusts.
+
+use std::net::UdpSocket;
+
+use pollux_cluster::peer::{PeerNetwork, PeerOptions, PeerTls, fingerprint};
+
+use super::{book, meta};
+use crate::clock::Clock;
+use crate::config::Checked;
+use crate::disk::Disk;
+use crate::fault::Fault;
+use crate::limits::SOCKET_BUFFER_BYTES;
+use crate::pki;
+
+/// Days that a node's certificate is good for; a new one is made at each start.
+const NODE_DAYS: u32 = 2 * 365;
+
+/// The network, and by which fingerprint a joining node knows the cluster.
+pub(super) struct Listening {
+    pub(super) network: PeerNetwork,
+    pub(super) ca_fingerprint: [u8; 32],
+}
+
+/// Begins to listen, and to dial those whose addresses were known last.
+pub(super) fn listen(disk: &Disk, config: &Checked, clock: Clock) -> Result<Listening, Fault> {
+    let address = config.listen.peers;
+    let socket = UdpSocket::bind(address).map_err(|source| Fault::Listen {
+        address,
+        what: "other nodes",
+        flag: "--peers-listen",
+        source,
+    })?;
+    let sizes = socket2::SockRef::from(&socket);
+    // What the kernel does not grant costs only a retransmission under a burst.
+    let _ = sizes.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
+    let _ = sizes.set_send_buffer_size(SOCKET_BUFFER_BYTES);
+    let identity = &disk.identity;
+    let now = clock.wall();
+    let ca = pki::cluster_authority(&config.data_dir.join(pki::PKI_DIR), now)?;
+    let own = ca.issue_node(identity.cluster, identity.node, now, NODE_DAYS)?;
+    let tls = PeerTls {
+        roots: vec![ca.certificate().clone()],
+        chain: own.chain().to_vec(),
+        key: own.key().clone_key(),
+    };
+    let network = PeerNetwork::start(PeerOptions {
+        socket,
+        identity: identity.clone(),
+        config: meta::fingerprint(config),
+        tls,
+    })?;
+    network.set_peers(book::records(book::read(&config.data_dir)));
+    Ok(Listening { network, ca_fingerprint: fingerprint(ca.certificate()) })
+}

@@ -1,0 +1,122 @@
+//! Starts and ends this node's replicas of shards: checkpoint, group, actors.
+
+use std::sync::Arc;
+
+use actix::ArbiterHandle;
+use pollux_cluster::{Group, GroupId, GroupOptions, Network, NodeId};
+use pollux_twin::{ShardId, table};
+use tokio::sync::mpsc;
+
+use crate::checkpoint::{Written, restore_shard};
+use crate::clock::Clock;
+use crate::config::Checked;
+use crate::disk::{Disk, group_options};
+use crate::fault::Fault;
+use crate::metrics::Metrics;
+use crate::node::internal;
+use crate::shard::{Launch, Replica, ReplicaMachine, ShardHandle, ShardOptions};
+use crate::shards::Shards;
+use crate::space::Space;
+
+/// What all shards are launched with.
+pub(crate) struct Launcher {
+    pub(crate) disk: Arc<Disk>,
+    pub(crate) config: Checked,
+    pub(crate) network: Arc<dyn Network>,
+    pub(crate) arbiters: Vec<ArbiterHandle>,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) space: Space,
+    pub(crate) shards: Shards,
+    /// Takes those whose checkpoints are to be written.
+    pub(crate) written: mpsc::Sender<Written>,
+}
+
+impl Launcher {
+    /// Starts the replica of a shard from what the disk holds of it. From nothing, it waits to be
+    /// brought up by the others, or makes the group.
+    pub(crate) async fn launch(&self, shard: ShardId, origin: Origin) -> Result<(), Fault> {
+        let replica = self.restore(shard).await?;
+        let group = Group::start(
+            GroupId::shard(u32::from(shard.0)),
+            self.node(),
+            group_options(&self.config, GroupOptions::shard()),
+            &self.disk.log,
+            Arc::clone(&self.network),
+            ReplicaMachine(Arc::clone(&replica)),
+        )
+        .await?;
+        if origin == Origin::Founded {
+            group.initialize_alone().await?;
+        }
+        let written = Written::new(Arc::clone(&replica), group.clone());
+        if self.written.send(written).await.is_err() {
+            return Err(internal("checkpoints", &"the checkpointer has ended"));
+        }
+        let launch = Launch {
+            shard,
+            node: self.node().0,
+            clock: self.clock,
+            limits: self.config.limits.clone(),
+            space: self.space.clone(),
+            metrics: Arc::clone(&self.metrics),
+            group,
+            replica,
+            options: shard_options(&self.config),
+        };
+        let arbiter = &self.arbiters[usize::from(shard.0) % self.arbiters.len()];
+        self.shards.insert(Arc::new(ShardHandle::launch(arbiter, launch)));
+        Ok(())
+    }
+
+    /// Ends the replica of a shard that is no longer meant to be here.
+    pub(crate) async fn drop_replica(&self, shard: ShardId) -> Result<(), Fault> {
+        if let Some(handle) = self.shards.remove(shard) {
+            handle.group().shutdown().await;
+            tracing::info!(%shard, "a replica was given up");
+        }
+        Ok(())
+    }
+
+    /// Whether the disk holds anything of a shard.
+    pub(crate) fn holds(&self, shard: ShardId) -> Result<bool, Fault> {
+        let log = self.disk.log.group(GroupId::shard(u32::from(shard.0)))?;
+        Ok(log.last().is_some() || log.purged().is_some())
+    }
+
+    async fn restore(&self, shard: ShardId) -> Result<Arc<Replica>, Fault> {
+        let (store, watch_bytes) = (self.disk.store.clone(), self.config.watch_bytes_per_shard);
+        let options = table::Options {
+            hot_bytes_max: self.config.twins.hot_bytes / usize::from(self.shards.count()),
+            ..Default::default()
+        };
+        let restored =
+            tokio::task::spawn_blocking(move || restore_shard(&store, shard, options, watch_bytes));
+        let restored = restored.await;
+        Ok(restored.map_err(|error| internal("a shard's checkpoint", &error))??)
+    }
+
+    fn node(&self) -> NodeId {
+        self.disk.identity.node
+    }
+}
+
+/// Where a shard's group comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// This node makes it, with the cluster.
+    Founded,
+    /// It is there, on other nodes at least.
+    There,
+}
+
+fn shard_options(config: &Checked) -> ShardOptions {
+    ShardOptions {
+        machine: pollux_twin::shard::Options {
+            gate_bytes_max: config.twins.gate_bytes,
+            idle_ms: u64::try_from(config.twins.idle.as_millis()).unwrap_or(u64::MAX),
+            ..Default::default()
+        },
+        grace_ms: u64::try_from(config.devices.idle_timeout.as_millis()).unwrap_or(u64::MAX),
+    }
+}

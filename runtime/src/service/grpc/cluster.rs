@@ -1,0 +1,90 @@
+//! `pollux.v1.Cluster`: what those who run a cluster ask and have done.
+
+use std::time::Duration;
+
+use pollux_cluster::NodeId;
+use pollux_proto::v1;
+use pollux_proto::v1::cluster_server::Cluster;
+use tonic::{Request, Response, Status};
+
+use crate::cluster::{Balancing, Control, ControlFault, Drain};
+use crate::service::limits::{TOKEN_TIME, TOKEN_TIME_MAX};
+
+/// The service over a node's control of its cluster.
+#[derive(Clone)]
+pub(super) struct ClusterDoor(pub(super) Control);
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl Cluster for ClusterDoor {
+    async fn status(
+        &self,
+        _: Request<v1::ClusterStatusRequest>,
+    ) -> Answer<v1::ClusterStatusResponse> {
+        Ok(Response::new(self.0.status().await))
+    }
+
+    async fn create_join_token(
+        &self,
+        request: Request<v1::CreateJoinTokenRequest>,
+    ) -> Answer<v1::CreateJoinTokenResponse> {
+        let good_for = match request.into_inner().good_for_ms {
+            0 => TOKEN_TIME,
+            ms => Duration::from_millis(ms),
+        };
+        if good_for > TOKEN_TIME_MAX {
+            let most = TOKEN_TIME_MAX.as_millis();
+            return Err(Status::invalid_argument(format!("good_for_ms: it takes up to {most}")));
+        }
+        let made = self.0.create_join_token(good_for).await.map_err(status)?;
+        let (token, good_until_ms) = made;
+        Ok(Response::new(v1::CreateJoinTokenResponse { token, good_until_ms }))
+    }
+
+    async fn drain_node(
+        &self,
+        request: Request<v1::DrainNodeRequest>,
+    ) -> Answer<v1::DrainNodeResponse> {
+        let v1::DrainNodeRequest { node, undo } = request.into_inner();
+        let drain = if undo { Drain::Undo } else { Drain::Begin };
+        self.0.drain(NodeId(node), drain).await.map_err(status)?;
+        Ok(Response::new(v1::DrainNodeResponse {}))
+    }
+
+    async fn remove_node(
+        &self,
+        request: Request<v1::RemoveNodeRequest>,
+    ) -> Answer<v1::RemoveNodeResponse> {
+        self.0.remove(NodeId(request.into_inner().node)).await.map_err(status)?;
+        Ok(Response::new(v1::RemoveNodeResponse {}))
+    }
+
+    async fn move_shard(
+        &self,
+        request: Request<v1::MoveShardRequest>,
+    ) -> Answer<v1::MoveShardResponse> {
+        let v1::MoveShardRequest { shard, to } = request.into_inner();
+        self.0.move_shard(shard, NodeId(to)).await.map_err(status)?;
+        Ok(Response::new(v1::MoveShardResponse {}))
+    }
+
+    async fn set_balancing(
+        &self,
+        request: Request<v1::SetBalancingRequest>,
+    ) -> Answer<v1::SetBalancingResponse> {
+        let paused = request.into_inner().paused;
+        let balancing = if paused { Balancing::Paused } else { Balancing::Resumed };
+        self.0.set_balancing(balancing).await.map_err(status)?;
+        Ok(Response::new(v1::SetBalancingResponse {}))
+    }
+}
+
+fn status(fault: ControlFault) -> Status {
+    let text = fault.to_string();
+    match fault {
+        ControlFault::Refused(_) => Status::failed_precondition(text),
+        ControlFault::NoAnswer(_) => Status::unavailable(text),
+        ControlFault::Invalid(_) => Status::invalid_argument(text),
+    }
+}

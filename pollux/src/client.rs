@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pollux_proto::v1::cluster_client::ClusterClient;
 use pollux_proto::v1::commands_client::CommandsClient;
 use pollux_proto::v1::twins_client::TwinsClient;
 use pollux_twin::TwinKey;
@@ -15,6 +16,9 @@ use crate::exit::{Exit, Failure};
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Patience for a connection; a node that is there answers at once.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
+
+/// Patience with a node of this machine.
+const LOCAL_MAX: Duration = Duration::from_secs(10);
 
 /// A connected client.
 pub(crate) struct Client {
@@ -48,6 +52,12 @@ impl Client {
         Ok(Self { channel, timeout: flags.timeout })
     }
 
+    /// Connects to a node of this machine.
+    pub(crate) async fn to(url: &str) -> Result<Self, Failure> {
+        let flags = ClientFlags { grpc: url.to_owned(), grpc_ca: None, timeout: LOCAL_MAX };
+        Self::connect(&flags).await
+    }
+
     /// The Twins service.
     pub(crate) fn twins(&self) -> TwinsClient<Channel> {
         TwinsClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
@@ -56,6 +66,11 @@ impl Client {
     /// The Commands service.
     pub(crate) fn commands(&self) -> CommandsClient<Channel> {
         CommandsClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
+    }
+
+    /// The Cluster service.
+    pub(crate) fn cluster(&self) -> ClusterClient<Channel> {
+        ClusterClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     /// A request that ends in time.

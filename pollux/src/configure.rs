@@ -36,6 +36,7 @@ pub(crate) fn layers(base: Layers, flags: &NodeFlags) -> Layers {
         .flag("listen.devices", flags.devices_listen.clone(), "--devices-listen")
         .flag("listen.grpc", flags.grpc_listen.clone(), "--grpc-listen")
         .flag("listen.http", flags.http_listen.clone(), "--http-listen")
+        .flag("listen.peers", flags.peers_listen.clone(), "--peers-listen")
         .flag("trace.filter", flags.trace.clone(), "--trace")
 }
 

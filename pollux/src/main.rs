@@ -4,11 +4,14 @@
 mod args;
 mod bench;
 mod client;
+mod cluster;
 mod command;
 mod configure;
+mod demo;
 mod dev;
 mod device;
 mod exit;
+mod local_cluster;
 mod node_process;
 mod print;
 mod render;
@@ -62,9 +65,13 @@ async fn run_async(output: Output, verb: Verb) -> Result<(), Failure> {
     match verb {
         Verb::Dev(args) => dev::run(output, args).await,
         Verb::Start(args) => start::run(output, args).await,
+        Verb::Cluster(command) => cluster::run(output, command).await,
+        Verb::Node(command) => cluster::node(output, command).await,
+        Verb::Shard(command) => cluster::shard(output, command).await,
         Verb::Twin(command) => twin::run(output, command).await,
         Verb::Command(verb) => command::run(output, verb).await,
         Verb::Sim(args) => sim::run(output, args).await,
+        Verb::Demo(command) => demo::run(output, command).await,
         Verb::Bench(command) => bench::run(output, command).await,
         Verb::Config(_) | Verb::Device(_) | Verb::Completions { .. } => {
             unreachable!("carried out without threads")

@@ -41,7 +41,7 @@ pub(crate) struct NodeProcess {
 impl NodeProcess {
     /// Starts a node whose data goes to `dir`, which must not exist yet.
     pub(crate) async fn node(dir: PathBuf, core: Option<u32>) -> Result<Self, Failure> {
-        let place = ["--devices-listen", "--grpc-listen", "--http-listen"];
+        let place = ["--devices-listen", "--grpc-listen", "--http-listen", "--peers-listen"];
         let mut arguments: Vec<String> =
             ["start", "--trace", "warn,openraft=error", "--data-dir"].map(str::to_owned).to_vec();
         arguments.push(dir.display().to_string());
@@ -62,6 +62,19 @@ impl NodeProcess {
             return Err(failed("start", &format_args!("{} exists already", dir.display()))
                 .next("remove it, or name another folder with --data-dir"));
         }
+        Self::spawn(arguments, dir, core).await
+    }
+
+    /// Starts this program with `arguments` on what is in `dir`, if anything is.
+    pub(crate) async fn resume(arguments: Vec<String>, dir: PathBuf) -> Result<Self, Failure> {
+        Self::spawn(arguments, dir, None).await
+    }
+
+    async fn spawn(
+        arguments: Vec<String>,
+        dir: PathBuf,
+        core: Option<u32>,
+    ) -> Result<Self, Failure> {
         let program = std::env::current_exe().map_err(|error| failed("start", &error))?;
         let mut command = match core {
             None => Command::new(program),
@@ -107,20 +120,31 @@ impl NodeProcess {
         self.child.id()
     }
 
+    /// Ends it as a power cut would, and waits until it is gone.
+    pub(crate) async fn kill(mut self) -> Result<(), Failure> {
+        self.child.kill().await.map_err(|error| failed("kill", &error))
+    }
+
     /// Stops it in order and removes its data.
-    pub(crate) async fn stop(mut self) -> Result<(), Failure> {
+    pub(crate) async fn stop(self) -> Result<(), Failure> {
+        let dir = self.dir.clone();
+        self.stop_and_keep().await?;
+        std::fs::remove_dir_all(&dir).map_err(|error| failed("stop", &error))
+    }
+
+    /// Stops it in order; its data stays.
+    pub(crate) async fn stop_and_keep(mut self) -> Result<(), Failure> {
         let id = self.child.id().and_then(|id| i32::try_from(id).ok());
         if let Some(pid) = id.and_then(rustix::process::Pid::from_raw) {
             let sent = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
             sent.map_err(|error| failed("stop", &error))?;
         }
         match tokio::time::timeout(STOP_MAX, self.child.wait()).await {
-            Ok(Ok(status)) if status.success() => {}
-            Ok(Ok(status)) => return Err(failed("stop", &status)),
-            Ok(Err(error)) => return Err(failed("stop", &error)),
-            Err(_) => return Err(failed("stop", &"it did not end in time")),
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(Ok(status)) => Err(failed("stop", &status)),
+            Ok(Err(error)) => Err(failed("stop", &error)),
+            Err(_) => Err(failed("stop", &"it did not end in time")),
         }
-        std::fs::remove_dir_all(&self.dir).map_err(|error| failed("stop", &error))
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) async fn node(config: &Checked) -> Result<Node, Failure> {
         match fault {
             Fault::Listen { .. } => failure.next(
                 "stop what listens there, or choose other ports with --devices-listen, \
-                 --grpc-listen and --http-listen (port 0 takes any)",
+                 --grpc-listen, --http-listen and --peers-listen (port 0 takes any)",
             ),
             _ => failure,
         }
@@ -42,13 +42,15 @@ pub(crate) fn announce(output: Output, node: &Node) -> Result<(), Failure> {
     let text = format!(
         "devices  quic://{}   (mutual TLS, ALPN pollux/1)\n\
          gRPC     http://{}   (pollux.v1, reflection, health)\n\
-         HTTP     http://{}   (/v1, /openapi.json, /metrics, /healthz, /readyz)",
-        at.devices, at.grpc, at.http
+         HTTP     http://{}   (/v1, /openapi.json, /metrics, /healthz, /readyz)\n\
+         peers    quic://{}   (other nodes; `pollux cluster token` lets one in)",
+        at.devices, at.grpc, at.http, at.peers
     );
     let json = json!({"listening": {
         "devices": at.devices.to_string(),
         "grpc": at.grpc.to_string(),
         "http": at.http.to_string(),
+        "peers": at.peers.to_string(),
     }});
     print::result(output, &text, &json)
 }

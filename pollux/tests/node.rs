@@ -34,7 +34,7 @@ impl Node {
     fn start(data: &Path) -> Self {
         let mut child = program()
             .args(["start", "-o", "json", "--trace", "error", "--devices-listen", ANY])
-            .args(["--grpc-listen", ANY, "--http-listen", ANY, "--data-dir"])
+            .args(["--grpc-listen", ANY, "--http-listen", ANY, "--peers-listen", ANY, "--data-dir"])
             .arg(data)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -90,7 +90,7 @@ fn taken_ports_are_named_with_their_flags() {
     for (number, (flag, address)) in taken.into_iter().enumerate() {
         let data = mine.path().join(number.to_string());
         let mut command = program();
-        command.arg("start").arg("--data-dir").arg(data);
+        command.args(["start", "--peers-listen", ANY, "--data-dir"]).arg(data);
         for (other, _) in taken {
             command.args([other, if other == flag { address } else { ANY }]);
         }
@@ -107,7 +107,16 @@ fn a_data_directory_has_one_node() {
     let dir = tempfile::tempdir().unwrap();
     let node = Node::start(dir.path());
     let data = dir.path().to_str().unwrap();
-    let places = ["--devices-listen", ANY, "--grpc-listen", ANY, "--http-listen", ANY];
+    let places = [
+        "--devices-listen",
+        ANY,
+        "--grpc-listen",
+        ANY,
+        "--http-listen",
+        ANY,
+        "--peers-listen",
+        ANY,
+    ];
     let refused = program().args(["start", "--data-dir", data]).args(places).output().unwrap();
     let said = text(&refused.stderr);
     assert_eq!(refused.status.code(), Some(1), "{said}");
@@ -121,7 +130,16 @@ fn dev_shows_devices_that_report() {
     let shown = program()
         .args(["dev", "-o", "json", "--devices", "10", "--duration", "15s", "--data-dir"])
         .arg(dir.path().join("dev"))
-        .args(["--devices-listen", ANY, "--grpc-listen", ANY, "--http-listen", ANY])
+        .args([
+            "--devices-listen",
+            ANY,
+            "--grpc-listen",
+            ANY,
+            "--http-listen",
+            ANY,
+            "--peers-listen",
+            ANY,
+        ])
         .output()
         .unwrap();
     assert_eq!(shown.status.code(), Some(0), "{}", text(&shown.stderr));

@@ -1,5 +1,6 @@
 //! What the command line takes: verbs, flags, help. What they do is in the modules beside.
 
+mod cluster;
 mod node;
 mod services;
 mod simulate;
@@ -8,6 +9,9 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub(crate) use cluster::{
+    ClusterCommand, DemoArgs, DemoCommand, InitArgs, JoinArgs, NodeCommand, ShardCommand,
+};
 pub(crate) use node::{
     ConfigCommand, DevArgs, DeviceCertArgs, DeviceCommand, NodeFlags, StartArgs,
 };
@@ -62,6 +66,15 @@ pub(crate) enum Verb {
     /// Run a node.
     #[command(after_help = node::START_EXAMPLES)]
     Start(StartArgs),
+    /// Form a cluster of several nodes, and see how it is.
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
+    /// Take nodes into a cluster and out of it.
+    #[command(subcommand)]
+    Node(NodeCommand),
+    /// Say where shards should be.
+    #[command(subcommand)]
+    Shard(ShardCommand),
     /// Look at configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -77,6 +90,9 @@ pub(crate) enum Verb {
     /// Put a node under the load of a simulated fleet, and report.
     #[command(after_help = simulate::SIM_EXAMPLES)]
     Sim(SimArgs),
+    /// See a cluster on this machine lose an owner under load.
+    #[command(subcommand)]
+    Demo(DemoCommand),
     /// Measure a node beside a bare server.
     #[command(subcommand)]
     Bench(BenchCommand),

@@ -38,6 +38,9 @@ pub(crate) struct NodeFlags {
     /// Where services and people connect, by HTTP.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) http_listen: Option<String>,
+    /// Where the cluster's other nodes connect, by QUIC over UDP.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) peers_listen: Option<String>,
     /// What is traced: error, warn, info, debug, trace, or directives such as
     /// info,pollux_runtime::session=debug.
     #[arg(long, value_name = "FILTER")]

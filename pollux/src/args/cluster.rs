@@ -1,0 +1,146 @@
+//! Flags of the verbs that form and run a cluster.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::{ClientFlags, NodeFlags, duration};
+
+const JOIN_EXAMPLES: &str = "\
+Examples:
+  pollux cluster token                         on a node of the cluster: prints a token
+  pollux node join --via 10.0.0.1:4436 --token pollux-join.… --config pollux.toml
+  pollux node join … --replace 2               in place of node 2, whose disk is lost
+  pollux start --config pollux.toml            afterwards, and each time from then on";
+
+/// Verbs about the cluster as a whole.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClusterCommand {
+    /// Make the first node of a new cluster: its data directory, its CAs, its number of shards.
+    /// `start` does the same with the configured number where the directory is empty.
+    #[command(after_help = "Example:\n  pollux cluster init --data-dir data --shards 64")]
+    Init(InitArgs),
+    /// Show nodes, shards, owners, what is behind, and what is not as it should be.
+    Status(ClientFlags),
+    /// Make a token by which one node may join.
+    #[command(after_help = "Example:\n  pollux cluster token --good-for 10m")]
+    Token {
+        /// For how long it is good, at most a day.
+        #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1h")]
+        good_for: Duration,
+        /// The way to a node.
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// Stop moving shards for the sake of balance.
+    Pause(ClientFlags),
+    /// Move shards for the sake of balance again.
+    Resume(ClientFlags),
+}
+
+/// Flags of `cluster init`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct InitArgs {
+    /// Flags of the node.
+    #[command(flatten)]
+    pub(crate) node: NodeFlags,
+    /// Number of shards, 1 to 4096; fixed for good.
+    #[arg(long)]
+    pub(crate) shards: Option<u16>,
+}
+
+/// Verbs about one node of a cluster.
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeCommand {
+    /// Make this machine's data directory one of a node of an existing cluster.
+    #[command(after_help = JOIN_EXAMPLES)]
+    Join(JoinArgs),
+    /// Move everything away from a node; it serves until nothing is left on it.
+    Drain {
+        /// Its id, as `cluster status` shows it.
+        node: u64,
+        /// Take the order back instead.
+        #[arg(long)]
+        undo: bool,
+        /// The way to a node.
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// Take a drained node out for good.
+    Remove {
+        /// Its id, as `cluster status` shows it.
+        node: u64,
+        /// The way to another node.
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+}
+
+/// Flags of `node join`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct JoinArgs {
+    /// Flags of the node.
+    #[command(flatten)]
+    pub(crate) node: NodeFlags,
+    /// Where a node of the cluster listens for peers.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) via: String,
+    /// The token that `pollux cluster token` printed.
+    #[arg(long, env = "POLLUX_JOIN_TOKEN", hide_env_values = true)]
+    pub(crate) token: String,
+    /// The id of a node whose disk is lost: the new node takes its place, and the old id is burned.
+    #[arg(long, value_name = "NODE")]
+    pub(crate) replace: Option<u64>,
+}
+
+/// Things to see.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DemoCommand {
+    /// Three nodes, a fleet that reports, a `kill -9` of the owner of most shards, and the timeline of
+    /// what follows: nothing acknowledged is lost or doubled.
+    #[command(after_help = "Example:\n  pollux demo failover --devices 1000")]
+    Failover(DemoArgs),
+}
+
+/// Flags of demonstrations.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DemoArgs {
+    /// Nodes, each a process.
+    #[arg(long, default_value_t = 3, value_parser = nodes)]
+    pub(crate) nodes: usize,
+    /// Simulated devices.
+    #[arg(long, default_value_t = 3000)]
+    pub(crate) devices: u32,
+    /// Reports a second of all devices together; by default one of each.
+    #[arg(long)]
+    pub(crate) rate: Option<f64>,
+    /// How long the fleet reports.
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "15s")]
+    pub(crate) duration: Duration,
+    /// Decides every choice of the fleet.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+/// Verbs about shards.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ShardCommand {
+    /// Make a node that holds a replica of a shard its owner.
+    #[command(after_help = "Example:\n  pollux shard move 3 --to 2")]
+    Move {
+        /// The shard.
+        shard: u32,
+        /// The node, as `cluster status` shows it.
+        #[arg(long, value_name = "NODE")]
+        to: u64,
+        /// The way to a node.
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+}
+
+/// Nodes of a demonstration: with fewer than three the loss of one stops shards.
+fn nodes(text: &str) -> Result<usize, String> {
+    let wrong = || format!("{text:?} is no number of nodes; it takes 3 to 9");
+    text.parse().ok().filter(|nodes| (3..=9).contains(nodes)).ok_or_else(wrong)
+}

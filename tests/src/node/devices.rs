@@ -62,6 +62,11 @@ impl Devices {
     pub fn start(&self, address: &str, device: &str) -> Result<Device> {
         let backoff = Backoff { first_ms: 50, base_ms: 100, max_ms: 500 };
         let options = Options::new(address, device, self.identity(device)?).backoff(backoff);
+        self.open(options)
+    }
+
+    /// A device with these options.
+    pub fn open(&self, options: Options) -> Result<Device> {
         Ok(Device::start(&self.endpoint, options)?)
     }
 }

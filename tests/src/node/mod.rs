@@ -2,6 +2,7 @@
 //! killed by its own id, bounded in time. What is asked of it goes through the real command line.
 
 mod binary;
+pub mod cluster;
 mod counter;
 mod devices;
 mod http;
@@ -44,6 +45,8 @@ pub struct NodeOptions {
     pub grpc: String,
     /// Where HTTP listens.
     pub http: String,
+    /// Where other nodes connect.
+    pub peers: String,
     /// Configuration by variables, such as `POLLUX_LOG__SEGMENT_BYTES`.
     pub variables: Vec<(String, String)>,
 }
@@ -57,6 +60,7 @@ impl NodeOptions {
             devices: any(),
             grpc: any(),
             http: any(),
+            peers: any(),
             variables: Vec::new(),
         }
     }
@@ -72,8 +76,8 @@ impl NodeOptions {
         let mut child = self.spawn()?;
         let stdout = child.stdout.take().context("its output is piped")?;
         match announced(stdout) {
-            Ok([devices, grpc, http]) => {
-                Ok(NodeProcess { devices, grpc, http, child, options: self.clone() })
+            Ok([devices, grpc, http, peers]) => {
+                Ok(NodeProcess { devices, grpc, http, peers, child, options: self.clone() })
             }
             Err(error) => {
                 // It ended by itself, or is stuck: either way it is ours to end.
@@ -100,6 +104,7 @@ impl NodeOptions {
             .args(["--devices-listen", &self.devices])
             .args(["--grpc-listen", &self.grpc])
             .args(["--http-listen", &self.http])
+            .args(["--peers-listen", &self.peers])
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -129,6 +134,8 @@ pub struct NodeProcess {
     pub grpc: String,
     /// Where HTTP listens.
     pub http: String,
+    /// Where other nodes connect.
+    pub peers: String,
 }
 
 impl NodeProcess {
@@ -138,6 +145,7 @@ impl NodeProcess {
             devices: self.devices.clone(),
             grpc: self.grpc.clone(),
             http: self.http.clone(),
+            peers: self.peers.clone(),
             ..self.options.clone()
         }
     }
@@ -206,8 +214,8 @@ impl Drop for NodeProcess {
     }
 }
 
-/// Waits for the line that says where the node listens: devices, gRPC, HTTP.
-fn announced(stdout: std::process::ChildStdout) -> Result<[String; 3]> {
+/// Waits for the line that says where the node listens: devices, gRPC, HTTP, peers.
+fn announced(stdout: std::process::ChildStdout) -> Result<[String; 4]> {
     let (sender, receiver) = mpsc::sync_channel(1);
     thread::spawn(move || {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
@@ -221,5 +229,5 @@ fn announced(stdout: std::process::ChildStdout) -> Result<[String; 3]> {
         let address = said["listening"][what].as_str().map(str::to_owned);
         address.ok_or_else(|| anyhow!("{line}"))
     };
-    Ok([at("devices")?, at("grpc")?, at("http")?])
+    Ok([at("devices")?, at("grpc")?, at("http")?, at("peers")?])
 }

@@ -61,6 +61,13 @@ pub const RETRY_MS: u64 = 50;
 pub const HOT_TWINS_MAX: usize = 2048;
 /// Bytes of their documents, about: what the number above comes to with documents of 4 KiB.
 pub const HOT_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Pictures of one table under way at once: more replicas than these are not brought up together.
+pub const PICTURES_MAX: usize = 4;
+/// Bytes of images that a picture holds because their twins changed before their turn. They go out
+/// first, so that only a link slower than the changes gets here; the picture is then given up.
+pub const PICTURE_EARLY_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Twins of a picture looked at in one turn: tenths of a millisecond, for which nothing is applied.
+pub const PICTURE_TURN_MAX: usize = 512;
 
 /// The bounds that an operator may raise, as the owner checks them when it decides.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -100,6 +100,7 @@ impl Table {
         if hot.index <= self.cuts.index {
             self.cuts.about_to_change(id, key, hot);
         }
+        self.pictures.about_to_change(id, key, hot);
         let result = hot.twin.apply(change);
         hot.index = self.index;
         hot.image = None;

@@ -1,14 +1,16 @@
 //! What a replica holds of a shard: its twins, applied from the log. No decision is taken here.
 //!
 //! A twin at rest is its image; those that change are unpacked in a bounded `cache` and changed in
-//! place. `fence` says which entries take effect, `cut` takes what a checkpoint writes, `restore`
-//! reads it back, `read` is for readers. Where images are kept and how entries come is the driver's.
+//! place. `fence` says which entries take effect, `cut` takes what a checkpoint writes, `picture` what
+//! another replica begins with, `restore` reads both back, `read` is for readers. Where images are
+//! kept and how entries come is the driver's.
 
 mod apply;
 mod cache;
 mod cut;
 mod fence;
 mod header;
+mod picture;
 mod place;
 mod places;
 mod read;
@@ -26,6 +28,8 @@ use self::cache::Cache;
 use self::cut::Cuts;
 pub use self::fence::{Fence, Outcome};
 pub use self::header::Header;
+use self::picture::Pictures;
+pub use self::picture::{Images, PictureFault, PictureId};
 use self::places::Places;
 pub use self::restore::{Restore, RestoreError};
 pub use self::tally::{Counts, Digest};
@@ -78,6 +82,7 @@ pub struct Table {
     cuts: Cuts,
     /// When the newest opening was; what was last seen before it may be gone (safety rule 18).
     opened: Time,
+    pictures: Pictures,
 }
 
 impl Table {
@@ -92,6 +97,7 @@ impl Table {
             counts: Counts::default(),
             cuts: Cuts::default(),
             opened: Time::default(),
+            pictures: Pictures::default(),
         }
     }
 }

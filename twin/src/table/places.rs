@@ -103,8 +103,18 @@ impl Places {
         &'a self,
         from: Bound<&'a str>,
     ) -> impl Iterator<Item = &'a (TwinKey, Place)> {
+        self.numbers(from).map(|id| self.get(id))
+    }
+
+    /// The numbers of twins in the order of their keys.
+    pub(super) fn numbers<'a>(&'a self, from: Bound<&'a str>) -> impl Iterator<Item = Id> + 'a {
         let range: (Bound<&str>, Bound<&str>) = (from, Bound::Unbounded);
-        self.order.range::<str, _>(range).map(|(_, id)| self.get(*id))
+        self.order.range::<str, _>(range).map(|(_, id)| *id)
+    }
+
+    /// The number that the next new twin gets: all there are have lower ones.
+    pub(super) fn next(&self) -> Id {
+        Id(u32::try_from(self.len).expect("fewer twins than 2^32 fit a machine"))
     }
 
     fn find_hashed(&self, hash: u32, key: &str) -> Option<Id> {

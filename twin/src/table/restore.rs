@@ -8,6 +8,7 @@ use core::fmt;
 
 use super::cache::Cache;
 use super::cut::Cuts;
+use super::picture::Pictures;
 use super::place::Place;
 use super::places::Places;
 use super::tally::{Counts, Digest, hash};
@@ -104,6 +105,7 @@ impl Restore {
             cuts: Cuts::restored(self.newest.max(header.index), self.digest),
             // Whoever owned the shard then, no session is known to be there until it is heard of.
             opened: header.fence.time.plus_ms(1),
+            pictures: Pictures::default(),
         })
     }
 }

@@ -4,6 +4,7 @@ mod cache;
 mod cut;
 mod fence;
 mod newer_image;
+mod picture;
 mod poison;
 mod read;
 mod restore;
@@ -11,7 +12,7 @@ mod restore;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::{Applied, Header, Options, Outcome, Restore, Table};
+use super::{Applied, Header, Images, Options, Outcome, Restore, Table};
 use crate::change::{Change, Effect, Mark, Section};
 use crate::entry::{Entry, Epoch};
 use crate::id::TwinKey;
@@ -19,8 +20,6 @@ use crate::time::Time;
 use crate::value::Value;
 
 const EPOCH: Epoch = Epoch { term: 2, leader: 1 };
-
-type Images = Vec<(TwinKey, Arc<[u8]>)>;
 
 fn key(name: &str) -> TwinKey {
     TwinKey::parse(name).unwrap()

@@ -153,6 +153,25 @@ impl GroupLog {
         self.log.owner.shared.queue.mark_committed(self.group, position);
     }
 
+    /// Drops everything of this group, its vote too, because its replica has left this node for good;
+    /// returns once that is durable. No clone may be used afterwards: [`Log::group`] then begins anew.
+    ///
+    /// # Errors
+    /// When the log is closed or the disk failed.
+    pub async fn forget(self) -> Result<(), Fault> {
+        let shared = &self.log.owner.shared;
+        shared.queue.unmark_committed(self.group);
+        *self.tail() = Tail::default();
+        let (sender, durable) = oneshot::channel();
+        let done: Completion = Box::new(move || {
+            let _ = sender.send(());
+        });
+        self.push(Op::Forget, REQUEST_BYTES, Some(done)).await?;
+        durable.await.map_err(|_| Fault::Closed("the log"))?;
+        shared.remove_tail(self.group, &self.tail);
+        Ok(())
+    }
+
     async fn push(&self, op: Op, bytes: usize, done: Option<Completion>) -> Result<(), Fault> {
         let request = Request { group: self.group, op, bytes, done };
         let queue = &self.log.owner.shared.queue;

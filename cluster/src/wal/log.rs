@@ -98,6 +98,14 @@ impl Shared {
         Some(read(&tail))
     }
 
+    /// The group is gone; unless it was begun anew in between.
+    pub(super) fn remove_tail(&self, group: u32, tail: &Arc<Mutex<Tail>>) {
+        let mut tails = self.lock_tails();
+        if tails.get(&group).is_some_and(|now| Arc::ptr_eq(now, tail)) {
+            tails.remove(&group);
+        }
+    }
+
     fn lock_tails(&self) -> MutexGuard<'_, BTreeMap<u32, Arc<Mutex<Tail>>>> {
         self.tails.lock().unwrap_or_else(PoisonError::into_inner)
     }

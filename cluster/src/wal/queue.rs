@@ -20,6 +20,8 @@ pub(crate) enum Op {
     Vote(Vote),
     Truncate(u64),
     Purge(Position),
+    /// The group is no longer on this node: nothing of it is kept.
+    Forget,
 }
 
 pub(crate) struct Request {
@@ -105,6 +107,11 @@ impl Queue {
     /// Notes how far a group is committed; written with the next batch, never by itself.
     pub(crate) fn mark_committed(&self, group: u32, position: Position) {
         self.lock().committed.insert(group, position);
+    }
+
+    /// Drops what was noted of a group and not yet taken.
+    pub(crate) fn unmark_committed(&self, group: u32) {
+        self.lock().committed.remove(&group);
     }
 
     /// Waits for requests. None when the queue is closed and empty.

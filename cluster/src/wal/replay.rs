@@ -132,6 +132,7 @@ impl Replay {
 
     /// All segments are read: checks that every group's log is without a hole.
     pub(crate) fn finish(&mut self) -> Result<(), Fault> {
+        self.groups.retain(|_, group| !group.is_nothing());
         for (id, group) in &mut self.groups {
             group.check().map_err(|reason| Fault::Corrupt {
                 file: self.first_name.clone(),
@@ -169,6 +170,11 @@ impl Replayed {
         self.entries = self.entries.split_off(&(position.index + 1));
         self.marks.purged = Some(position);
         self.marks.next = self.marks.next.max(position.index + 1);
+    }
+
+    /// Whether it is as if the group had never been here.
+    fn is_nothing(&self) -> bool {
+        self.entries.is_empty() && self.marks == Marks::default()
     }
 
     fn check(&mut self) -> Result<(), String> {

@@ -143,6 +143,13 @@ impl Writer {
                 self.views.entry(group).or_default().purge(*upto);
                 self.look_for_free = true;
             }
+            Op::Forget => {
+                self.reserve(2 * STATE_BYTES_MAX)?;
+                put_truncate(&mut self.frames, group, 0);
+                put_state(&mut self.frames, group, &Marks::default());
+                self.views.remove(&group);
+                self.look_for_free = true;
+            }
         }
         Ok(())
     }

@@ -162,3 +162,45 @@ async fn wrong_appends_and_options_are_refused() {
     disk.put(std::path::Path::new("/log/stray"), Vec::new());
     assert!(matches!(Log::open(options(SEGMENT), disk), Err(Fault::Options(_))));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forgotten_group_is_as_if_it_had_never_been() {
+    let disk = SimDisk::new();
+    let mut last = State::default();
+    for life in 0..4 {
+        let log = open(&disk, SEGMENT);
+        let mut other = Driven::new(&log, 2);
+        assert_eq!(other.states[0], last);
+        let mut leaving = Driven::new(&log, 1);
+        assert_eq!(leaving.states[0], State::default(), "life {life}");
+        let first = life * 1000;
+        if life > 0 {
+            // A group that comes back with a state begins where that ends.
+            leaving.step(Step::Purge(at(1, first - 1))).await;
+        }
+        leaving.step(Step::Vote(7 + life)).await;
+        for index in first..first + 40 {
+            leaving.step(Step::Append(vec![entry(1, index, 200)])).await;
+            let next = last.entries.len() as u64;
+            other.step(Step::Append(vec![entry(1, next, 100)])).await;
+            last = other.states.last().unwrap().clone();
+        }
+        leaving.settled().await;
+        let group = log.group(GroupId(1)).unwrap();
+        group.mark_committed(at(1, first + 20));
+        group.forget().await.unwrap();
+        assert_eq!(State::of(&log, 1), State::default());
+        // As found after power is lost at once, and after more was written and it was closed.
+        let found = open(&disk.after_power_failure(|_| false), SEGMENT);
+        assert_eq!(State::of(&found, 1), State::default());
+        assert_eq!(State::of(&found, 2), last);
+        found.close();
+        for _ in 0..30 {
+            let next = last.entries.len() as u64;
+            other.step(Step::Append(vec![entry(1, next, 300)])).await;
+            last = other.states.last().unwrap().clone();
+        }
+        other.settled().await;
+        log.close();
+    }
+}

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use actix::ArbiterHandle;
 use pollux_cluster::{Group, GroupId, GroupOptions, Network, NodeId};
 use pollux_twin::{ShardId, table};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::checkpoint::{Written, restore_shard};
+use crate::checkpoint::{FreeBytes, Keep, Roll, StoreFault, Written, restore_shard};
 use crate::clock::Clock;
 use crate::config::Checked;
 use crate::disk::{Disk, group_options};
 use crate::fault::Fault;
 use crate::metrics::Metrics;
 use crate::node::internal;
-use crate::shard::{Launch, Replica, ReplicaMachine, ShardHandle, ShardOptions};
+use crate::shard::{Launch, Replica, ReplicaMachine, ShardHandle, ShardOptions, leave};
 use crate::shards::Shards;
 use crate::space::Space;
 
@@ -29,30 +29,28 @@ pub(crate) struct Launcher {
     pub(crate) space: Space,
     pub(crate) shards: Shards,
     /// Takes those whose checkpoints are to be written.
-    pub(crate) written: mpsc::Sender<Written>,
+    pub(crate) written: mpsc::Sender<Roll>,
 }
 
 impl Launcher {
     /// Starts the replica of a shard from what the disk holds of it. From nothing, it waits to be
     /// brought up by the others, or makes the group.
     pub(crate) async fn launch(&self, shard: ShardId, origin: Origin) -> Result<(), Fault> {
-        let replica = self.restore(shard).await?;
+        let (replica, keep) = self.restore(shard).await?;
         let group = Group::start(
             GroupId::shard(u32::from(shard.0)),
             self.node(),
             group_options(&self.config, GroupOptions::shard()),
             &self.disk.log,
             Arc::clone(&self.network),
-            ReplicaMachine(Arc::clone(&replica)),
+            ReplicaMachine::new(Arc::clone(&replica), Arc::clone(&keep)),
         )
         .await?;
         if origin == Origin::Founded {
             group.initialize_alone().await?;
         }
-        let written = Written::new(Arc::clone(&replica), group.clone());
-        if self.written.send(written).await.is_err() {
-            return Err(internal("checkpoints", &"the checkpointer has ended"));
-        }
+        let written = Written { replica: Arc::clone(&replica), group: group.clone(), keep };
+        self.tell(Roll::Added(Box::new(written))).await?;
         let launch = Launch {
             shard,
             node: self.node().0,
@@ -73,9 +71,19 @@ impl Launcher {
     pub(crate) async fn drop_replica(&self, shard: ShardId) -> Result<(), Fault> {
         if let Some(handle) = self.shards.remove(shard) {
             handle.group().shutdown().await;
-            tracing::info!(%shard, "a replica was given up");
+            drop(handle);
+            let (done, left) = oneshot::channel();
+            self.tell(Roll::Left(shard, done)).await?;
+            left.await.map_err(|error| internal("checkpoints", &error))?;
+            leave(&self.disk.store, &self.disk.log, shard).await?;
+            tracing::info!(%shard, "a replica has left this node");
         }
         Ok(())
+    }
+
+    async fn tell(&self, roll: Roll) -> Result<(), Fault> {
+        let told = self.written.send(roll).await;
+        told.map_err(|_| internal("checkpoints", &"the checkpointer has ended"))
     }
 
     /// Whether the disk holds anything of a shard.
@@ -84,14 +92,18 @@ impl Launcher {
         Ok(log.last().is_some() || log.purged().is_some())
     }
 
-    async fn restore(&self, shard: ShardId) -> Result<Arc<Replica>, Fault> {
+    async fn restore(&self, shard: ShardId) -> Result<(Arc<Replica>, Arc<Keep>), Fault> {
         let (store, watch_bytes) = (self.disk.store.clone(), self.config.watch_bytes_per_shard);
         let options = table::Options {
             hot_bytes_max: self.config.twins.hot_bytes / usize::from(self.shards.count()),
             ..Default::default()
         };
-        let restored =
-            tokio::task::spawn_blocking(move || restore_shard(&store, shard, options, watch_bytes));
+        let room = self.space.clone();
+        let free: FreeBytes = Arc::new(move || room.free_bytes());
+        let restored = tokio::task::spawn_blocking(move || {
+            let replica = restore_shard(&store, shard, options, watch_bytes)?;
+            Ok::<_, StoreFault>((replica, Keep::new(store, shard, options, free)))
+        });
         let restored = restored.await;
         Ok(restored.map_err(|error| internal("a shard's checkpoint", &error))??)
     }

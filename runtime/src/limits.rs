@@ -99,3 +99,13 @@ pub const META_DECIDE_MS_MAX: u64 = 10_000;
 pub const STATUS_MS_MAX: u64 = 1_500;
 /// How often is looked whether groups are meant to be elsewhere.
 pub const STEWARD_LOOK_MS: u64 = 500;
+/// Bytes of one chunk of a shard's state on its way to another replica: large enough that its head and
+/// call weigh nothing, small enough that a shared link is never held for long.
+pub const SNAPSHOT_CHUNK_BYTES: usize = 256 * 1024;
+/// Bytes of images put into a fresh tree at once while a state comes in.
+pub const FILL_BYTES: usize = 1 << 20;
+/// Bytes of a twin's key: two names and the stroke between them.
+pub const KEY_BYTES_MAX: usize = 2 * pollux_twin::limits::ID_BYTES_MAX + 1;
+/// Bytes of a twin's image: more than all its parts come to at the highest limits that can be
+/// configured. Read from a peer; memory is taken only as bytes come.
+pub const IMAGE_BYTES_MAX: usize = 256 * 1024 * 1024;

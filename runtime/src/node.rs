@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::arbiters::Arbiters;
-use crate::checkpoint::{CheckpointOptions, Checkpointer, Written};
+use crate::checkpoint::{CheckpointOptions, Checkpointer, Roll};
 use crate::clock::Clock;
 use crate::cluster::Member;
 use crate::config::Checked;
@@ -23,6 +23,7 @@ use crate::pki::{ClientAuth, Pki};
 use crate::router::Router;
 use crate::service::{self, Served};
 use crate::session::{Endpoint, EndpointOptions, device_transport};
+use crate::shard::finish_leaving;
 use crate::shards::Shards;
 use crate::space::Space;
 
@@ -73,8 +74,8 @@ impl Node {
         let mut tasks = vec![tokio::spawn(space.clone().run(stopping.clone()))];
         let member = Member::begin(&disk, &config, clock).await?;
         let shards = Shards::new(config.cluster.shards);
-        let (written, checkpointer) =
-            write_checkpoints(&disk, &config, clock, &metrics, &space, stopped.clone());
+        let (written, checkpointer) = write_checkpoints(&config, clock, &metrics, stopped.clone());
+        finish_leaving(&disk.store, &disk.log).await?;
         let launcher = Arc::new(Launcher {
             disk: Arc::clone(&disk),
             config: config.clone(),
@@ -194,27 +195,23 @@ async fn open_doors(
     Ok((endpoint, services))
 }
 
-/// Begins to write checkpoints, of those shards that are sent to it.
+/// Begins to write checkpoints, of those shards that it is told of.
 fn write_checkpoints(
-    disk: &Disk,
     config: &Checked,
     clock: Clock,
     metrics: &Arc<Metrics>,
-    space: &Space,
     stop: CancellationToken,
-) -> (mpsc::Sender<Written>, JoinHandle<()>) {
-    let (written, added) = mpsc::channel(1);
+) -> (mpsc::Sender<Roll>, JoinHandle<()>) {
+    let (written, roll) = mpsc::channel(1);
     let checkpointer = Checkpointer {
-        store: disk.store.clone(),
         shards: Vec::new(),
-        added,
+        roll,
         options: CheckpointOptions {
             interval: config.checkpoint.interval,
             log_bytes: config.checkpoint.log_bytes,
         },
         clock,
         metrics: Arc::clone(metrics),
-        space: space.clone(),
     };
     (written, tokio::spawn(checkpointer.run(stop)))
 }

@@ -1,6 +1,7 @@
 //! Checkpoints on disk, in sled: one tree per group, values by key and one header, written in one
 //! atomic batch. What the bytes mean is the caller's; that they come back unharmed, or are refused
-//! with tree and key, is this file's business (safety rules 21 and 22).
+//! with tree and key, is this file's business (safety rules 21 and 22). Which tree is a group's
+//! current one is `pointers`' business.
 
 use std::fs::File;
 use std::io;
@@ -12,8 +13,6 @@ use thiserror::Error;
 const HEADER: &[u8] = b"header";
 /// First byte of a value's key.
 const VALUE_PREFIX: u8 = b't';
-/// Names the tree that holds a group's current checkpoint.
-const POINTERS: &str = "pointers";
 /// A header's format: 1 byte, then 4 of CRC-32C, then the caller's bytes.
 const FORMAT: u8 = 1;
 
@@ -60,12 +59,33 @@ pub enum StoreFault {
         /// What is wrong with it.
         problem: String,
     },
+    /// The disk has too little room.
+    #[error(
+        "write checkpoint: {free} bytes are free on the disk, and it needs {needed}; make room"
+    )]
+    NoRoom {
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that should be.
+        needed: u64,
+    },
+    /// The record that names a group's tree is not what was written.
+    #[error(
+        "find checkpoint of {group}: its pointer is damaged ({problem}); restore this node's data \
+         directory from a backup, or replace the node"
+    )]
+    Pointer {
+        /// Which group.
+        group: String,
+        /// What is wrong with it.
+        problem: String,
+    },
 }
 
 /// All checkpoints of a node.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
-    db: sled::Db,
+    pub(super) db: sled::Db,
     path: PathBuf,
 }
 
@@ -81,23 +101,9 @@ impl Store {
             .flush_every_ms(None)
             .open()
             .map_err(sled_fault)?;
-        Ok(Self { db, path: path.into() })
-    }
-
-    /// The tree that holds the checkpoint of `group`.
-    pub(crate) fn tree(&self, group: &str) -> Result<Tree, StoreFault> {
-        let pointers = self.db.open_tree(POINTERS).map_err(|source| self.fault(source))?;
-        let current = pointers.get(group).map_err(|source| self.fault(source))?;
-        let name = match current {
-            Some(name) => String::from_utf8_lossy(&name).into_owned(),
-            None => {
-                let name = format!("{group}.0");
-                pointers.insert(group, name.as_bytes()).map_err(|source| self.fault(source))?;
-                name
-            }
-        };
-        let tree = self.db.open_tree(&name).map_err(|source| self.fault(source))?;
-        Ok(Tree { tree, name, store: self.clone() })
+        let store = Self { db, path: path.into() };
+        store.sweep()?;
+        Ok(store)
     }
 
     /// Makes all that was written durable: sled's own flush does not reach the disk, so the files
@@ -121,7 +127,7 @@ impl Store {
         Ok(())
     }
 
-    fn fault(&self, source: sled::Error) -> StoreFault {
+    pub(super) fn fault(&self, source: sled::Error) -> StoreFault {
         StoreFault::Sled { path: self.path.clone(), source }
     }
 }
@@ -129,9 +135,9 @@ impl Store {
 /// The checkpoint of one group.
 #[derive(Clone, Debug)]
 pub(crate) struct Tree {
-    tree: sled::Tree,
-    name: String,
-    store: Store,
+    pub(super) tree: sled::Tree,
+    pub(super) name: String,
+    pub(super) store: Store,
 }
 
 impl Tree {
@@ -168,6 +174,20 @@ impl Tree {
                 .map_err(|_| self.bad_value("(not text)", "its key is not text"))?;
             Ok((key, value))
         })
+    }
+
+    /// Puts values into a tree that is not yet current. Nothing of them counts before a header does.
+    pub(crate) fn fill<'a>(
+        &self,
+        values: impl Iterator<Item = (&'a str, &'a [u8])>,
+    ) -> Result<(), StoreFault> {
+        let mut key_bytes = vec![VALUE_PREFIX];
+        for (key, value) in values {
+            key_bytes.truncate(1);
+            key_bytes.extend_from_slice(key.as_bytes());
+            self.tree.insert(&key_bytes, value).map_err(|source| self.store.fault(source))?;
+        }
+        Ok(())
     }
 
     /// Replaces the header, and puts (`Some`) or removes (`None`) values, all or nothing. Durable

@@ -1,23 +1,21 @@
 //! When checkpoints are written, and the writing: one shard after the other on a thread of its own,
 //! so that neither twins nor log wait for it.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use pollux_cluster::{Group, Position};
-use pollux_twin::{ShardId, TwinKey};
+use pollux_cluster::Group;
+use pollux_twin::ShardId;
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::header::Header;
-use super::store::{Store, StoreFault};
+use super::keep::Keep;
+use super::store::StoreFault;
 use crate::clock::Clock;
-use crate::limits::{CHECKPOINT_PERIOD, CHECKPOINT_ROOM_BYTES, CUT_IMAGES};
+use crate::limits::CHECKPOINT_PERIOD;
 use crate::metrics::Metrics;
 use crate::shard::Replica;
-use crate::space::Space;
 
 /// Parts of the interval over which shards are spread.
 const SPREAD: u32 = 16;
@@ -40,38 +38,31 @@ pub(crate) enum CheckpointFault {
     Log(#[from] pollux_cluster::Fault),
     #[error("write checkpoint: its thread ended")]
     Thread,
-    #[error(
-        "write checkpoint: {free} bytes are free on the disk, and it needs {needed}; make room"
-    )]
-    NoRoom { free: u64, needed: u64 },
 }
 
-/// Images of a shard that were cut and are not yet written.
-type Unwritten = BTreeMap<TwinKey, Arc<[u8]>>;
-
 /// A shard as the checkpointer sees it.
+#[derive(Clone)]
 pub(crate) struct Written {
     pub(crate) replica: Arc<Replica>,
     pub(crate) group: Group,
-    unwritten: Arc<Mutex<Unwritten>>,
+    pub(crate) keep: Arc<Keep>,
 }
 
-impl Written {
-    pub(crate) fn new(replica: Arc<Replica>, group: Group) -> Self {
-        Self { replica, group, unwritten: Arc::default() }
-    }
+/// Which shards have checkpoints to be written.
+pub(crate) enum Roll {
+    /// This one, from now on.
+    Added(Box<Written>),
+    /// This one no longer; once told, nobody writes it any more.
+    Left(ShardId, oneshot::Sender<()>),
 }
 
 /// Writes the checkpoints of a node's groups.
 pub(crate) struct Checkpointer {
-    pub(crate) store: Store,
     pub(crate) shards: Vec<Written>,
-    /// Shards that are there from now on.
-    pub(crate) added: mpsc::Receiver<Written>,
+    pub(crate) roll: mpsc::Receiver<Roll>,
     pub(crate) options: CheckpointOptions,
     pub(crate) clock: Clock,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) space: Space,
 }
 
 impl Checkpointer {
@@ -82,11 +73,8 @@ impl Checkpointer {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                Some(added) = self.added.recv() => {
-                    // Spread over the interval, so that shards do not all come due at once.
-                    let share = self.options.interval * (u32::from(added.replica.shard().0) % SPREAD);
-                    written.push(self.clock.elapsed() + share / SPREAD);
-                    self.shards.push(added);
+                Some(roll) = self.roll.recv() => {
+                    self.take(roll, &mut written);
                     continue;
                 }
                 () = tokio::time::sleep(CHECKPOINT_PERIOD) => {}
@@ -106,6 +94,26 @@ impl Checkpointer {
         }
     }
 
+    fn take(&mut self, roll: Roll, written: &mut Vec<Duration>) {
+        match roll {
+            Roll::Added(added) => {
+                // Spread over the interval, so that shards do not all come due at once.
+                let share = self.options.interval * (u32::from(added.replica.shard().0) % SPREAD);
+                written.push(self.clock.elapsed() + share / SPREAD);
+                self.shards.push(*added);
+            }
+            Roll::Left(shard, done) => {
+                let at = self.shards.iter().position(|written| written.replica.shard() == shard);
+                if let Some(at) = at {
+                    self.shards.remove(at);
+                    written.remove(at);
+                }
+                // Whoever does not wait any more has given up.
+                let _ = done.send(());
+            }
+        }
+    }
+
     async fn write_or_log(&self, at: usize) {
         if let Err(fault) = self.write(at).await {
             let shard = self.shards[at].replica.shard();
@@ -114,19 +122,15 @@ impl Checkpointer {
     }
 
     async fn write(&self, at: usize) -> Result<(), CheckpointFault> {
-        let Written { replica, group, unwritten } = &self.shards[at];
+        let Written { replica, group, keep } = &self.shards[at];
         let began = self.clock.elapsed();
         let written = {
-            let (store, space) = (self.store.clone(), self.space.clone());
-            let (replica, unwritten) = (Arc::clone(replica), Arc::clone(unwritten));
-            let write = move || {
-                let mut unwritten = unwritten.lock().unwrap_or_else(PoisonError::into_inner);
-                write_shard(&store, &space, &replica, &mut unwritten)
-            };
-            tokio::task::spawn_blocking(write).await.map_err(|_| CheckpointFault::Thread)??
+            let (replica, keep) = (Arc::clone(replica), Arc::clone(keep));
+            tokio::task::spawn_blocking(move || keep.write(&replica))
+                .await
+                .map_err(|_| CheckpointFault::Thread)??
         };
         let Some((position, twins)) = written else { return Ok(()) };
-        replica.set_checkpointed(position);
         group.checkpointed(position).await?;
         self.metrics.checkpoint_seconds.observe(self.clock.elapsed().saturating_sub(began));
         self.metrics.checkpoints_total.inc();
@@ -136,46 +140,12 @@ impl Checkpointer {
     }
 }
 
-/// Writes one shard's changes and makes them durable: its position, and how many twins.
-///
-/// `unwritten` holds images of a cut that could not be written: the table counts them as written,
-/// so they go with the next one.
-fn write_shard(
-    store: &Store,
-    space: &Space,
-    replica: &Replica,
-    unwritten: &mut Unwritten,
-) -> Result<Option<(Position, u64)>, CheckpointFault> {
-    let Some(cut) = replica.begin_cut() else { return Ok(None) };
-    loop {
-        let images = replica.take_cut(CUT_IMAGES);
-        if images.is_empty() {
-            break;
-        }
-        unwritten.extend(images);
-    }
-    let header = Header::new(cut.position, &cut.membership, &replica.end_cut());
-    check_room(space, unwritten)?;
-    let tree = store.tree(&tree_name(replica.shard()))?;
-    let values = unwritten.iter().map(|(key, image)| (key.as_str(), Some(image)));
-    tree.write(&header.encode(), values)?;
-    store.sync()?;
-    let twins = unwritten.len() as u64;
-    *unwritten = Unwritten::new();
-    Ok(Some((cut.position, twins)))
-}
-
-/// sled must never meet a full disk: it would refuse all that follows, too.
-fn check_room(space: &Space, unwritten: &Unwritten) -> Result<(), CheckpointFault> {
-    let bytes = |(key, image): (&TwinKey, &Arc<[u8]>)| (key.as_str().len() + image.len()) as u64;
-    let needed = unwritten.iter().map(bytes).sum::<u64>() * 2 + CHECKPOINT_ROOM_BYTES;
-    match space.free_bytes() {
-        Some(free) if free < needed => Err(CheckpointFault::NoRoom { free, needed }),
-        _ => Ok(()),
-    }
-}
-
 /// The name of a shard's tree.
-pub(super) fn tree_name(shard: ShardId) -> String {
+pub(crate) fn tree_name(shard: ShardId) -> String {
     format!("shard-{shard}")
+}
+
+/// The shard whose tree has this name; `None` for that of another group.
+pub(crate) fn shard_of_tree(name: &str) -> Option<ShardId> {
+    name.strip_prefix("shard-")?.parse().ok().map(ShardId)
 }

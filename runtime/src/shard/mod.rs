@@ -2,13 +2,17 @@
 //! and the drivers between them and the pure machines of twin/.
 //!
 //! Start reading at `actor` (what comes in), then `core` (one turn of the shard's machine),
-//! `proposer` (to the log and back) and `replica` (from the log into the table).
+//! `proposer` (to the log and back), `replica` (from the log into the table) and `machine` (what the
+//! group drives).
 
 mod actor;
 mod core;
 mod hand_over;
 mod handle;
+mod leave;
+mod machine;
 mod messages;
+mod outgoing;
 mod proposer;
 mod released;
 mod replica;
@@ -17,5 +21,7 @@ mod twin_actor;
 pub(crate) use actor::ShardOptions;
 pub(crate) use hand_over::HandOver;
 pub(crate) use handle::{Launch, ShardHandle};
+pub(crate) use leave::{finish_leaving, leave};
+pub(crate) use machine::ReplicaMachine;
 pub(crate) use messages::{FromSession, Gone, TwinAddress};
-pub(crate) use replica::{Replica, ReplicaMachine, table_index};
+pub(crate) use replica::{Replica, table_index};

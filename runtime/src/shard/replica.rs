@@ -5,11 +5,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
-use pollux_cluster::{Fault, Position, Recovered, SnapshotSource, StateMachine};
-use pollux_twin::table::{Event as Applied, Fault as TableFault, Fence, Header, Table};
+use pollux_cluster::{Fault, Position};
+use pollux_twin::table::{
+    Event as Applied, Fault as TableFault, Fence, Header, Images, PictureFault, PictureId, Table,
+};
 use pollux_twin::twin::{Twin, View};
 use pollux_twin::{Entry, ShardId, Time, TwinKey};
 
+use crate::checkpoint::StreamHead;
 use crate::watch::{Cursor, Event, Hub};
 
 /// What the table and its place in the log are; all that apply may touch.
@@ -20,6 +23,8 @@ struct State {
     /// Bytes of log applied since the newest checkpoint.
     log_bytes: u64,
     checkpointed: Option<Position>,
+    /// How often another replica's state took the place of this one.
+    replaced: u64,
 }
 
 /// Shared by the group that applies, the shard that activates, readers and the checkpointer.
@@ -41,6 +46,13 @@ pub(crate) struct Cut {
     pub(crate) membership: Bytes,
 }
 
+/// A picture of the table that was there when it was begun.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PictureOf {
+    id: PictureId,
+    replaced: u64,
+}
+
 impl Replica {
     /// A replica from what its checkpoint holds.
     pub(crate) fn new(
@@ -51,7 +63,8 @@ impl Replica {
         watch_bytes: usize,
     ) -> Arc<Self> {
         let index = position.map_or(0, |position| position.index);
-        let state = State { table, position, membership, log_bytes: 0, checkpointed: position };
+        let (checkpointed, log_bytes, replaced) = (position, 0, 0);
+        let state = State { table, position, membership, log_bytes, checkpointed, replaced };
         let hub = Arc::new(Hub::new(index, watch_bytes));
         Arc::new(Self { shard, state: Mutex::new(state), hub })
     }
@@ -140,6 +153,93 @@ impl Replica {
         self.state().checkpointed = Some(position);
     }
 
+    /// Begins a picture of all there is, and says what it stands for. Take its images with
+    /// [`Self::take_picture`] until there are none, then [`Self::end_picture`].
+    pub(crate) fn begin_picture(&self) -> Result<(PictureOf, StreamHead), Fault> {
+        let mut state = self.state();
+        let position = state.position.ok_or_else(|| no_picture("nothing was applied yet"))?;
+        let head = StreamHead { shard: self.shard, position, fence: state.table.fence() };
+        let id = state.table.begin_picture().ok_or_else(|| no_picture("too many are under way"))?;
+        Ok((PictureOf { id, replaced: state.replaced }, head))
+    }
+
+    /// The next images of a picture, about `bytes` of them: applying goes on between the calls.
+    pub(crate) fn take_picture(
+        &self,
+        picture: PictureOf,
+        bytes: usize,
+    ) -> Result<Option<Images>, Fault> {
+        let mut state = self.state();
+        if state.replaced != picture.replaced {
+            return Err(no_picture(PictureFault::Ended));
+        }
+        state.table.take_picture(picture.id, bytes).map_err(no_picture)
+    }
+
+    /// Ends a picture: what its images come to, if all were taken.
+    pub(crate) fn end_picture(&self, picture: PictureOf) -> Option<Header> {
+        let mut state = self.state();
+        if state.replaced == picture.replaced { state.table.end_picture(picture.id) } else { None }
+    }
+
+    /// Another replica's state, which is durable here, takes the place of what there is. Whoever
+    /// watches begins again, as nobody knows what changed in between.
+    pub(crate) fn replace(&self, table: Table, position: Position, membership: Bytes) {
+        let mut state = self.state();
+        let (position, replaced) = (Some(position), state.replaced + 1);
+        let (checkpointed, log_bytes) = (position, 0);
+        let new = State { table, position, membership, log_bytes, checkpointed, replaced };
+        let old = std::mem::replace(&mut *state, new);
+        self.hub.begin_after(position.map_or(0, |position| position.index));
+        drop(state);
+        // A million images take their time to be freed.
+        drop(old);
+    }
+
+    /// The last entry applied, and the membership there.
+    pub(crate) fn place(&self) -> (Option<Position>, Bytes) {
+        let state = self.state();
+        (state.position, state.membership.clone())
+    }
+
+    /// Applies an entry and tells whoever watches: the answer for its proposer.
+    pub(crate) fn apply(&self, position: Position, entry: &[u8]) -> Bytes {
+        let decoded = Entry::decode(entry)
+            .unwrap_or_else(|fault| panic!("shard {}: {fault} at {position}", self.shard));
+        let mut state = self.state();
+        let applied = self.sound(state.table.apply(table_index(position), decoded));
+        state.position = Some(position);
+        state.log_bytes += entry.len() as u64;
+        drop(state);
+        let weight = entry.len() / applied.events.len().max(1);
+        let events = applied.events.into_iter().zip(1..);
+        let events = events.filter_map(|(event, ordinal)| {
+            let at = Cursor { index: position.index, ordinal };
+            watched(event, at, weight)
+        });
+        self.hub.push(position.index, events);
+        Bytes::copy_from_slice(&applied.outcome.to_bytes())
+    }
+
+    /// The log is at this position with an entry that is not for the table.
+    pub(crate) fn advance(&self, position: Position, membership: Option<Bytes>) {
+        let mut state = self.state();
+        state.table.advance(table_index(position));
+        state.position = Some(position);
+        if let Some(membership) = membership {
+            state.membership = membership;
+        }
+        drop(state);
+        self.hub.push(position.index, []);
+    }
+
+    /// The table and its place, to be looked at whole.
+    #[cfg(test)]
+    pub(super) fn with_table<T>(&self, look: impl FnOnce(Option<Position>, &Table) -> T) -> T {
+        let state = self.state();
+        look(state.position, &state.table)
+    }
+
     /// A table that cannot be read must not be served from: the shard stops rather than lie.
     fn sound<T>(&self, read: Result<T, TableFault>) -> T {
         read.unwrap_or_else(|fault| panic!("shard {}: {fault}", self.shard))
@@ -150,61 +250,8 @@ impl Replica {
     }
 }
 
-/// What the shard's group applies its entries into.
-pub(crate) struct ReplicaMachine(pub(crate) Arc<Replica>);
-
-impl StateMachine for ReplicaMachine {
-    fn recovered(&mut self) -> Result<Recovered, Fault> {
-        let state = self.0.state();
-        Ok(Recovered { applied: state.position, membership: state.membership.clone() })
-    }
-
-    fn apply(&mut self, position: Position, entry: &[u8]) -> Bytes {
-        let decoded = Entry::decode(entry)
-            .unwrap_or_else(|fault| panic!("shard {}: {fault} at {position}", self.0.shard));
-        let mut state = self.0.state();
-        let applied = self.0.sound(state.table.apply(table_index(position), decoded));
-        state.position = Some(position);
-        state.log_bytes += entry.len() as u64;
-        drop(state);
-        let weight = entry.len() / applied.events.len().max(1);
-        let events = applied.events.into_iter().zip(1..);
-        let events = events.filter_map(|(event, ordinal)| {
-            let at = Cursor { index: position.index, ordinal };
-            watched(event, at, weight)
-        });
-        self.0.hub.push(position.index, events);
-        Bytes::copy_from_slice(&applied.outcome.to_bytes())
-    }
-
-    fn advance(&mut self, position: Position, membership: Option<Bytes>) {
-        let mut state = self.0.state();
-        state.table.advance(table_index(position));
-        state.position = Some(position);
-        if let Some(membership) = membership {
-            state.membership = membership;
-        }
-        drop(state);
-        self.0.hub.push(position.index, []);
-    }
-
-    fn snapshot(&mut self) -> Result<Box<dyn SnapshotSource>, Fault> {
-        Err(no_snapshots())
-    }
-
-    fn install(
-        &mut self,
-        _position: Position,
-        _membership: Bytes,
-        _source: Box<dyn SnapshotSource>,
-    ) -> Result<(), Fault> {
-        Err(no_snapshots())
-    }
-}
-
-/// A group of one never asks: its only replica is never behind.
-fn no_snapshots() -> Fault {
-    Fault::StateMachine("a shard with one replica sends and takes no snapshots".into())
+fn no_picture(why: impl fmt::Display) -> Fault {
+    Fault::StateMachine(format!("make a picture of the table: {why}"))
 }
 
 /// A group's log begins at 0, and a table that holds nothing yet stands there: it counts from 1.

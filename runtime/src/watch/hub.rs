@@ -27,6 +27,12 @@ impl Hub {
         self.moved.notify_waiters();
     }
 
+    /// Forgets all history, which begins anew after `index`.
+    pub(crate) fn begin_after(&self, index: u64) {
+        self.ring.lock().expect("no holder of this lock panics").begin_after(index);
+        self.moved.notify_waiters();
+    }
+
     /// See [`Ring::after`].
     pub(crate) fn after(&self, cursor: Cursor, max: usize) -> Result<(Vec<Event>, Cursor), TooOld> {
         self.ring.lock().expect("no holder of this lock panics").after(cursor, max)

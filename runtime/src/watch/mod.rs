@@ -8,6 +8,6 @@ mod ring;
 mod watcher;
 
 pub(crate) use hub::Hub;
-pub use ring::{Cursor, Event};
+pub use ring::{Cursor, Event, Ring, TooOld};
 pub use watcher::Watch;
 pub(crate) use watcher::WatchedShard;

@@ -30,11 +30,11 @@ pub struct Event {
 
 /// The position asked for is no longer kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooOld;
+pub struct TooOld;
 
 /// The newest changes of a shard.
 #[derive(Debug)]
-pub(crate) struct Ring {
+pub struct Ring {
     events: VecDeque<Event>,
     bytes: usize,
     bytes_max: usize,
@@ -46,13 +46,18 @@ pub(crate) struct Ring {
 
 impl Ring {
     /// An empty ring whose history begins after `index`.
-    pub(crate) fn new(index: u64, bytes_max: usize) -> Self {
+    pub fn new(index: u64, bytes_max: usize) -> Self {
         let floor = Cursor { index, ordinal: u32::MAX };
         Self { events: VecDeque::new(), bytes: 0, bytes_max, floor, head: floor }
     }
 
+    /// Forgets all history, which begins anew after `index`: older cursors are too old.
+    pub(crate) fn begin_after(&mut self, index: u64) {
+        *self = Self::new(index, self.bytes_max);
+    }
+
     /// Takes in the changes of one applied entry, oldest first.
-    pub(crate) fn push(&mut self, index: u64, events: impl IntoIterator<Item = Event>) {
+    pub fn push(&mut self, index: u64, events: impl IntoIterator<Item = Event>) {
         debug_assert!(index >= self.head.index, "entries are applied in order");
         for event in events {
             self.bytes += event.weight;
@@ -67,12 +72,12 @@ impl Ring {
     }
 
     /// Where the newest applied entry ends.
-    pub(crate) const fn head(&self) -> Cursor {
+    pub const fn head(&self) -> Cursor {
         self.head
     }
 
     /// Up to `max` events after the cursor, and the cursor that stands for having seen them.
-    pub(crate) fn after(&self, cursor: Cursor, max: usize) -> Result<(Vec<Event>, Cursor), TooOld> {
+    pub fn after(&self, cursor: Cursor, max: usize) -> Result<(Vec<Event>, Cursor), TooOld> {
         if cursor < self.floor || cursor.index > self.head.index {
             return Err(TooOld);
         }
@@ -131,5 +136,10 @@ mod tests {
         let (events, _) = ring.after(Cursor { index: 1, ordinal: 1 }, 9).unwrap();
         assert_eq!(events.len(), 2);
         assert_eq!(ring.after(Cursor { index: 9, ordinal: 0 }, 9).err(), Some(TooOld));
+        ring.begin_after(7);
+        assert_eq!(ring.after(Cursor { index: 1, ordinal: 3 }, 9).err(), Some(TooOld));
+        ring.push(8, [event(8, 1)]);
+        let (events, _) = ring.after(Cursor { index: 7, ordinal: u32::MAX }, 9).unwrap();
+        assert_eq!(events.len(), 1);
     }
 }

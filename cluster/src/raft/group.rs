@@ -2,17 +2,20 @@
 //! agreement to the consensus library, entries' meaning to the state machine.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{InitializeError, RaftError};
 use openraft::impls::OneshotResponder;
+use openraft::metrics::RaftServerMetrics;
 use openraft::raft::ClientWriteResult;
+use openraft::type_config::alias::WatchReceiverOf;
 use openraft::{EmptyNode, Raft, ReadPolicy};
 use tokio::sync::watch;
 
 use super::adapter::{Adapter, Checkpoints};
+use super::alone::Alone;
 use super::change::Changing;
 use super::config::GroupOptions;
 use super::inbound::Receiver;
@@ -54,6 +57,7 @@ struct Inner {
     options: GroupOptions,
     raft: Raft<C, Adapter>,
     log: GroupLog,
+    alone: Alone,
     network: Arc<dyn Network>,
     checkpoints: Arc<Mutex<Checkpoints>>,
     leadership: watch::Receiver<Leadership>,
@@ -85,7 +89,8 @@ impl Group {
         no_gap(id, adapter.applied(), log.purged())?;
         let checkpoints = adapter.checkpoints();
         let peers = Peers { network: Arc::clone(&network), group: id, node };
-        let store = LogStore::new(log.clone());
+        let alone = Alone::new(node);
+        let store = LogStore::new(log.clone(), alone.clone());
         let raft = Raft::build(node.0, config, peers, store, adapter);
         let raft = raft.await.map_err(|e| Fault::Group(format!("start group {id}: {e}")))?;
         raft.run();
@@ -94,9 +99,21 @@ impl Group {
         let silence = options.election_max();
         let follower = Follower { raft: raft.clone(), changing: Arc::clone(&changing), silence };
         let leadership = follower.follow();
-        let inner =
-            Inner { id, node, options, raft, log, network, checkpoints, leadership, changing };
+        let metrics = raft.server_metrics();
+        let inner = Inner {
+            id,
+            node,
+            options,
+            raft,
+            log,
+            alone,
+            network,
+            checkpoints,
+            leadership,
+            changing,
+        };
         let group = Self { inner: Arc::new(inner) };
+        tokio::spawn(settle_alone(Arc::downgrade(&group.inner), metrics));
         group.start_serving().await?;
         Ok(group)
     }
@@ -189,6 +206,14 @@ impl Group {
         Ok(position(ready.read_log_id().log_id()))
     }
 
+    /// Whether this node leads in `epoch` and is the only voter, so that nobody could have been elected
+    /// above it: a read barrier that begins now passes without a question to anyone. False where that is
+    /// not known; then ask with [`Group::read_barrier`]. Costs one look at memory.
+    #[must_use]
+    pub fn leads_alone(&self, epoch: Epoch) -> bool {
+        self.inner.alone.holds(epoch)
+    }
+
     /// Everything up to `upto` is durable in the state machine's checkpoint: the log before it may
     /// go, but for the entries and bytes the options keep.
     ///
@@ -255,6 +280,23 @@ impl Group {
         self.inner.network.attach(self.inner.node, self.inner.id, None);
         if self.inner.raft.shutdown().await.is_err() {
             tracing::error!(group = %self.inner.id, "a task of the group had panicked");
+        }
+    }
+}
+
+/// Asks the core after each change of leader or members, until the group ends. A leader without any
+/// other member has nobody to show signs of life to and no election to fear: its clock stands still,
+/// which is most of what an idle group costs.
+async fn settle_alone(group: Weak<Inner>, mut metrics: WatchReceiverOf<C, RaftServerMetrics<C>>) {
+    loop {
+        let Some(inner) = group.upgrade() else { return };
+        let alone = inner.alone.clone();
+        let settled = inner.raft.with_raft_state(move |state| alone.settle(state)).await;
+        let Ok(by_itself) = settled else { return };
+        inner.raft.runtime_config().tick(!by_itself);
+        drop(inner);
+        if metrics.changed().await.is_err() {
+            return;
         }
     }
 }

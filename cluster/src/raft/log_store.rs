@@ -1,5 +1,5 @@
 //! The node's log as the consensus library's log storage for one group. Owns nothing but the
-//! translation; durability and order are the log's.
+//! translation, and tells `alone` what could end its word; durability and order are the log's.
 
 use std::fmt::Debug;
 use std::io;
@@ -8,6 +8,7 @@ use std::ops::{Bound, Range, RangeBounds};
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use openraft::{LogState, OptionalSend, RaftLogReader};
 
+use super::alone::Alone;
 use super::types::{
     C, EntryC, LogIdC, VoteC, entry_in, entry_out, log_id, position, vote_in, vote_out,
 };
@@ -19,11 +20,12 @@ use crate::wal::GroupLog;
 #[derive(Clone)]
 pub(crate) struct LogStore {
     log: GroupLog,
+    alone: Alone,
 }
 
 impl LogStore {
-    pub(crate) fn new(log: GroupLog) -> Self {
-        Self { log }
+    pub(crate) fn new(log: GroupLog, alone: Alone) -> Self {
+        Self { log, alone }
     }
 
     fn read(&self, range: Range<u64>, bytes_max: usize) -> io::Result<Vec<EntryC>> {
@@ -78,6 +80,7 @@ impl RaftLogStorage<C> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &VoteC) -> io::Result<()> {
+        self.alone.voting(vote);
         self.log.save_vote(vote_out(vote)).await.map_err(Fault::into_io)
     }
 
@@ -97,12 +100,14 @@ impl RaftLogStorage<C> for LogStore {
         I: IntoIterator<Item = EntryC> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let entries = entries.into_iter().map(entry_out).collect();
+        let entries: Vec<_> = entries.into_iter().map(entry_out).collect();
+        self.alone.appending(&entries);
         let done = Box::new(move || flushed.io_completed(Ok(())));
         self.log.append(entries, done).await.map_err(Fault::into_io)
     }
 
     async fn truncate_after(&mut self, last: Option<LogIdC>) -> io::Result<()> {
+        self.alone.take_back();
         let from = last.map_or(0, |last| last.index + 1);
         self.log.truncate(from).await.map_err(Fault::into_io)
     }

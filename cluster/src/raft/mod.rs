@@ -3,6 +3,7 @@
 //! the network it is handed, and the meaning of entries to the state machine.
 
 mod adapter;
+mod alone;
 mod change;
 mod codec;
 mod config;

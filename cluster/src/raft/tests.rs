@@ -11,6 +11,7 @@ use openraft::StorageError;
 use openraft::testing::log::{StoreBuilder, Suite};
 
 use super::adapter::Adapter;
+use super::alone::Alone;
 use super::log_store::LogStore;
 use super::types::C;
 use super::*;
@@ -117,7 +118,7 @@ struct Builder;
 impl StoreBuilder<C, LogStore, Adapter, Log> for Builder {
     async fn build(&self) -> Result<(Log, LogStore, Adapter), StorageError<C>> {
         let log = open(&SimDisk::new(), "/suite");
-        let store = LogStore::new(log.group(GroupId(1)).unwrap());
+        let store = LogStore::new(log.group(GroupId(1)).unwrap(), Alone::new(NodeId(1)));
         let adapter = Adapter::new(Box::new(Journal::default())).unwrap();
         Ok((log, store, adapter))
     }
@@ -138,6 +139,17 @@ async fn leader(group: &Group) -> Epoch {
     let mut watch = group.leadership();
     let ours = tokio::time::timeout(Duration::from_secs(10), watch.wait_for(|l| l.ours.is_some()));
     ours.await.expect("a leader within ten seconds").unwrap().ours.unwrap().epoch()
+}
+
+/// Waits until the group says that nobody else can lead it.
+async fn alone(group: &Group, epoch: Epoch) {
+    for _ in 0..200 {
+        if group.leads_alone(epoch) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the only voter does not know that it leads alone");
 }
 
 /// Proposes until it is not refused: a new leader refuses until a majority has answered it once.
@@ -180,6 +192,8 @@ async fn one_voter_commits_restarts_and_keeps_all() {
         let refused = group.propose(stale, Bytes::from("x")).await.unwrap().applied().await;
         assert!(matches!(refused, Err(ProposeError::Refused { .. })), "{refused:?}");
         group.read_barrier(stale).await.unwrap_err();
+        alone(&group, epoch).await;
+        assert!(!group.leads_alone(stale));
         if round == 1 {
             let upto = machine.checkpoint();
             let (one, two) = tokio::join!(group.checkpointed(upto), group.checkpointed(upto));
@@ -268,6 +282,7 @@ async fn three_replicas_elect_replicate_and_catch_up() {
     let epoch = leader(&groups[0]).await;
     for i in 0..20 {
         put(&groups[0], epoch, &format!("e{i}")).await;
+        assert!(!groups.iter().any(|group| group.leads_alone(epoch)), "others have a vote");
     }
     // The leader is cut off: another one is elected and goes on; the old one commits nothing.
     network.isolate(NodeId(1), Isolated::Yes);

@@ -455,6 +455,11 @@ impl Router {
 
 /// Carries out a call on a shard that this node owns, as far as it knows.
 async fn call_here(shard: &ShardHandle, call: Call) -> Result<Answer, Rejection> {
+    if matches!(call.request, Request::Get)
+        && let Some(read) = shard.read_now(&call.key)
+    {
+        return read.map(|view| Answer::Twin(Box::new(view)));
+    }
     let (timeout, is_read) = (call.timeout, call.is_read());
     let (reply, answer) = oneshot::channel();
     shard.call(call, reply)?;

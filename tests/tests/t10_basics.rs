@@ -46,6 +46,33 @@ async fn a_device_reports_and_is_told() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_sees_what_came_as_a_datagram() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let node = NodeOptions::new(&dir.path().join("data")).start()?;
+    let devices = Devices::of(node.data())?;
+    let device = devices.start(&node.devices, "lamp")?;
+    timeout(STEP, device.online()).await??;
+    timeout(STEP, device.report(object(r#"{"level":7}"#))).await??;
+    let mut tries = 0;
+    loop {
+        // A datagram may be lost; a newer one takes its place.
+        device.telemetry_volatile(vec![("rssi".into(), Value::from(-61_i64))])?;
+        let twin = node.twin("lamp")?;
+        if twin["telemetry"]["rssi"]["value"] == json!(-61) {
+            assert_eq!(twin["telemetry"]["rssi"]["volatile"], json!(true));
+            assert_eq!(twin["reported"], json!({"level": 7}));
+            break;
+        }
+        tries += 1;
+        assert!(tries < 200, "it is never seen: {twin}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    device.close();
+    assert!(node.stop()?.success());
+    Ok(())
+}
+
 #[test]
 fn a_data_directory_is_used_once() -> Result<()> {
     let dir = tempfile::tempdir()?;

@@ -166,7 +166,7 @@ impl Core {
                     self.parts.valve.set(ValveState::Shut);
                 }
                 Admission::Open => {
-                    self.parts.shared.set_open();
+                    self.parts.shared.set_open(self.epoch);
                     self.parts.valve.set(ValveState::Open);
                 }
             }
@@ -244,6 +244,11 @@ impl Core {
             Wakefulness::Awake => self.machine.keep_awake(now, slot),
             Wakefulness::MaySleep => self.machine.may_sleep(now, slot),
         }
+    }
+
+    /// The twin's actor knows something that the log does not.
+    pub(super) fn overlays(&self, key: &TwinKey) {
+        self.parts.shared.overlay.add(key);
     }
 
     pub(super) fn take_to_log(&mut self) -> Option<ToLog> {
@@ -342,7 +347,7 @@ impl Core {
                 Output::Barrier { id } => self.push_to_log(ToLog::Barrier { id }),
                 Output::Release(released) => released.deliver(&self.parts.metrics),
                 Output::Opened => {
-                    self.parts.shared.set_open();
+                    self.parts.shared.set_open(self.epoch);
                     self.sleepers = self.parts.replica.wakeful().into();
                     tracing::info!(
                         shard = %self.parts.shared.shard,
@@ -378,6 +383,7 @@ impl Core {
         let Some(key) = key else { return };
         if let Some(occupant) = self.twins.remove(&key) {
             let _ = occupant.address.try_send(Order::Stop);
+            self.parts.shared.overlay.remove(&key);
             self.parts.metrics.passivations_total.inc();
         }
         self.parts.shared.set_active(self.twins.len());
@@ -386,6 +392,7 @@ impl Core {
     fn drop_actors(&mut self) {
         self.parts.shared.set_closed();
         self.order_all(Order::Stop);
+        self.parts.shared.overlay.clear();
         self.twins.clear();
         self.keys.clear();
         self.sleepers.clear();

@@ -5,20 +5,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use actix::ArbiterHandle;
-use pollux_cluster::{Group, Leadership, NodeId};
+use pollux_cluster::{Epoch as LeaderEpoch, Group, Leadership, NodeId};
 use pollux_twin::limits::Limits;
 use pollux_twin::twin::View;
-use pollux_twin::{Rejection, ShardId, Time, TwinKey};
+use pollux_twin::{Epoch, Rejection, ShardId, Time, TwinKey};
 use tokio::sync::watch;
 
 use super::actor::{ShardActor, ShardOptions};
 use super::core::Parts;
 use super::hand_over::HandOver;
 use super::messages::{AttachReply, CallReply, SayBye, ShardAttach, ShardCall};
+use super::overlay::Overlay;
 use super::replica::Replica;
 use crate::clock::Clock;
 use crate::limits::CALL_RETRY_MS;
-use crate::metrics::Metrics;
+use crate::metrics::{HotTwins, Metrics};
 use crate::router::{Attach, Call};
 use crate::session::Valve;
 use crate::space::Space;
@@ -30,9 +31,13 @@ use crate::watch::WatchedShard;
 pub(super) struct Shared {
     pub(super) shard: ShardId,
     open: AtomicBool,
+    /// Of the epoch in which it was opened last.
+    term: AtomicU64,
+    leader: AtomicU64,
     active: AtomicUsize,
     gate_bytes: AtomicUsize,
     messages_per_s: AtomicU64,
+    pub(super) overlay: Overlay,
 }
 
 impl Shared {
@@ -40,8 +45,20 @@ impl Shared {
         self.messages_per_s.store(messages, Ordering::Relaxed);
     }
 
-    pub(super) fn set_open(&self) {
+    pub(super) fn set_open(&self, epoch: Epoch) {
+        self.term.store(epoch.term, Ordering::Relaxed);
+        self.leader.store(epoch.leader, Ordering::Relaxed);
         self.open.store(true, Ordering::Release);
+    }
+
+    /// The epoch in which the shard is open, if it is.
+    fn opened(&self) -> Option<LeaderEpoch> {
+        let open = self.open.load(Ordering::Acquire);
+        let (term, leader) = (&self.term, &self.leader);
+        open.then(|| LeaderEpoch {
+            term: term.load(Ordering::Relaxed),
+            leader: leader.load(Ordering::Relaxed),
+        })
     }
 
     pub(super) fn set_closed(&self) {
@@ -78,6 +95,7 @@ pub(crate) struct ShardHandle {
     replica: Arc<Replica>,
     valve: Arc<Valve>,
     shared: Arc<Shared>,
+    hot_twins: HotTwins,
 }
 
 impl ShardHandle {
@@ -88,10 +106,14 @@ impl ShardHandle {
         let shared = Arc::new(Shared {
             shard,
             open: AtomicBool::new(false),
+            term: AtomicU64::new(0),
+            leader: AtomicU64::new(0),
             active: AtomicUsize::new(0),
             gate_bytes: AtomicUsize::new(0),
             messages_per_s: AtomicU64::new(0),
+            overlay: Overlay::default(),
         });
+        let hot_twins = metrics.hot_twin_messages_per_second.clone();
         let parts = {
             let (shared, replica, valve) =
                 (Arc::clone(&shared), Arc::clone(&replica), Arc::clone(&valve));
@@ -99,7 +121,7 @@ impl ShardHandle {
         };
         let actor = ShardActor::launch(arbiter, group.clone(), options, parts);
         let leadership = group.leadership();
-        Self { actor, group, leadership, replica, valve, shared }
+        Self { actor, group, leadership, replica, valve, shared, hot_twins }
     }
 
     pub(crate) fn id(&self) -> ShardId {
@@ -136,6 +158,21 @@ impl ShardHandle {
     /// Hands a call over; the answer comes to `reply`.
     pub(crate) fn call(&self, call: Call, reply: CallReply) -> Result<(), Rejection> {
         self.actor.try_send(ShardCall { call, reply }).map_err(|_| no_room())
+    }
+
+    /// Reads a twin that nobody has to be asked about: the shard is open, this node leads its group
+    /// alone, and the table has all that its actor could tell. `None`: hand a call over.
+    ///
+    /// That is a read barrier begun after the request came, and passed: all that was acknowledged
+    /// before is in the table, as acknowledgements are released by the answer of apply (safety rules 2
+    /// and 3), and nothing that is not committed ever is.
+    pub(crate) fn read_now(&self, key: &TwinKey) -> Option<Result<View, Rejection>> {
+        let alone = self.shared.opened().is_some_and(|epoch| self.group.leads_alone(epoch));
+        if !alone || self.shared.overlay.contains(key) {
+            return None;
+        }
+        self.hot_twins.note(key);
+        Some(self.replica.read(key))
     }
 
     /// Hands a device over; the answer comes to `reply`.

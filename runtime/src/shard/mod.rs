@@ -13,6 +13,7 @@ mod leave;
 mod machine;
 mod messages;
 mod outgoing;
+mod overlay;
 mod proposer;
 mod released;
 mod replica;

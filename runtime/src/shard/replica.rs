@@ -10,7 +10,7 @@ use pollux_twin::table::{
     Event as Applied, Fault as TableFault, Fence, Header, Images, PictureFault, PictureId, Table,
 };
 use pollux_twin::twin::{Twin, View};
-use pollux_twin::{Entry, ShardId, Time, TwinKey};
+use pollux_twin::{Entry, Life, Rejection, ShardId, Time, TwinKey};
 
 use crate::checkpoint::StreamHead;
 use crate::watch::{Cursor, Event, Hub};
@@ -93,6 +93,15 @@ impl Replica {
 
     pub(crate) fn view(&self, key: &TwinKey) -> Option<View> {
         self.sound(self.state().table.view(key))
+    }
+
+    /// A living twin as it is applied, for one who asked for it.
+    pub(crate) fn read(&self, key: &TwinKey) -> Result<View, Rejection> {
+        let view = self.view(key).ok_or(Rejection::NotFound)?;
+        if view.quarantined {
+            return Err(Rejection::Quarantined);
+        }
+        if view.life == Life::Alive { Ok(view) } else { Err(Rejection::NotFound) }
     }
 
     pub(crate) fn keys_after(

@@ -33,6 +33,8 @@ pub(crate) struct TwinActor {
     wakefulness: Wakefulness,
     /// When it last decided, in elapsed milliseconds; `None` while it rests.
     busy_ms: Option<u64>,
+    /// Whether the shard was told that this actor knows more than the log.
+    overlays: bool,
 }
 
 /// A connection of the twin's device; more than one only while one takes over from another.
@@ -61,6 +63,7 @@ impl TwinActor {
             timer: None,
             wakefulness: Wakefulness::MaySleep,
             busy_ms: None,
+            overlays: false,
         }
         .start()
     }
@@ -84,6 +87,9 @@ impl TwinActor {
             if volatile {
                 core.metrics().datagrams_dropped_total.inc();
             }
+        }
+        if self.twin.has_volatile() && !std::mem::replace(&mut self.overlays, true) {
+            core.overlays(&self.key);
         }
         self.hand_over(&mut core);
         self.arm(ctx, now);

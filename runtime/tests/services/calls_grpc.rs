@@ -23,6 +23,30 @@ fn get(device: &str) -> v1::GetTwinRequest {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_shows_what_was_acknowledged_and_wakes_no_actor() {
+    let house = House::open_with("[twins]\nidle_ms = 1").await;
+    let mut twins = house.twins().await;
+    for n in 1..=50 {
+        twins.patch(patch("pump-1", &format!(r#"{{"n":{n}}}"#))).await.unwrap();
+        let twin = twins.get(get("pump-1")).await.unwrap().into_inner().twin.unwrap();
+        assert_eq!(twin.desired.unwrap().json, format!(r#"{{"n":{n}}}"#));
+    }
+    let active = || house.node.router().status().shards.iter().map(|s| s.active).sum::<u64>();
+    let mut tries = 0;
+    while active() > 0 {
+        tries += 1;
+        assert!(tries < 1000, "the twin is never let go");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let activations = house.node.metrics().activations_total.get();
+    let twin = twins.get(get("pump-1")).await.unwrap().into_inner().twin.unwrap();
+    assert_eq!(twin.desired.unwrap().version, 50);
+    assert_eq!(twins.get(get("pump-2")).await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(house.node.metrics().activations_total.get(), activations);
+    house.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twins_are_written_read_listed_and_deleted() {
     let house = House::open().await;
     let mut twins = house.twins().await;

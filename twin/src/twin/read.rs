@@ -19,4 +19,9 @@ impl Twin {
         };
         self.answer(call, result);
     }
+
+    /// Whether it knows what the log does not: telemetry that came as datagrams.
+    pub fn has_volatile(&self) -> bool {
+        !self.local.volatile.is_empty()
+    }
 }

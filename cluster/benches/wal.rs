@@ -9,8 +9,10 @@
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::sync_channel;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -63,6 +65,20 @@ impl Drop for Ours {
     }
 }
 
+/// A caller that waits until all that it handed over is durable; woken once, by the last.
+struct Waiting {
+    left: AtomicU64,
+    thread: Thread,
+}
+
+impl Waiting {
+    fn one_is_durable(&self) {
+        if self.left.fetch_sub(1, AcqRel) == 1 {
+            self.thread.unpark();
+        }
+    }
+}
+
 fn position(index: u64) -> Position {
     Position { term: 1, leader: 1, index }
 }
@@ -77,25 +93,27 @@ thread_local! {
 
 impl Subject for Ours {
     fn append(&self, groups: std::ops::Range<u64>, next: u64, count: u64) {
-        let (done, durable) = sync_channel(64);
-        let waiting = groups.end - groups.start;
-        for group in groups {
-            let log = &self.groups[usize::try_from(group).expect("few groups")];
-            let body = || Body::Normal(self.payload.clone());
-            let entry = |index| Entry { position: position(index), body: body() };
-            let entries = (next..next + count).map(entry).collect();
-            let done = done.clone();
-            let completion = Box::new(move || done.send(()).expect("the other end waits"));
-            let write = async {
+        let waiting = Arc::new(Waiting {
+            left: AtomicU64::new(groups.end - groups.start),
+            thread: thread::current(),
+        });
+        let write = async {
+            for group in groups {
+                let log = &self.groups[usize::try_from(group).expect("few groups")];
+                let body = || Body::Normal(self.payload.clone());
+                let entry = |index| Entry { position: position(index), body: body() };
+                let entries = (next..next + count).map(entry).collect();
+                let waiting = Arc::clone(&waiting);
+                let completion = Box::new(move || waiting.one_is_durable());
                 log.append(entries, completion).await.expect("appends in order");
                 if next.is_multiple_of(512) && next > KEEP {
                     log.purge(position(next - KEEP)).await.expect("an open log");
                 }
-            };
-            RUNTIME.with(|runtime| runtime.block_on(write));
-        }
-        for _ in 0..waiting {
-            durable.recv().expect("the log is durable or the process ends");
+            }
+        };
+        RUNTIME.with(|runtime| runtime.block_on(write));
+        while waiting.left.load(Acquire) > 0 {
+            thread::park();
         }
     }
 }

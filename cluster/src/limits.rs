@@ -18,6 +18,10 @@ pub const RECYCLED_SEGMENTS_MAX: usize = 2;
 /// Most bytes taken from the queue for one write and one sync: at about 1 GB/s this is 4 ms, the
 /// longest that one group's small write waits behind another's large one.
 pub const DRAIN_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How often the log's queue is looked at again before a sync: each look takes what came during the
+/// one before, so that a sync covers the burst that woke the writer; bounded, so that no trickle
+/// keeps the first of it waiting.
+pub const LOOKS_MAX: usize = 64;
 /// Most bytes waiting in the log's queue; beyond it appends wait. Several full drains, so that the
 /// writer never starves, and far below what would hurt memory.
 pub const QUEUE_BYTES_MAX: usize = 32 * 1024 * 1024;

@@ -35,6 +35,8 @@ pub(crate) struct Request {
 #[derive(Default)]
 pub(crate) struct Drained {
     pub(crate) requests: Vec<Request>,
+    /// What they weigh.
+    pub(crate) bytes: usize,
     /// Commit marks, only when the queue was emptied: they may then speak of all before.
     pub(crate) committed: BTreeMap<u32, Position>,
     /// When the oldest request came, microseconds of the log's clock.
@@ -126,16 +128,26 @@ impl Queue {
             inner.asleep = true;
             inner = self.wake.wait(inner).unwrap_or_else(PoisonError::into_inner);
         }
+        Some(self.take(inner, DRAIN_BYTES_MAX))
+    }
+
+    /// What came since, up to about so many bytes; does not wait.
+    pub(crate) fn drain_more(&self, most: usize) -> Option<Drained> {
+        let inner = self.lock();
+        let any = most > 0 && !inner.requests.is_empty();
+        any.then(|| self.take(inner, most))
+    }
+
+    fn take(&self, mut inner: MutexGuard<'_, Inner>, most: usize) -> Drained {
         let was_full = inner.bytes >= QUEUE_BYTES_MAX || inner.requests.len() >= QUEUE_REQUESTS_MAX;
         let mut drained = Drained { since_us: inner.since_us, ..Drained::default() };
-        let mut taken = 0;
-        while taken < DRAIN_BYTES_MAX
+        while drained.bytes < most
             && let Some(request) = inner.requests.pop_front()
         {
-            taken += request.bytes;
+            drained.bytes += request.bytes;
             drained.requests.push(request);
         }
-        inner.bytes -= taken;
+        inner.bytes -= drained.bytes;
         if inner.requests.is_empty() {
             drained.committed = std::mem::take(&mut inner.committed);
         } else {
@@ -145,7 +157,7 @@ impl Queue {
         if was_full {
             self.room.notify_waiters();
         }
-        Some(drained)
+        drained
     }
 
     /// No more requests; those queued are still written.

@@ -16,7 +16,9 @@ use super::record::{
 use super::replay::End;
 use super::tail::Tail;
 use super::view::{View, runs};
-use crate::limits::{FRAME_BYTES_TARGET, REWRITE_FRACTION, REWRITE_SEGMENTS_MIN};
+use crate::limits::{
+    DRAIN_BYTES_MAX, FRAME_BYTES_TARGET, LOOKS_MAX, REWRITE_FRACTION, REWRITE_SEGMENTS_MIN,
+};
 
 /// The log can go no further: it is closed, or the disk failed. All that waits is dropped.
 pub(super) struct Stopped;
@@ -92,26 +94,17 @@ impl Writer {
     }
 
     fn handle(&mut self, drained: Drained) -> Result<(), Stopped> {
-        let Drained { mut requests, committed, since_us } = drained;
         let started = self.shared.queue.clock.micros();
         let counters = &self.shared.counters;
-        counters.writing_since_us.store(since_us + 1, Relaxed);
+        counters.writing_since_us.store(drained.since_us + 1, Relaxed);
+        let requests = self.gather(drained)?;
         let must_sync = requests.iter().any(|r| !matches!(r.op, Op::Purge(_)));
-        for request in &requests {
-            self.encode(request)?;
-        }
-        for (group, position) in committed {
-            self.reserve(STATE_BYTES_MAX)?;
-            put_mark(&mut self.frames, group, Kind::Committed, position);
-            self.views.entry(group).or_default().committed(position);
-        }
-        self.write()?;
         if must_sync || requests.is_empty() {
             self.sync()?;
             let now = self.shared.queue.clock.micros();
             self.shared.counters.synced(now.saturating_sub(started));
         }
-        for done in requests.iter_mut().filter_map(|request| request.done.take()) {
+        for done in requests.into_iter().filter_map(|request| request.done) {
             done();
         }
         if self.look_for_free {
@@ -120,6 +113,38 @@ impl Writer {
         }
         self.shared.counters.writing_since_us.store(0, Relaxed);
         Ok(())
+    }
+
+    /// Writes what was taken, and what came in while it was being encoded and written: that shares the
+    /// sync to come instead of waiting for the one after.
+    fn gather(&mut self, drained: Drained) -> Result<Vec<Request>, Stopped> {
+        let mut room = DRAIN_BYTES_MAX.saturating_sub(drained.bytes);
+        let mut requests = self.encode_all(drained)?;
+        let mut looks = 0;
+        loop {
+            let more = if looks < LOOKS_MAX { self.shared.queue.drain_more(room) } else { None };
+            match more {
+                Some(more) => {
+                    looks += 1;
+                    room = room.saturating_sub(more.bytes);
+                    requests.append(&mut self.encode_all(more)?);
+                }
+                None if self.frames.buf.is_empty() => return Ok(requests),
+                None => self.write()?,
+            }
+        }
+    }
+
+    fn encode_all(&mut self, drained: Drained) -> Result<Vec<Request>, Stopped> {
+        for request in &drained.requests {
+            self.encode(request)?;
+        }
+        for (group, position) in drained.committed {
+            self.reserve(STATE_BYTES_MAX)?;
+            put_mark(&mut self.frames, group, Kind::Committed, position);
+            self.views.entry(group).or_default().committed(position);
+        }
+        Ok(drained.requests)
     }
 
     fn encode(&mut self, request: &Request) -> Result<(), Stopped> {

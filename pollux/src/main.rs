@@ -3,6 +3,7 @@
 
 mod args;
 mod bench;
+mod bench_start;
 mod client;
 mod cluster;
 mod command;

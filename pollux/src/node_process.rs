@@ -1,7 +1,7 @@
 //! A node, or a bare server, as a child process, for runs that measure it: its data in a folder of
 //! its own, its ports free ones, ended with the run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use tokio::process::{Child, Command};
 
 use crate::exit::{Exit, Failure};
 
-/// A node starts within milliseconds; a slow disk may take seconds.
-const START_MAX: Duration = Duration::from_secs(30);
+/// A node starts within milliseconds; a slow disk may take seconds, and a million twins do.
+const START_MAX: Duration = Duration::from_secs(120);
 /// As long as a node gives itself to stop in order, and some.
 const STOP_MAX: Duration = Duration::from_secs(30);
 
@@ -41,6 +41,15 @@ pub(crate) struct NodeProcess {
 impl NodeProcess {
     /// Starts a node whose data goes to `dir`, which must not exist yet.
     pub(crate) async fn node(dir: PathBuf, core: Option<u32>) -> Result<Self, Failure> {
+        Self::start(Self::arguments(&dir), dir, core).await
+    }
+
+    /// Starts a node on the data that another left in `dir`.
+    pub(crate) async fn again(dir: PathBuf, core: Option<u32>) -> Result<Self, Failure> {
+        Self::spawn(Self::arguments(&dir), dir, core).await
+    }
+
+    fn arguments(dir: &Path) -> Vec<String> {
         let place = ["--devices-listen", "--grpc-listen", "--http-listen", "--peers-listen"];
         let mut arguments: Vec<String> =
             ["start", "--trace", "warn,openraft=error", "--data-dir"].map(str::to_owned).to_vec();
@@ -48,7 +57,7 @@ impl NodeProcess {
         for flag in place {
             arguments.extend([flag.to_owned(), "127.0.0.1:0".to_owned()]);
         }
-        Self::start(arguments, dir, core).await
+        arguments
     }
 
     /// Starts this program with `arguments`, on one core if asked; what it writes goes to `dir`,

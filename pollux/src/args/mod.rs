@@ -18,7 +18,9 @@ pub(crate) use node::{
 pub(crate) use services::{
     ClientFlags, CommandId, CommandVerb, PatchArgs, SectionName, SendArgs, TwinCommand, WatchArgs,
 };
-pub(crate) use simulate::{BenchArgs, BenchCommand, LoadName, ServeArgs, ShapeName, SimArgs};
+pub(crate) use simulate::{
+    BenchArgs, BenchCommand, BenchStartArgs, LoadName, ServeArgs, ShapeName, SimArgs,
+};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -93,7 +95,7 @@ pub(crate) enum Verb {
     /// See a cluster on this machine lose an owner under load.
     #[command(subcommand)]
     Demo(DemoCommand),
-    /// Measure a node beside a bare server.
+    /// Measure a node, mostly beside a bare server.
     #[command(subcommand)]
     Bench(BenchCommand),
     /// Print a completion script for a shell.

@@ -139,6 +139,13 @@ Examples:
 A node, then a bare server over the same transport with messages of the same sizes, under the same
 load. Figures are per CPU second of the server, so that they hold on a busy machine.";
 
+pub(super) const BENCH_START_EXAMPLES: &str = "\
+Examples:
+  pollux bench start --twins 100000
+  pollux bench start --twins 1000000
+The twins are written through a node, which is then stopped in order. Each start reads its files from
+the disk, not from the kernel's cache; a thousand twins are compared after each.";
+
 /// Verbs of `bench`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
@@ -154,9 +161,29 @@ pub(crate) enum BenchCommand {
     /// Twins read by gRPC, beside a bare tonic server.
     #[command(after_help = BENCH_EXAMPLES)]
     Reads(BenchArgs),
+    /// From the start of a node with many twins to the first read answered.
+    #[command(after_help = BENCH_START_EXAMPLES)]
+    Start(BenchStartArgs),
     /// The bare server, as the others start it.
     #[command(hide = true)]
     Serve(ServeArgs),
+}
+
+/// Flags of `bench start`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct BenchStartArgs {
+    /// Twins, of about 500 bytes of JSON each.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) twins: u32,
+    /// Folder for their data: filled if it is not there, and kept. By default one that is removed.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// How often a node is started on them.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    /// Core for the node that is started (needs taskset).
+    #[arg(long, value_name = "CORE")]
+    pub(crate) server_core: Option<u32>,
 }
 
 /// Flags of a comparison.

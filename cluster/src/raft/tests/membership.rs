@@ -38,6 +38,7 @@ impl Three {
         let first = &three.groups[0];
         let epoch = leader(first).await;
         put(first, epoch, "before").await;
+        alone(first, epoch).await;
         for node in [2, 3].map(NodeId) {
             first.add_learner(node, seen(first)).await.unwrap();
             first.caught_up(node, TEN_SECONDS).await.unwrap();
@@ -45,6 +46,7 @@ impl Three {
         let all = ids(&[1, 2, 3]);
         first.change_voters(&all, Demoted::Leaves, seen(first)).await.unwrap();
         assert_eq!(first.metrics().members.voters, all);
+        assert!(!first.leads_alone(epoch), "others have a vote now");
         (three, epoch)
     }
 
@@ -112,6 +114,7 @@ async fn replicas_come_as_learners_vote_and_leave() {
     assert!(matches!(behind, Err(ChangeError::Behind { node: NodeId(2), .. })), "{behind:?}");
     first.change_voters(&ids(&[1]), Demoted::Learns, seen(first)).await.unwrap();
     assert_eq!(first.metrics().members.learners, ids(&[2, 3]));
+    alone(first, epoch).await;
     three.stop().await;
 }
 

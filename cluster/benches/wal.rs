@@ -240,7 +240,7 @@ fn measure(
 ) -> (Measured, u64) {
     let each = GROUPS / threads;
     let began = Instant::now();
-    let mut laps: Vec<(u64, Vec<Duration>)> = std::thread::scope(|scope| {
+    let mut laps: Vec<(u64, Vec<Duration>)> = thread::scope(|scope| {
         let run = |thread: u64| {
             move || {
                 let (mut next, mut laps) = (start, Vec::new());
@@ -292,7 +292,7 @@ fn main() {
                 best[i] = best[i].max(rate);
             }
             drop(subjects);
-            std::thread::sleep(Duration::from_millis(300));
+            thread::sleep(Duration::from_millis(300));
             let _ = std::fs::remove_dir_all(&ours);
             let _ = std::fs::remove_dir_all(&theirs);
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use pollux_runtime::clock::Clock;
 use pollux_runtime::{device_transport, pki};
 use pollux_simulator::echo::{self, ServerTls, Sizes};
-use pollux_simulator::{Identities, Load, Options, Progress, Report, frame_bytes};
+use pollux_simulator::{Identities, Load, Options, Progress, Report, frame_bytes, greeting_bytes};
 use serde_json::{Value, json};
 
 use crate::args::{BenchArgs, BenchCommand, Output, ServeArgs};
@@ -166,7 +166,7 @@ fn fill(options: &mut Options, args: &BenchArgs, load: Load) {
     options.duration = args.duration;
 }
 
-/// Messages of the sizes that a node's own have.
+/// Messages of the sizes that a node's own have: those of a greeting, where that is all.
 fn sizes(args: &BenchArgs, load: Load) -> Result<Sizes, Failure> {
     let nobody = Identities::Directory(PathBuf::new());
     let mut options = Options::new("nowhere:0", Vec::new(), nobody);
@@ -174,7 +174,10 @@ fn sizes(args: &BenchArgs, load: Load) -> Result<Sizes, Failure> {
     if args.report_bytes > pollux_simulator::limits::REPORT_BYTES_MAX {
         return Err(Failure::new(Exit::Usage, "--report-bytes is larger than a report can be"));
     }
-    let (up, down) = frame_bytes(&options);
+    let (up, down) = match load {
+        Load::Connects { .. } | Load::Idle => greeting_bytes(&options),
+        Load::OneInFlight | Load::PerSecond(_) | Load::Reads { .. } => frame_bytes(&options),
+    };
     Ok(Sizes { up, down })
 }
 

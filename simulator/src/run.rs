@@ -165,6 +165,30 @@ pub fn frame_bytes(options: &Options) -> (usize, usize) {
     (up.len(), down.len())
 }
 
+/// Bytes of a hello and of the welcome of a twin that is new, as frames on the stream.
+pub fn greeting_bytes(options: &Options) -> (usize, usize) {
+    use pollux_proto::device::{DeviceFrame, Limits, NodeFrame, encode};
+    let hello = DeviceFrame::Hello {
+        tenant: options.tenant.clone(),
+        device: options.name(0),
+        incarnation: 1,
+        token: None,
+    };
+    let welcome = NodeFrame::Welcome {
+        session: 1,
+        last_seq: 0,
+        desired_version: 0,
+        desired: pollux_twin::Value::object(),
+        reported_version: 0,
+        limits: Limits::default(),
+        replicas: Vec::new(),
+    };
+    let (mut up, mut down) = (Default::default(), Default::default());
+    let encoded = encode(&hello, &mut up).and_then(|()| encode(&welcome, &mut down));
+    encoded.expect("a greeting of checked names is a frame");
+    (up.len(), down.len())
+}
+
 fn sizes(options: &Options) -> Report {
     let (up, down) = frame_bytes(options);
     let load = match options.load {

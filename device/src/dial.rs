@@ -4,13 +4,14 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{Connection, RecvStream, SendStream, TransportConfig, VarInt};
+use quinn::{AckFrequencyConfig, Connection, RecvStream, SendStream, TransportConfig, VarInt};
 
 use crate::clock::Clock;
 use crate::driver::connection_loss;
 use crate::error::Fault;
 use crate::limits::{
-    DATAGRAM_BYTES, DIAL_MS, IDLE_TIMEOUT_MS, KEEP_ALIVE_MS, RECEIVE_WINDOW_BYTES, RESOLVED_MAX,
+    ACK_DELAY_MS, DATAGRAM_BYTES, DIAL_MS, IDLE_TIMEOUT_MS, KEEP_ALIVE_MS, RECEIVE_WINDOW_BYTES,
+    RESOLVED_MAX,
     SEND_WINDOW_BYTES, SOCKET_BYTES, STREAM_WINDOW_BYTES, STREAMS_MAX,
 };
 use crate::session::Loss;
@@ -64,6 +65,9 @@ impl Transport {
     pub fn config(&self) -> Result<TransportConfig, Fault> {
         let idle = quinn::IdleTimeout::try_from(self.idle_timeout)
             .map_err(|_| Fault::Options("idle timeout is too long".to_owned()))?;
+        // The node may hold its acknowledgement of a packet back until it can go with that of the report.
+        let mut acks = AckFrequencyConfig::default();
+        acks.max_ack_delay(Some(Duration::from_millis(ACK_DELAY_MS)));
         let mut config = TransportConfig::default();
         config
             .keep_alive_interval(self.keep_alive)
@@ -73,7 +77,8 @@ impl Transport {
             .stream_receive_window(VarInt::from_u32(self.stream_window_bytes))
             .receive_window(VarInt::from_u32(self.receive_window_bytes))
             .send_window(self.send_window_bytes)
-            .datagram_receive_buffer_size(Some(DATAGRAM_BYTES));
+            .datagram_receive_buffer_size(Some(DATAGRAM_BYTES))
+            .ack_frequency_config(Some(acks));
         if self.mtu_discovery == Discovery::Off {
             config.mtu_discovery_config(None);
         }

@@ -98,6 +98,10 @@ pub const PING_MS: u64 = 20_000;
 pub const KEEP_ALIVE_MS: u64 = 25_000;
 /// A silent node is given up: two keep-alives and a lost packet.
 pub const IDLE_TIMEOUT_MS: u64 = 60_000;
+/// How long a node may hold a QUIC acknowledgement back, so that it goes in one packet with that of
+/// the report: quinn asks for no more than a round trip (or 25 ms), so a lost packet is sent again at
+/// most a round trip later.
+pub const ACK_DELAY_MS: u64 = 250;
 /// Streams that a node may open: quinn allocates for each in advance.
 pub const STREAMS_MAX: u32 = 1;
 /// Bytes a node may send ahead on a stream: one section of the default size.

@@ -25,7 +25,6 @@ pub use identities::Identities;
 pub use options::{Load, Options};
 pub use process::Usage;
 pub use report::{Done, Latency, Phase, Progress, Report, Second};
-pub use run::{frame_bytes, run, run_with};
-pub use run::{frame_bytes, greeting_bytes, run};
+pub use run::{frame_bytes, greeting_bytes, run, run_with};
 pub use shape::Shape;
 pub use timeline::{Moment, MomentKind, Timeline};

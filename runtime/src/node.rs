@@ -22,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::pki::{ClientAuth, Pki};
 use crate::router::Router;
 use crate::service::{self, Served};
-use crate::session::{Endpoint, EndpointOptions, device_transport};
+use crate::session::{DeviceTls, Endpoint, EndpointOptions, QUIC_VERSION, device_transport};
 use crate::shard::finish_leaving;
 use crate::shards::Shards;
 use crate::space::Space;
@@ -224,13 +224,13 @@ fn listen_for_devices(
 ) -> Result<Arc<Endpoint>, Fault> {
     let pki = Pki::open(config, clock.wall())?;
     let tls = pki.server_config(ClientAuth::Required)?;
-    let tls = quinn::crypto::rustls::QuicServerConfig::try_from(tls)
-        .map_err(|error| internal("TLS for devices", &error))?;
+    let tls = DeviceTls::new(tls).map_err(|error| internal("TLS for devices", &error))?;
     let mut server = quinn::ServerConfig::with_crypto(Arc::new(tls));
     let devices = &config.devices;
     server.transport_config(device_transport(devices.keep_alive, devices.idle_timeout));
     let address = config.listen.devices;
-    let endpoint = crate::pki::endpoint_config(&config.data_dir)?;
+    let mut endpoint = crate::pki::endpoint_config(&config.data_dir)?;
+    endpoint.supported_versions(vec![QUIC_VERSION]);
     let quinn = device_socket(address)
         .and_then(|socket| {
             quinn::Endpoint::new(endpoint, Some(server), socket, Arc::new(quinn::TokioRuntime))

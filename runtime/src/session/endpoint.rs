@@ -22,9 +22,9 @@ use tokio::sync::Semaphore;
 use super::device_session::{DeviceSession, End};
 use super::outbox::Outbox;
 use super::rate::Rate;
+use super::tls::PeerName;
 use crate::limits::{HANDSHAKES_MAX, HELLO_MS_MAX, LAST_WORDS_MS_MAX, SESSION_READ_BYTES};
 use crate::metrics::Metrics;
-use crate::pki::device_name_of;
 use crate::router::{Attach, Door, Router};
 
 /// What an endpoint needs to serve devices.
@@ -226,14 +226,11 @@ impl Endpoint {
             message,
             retry_after_ms: None,
         };
-        let certificates = connection
+        let named = connection
             .peer_identity()
-            .and_then(|chain| chain.downcast::<Vec<rustls::pki_types::CertificateDer<'_>>>().ok())
+            .and_then(|name| name.downcast::<PeerName>().ok())
             .ok_or_else(|| not_you("no client certificate; connect with one".into()))?;
-        let certificate = certificates
-            .first()
-            .ok_or_else(|| not_you("no client certificate; connect with one".into()))?;
-        let named = device_name_of(certificate).map_err(|error| not_you(error.to_string()))?;
+        let named = (*named).map_err(|reason| not_you(reason.into()))?;
         let invalid = |error: pollux_twin::id::IdError| Refusal::Refused {
             reason: RefusedReason::Invalid,
             message: error.to_string(),

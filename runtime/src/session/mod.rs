@@ -4,10 +4,12 @@ mod device_session;
 mod endpoint;
 mod outbox;
 mod rate;
+mod tls;
 mod transport;
 mod valve;
 
 pub(crate) use endpoint::{Endpoint, EndpointOptions};
 pub(crate) use outbox::Outbox;
+pub(crate) use tls::{DeviceTls, QUIC_VERSION};
 pub use transport::device_transport;
 pub(crate) use valve::{State as ValveState, Valve};

@@ -1,0 +1,408 @@
+//! TLS of devices' connections, as quinn drives it: rustls until a handshake is over, and after it
+//! only the device's name and the secrets of later keys. Most connections are quiet, and what rustls
+//! would go on to hold for each (the certificate chain, its buffers, its state) is of no more use.
+//! What a name may do is decided by the endpoint; what a certificate must be, by `pki`.
+
+use std::any::Any;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use bytes::BytesMut;
+use pollux_twin::TwinKey;
+use quinn::crypto::rustls::QuicServerConfig;
+use quinn_proto::crypto::{
+    self, CryptoError, ExportKeyingMaterialError, HeaderKey, KeyPair, Keys, PacketKey,
+    UnsupportedVersion,
+};
+use quinn_proto::transport_parameters::TransportParameters;
+use quinn_proto::{ConnectionId, Side, TransportError, TransportErrorCode};
+use rustls::quic::{KeyChange, PacketKeySet, Secrets, ServerConnection, Suite, Version};
+use rustls::{AlertDescription, CipherSuite, ServerConfig};
+
+use crate::pki::device_name_of;
+
+/// The one version of QUIC that devices speak.
+pub(crate) const QUIC_VERSION: u32 = 1;
+
+/// What a device's certificate names, or why it names nothing.
+pub(crate) type PeerName = Result<TwinKey, Box<str>>;
+
+/// The device endpoint's side of TLS.
+pub(crate) struct DeviceTls {
+    tls: Arc<ServerConfig>,
+    initial: Suite,
+    /// For what needs no session.
+    quic: QuicServerConfig,
+}
+
+impl DeviceTls {
+    /// From a configuration that rustls takes for QUIC; refused if it does not.
+    pub(crate) fn new(tls: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
+        let unusable = |what: &str| rustls::Error::General(what.to_owned());
+        let suites = &tls.crypto_provider().cipher_suites;
+        let initial = suites
+            .iter()
+            .filter(|suite| suite.suite() == CipherSuite::TLS13_AES_128_GCM_SHA256)
+            .find_map(|suite| suite.tls13()?.quic_suite())
+            .ok_or_else(|| unusable("QUIC begins with AES-128-GCM, which the provider lacks"))?;
+        let quic = QuicServerConfig::with_initial(Arc::clone(&tls), initial)
+            .map_err(|error| unusable(&error.to_string()))?;
+        // Whatever rustls holds against the configuration, it says here and not at a connect.
+        ServerConnection::new(Arc::clone(&tls), Version::V1, Vec::new())?;
+        Ok(Self { tls, initial, quic })
+    }
+}
+
+impl crypto::ServerConfig for DeviceTls {
+    fn initial_keys(&self, version: u32, to: &ConnectionId) -> Result<Keys, UnsupportedVersion> {
+        if version != QUIC_VERSION {
+            return Err(UnsupportedVersion);
+        }
+        crypto::ServerConfig::initial_keys(&self.quic, version, to)
+    }
+
+    fn retry_tag(&self, version: u32, to: &ConnectionId, packet: &[u8]) -> [u8; 16] {
+        self.quic.retry_tag(version, to, packet)
+    }
+
+    fn start_session(
+        self: Arc<Self>,
+        _version: u32,
+        parameters: &TransportParameters,
+    ) -> Box<dyn crypto::Session> {
+        let mut encoded = Vec::new();
+        parameters.write(&mut encoded);
+        let tls = ServerConnection::new(Arc::clone(&self.tls), Version::V1, encoded)
+            .expect("the configuration was tried when it was taken");
+        let stage = Stage::Handshake(Box::new(tls));
+        Box::new(TlsSession { initial: self.initial, stage, secrets: None, later: None })
+    }
+}
+
+/// One connection.
+struct TlsSession {
+    initial: Suite,
+    stage: Stage,
+    /// Of the first keys after those of the handshake's end, until they are asked for.
+    secrets: Option<Box<Secrets>>,
+    /// The last keys that quinn was given for later.
+    later: Option<Arc<LaterKeys>>,
+}
+
+enum Stage {
+    Handshake(Box<ServerConnection>),
+    /// With the device's name, if it showed a certificate.
+    Over(Option<PeerName>),
+}
+
+impl Stage {
+    const fn tls(&self) -> Option<&ServerConnection> {
+        match self {
+            Self::Handshake(tls) => Some(tls),
+            Self::Over(_) => None,
+        }
+    }
+}
+
+impl crypto::Session for TlsSession {
+    fn initial_keys(&self, to: &ConnectionId, side: Side) -> Keys {
+        keys(self.initial.keys(to, side.into(), Version::V1))
+    }
+
+    /// Nobody asks: the only protocol is the one that was agreed on, whatever name was dialled.
+    fn handshake_data(&self) -> Option<Box<dyn Any>> {
+        None
+    }
+
+    /// A [`PeerName`]; none before the handshake is over, and none of a device without certificate.
+    fn peer_identity(&self) -> Option<Box<dyn Any>> {
+        match &self.stage {
+            Stage::Over(Some(name)) => Some(Box::new(name.clone())),
+            Stage::Over(None) | Stage::Handshake(_) => None,
+        }
+    }
+
+    /// Never: 0-RTT is off (safety rule 17).
+    fn early_crypto(&self) -> Option<(Box<dyn HeaderKey>, Box<dyn PacketKey>)> {
+        None
+    }
+
+    fn early_data_accepted(&self) -> Option<bool> {
+        None
+    }
+
+    fn is_handshaking(&self) -> bool {
+        self.stage.tls().is_some_and(|tls| tls.is_handshaking())
+    }
+
+    fn read_handshake(&mut self, bytes: &[u8]) -> Result<bool, TransportError> {
+        let Stage::Handshake(tls) = &mut self.stage else {
+            // Key updates are QUIC's own business, and no other message is allowed to a client.
+            let reason = "a TLS message after the handshake; there must be none";
+            return Err(refusal(Some(AlertDescription::UnexpectedMessage), reason.to_owned()));
+        };
+        tls.read_hs(bytes).map_err(|error| refusal(tls.alert(), error.to_string()))?;
+        Ok(false)
+    }
+
+    fn transport_parameters(&self) -> Result<Option<TransportParameters>, TransportError> {
+        let encoded = self.stage.tls().and_then(|tls| tls.quic_transport_parameters());
+        let read = |mut bytes: &[u8]| TransportParameters::read(Side::Server, &mut bytes);
+        Ok(encoded.map(read).transpose()?)
+    }
+
+    fn write_handshake(&mut self, out: &mut Vec<u8>) -> Option<Keys> {
+        let Stage::Handshake(tls) = &mut self.stage else { return None };
+        let change = tls.write_hs(out);
+        if change.is_none() && out.is_empty() && !tls.is_handshaking() {
+            let chain = tls.peer_certificates().unwrap_or_default();
+            let name = chain
+                .first()
+                .map(|own| device_name_of(own).map_err(|error| error.to_string().into_boxed_str()));
+            self.stage = Stage::Over(name);
+        }
+        match change? {
+            KeyChange::Handshake { keys: next } => Some(keys(next)),
+            KeyChange::OneRtt { keys: next, next: secrets } => {
+                self.secrets = Some(Box::new(secrets));
+                Some(keys(next))
+            }
+        }
+    }
+
+    fn next_1rtt_keys(&mut self) -> Option<KeyPair<Box<dyn PacketKey>>> {
+        let secrets = match &self.later {
+            Some(last) => last.secrets_after(),
+            None => *self.secrets.take()?,
+        };
+        let of = Arc::new(LaterKeys { secrets: Mutex::new(secrets), keys: OnceLock::new() });
+        let local = LaterKey { of: Arc::clone(&of), way: Way::Out };
+        let remote = LaterKey { of: Arc::clone(&of), way: Way::In };
+        self.later = Some(of);
+        Some(KeyPair { local: Box::new(local), remote: Box::new(remote) })
+    }
+
+    /// Servers get no retry packets.
+    fn is_valid_retry(&self, _: &ConnectionId, _: &[u8], _: &[u8]) -> bool {
+        false
+    }
+
+    /// Nothing is bound to a connection by such material, and what it would come from is let go.
+    fn export_keying_material(
+        &self,
+        _: &mut [u8],
+        _: &[u8],
+        _: &[u8],
+    ) -> Result<(), ExportKeyingMaterialError> {
+        Err(ExportKeyingMaterialError)
+    }
+}
+
+/// The keys of a key phase to come. quinn asks for them when a connection begins, to be ready for a
+/// peer that changes phase; hardly one does before 2^23 packets, so they are made when first used.
+struct LaterKeys {
+    secrets: Mutex<Secrets>,
+    keys: OnceLock<PacketKeySet>,
+}
+
+impl LaterKeys {
+    fn keys(&self) -> &PacketKeySet {
+        self.keys.get_or_init(|| self.secrets().next_packet_keys())
+    }
+
+    /// The secrets of the phase after this one.
+    fn secrets_after(&self) -> Secrets {
+        self.keys();
+        self.secrets().clone()
+    }
+
+    fn secrets(&self) -> std::sync::MutexGuard<'_, Secrets> {
+        self.secrets.lock().expect("no holder of this lock panics")
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Way {
+    In,
+    Out,
+}
+
+/// One way's key of [`LaterKeys`].
+struct LaterKey {
+    of: Arc<LaterKeys>,
+    way: Way,
+}
+
+impl LaterKey {
+    fn key(&self) -> &Box<dyn rustls::quic::PacketKey> {
+        let keys = self.of.keys();
+        match self.way {
+            Way::In => &keys.remote,
+            Way::Out => &keys.local,
+        }
+    }
+}
+
+impl PacketKey for LaterKey {
+    fn encrypt(&self, packet: u64, bytes: &mut [u8], header_len: usize) {
+        PacketKey::encrypt(self.key(), packet, bytes, header_len);
+    }
+
+    fn decrypt(
+        &self,
+        packet: u64,
+        header: &[u8],
+        payload: &mut BytesMut,
+    ) -> Result<(), CryptoError> {
+        PacketKey::decrypt(self.key(), packet, header, payload)
+    }
+
+    fn tag_len(&self) -> usize {
+        PacketKey::tag_len(self.key())
+    }
+
+    fn confidentiality_limit(&self) -> u64 {
+        PacketKey::confidentiality_limit(self.key())
+    }
+
+    fn integrity_limit(&self) -> u64 {
+        PacketKey::integrity_limit(self.key())
+    }
+}
+
+fn keys(keys: rustls::quic::Keys) -> Keys {
+    let rustls::quic::Keys { local, remote } = keys;
+    Keys {
+        header: KeyPair { local: Box::new(local.header), remote: Box::new(remote.header) },
+        packet: KeyPair { local: Box::new(local.packet), remote: Box::new(remote.packet) },
+    }
+}
+
+fn refusal(alert: Option<AlertDescription>, reason: String) -> TransportError {
+    let code = match alert {
+        Some(alert) => TransportErrorCode::crypto(alert.into()),
+        None => TransportErrorCode::PROTOCOL_VIOLATION,
+    };
+    TransportError { code, frame: None, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+
+    use crate::config::Layers;
+    use crate::pki::{ClientAuth, Identity, Pki, device_authority, server_authority};
+    use pollux_proto::device::ALPN;
+    use pollux_twin::Time;
+    use quinn::crypto::rustls::QuicClientConfig;
+    use quinn::{Connection, Endpoint, EndpointConfig, TokioRuntime};
+
+    #[expect(clippy::disallowed_methods, reason = "rustls checks dates against the real clock")]
+    fn now() -> Time {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        Time::from_ms(since.as_secs() * 1000)
+    }
+
+    struct Place {
+        dir: tempfile::TempDir,
+        server: Endpoint,
+        client: Endpoint,
+    }
+
+    fn socket() -> UdpSocket {
+        UdpSocket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap()
+    }
+
+    fn place(auth: ClientAuth) -> Place {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().to_str().unwrap().to_owned();
+        let config = Layers::new().flag("data_dir", Some(path), "--data-dir").check().unwrap();
+        let pki = Pki::open(&config, now()).unwrap();
+        let tls = DeviceTls::new(pki.server_config(auth).unwrap()).unwrap();
+        let server = quinn::ServerConfig::with_crypto(Arc::new(tls));
+        let endpoint = |server| {
+            let (config, runtime) = (EndpointConfig::default(), Arc::new(TokioRuntime));
+            Endpoint::new(config, server, socket(), runtime).unwrap()
+        };
+        Place { dir, server: endpoint(Some(server)), client: endpoint(None) }
+    }
+
+    /// Both ends of a connection, greeted over one stream.
+    async fn connect(place: &Place, device: Option<&Identity>) -> (Connection, Connection) {
+        let mut roots = rustls::RootCertStore::empty();
+        let pki = place.dir.path().join("pki");
+        roots.add(server_authority(&pki, now()).unwrap().certificate().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_root_certificates(roots);
+        let mut tls = match device {
+            None => builder.with_no_client_auth(),
+            Some(id) => {
+                builder.with_client_auth_cert(id.chain().to_vec(), id.key().clone_key()).unwrap()
+            }
+        };
+        tls.alpn_protocols = vec![ALPN.to_vec()];
+        let tls = Arc::new(QuicClientConfig::try_from(tls).unwrap());
+        let to = place.server.local_addr().unwrap();
+        let config = quinn::ClientConfig::new(tls);
+        let connecting = place.client.connect_with(config, to, "localhost").unwrap();
+        let accepted = async { place.server.accept().await.unwrap().await.unwrap() };
+        let (client, server) = tokio::join!(connecting, accepted);
+        (client.unwrap(), server)
+    }
+
+    async fn exchange(client: &Connection, server: &Connection) {
+        let (mut send, mut recv) = client.open_bi().await.unwrap();
+        send.write_all(b"ping").await.unwrap();
+        let (mut answer, mut asked) = server.accept_bi().await.unwrap();
+        let mut bytes = [0; 4];
+        asked.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(&bytes, b"ping");
+        answer.write_all(b"pong").await.unwrap();
+        recv.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(&bytes, b"pong");
+    }
+
+    fn name_of(connection: &Connection) -> Option<PeerName> {
+        connection.peer_identity().map(|name| *name.downcast::<PeerName>().unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_device_is_known_and_keys_may_change_at_any_time() {
+        let place = place(ClientAuth::Required);
+        let ca = device_authority(&place.dir.path().join("pki"), now()).unwrap();
+        let key = TwinKey::parse("acme/pump").unwrap();
+        let device = ca.issue_device(&key, now(), 1).unwrap();
+        let (client, server) = connect(&place, Some(&device)).await;
+        assert_eq!(name_of(&server), Some(Ok(key)));
+        exchange(&client, &server).await;
+        // The next keys are made only now, by either side's wish, and again for the phase after.
+        for side in [&client, &server, &server, &client] {
+            side.force_key_update();
+            exchange(&client, &server).await;
+            exchange(&client, &server).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_certificate_there_is_no_name() {
+        let place = place(ClientAuth::Optional);
+        let (client, server) = connect(&place, None).await;
+        exchange(&client, &server).await;
+        assert_eq!(name_of(&server), None);
+    }
+
+    #[test]
+    fn other_versions_of_quic_are_not_spoken() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().to_str().unwrap().to_owned();
+        let config = Layers::new().flag("data_dir", Some(path), "--data-dir").check().unwrap();
+        let pki = Pki::open(&config, now()).unwrap();
+        let tls = DeviceTls::new(pki.server_config(ClientAuth::Required).unwrap()).unwrap();
+        let to = ConnectionId::new(&[7; 8]);
+        assert!(crypto::ServerConfig::initial_keys(&tls, QUIC_VERSION, &to).is_ok());
+        assert!(crypto::ServerConfig::initial_keys(&tls, 0xff00_001d, &to).is_err());
+    }
+}

@@ -46,6 +46,10 @@ pub const TEXT_BYTES_MAX: usize = 256;
 pub const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// Batches of one shard on their way: one being written while the next is being handed over.
 pub const BATCHES_IN_FLIGHT_MAX: usize = 2;
+/// How long a batch may be kept in which there are only ends of sessions, and which nobody waits for:
+/// when devices come and go, the next hello of the shard takes it along. A presence that is stale by
+/// so much is nothing beside the seconds that a silent device needs to be missed.
+pub const LINGER_MS: u64 = 100;
 /// Bytes that changes and outputs of one shard may hold while they wait for the log: some tens of
 /// batches, so that a slow disk is felt by senders within a second.
 pub const GATE_BYTES_MAX: usize = 8 * 1024 * 1024;

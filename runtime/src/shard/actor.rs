@@ -172,6 +172,8 @@ impl Handler<SayBye> for ShardActor {
     type Result = ();
 
     fn handle(&mut self, _: SayBye, _: &mut Self::Context) {
-        self.core.borrow().order_all(Order::SayBye);
+        let mut core = self.core.borrow_mut();
+        core.hurry();
+        core.order_all(Order::SayBye);
     }
 }

@@ -373,6 +373,12 @@ impl Core {
         }
     }
 
+    /// The node stops: nothing may linger.
+    pub(super) fn hurry(&mut self) {
+        self.machine.hurry();
+        self.turn();
+    }
+
     fn push_to_log(&mut self, to_log: ToLog) {
         self.to_log.push_back(to_log);
         self.wake.notify_one();

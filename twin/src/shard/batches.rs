@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::gate::Held;
 use super::weigh::weigh;
-use crate::change::Change;
+use crate::change::{Change, Effect};
 use crate::id::TwinKey;
 
 /// How far a batch is.
@@ -26,6 +26,8 @@ struct Batch<O> {
     changes: Vec<(TwinKey, Change)>,
     bytes: usize,
     held: Vec<Held<O>>,
+    /// Nobody waits for what is in it: it may be proposed then, or with the first that is in a hurry.
+    linger_ms: Option<u64>,
 }
 
 /// The batches that are not applied yet; the front one has number `applied + 1`.
@@ -33,6 +35,8 @@ struct Batch<O> {
 pub(super) struct Batches<O> {
     batch_bytes_max: usize,
     in_flight_max: usize,
+    /// How long a batch may be kept that nobody waits for.
+    linger_ms: u64,
     queue: VecDeque<Batch<O>>,
     /// How many of the queue, from its front, are proposed.
     proposed: usize,
@@ -42,10 +46,11 @@ pub(super) struct Batches<O> {
 }
 
 impl<O> Batches<O> {
-    pub(super) const fn new(batch_bytes_max: usize, in_flight_max: usize) -> Self {
+    pub(super) const fn new(batch_bytes_max: usize, in_flight_max: usize, linger_ms: u64) -> Self {
         Self {
             batch_bytes_max,
             in_flight_max,
+            linger_ms,
             queue: VecDeque::new(),
             proposed: 0,
             applied: 0,
@@ -74,6 +79,7 @@ impl<O> Batches<O> {
         &mut self,
         key: &TwinKey,
         changes: impl IntoIterator<Item = Change>,
+        now_ms: u64,
     ) -> Option<(u64, usize)> {
         let mut changes = changes.into_iter();
         let first = changes.next()?;
@@ -82,13 +88,18 @@ impl<O> Batches<O> {
         if !open {
             let held = core::mem::take(&mut self.spare);
             let changes = Vec::new();
-            self.queue.push_back(Batch { stage: Stage::Filling, changes, bytes: 0, held });
+            let linger_ms = (self.linger_ms > 0).then(|| now_ms.saturating_add(self.linger_ms));
+            let stage = Stage::Filling;
+            self.queue.push_back(Batch { stage, changes, bytes: 0, held, linger_ms });
         }
         let number = self.applied + self.queue.len() as u64;
         let batch = self.queue.back_mut().expect("one was there or just pushed");
         let before = batch.bytes;
         for change in core::iter::once(first).chain(changes) {
             batch.bytes += weigh(key.as_str(), &change);
+            if !matches!(change.effect, Effect::Disconnected { .. }) {
+                batch.linger_ms = None;
+            }
             batch.changes.push((key.clone(), change));
         }
         Some((number, batch.bytes - before))
@@ -96,11 +107,31 @@ impl<O> Batches<O> {
 
     /// Keeps an output until the batch of this number is applied.
     pub(super) fn hold(&mut self, number: u64, held: Held<O>) {
-        self.batch_mut(number).held.push(held);
+        let batch = self.batch_mut(number);
+        batch.linger_ms = None;
+        batch.held.push(held);
+    }
+
+    /// When a batch that nobody waits for is due.
+    pub(super) fn next_deadline(&self) -> Option<u64> {
+        self.queue.back()?.linger_ms
+    }
+
+    /// Time has passed: a batch that nobody waits for may be due.
+    pub(super) fn handle_deadline(&mut self, now_ms: u64) {
+        if let Some(batch) = self.queue.back_mut() {
+            batch.linger_ms = batch.linger_ms.filter(|due_ms| *due_ms > now_ms);
+        }
+    }
+
+    /// Nothing is kept any more, from now on.
+    pub(super) fn hurry(&mut self) {
+        self.linger_ms = 0;
+        self.handle_deadline(u64::MAX);
     }
 
     /// The next batch to propose, if it is its time: the one before was handed to the log, or this
-    /// one is full; and not too many are on their way.
+    /// one is full; not too many are on their way; and it is not one that nobody waits for yet.
     pub(super) fn take_proposal(&mut self) -> Option<(u64, Vec<(TwinKey, Change)>)> {
         if self.proposed >= self.in_flight_max {
             return None;
@@ -110,7 +141,8 @@ impl<O> Batches<O> {
             Some(last) => self.queue[last].stage >= Stage::Handed,
         };
         let batch = self.queue.get_mut(self.proposed)?;
-        if !handed && batch.bytes < self.batch_bytes_max {
+        let ready = handed && batch.linger_ms.is_none();
+        if !ready && batch.bytes < self.batch_bytes_max {
             return None;
         }
         batch.stage = Stage::Proposed;

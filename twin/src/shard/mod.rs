@@ -36,6 +36,8 @@ pub struct Options {
     pub batch_bytes_max: usize,
     /// See [`limits::BATCHES_IN_FLIGHT_MAX`].
     pub batches_in_flight_max: usize,
+    /// See [`limits::LINGER_MS`].
+    pub linger_ms: u64,
     /// See [`limits::GATE_BYTES_MAX`].
     pub gate_bytes_max: usize,
     /// See [`limits::IDLE_MS`].
@@ -49,6 +51,7 @@ impl Default for Options {
         Self {
             batch_bytes_max: limits::BATCH_BYTES_MAX,
             batches_in_flight_max: limits::BATCHES_IN_FLIGHT_MAX,
+            linger_ms: limits::LINGER_MS,
             gate_bytes_max: limits::GATE_BYTES_MAX,
             idle_ms: limits::IDLE_MS,
             retry_ms: limits::RETRY_MS,
@@ -156,7 +159,11 @@ impl<O> Shard<O> {
             generation: 0,
             clock: ShardClock::starting(now, Time::default()),
             slots: Slots::new(options.idle_ms),
-            batches: Batches::new(options.batch_bytes_max, options.batches_in_flight_max),
+            batches: Batches::new(
+                options.batch_bytes_max,
+                options.batches_in_flight_max,
+                options.linger_ms,
+            ),
             gate: Gate::new(options.gate_bytes_max),
             reopen: Note::Said,
             opened: Note::Said,
@@ -257,7 +264,7 @@ impl<O> Shard<O> {
     ) {
         assert!(self.is_open(), "twins decide in an open shard only");
         let place = self.slots.touch(slot, now.monotonic_ms);
-        let pushed = self.batches.push(place.key(), changes);
+        let pushed = self.batches.push(place.key(), changes, now.monotonic_ms);
         if let Some((number, bytes)) = pushed {
             place.last_batch = number;
             self.gate.add(bytes);
@@ -337,6 +344,12 @@ impl<O> Shard<O> {
         self.gate.barrier_failed(id, now.monotonic_ms.saturating_add(self.options.retry_ms));
     }
 
+    /// From now on every change goes to the log at once, also one that nobody waits for: before a
+    /// handoff or a stop.
+    pub fn hurry(&mut self) {
+        self.batches.hurry();
+    }
+
     /// Whether nothing is on its way: for a handoff, once no input is admitted any more.
     pub fn is_drained(&self) -> bool {
         self.batches.is_empty() && self.gate.is_empty()
@@ -372,7 +385,12 @@ impl<O> Shard<O> {
             Stage::Failed { again_ms } => Some(again_ms),
             _ => None,
         };
-        let due = [opening, self.gate.next_deadline(), self.slots.next_deadline()];
+        let due = [
+            opening,
+            self.batches.next_deadline(),
+            self.gate.next_deadline(),
+            self.slots.next_deadline(),
+        ];
         due.into_iter().flatten().min()
     }
 
@@ -381,6 +399,7 @@ impl<O> Shard<O> {
         if matches!(self.stage, Stage::Failed { again_ms } if again_ms <= now.monotonic_ms) {
             self.stage = Stage::Due;
         }
+        self.batches.handle_deadline(now.monotonic_ms);
         self.gate.handle_deadline(now.monotonic_ms);
         self.slots.handle_deadline(now.monotonic_ms);
     }

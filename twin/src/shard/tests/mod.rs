@@ -2,6 +2,7 @@
 
 mod batching;
 mod full_gate;
+mod lingering;
 mod opening;
 mod own_answer;
 mod passivation;

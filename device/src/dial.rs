@@ -11,8 +11,7 @@ use crate::driver::connection_loss;
 use crate::error::Fault;
 use crate::limits::{
     ACK_DELAY_MS, DATAGRAM_BYTES, DIAL_MS, IDLE_TIMEOUT_MS, KEEP_ALIVE_MS, RECEIVE_WINDOW_BYTES,
-    RESOLVED_MAX,
-    SEND_WINDOW_BYTES, SOCKET_BYTES, STREAM_WINDOW_BYTES, STREAMS_MAX,
+    RESOLVED_MAX, SEND_WINDOW_BYTES, SOCKET_BYTES, STREAM_WINDOW_BYTES, STREAMS_MAX,
 };
 use crate::session::Loss;
 use crate::tls::Identity;

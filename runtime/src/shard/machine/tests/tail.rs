@@ -17,7 +17,7 @@ fn a_state_and_the_tail_after_it_come_to_the_same() {
                 b.apply(&entry);
             }
             a.apply(&entry);
-            if entries.number % 100 == 0 {
+            if entries.number.is_multiple_of(100) {
                 a.keep.write(&a.replica).unwrap();
                 b.keep.write(&b.replica).unwrap();
             }

@@ -74,13 +74,13 @@ section! {
     /// Where others reach this node, if not where it listens: host and port. Empty: as listened on,
     /// and 127.0.0.1 in place of an address that stands for all.
     AdvertiseSection "advertise." {
-        /// Devices.
+        /// For devices: host and UDP port.
         devices: String = String::new(),
-        /// Services, by gRPC.
+        /// For services by gRPC: host and TCP port.
         grpc: String = String::new(),
-        /// Services, by HTTP.
+        /// For services by HTTP: host and TCP port.
         http: String = String::new(),
-        /// The cluster's other nodes.
+        /// For the cluster's other nodes: host and UDP port.
         peers: String = String::new(),
     }
 }

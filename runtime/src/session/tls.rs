@@ -233,6 +233,7 @@ struct LaterKey {
 }
 
 impl LaterKey {
+    #[expect(clippy::borrowed_box, reason = "quinn's trait is implemented for the box")]
     fn key(&self) -> &Box<dyn rustls::quic::PacketKey> {
         let keys = self.of.keys();
         match self.way {

@@ -33,6 +33,7 @@ impl House {
         let text = format!(
             "data_dir = {:?}\n\
              [listen]\ndevices = \"127.0.0.1:0\"\ngrpc = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\n\
+             peers = \"127.0.0.1:0\"\n\
              [cluster]\nshards = 2\n\
              [log]\nsegment_bytes = 4194304\nspare_segments = 2\n\
              {more}",

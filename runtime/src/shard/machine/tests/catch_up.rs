@@ -191,7 +191,7 @@ async fn a_replica_that_leaves_leaves_nothing() {
     let (dir, disk) = member.stop().await;
     {
         // It is marked, and then the process ends.
-        let store = Store::open(dir.path(), 1 << 20).unwrap();
+        let store = opened(dir.path());
         store.leave("shard-3").unwrap();
     }
     let check = |log: &Log, store: &Store| {
@@ -200,13 +200,13 @@ async fn a_replica_that_leaves_leaves_nothing() {
         assert!(store.tree("shard-3").unwrap().header().unwrap().is_none());
     };
     {
-        let (store, log) = (Store::open(dir.path(), 1 << 20).unwrap(), open_log(&disk));
+        let (store, log) = (opened(dir.path()), open_log(&disk));
         finish_leaving(&store, &log).await.unwrap();
         check(&log, &store);
         log.close();
     }
     {
-        let (store, log) = (Store::open(dir.path(), 1 << 20).unwrap(), open_log(&disk));
+        let (store, log) = (opened(dir.path()), open_log(&disk));
         check(&log, &store);
         log.close();
     }
@@ -218,7 +218,7 @@ async fn a_replica_that_leaves_leaves_nothing() {
     owner.put(&[&member]).await;
     member.checkpoint().await;
     let (dir, disk) = member.stop().await;
-    let (store, log) = (Store::open(dir.path(), 1 << 20).unwrap(), open_log(&disk));
+    let (store, log) = (opened(dir.path()), open_log(&disk));
     leave(&store, &log, SHARD).await.unwrap();
     check(&log, &store);
     assert!(store.leaving().unwrap().is_empty());

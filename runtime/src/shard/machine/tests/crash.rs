@@ -82,21 +82,21 @@ fn a_crash_around_the_flip_leaves_one_of_them() {
         let header = store.tree(name).unwrap().header().unwrap();
         assert_eq!(header.as_deref(), Some(tree.as_bytes()), "{tree}");
     };
-    let store = Store::open(dir.path(), 1 << 20).unwrap();
+    let store = opened(dir.path());
     let values = || [("a/x", Some("1"))].into_iter();
     store.tree(name).unwrap().write(b"old", values()).unwrap();
     store.sync().unwrap();
     let fresh = store.fresh(name).unwrap();
     fresh.fill([("a/y", b"1".as_slice())].into_iter()).unwrap();
     store.sync().unwrap();
-    header("old", &Store::open(killed(dir.path()).path(), 1 << 20).unwrap());
+    header("old", &opened(killed(dir.path()).path()));
     fresh.write(b"new", values()).unwrap();
     store.sync().unwrap();
-    header("old", &Store::open(killed(dir.path()).path(), 1 << 20).unwrap());
+    header("old", &opened(killed(dir.path()).path()));
     let old = store.flip(name, &fresh).unwrap();
-    header("new", &Store::open(killed(dir.path()).path(), 1 << 20).unwrap());
+    header("new", &opened(killed(dir.path()).path()));
     store.discard(old).unwrap();
-    header("new", &Store::open(killed(dir.path()).path(), 1 << 20).unwrap());
+    header("new", &opened(killed(dir.path()).path()));
     store.sync().unwrap();
-    header("new", &Store::open(killed(dir.path()).path(), 1 << 20).unwrap());
+    header("new", &opened(killed(dir.path()).path()));
 }

@@ -32,11 +32,25 @@ struct Node {
     free: Arc<AtomicU64>,
 }
 
+/// The store in a directory. sled lets go of its lock from a thread of its own, a moment after whoever
+/// had it open before.
+fn opened(dir: &Path) -> Store {
+    for _ in 0..500 {
+        match Store::open(dir, 1 << 20) {
+            Err(held) if held.to_string().contains("WouldBlock") => {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            other => return other.unwrap(),
+        }
+    }
+    panic!("the store is never let go");
+}
+
 impl Node {
     /// From what is on the disk.
     fn open(dir: &Path) -> Self {
         let options = Options::default();
-        let store = Store::open(dir, 1 << 20).unwrap();
+        let store = opened(dir);
         let replica = restore_shard(&store, SHARD, options, WATCH_BYTES).unwrap();
         let free = Arc::new(AtomicU64::new(u64::MAX));
         let room = Arc::clone(&free);

@@ -47,6 +47,10 @@ impl Op {
 #[derive(Debug)]
 pub(super) struct Call {
     op: u64,
+    /// The node that the caller asked.
+    entry: usize,
+    /// It was handed on to another.
+    handed_on: bool,
     answer: Option<Result<Answer, Rejection>>,
 }
 
@@ -126,10 +130,11 @@ impl World {
     fn call(&mut self, op: u64) {
         self.callers.last_call += 1;
         let call = self.callers.last_call;
-        self.callers.calls.insert(call, Call { op, answer: None });
+        let entry = self.sim.chance.index(self.hosts.len());
+        self.callers.calls.insert(call, Call { op, entry, handed_on: false, answer: None });
         let slow = self.net.rough && self.sim.chance.one_in(12);
         let on_the_way = self.sim.chance.between(1, if slow { 2_500 } else { 10 });
-        self.sim.after(on_the_way, Event::CallArrives { call });
+        self.sim.after(on_the_way, Event::CallArrives { host: entry, call });
         let overdue = self.sim.chance.between(300, 3_000);
         self.sim.after(overdue, Event::CallOverdue { call });
     }
@@ -139,9 +144,22 @@ impl World {
         self.callers.calls.get(&call).and_then(|call| self.callers.ops.get(&call.op))
     }
 
-    /// The node answers a call; the answer may get lost.
-    pub(super) fn answer(&mut self, call: u64, result: Result<Answer, Rejection>) {
+    /// Whether the node that was asked may hand the call on, which it then does.
+    pub(super) fn may_hand_on(&mut self, call: u64, host: usize) -> bool {
+        match self.callers.calls.get_mut(&call) {
+            Some(call) if call.entry == host => !core::mem::replace(&mut call.handed_on, true),
+            _ => false,
+        }
+    }
+
+    /// A node answers a call, back the way it came; the answer may get lost.
+    pub(super) fn answer(&mut self, host: usize, call: u64, result: Result<Answer, Rejection>) {
         if self.net.rough && self.sim.chance.one_in(25) {
+            return;
+        }
+        let Some(entry) = self.callers.calls.get(&call).map(|call| call.entry) else { return };
+        let back = host == entry || self.peers.reaches(host, entry);
+        if !back || self.hosts[entry].node.is_none() {
             return;
         }
         let Some(waiting) = self.callers.calls.get_mut(&call) else { return };
@@ -152,7 +170,7 @@ impl World {
 
     /// The caller hears of it.
     pub(super) fn answer_arrives(&mut self, call: u64) {
-        let Some(Call { op, answer: Some(result) }) = self.callers.calls.remove(&call) else {
+        let Some(Call { op, answer: Some(result), .. }) = self.callers.calls.remove(&call) else {
             return;
         };
         let Some(op) = self.callers.ops.get_mut(&op).filter(|op| !op.over) else { return };

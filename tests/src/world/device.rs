@@ -15,6 +15,7 @@ use pollux_twin::value::Object;
 use pollux_twin::{TwinKey, Value};
 
 use super::World;
+use super::host::{address, dialled};
 use super::judge::Seen;
 use super::sim::Event;
 use super::stores::Memory;
@@ -160,7 +161,12 @@ impl World {
         let Some(this) = self.devices.get_mut(device).filter(|this| this.life == life) else {
             return;
         };
-        let addresses = Arc::from([Arc::from("node:1")]);
+        // Each begins with a node of its own.
+        let mut addresses: Vec<Arc<str>> =
+            (0..self.hosts.len()).map(|host| Arc::from(address(host))).collect();
+        let first = device % addresses.len();
+        addresses.rotate_left(first);
+        let addresses = Arc::from(addresses);
         let mut options = SessionOptions::new("default", this.key.device(), addresses, seed);
         options.backoff = Backoff { first_ms: 50, base_ms: 200, max_ms: 2_000 };
         let mut kept = None;
@@ -264,8 +270,9 @@ impl World {
             let this = &mut self.devices[device];
             let Some(session) = &mut this.session else { return };
             match session.poll_output() {
-                Some(Output::Dial { attempt, .. }) => {
-                    let conn = self.net.dial(&mut self.sim, device, this.life, attempt);
+                Some(Output::Dial { attempt, address }) => {
+                    let dial = (device, this.life, attempt);
+                    let conn = self.net.dial(&mut self.sim, dial, dialled(&address));
                     this.conns.insert(attempt, (conn, Decoder::new()));
                 }
                 Some(Output::Hangup { attempt }) => {

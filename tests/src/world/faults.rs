@@ -1,4 +1,5 @@
-//! What breaks, and when: crashes, lost leadership, stalled disks, cut connections, jumping clocks.
+//! What breaks, and when: crashes, lost leadership, hand-offs, stalled disks, cut connections and links,
+//! jumping clocks.
 
 use super::World;
 use super::sim::Event;
@@ -9,26 +10,17 @@ const BEGAN_MS: u64 = 1_790_000_000_000;
 /// Before this no device is switched off for good.
 const RETIRES_MS: u64 = 6_000;
 
-/// What is out of order at the moment.
+/// What is out of order for good.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
-    /// How far the node's wall clock is off.
-    wall_off_ms: i64,
-    /// A device was switched off for good.
+    /// A device was switched off.
     retired: bool,
 }
 
-impl Faults {
-    /// What can be put right is put right.
-    pub(super) const fn mend(&mut self) {
-        self.wall_off_ms = 0;
-    }
-}
-
 impl World {
-    /// The node's wall clock.
-    pub(super) const fn wall_ms(&self) -> u64 {
-        (BEGAN_MS + self.sim.now).saturating_add_signed(self.faults.wall_off_ms)
+    /// A node's wall clock.
+    pub(super) fn wall_ms(&self, host: usize) -> u64 {
+        (BEGAN_MS + self.sim.now).saturating_add_signed(self.hosts[host].wall_off_ms)
     }
 
     /// Something breaks, and more will.
@@ -38,36 +30,99 @@ impl World {
         }
         let pause = self.sim.chance.between(20, 700);
         self.sim.after(pause, Event::Breaks);
-        match self.sim.chance.below(20) {
-            0..2 => self.crash_if_up(),
+        let host = self.sim.chance.index(self.hosts.len());
+        match self.sim.chance.below(26) {
+            0..2 => self.crash_if_up(host),
             2..4 => self.lose_lead(),
             4..6 => {
                 let ms = self.sim.chance.between(50, 900);
-                self.log.stall(&self.sim, ms);
+                let now = self.sim.now;
+                self.hosts[host].log.stall(now, ms);
             }
             6..8 => self.jump_clock(),
             8 if self.sim.now > RETIRES_MS && !self.faults.retired => self.retire(),
-            8 => self.log.sync_ms_max = self.sim.chance.between(1, 40),
+            8 => self.hosts[host].log.sync_ms_max = self.sim.chance.between(1, 40),
             9 => self.cut_all(),
             10..17 => self.cut_one(),
-            _ => {
+            17..20 => {
                 let device = self.sim.chance.index(self.devices.len());
                 self.device_restarts(device);
             }
+            20 => self.hand_off(),
+            21 => self.crash_owner(),
+            _ => self.part(host),
         }
     }
 
-    fn crash_if_up(&mut self) {
-        if self.node.is_some() {
-            self.crash();
+    fn crash_if_up(&mut self, host: usize) {
+        if self.hosts[host].node.is_some() {
+            self.crash(host);
+        }
+    }
+
+    /// The node that leads, in the newest term.
+    fn leader(&self) -> Option<usize> {
+        let leads = |host: &usize| {
+            let node = self.hosts[*host].node.as_ref().filter(|node| node.consensus.leads())?;
+            Some((node.consensus.ballot.term, *host))
+        };
+        (0..self.hosts.len()).filter_map(|host| leads(&host)).max().map(|(_, host)| host)
+    }
+
+    fn crash_owner(&mut self) {
+        if let Some(host) = self.leader().filter(|_| self.hosts.len() > 1) {
+            self.crash(host);
         }
     }
 
     fn lose_lead(&mut self) {
-        let Some(boot) = self.node.as_ref().map(|node| node.boot) else { return };
-        self.step_down();
-        let elected = self.sim.chance.between(1, 600);
-        self.sim.after(elected, Event::Leads { boot });
+        let Some(host) = self.leader() else { return };
+        let at = self.sim.now + self.sim.chance.between(1, 600);
+        if let Some(node) = &mut self.hosts[host].node {
+            node.consensus.resign(at);
+        }
+        self.pump(host);
+    }
+
+    /// The owner hands its shard to another node.
+    fn hand_off(&mut self) {
+        let Some(host) = self.leader() else { return };
+        let own = &mut self.hosts[host];
+        if let Some(node) = &mut own.node
+            && node.consensus.hand_off(self.sim.now, &own.log).is_some()
+        {
+            self.hand_offs += 1;
+        }
+        self.pump(host);
+    }
+
+    /// Links between nodes are blocked for a while: around one node, one way or both, or between two
+    /// halves. Devices and callers reach all nodes as before.
+    fn part(&mut self, host: usize) {
+        let nodes = self.hosts.len();
+        if nodes == 1 {
+            return;
+        }
+        self.peers.heal();
+        let kind = self.sim.chance.below(5);
+        let alone = if kind < 2 { self.leader().unwrap_or(host) } else { host };
+        let half = |other: usize| other < nodes / 2;
+        for from in 0..nodes {
+            for to in 0..nodes {
+                let blocked = match kind {
+                    0 | 2 => (from == alone) != (to == alone),
+                    1 => from == alone && to != alone,
+                    3 => to == alone && from != alone,
+                    _ => half(from) != half(to),
+                };
+                if blocked {
+                    self.peers.block(from, to);
+                }
+            }
+        }
+        let heals = self.sim.chance.between(100, 5_000);
+        self.sim.after(heals, Event::Heals);
+        self.parted += 1;
     }
 
     /// A device is switched off for good, perhaps while the node is, so that nobody sees it go.
@@ -76,19 +131,22 @@ impl World {
         let device = self.sim.chance.index(self.devices.len());
         self.device_retires(device);
         if self.sim.chance.one_in(2) {
-            self.crash_if_up();
+            let host = self.leader().unwrap_or(0);
+            self.crash_if_up(host);
         }
     }
 
-    /// The wall clock jumps, but not before the first opening: that one has nothing else to know
-    /// the time by.
+    /// The owner's wall clock jumps, but not before its first opening: that one has nothing else to
+    /// know the time by.
     fn jump_clock(&mut self) {
-        if self.node.as_ref().is_none_or(|node| node.table.fence().epoch.term < self.first_term) {
+        let Some(host) = self.leader() else { return };
+        let own = &mut self.hosts[host];
+        if own.node.as_ref().is_none_or(|node| !node.opened) {
             return;
         }
         let far = self.sim.chance.between(0, 3_600_000);
         let far = i64::try_from(far).expect("an hour fits");
-        self.faults.wall_off_ms = match self.sim.chance.below(3) {
+        own.wall_off_ms = match self.sim.chance.below(3) {
             0 => far,
             1 => -far,
             _ => far % 2_000,
@@ -96,7 +154,7 @@ impl World {
     }
 
     fn cut_one(&mut self) {
-        let standing = self.net.standing();
+        let standing = self.net.standing(None);
         if !standing.is_empty() {
             let conn = standing[self.sim.chance.index(standing.len())];
             self.net.breaks(&mut self.sim, conn, 2_500);
@@ -104,7 +162,7 @@ impl World {
     }
 
     fn cut_all(&mut self) {
-        for conn in self.net.standing() {
+        for conn in self.net.standing(None) {
             self.net.breaks(&mut self.sim, conn, 1_500);
         }
     }

@@ -1,6 +1,7 @@
 //! Watches everything that anyone can see and asks every invariant whether it may be so. The first
 //! thing that may not be ends the run.
 
+use pollux_runtime::watch::{Cursor, Event as WatchEvent};
 use pollux_twin::output::Answer;
 use pollux_twin::table::{Header, Outcome, Table};
 use pollux_twin::{Change, Entry, Rejection, TwinKey, Value};
@@ -9,7 +10,7 @@ use std::sync::Arc;
 
 use super::caller::Op;
 use super::invariants;
-use super::log::{Log, Record};
+use super::log::{Log, Slot};
 use super::mutant::Mutant;
 use super::node::Out;
 use super::truth::{Place, Truth};
@@ -38,15 +39,22 @@ pub(super) enum Seen<'a> {
     Settled { key: &'a TwinKey, own: &'a [u8], table: Option<Arc<[u8]>> },
     /// A checkpoint is durable.
     Checkpointed { header: Header, images: &'a BTreeMap<TwinKey, Arc<[u8]>> },
-    /// A node started, and this is its table.
+    /// A node started or was brought up, and this is its table when it first had all there is.
     Restored { table: &'a Table },
+    /// A node applies an entry of its log.
+    Applied { host: usize, index: u64, slot: &'a Slot },
+    /// So many nodes have what is committed at an index on their disks.
+    Held { index: u64, having: usize, of: usize },
+    /// A watcher that stood at `from` was told these changes, and stands at `to`.
+    Watched { from: Cursor, to: Cursor, events: &'a [WatchEvent] },
+    /// A watcher got the full picture of a table, and goes on after it from `head`.
+    Pictured { head: Cursor, table: &'a Table },
 }
 
 /// How things stand when all was quiet for a while.
 pub(super) struct End<'a> {
-    pub(super) log: &'a Log,
-    /// The node's own table.
-    pub(super) table: &'a Table,
+    /// The nodes' own tables.
+    pub(super) tables: Vec<&'a Table>,
     /// Which devices have a session, and its epoch.
     pub(super) sessions: BTreeMap<TwinKey, Option<u64>>,
     /// What has not healed.
@@ -88,11 +96,11 @@ impl Judge {
         }
     }
 
-    /// The log is on disk up to an index.
+    /// The log is committed up to an index, and this node has it.
     pub(super) fn learn(&mut self, log: &Log, upto: u64) {
         for index in self.truth.index + 1..=upto {
-            let record: &Record = log.record(index);
-            let Some((outcome, entry)) = self.truth.learn(index, record) else { continue };
+            let slot = log.slot(index).expect("what is not yet committed is not purged");
+            let Some((outcome, entry)) = self.truth.learn(index, slot) else { continue };
             if self.tells {
                 eprintln!("        {index} {outcome:?} {entry:?}");
             }

@@ -1,27 +1,35 @@
-//! The seeded world: the real pure machines (`Twin`, `Shard`, `Table`, the device's `Session`) in
-//! a plain loop from one seed. Faults first, then quiet, then everything must have healed, while
-//! the `invariants` watch whatever anyone can see.
+//! The seeded world: the real pure machines (`Twin`, `Shard`, `Table`, the watchers' `Ring`, the
+//! device's `Session`) on one to seven nodes, in a plain loop from one seed. Faults first, then quiet,
+//! then everything must have healed, while the `invariants` watch whatever anyone can see.
 //!
-//! Owns what drivers own elsewhere: time, chance, the network, the log's disk, checkpoints. Real
+//! Owns what drivers own elsewhere: time, chance, the networks, disks, checkpoints; and a model of the
+//! consensus under the shard's log (`consensus`), as the real one has a simulation of its own. Real
 //! sockets, files and processes are for the tests `t10` and above.
 
 mod caller;
 mod chance;
 mod connection;
+mod consensus;
 mod device;
 mod faults;
+mod host;
 mod invariants;
 mod judge;
 mod log;
 mod mutant;
 mod net;
 mod node;
+mod peers;
 mod proposer;
+mod pump;
 mod replica;
 mod sim;
+mod state;
 mod store;
 mod stores;
 mod truth;
+mod watchers;
+mod witness;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,12 +39,13 @@ pub use mutant::Mutant;
 use caller::Callers;
 use device::Device;
 use faults::Faults;
+use host::Host;
 use judge::{End, Judge};
-use log::Log;
 use net::Net;
-use node::Node;
+use peers::Peers;
 use sim::{Event, Sim};
-use store::Store;
+use watchers::Watcher;
+use witness::Witness;
 
 /// How long quiet may take until all has healed: the longest deadline of a command at half speed,
 /// the grace of sessions, and a caller's patience.
@@ -51,18 +60,35 @@ pub struct Setup {
     pub seed: u64,
     /// The known bug to put back.
     pub mutant: Mutant,
+    /// How many nodes.
+    pub nodes: usize,
     /// How many devices.
     pub devices: usize,
     /// How many callers.
     pub callers: usize,
+    /// How many watchers.
+    pub watchers: usize,
     /// How long things break, in milliseconds of the world's time.
     pub rough_ms: u64,
 }
 
 impl Setup {
-    /// The usual world of a seed.
-    pub const fn new(seed: u64) -> Self {
-        Self { seed, mutant: Mutant::None, devices: 5, callers: 3, rough_ms: 12_000 }
+    /// The usual world of one node, of a seed.
+    pub const fn alone(seed: u64) -> Self {
+        let mutant = Mutant::None;
+        Self { seed, mutant, nodes: 1, devices: 5, callers: 3, watchers: 1, rough_ms: 12_000 }
+    }
+
+    /// The usual world of three to seven nodes, of a seed.
+    pub const fn cluster(seed: u64) -> Self {
+        let nodes = match seed % 10 {
+            0..6 => 3,
+            6 => 4,
+            7 => 5,
+            8 => 6,
+            _ => 7,
+        };
+        Self { nodes, watchers: 2, ..Self::alone(seed) }
     }
 }
 
@@ -79,12 +105,40 @@ pub struct Report {
     pub acknowledged: u64,
     /// Operations of callers that were answered.
     pub returned: u64,
-    /// Crashes of the node.
+    /// Changes that watchers were told.
+    pub watched: u64,
+    /// Crashes of nodes.
     pub crashes: u64,
+    /// Epochs that took effect.
+    pub epochs: u64,
+    /// Hand-offs begun.
+    pub hand_offs: u64,
+    /// How often links between nodes were blocked.
+    pub parted: u64,
+    /// States that one node took over from another.
+    pub installs: u64,
     /// Generations that were given up because a batch was lost.
     pub reopened: u64,
     /// Checkpoints made durable.
     pub checkpoints: u64,
+}
+
+impl Report {
+    /// Adds what another run came to; what is only of one run stays.
+    pub const fn add(&mut self, other: &Self) {
+        self.events += other.events;
+        self.changes += other.changes;
+        self.acknowledged += other.acknowledged;
+        self.returned += other.returned;
+        self.watched += other.watched;
+        self.crashes += other.crashes;
+        self.epochs += other.epochs;
+        self.hand_offs += other.hand_offs;
+        self.parted += other.parted;
+        self.installs += other.installs;
+        self.reopened += other.reopened;
+        self.checkpoints += other.checkpoints;
+    }
 }
 
 /// What was wrong, and when.
@@ -92,6 +146,8 @@ pub struct Report {
 pub struct Failure {
     /// The seed of the run.
     pub seed: u64,
+    /// How many nodes there were.
+    pub nodes: usize,
     /// Milliseconds since the world began.
     pub at_ms: u64,
     /// The invariant that was broken.
@@ -102,11 +158,13 @@ pub struct Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, at_ms, invariant, text } = self;
+        let Self { seed, nodes, at_ms, invariant, text } = self;
+        let test = if *nodes == 1 { "one_node" } else { "several_nodes" };
         write!(
             f,
-            "seed {seed}, {at_ms} ms: invariant `{invariant}` broken: {text}\nreplay it with: \
-             WORLD_SEED={seed} cargo test -p pollux-tests --test world seeds -- --nocapture"
+            "seed {seed}, {nodes} nodes, {at_ms} ms: invariant `{invariant}` broken: {text}\n\
+             replay it with: WORLD_SEED={seed} cargo test -p pollux-tests --test world {test} -- \
+             --nocapture"
         )
     }
 }
@@ -138,21 +196,22 @@ struct World {
     mutant: Mutant,
     sim: Sim,
     net: Net,
-    log: Log,
-    store: Store,
-    node: Option<Node>,
+    peers: Peers,
+    hosts: Vec<Host>,
     devices: Vec<Device>,
     callers: Callers,
+    watchers: Vec<Watcher>,
     faults: Faults,
+    witness: Witness,
     judge: Judge,
     /// Nothing new is begun and nothing breaks any more.
     calm: bool,
-    boot: u64,
-    term: u64,
-    /// The first term that the running node leads in.
-    first_term: u64,
     crashes: u64,
     reopened: u64,
+    checkpoints: u64,
+    hand_offs: u64,
+    parted: u64,
+    installs: u64,
 }
 
 impl World {
@@ -162,24 +221,28 @@ impl World {
             mutant: setup.mutant,
             sim: Sim::new(setup.seed),
             net: Net::rough(),
-            log: Log::default(),
-            store: Store::default(),
-            node: None,
+            peers: Peers::rough(),
+            hosts: (0..setup.nodes).map(|_| Host::default()).collect(),
             devices: (0..setup.devices).map(Device::new).collect(),
             callers: Callers::default(),
+            watchers: (0..setup.watchers).map(|_| Watcher::default()).collect(),
             faults: Faults::default(),
+            witness: Witness::default(),
             judge: Judge::new(setup.mutant),
             calm: false,
-            boot: 0,
-            term: 0,
-            first_term: 1,
             crashes: 0,
             reopened: 0,
+            checkpoints: 0,
+            hand_offs: 0,
+            parted: 0,
+            installs: 0,
         }
     }
 
     fn begin(&mut self, setup: &Setup) {
-        self.start();
+        for host in 0..setup.nodes {
+            self.start(host);
+        }
         for device in 0..self.devices.len() {
             self.sim.after(1, Event::DeviceStarts { device, life: 0 });
             self.sim.after(5, Event::DeviceActs { device });
@@ -187,12 +250,15 @@ impl World {
         for caller in 0..setup.callers {
             self.sim.after(20, Event::CallerActs { caller });
         }
+        for watcher in 0..setup.watchers {
+            self.sim.after(50, Event::WatcherAsks { watcher });
+        }
         self.sim.after(300, Event::Breaks);
     }
 
     /// Lets one thing happen.
     fn step(&mut self) -> Result<(), Failure> {
-        let event = self.sim.next().expect("a running node always has a tick to come");
+        let event = self.sim.next().expect("something always is to come");
         if self.judge.tells {
             eprintln!("{:>7} {event:?}", self.sim.now);
         }
@@ -219,26 +285,38 @@ impl World {
             Event::NodeLoses { conn } => self.node_loses(conn),
             Event::DeviceLoses { conn } => self.device_loses(conn),
             Event::CallerActs { caller } => self.caller_acts(caller),
-            Event::CallArrives { call } => self.call_arrives(call),
+            Event::CallArrives { host, call } => self.call_arrives(host, call),
             Event::AnswerArrives { call } => self.answer_arrives(call),
             Event::CallOverdue { call } => self.call_overdue(call),
-            Event::Append { boot, ticket } => self.append(boot, ticket),
-            Event::Synced { boot, upto } => self.synced(boot, upto),
-            Event::Apply { boot, upto } => self.apply(boot, upto),
-            Event::Settled { boot, ticket } => self.settled(boot, ticket),
-            Event::BarrierEnds { boot, term, id, passed } => {
-                self.barrier_ends(boot, term, id, passed);
-            }
-            Event::Tick { boot } => self.tick(boot),
-            Event::CutGoesOn { boot } => self.cut_goes_on(boot),
-            Event::Checkpointed { boot } => self.checkpointed(boot),
-            Event::Leads { boot } => {
-                if self.boot == boot {
-                    self.lead();
+            Event::WatcherAsks { watcher } => self.watcher_asks(watcher),
+            Event::TurnsUp { record } => self.turns_up(record),
+            Event::Heals => self.peers.heal(),
+            Event::Breaks => self.breaks(),
+            on_a_node => self.happen_on_node(on_a_node),
+        }
+    }
+
+    fn happen_on_node(&mut self, event: Event) {
+        match event {
+            Event::Peer { host, from, message } => self.peer_says(host, from, message),
+            Event::Append { host, boot, ticket } => self.append(host, boot, ticket),
+            Event::Synced { host, boot, sync } => self.synced(host, boot, sync),
+            Event::Apply { host, boot, upto } => self.apply(host, boot, upto),
+            Event::Settled { host, boot, ticket } => self.settled(host, boot, ticket),
+            Event::BarrierFails { host, boot, id } => self.barrier_fails(host, boot, id),
+            Event::RoundsEnd { host, boot } => {
+                if self.running(host, boot).is_some() {
+                    self.rounds_end(host);
                 }
             }
-            Event::Starts => self.start(),
-            Event::Breaks => self.breaks(),
+            Event::Tick { host, boot } => self.tick(host, boot),
+            Event::CutBegins { host, boot } => self.cut_begins(host, boot),
+            Event::CutGoesOn { host, cut } => self.cut_goes_on(host, cut),
+            Event::Checkpointed { host, cut } => self.checkpointed(host, cut),
+            Event::StateGoesOn { host, boot, to } => self.state_goes_on(host, boot, to),
+            Event::StateIsIn { host, boot, state } => self.state_is_in(host, boot, state),
+            Event::Starts { host } => self.start(host),
+            other => unreachable!("{other:?} is no event of a node"),
         }
     }
 
@@ -246,8 +324,12 @@ impl World {
     fn calm_down(&mut self) {
         self.calm = true;
         self.net.rough = false;
-        self.log.sync_ms_max = 4;
-        self.faults.mend();
+        self.peers.rough = false;
+        self.peers.heal();
+        for host in &mut self.hosts {
+            host.log.sync_ms_max = 4;
+            host.wall_off_ms = 0;
+        }
     }
 
     /// Whether proposals and barriers may go wrong.
@@ -259,18 +341,32 @@ impl World {
     fn sick(&self) -> Vec<String> {
         let mut sick: Vec<String> = self.devices.iter().filter_map(Device::unrest).collect();
         sick.extend(self.callers.busy.values().map(|op| format!("operation {op} is under way")));
-        match &self.node {
-            None => sick.push("the node is down".into()),
-            Some(node) if !node.shard.is_open() => sick.push("the shard is closed".into()),
-            Some(node) => {
-                if !node.shard.is_drained() || node.shard.bytes() > 0 {
-                    sick.push(format!("{} bytes wait at the gate", node.shard.bytes()));
-                }
-                let live = node.twins.values().filter_map(|active| active.twin.next_deadline());
-                sick.extend(live.map(|due| format!("a command is live until {}", due.ms)));
-                if node.table.index() < self.log.last() {
-                    sick.push("the log has more than the table".into());
-                }
+        let behind = self.watchers.iter().filter(|watcher| self.is_behind(watcher)).count();
+        if behind > 0 {
+            sick.push(format!("{behind} watchers are behind"));
+        }
+        let nodes = self.hosts.iter().enumerate();
+        let open = nodes
+            .clone()
+            .filter(|(_, host)| host.node.as_ref().is_some_and(|node| node.shard.is_open()));
+        if open.count() != 1 {
+            sick.push("the shard is not open on one node".into());
+        }
+        for (number, host) in nodes {
+            let Some(node) = &host.node else {
+                sick.push(format!("node {number} is down"));
+                continue;
+            };
+            if !node.shard.is_drained() || node.shard.bytes() > 0 {
+                sick.push(format!("{} bytes wait at the gate", node.shard.bytes()));
+            }
+            let live = node.twins.values().filter_map(|active| active.twin.next_deadline());
+            sick.extend(live.map(|due| format!("a command is live until {}", due.ms)));
+            if node.table.index() < host.log.last().index {
+                sick.push(format!("the log of node {number} has more than its table"));
+            }
+            if node.table.index() < self.judge.truth.index {
+                sick.push(format!("node {number} is behind"));
             }
         }
         sick
@@ -278,16 +374,19 @@ impl World {
 
     fn end(mut self) -> Result<Report, Failure> {
         let sick = self.sick();
-        let keys: Vec<_> = self.node.iter().flat_map(|node| node.twins.keys().cloned()).collect();
-        if sick.is_empty() {
-            keys.iter().for_each(|key| self.settle(key));
+        for host in 0..self.hosts.len() {
+            let node = self.hosts[host].node.iter();
+            let keys: Vec<_> = node.flat_map(|node| node.twins.keys().cloned()).collect();
+            if sick.is_empty() {
+                keys.iter().for_each(|key| self.settle(host, key));
+            }
         }
-        if let Some(node) = &self.node {
-            let sessions: BTreeMap<_, _> =
-                self.devices.iter().map(|device| (device.key.clone(), device.online)).collect();
-            let end = End { log: &self.log, table: &node.table, sessions, sick };
-            self.judge.end(&end);
-        }
+        self.inspect();
+        let sessions: BTreeMap<_, _> =
+            self.devices.iter().map(|device| (device.key.clone(), device.online)).collect();
+        let nodes = self.hosts.iter().flat_map(|host| &host.node);
+        let tables = nodes.map(|node| &node.table).collect();
+        self.judge.end(&End { tables, sessions, sick });
         if let Some((invariant, text)) = self.judge.wrong.take() {
             return Err(self.failure(invariant, text));
         }
@@ -297,13 +396,19 @@ impl World {
             changes: self.judge.place(),
             acknowledged: self.devices.iter().map(|device| device.acknowledged).sum(),
             returned: self.callers.returned,
+            watched: self.watchers.iter().map(|watcher| watcher.told).sum(),
             crashes: self.crashes,
+            epochs: self.judge.truth.epochs,
+            hand_offs: self.hand_offs,
+            parted: self.parted,
+            installs: self.installs,
             reopened: self.reopened,
-            checkpoints: self.store.count,
+            checkpoints: self.checkpoints,
         })
     }
 
     const fn failure(&self, invariant: &'static str, text: String) -> Failure {
-        Failure { seed: self.seed, at_ms: self.sim.now, invariant, text }
+        let nodes = self.hosts.len();
+        Failure { seed: self.seed, nodes, at_ms: self.sim.now, invariant, text }
     }
 }

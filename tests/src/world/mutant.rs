@@ -19,4 +19,17 @@ pub enum Mutant {
     ForgetsPresence,
     /// The log is purged a little beyond the checkpoint (safety rule 21).
     PurgesTooFar,
+    /// A leader takes for committed what only its own disk has (safety rule 2).
+    CommitsAlone,
+    /// The fence looks at generation and number, not at the epoch (safety rules 1, 4).
+    IgnoresEpoch,
+    /// Followers apply changes without the marks that make a repetition known (safety rules 12, 15).
+    MarksStayHome,
+    /// An owner answers reads without asking whether it still leads (safety rules 3, 6).
+    AnswersIsolated,
+    /// A follower acknowledges what is not yet on its disk.
+    AcksBeforeSync,
+    /// A state for another replica says that it stands for what was applied when it was taken whole,
+    /// not when it was begun (safety rule 21).
+    MislabelsState,
 }

@@ -1,4 +1,4 @@
-//! Connections between devices and the node: in order within one, any order across them, each with
+//! Connections between devices and nodes: in order within one, any order across them, each with
 //! delays of its own; they break, and each end learns of it when it learns of it.
 
 use std::collections::BTreeMap;
@@ -9,6 +9,8 @@ use super::sim::{Event, Sim};
 #[derive(Debug)]
 pub(super) struct Conn {
     pub(super) device: usize,
+    /// The machine that was dialled.
+    pub(super) host: usize,
     /// The life of the device that dialled.
     pub(super) life: u64,
     /// The device's own name for it.
@@ -36,14 +38,19 @@ impl Net {
     }
 
     /// A device dials; the node hears of it later.
-    pub(super) fn dial(&mut self, sim: &mut Sim, device: usize, life: u64, attempt: u64) -> u64 {
+    pub(super) fn dial(
+        &mut self,
+        sim: &mut Sim,
+        (device, life, attempt): (usize, u64, u64),
+        host: usize,
+    ) -> u64 {
         self.last += 1;
         let slow_ms = match (self.rough, sim.chance.below(10)) {
             (true, 0) => 2_000,
             (true, 1..4) => 120,
             _ => 8,
         };
-        let conn = Conn { device, life, attempt, cut: false, up_at: 0, down_at: 0, slow_ms };
+        let conn = Conn { device, host, life, attempt, cut: false, up_at: 0, down_at: 0, slow_ms };
         self.conns.insert(self.last, conn);
         let conn = self.last;
         self.up(sim, conn, Event::Dialled { conn });
@@ -90,8 +97,9 @@ impl Net {
         }
     }
 
-    /// The connections that stand.
-    pub(super) fn standing(&self) -> Vec<u64> {
-        self.conns.iter().filter(|(_, conn)| !conn.cut).map(|(number, _)| *number).collect()
+    /// The connections that stand: all, or those to one machine.
+    pub(super) fn standing(&self, host: Option<usize>) -> Vec<u64> {
+        let meant = |conn: &Conn| !conn.cut && host.is_none_or(|host| host == conn.host);
+        self.conns.iter().filter(|(_, conn)| meant(conn)).map(|(number, _)| *number).collect()
     }
 }

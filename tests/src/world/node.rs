@@ -1,11 +1,12 @@
-//! The node's owner side: the `Shard` machine, the actors of its twins, and what they release. The
+//! A node's owner side: the `Shard` machine, the actors of its twins, and what they release. The
 //! same turns as runtime's driver takes, without its threads. Decides nothing.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use pollux_proto::device::NodeFrame;
 use pollux_proto::device::convert::WelcomeTerms;
 use pollux_proto::device::framing::encode;
+use pollux_proto::device::{NodeFrame, Replica};
+use pollux_runtime::watch::Ring;
 use pollux_twin::input::{CallId, ConnectionId, FromDevice, Input};
 use pollux_twin::limits::Limits;
 use pollux_twin::output::{Answer, ByeReason, Output as Told, ToDevice};
@@ -15,14 +16,14 @@ use pollux_twin::{Epoch, Rejection, Time, Twin, TwinKey, image};
 
 use super::World;
 use super::connection::Connection;
+use super::consensus::Consensus;
+use super::host::{address, number};
 use super::judge::Seen;
-use super::log::Record;
 use super::mutant::Mutant;
 use super::proposer::Proposer;
 use super::sim::Event;
+use super::state::Outgoing;
 
-/// The node's id.
-pub(super) const NODE: u64 = 1;
 /// What one input may take at the gate before it is known.
 pub(super) const INPUT_BYTES: usize = 512;
 /// What an output takes at the gate.
@@ -31,6 +32,8 @@ const OUTPUT_BYTES: usize = 300;
 const GRACE_MS: u64 = 4_000;
 /// How often the node looks at its deadlines.
 pub(super) const TICK_MS: u64 = 25;
+/// Bytes of changes that watchers can go back to: few, so that some are told to begin again.
+pub(super) const RING_BYTES: usize = 12_000;
 /// A section's bytes: small, so that some reports are too large.
 const SECTION_BYTES_MAX: usize = 2_000;
 
@@ -63,6 +66,11 @@ pub(super) struct Active {
 pub(super) struct Node {
     pub(super) boot: u64,
     started_ms: u64,
+    pub(super) consensus: Consensus,
+    /// Whether it acts for the shard.
+    pub(super) owning: bool,
+    /// Whether it has opened the shard since it started.
+    pub(super) opened: bool,
     pub(super) epoch: Epoch,
     pub(super) limits: Limits,
     pub(super) shard: Shard<Out>,
@@ -75,12 +83,28 @@ pub(super) struct Node {
     pub(super) proposer: Proposer,
     /// Twins woken at an opening, and when their sessions must be back.
     expiring: VecDeque<(u64, TwinKey)>,
-    /// Whether a checkpoint's cut is being taken or written.
-    pub(super) cutting: bool,
+    /// The checkpoint whose cut is being taken or written.
+    pub(super) cutting: Option<u64>,
+    /// States on their way to others.
+    pub(super) states: BTreeMap<usize, Outgoing>,
+    /// Entries up to here are in the table, or on their way to it.
+    pub(super) applying: u64,
+    /// What watchers are told from.
+    pub(super) ring: Ring,
+    /// Entries up to here were in the log when it started.
+    pub(super) restarted_at: u64,
+    /// Its table has been all there is since it started.
+    pub(super) was_whole: bool,
 }
 
 impl Node {
-    pub(super) fn new(boot: u64, now_ms: u64, table: Table) -> Self {
+    pub(super) fn new(
+        boot: u64,
+        now_ms: u64,
+        table: Table,
+        (consensus, restarted_at): (Consensus, u64),
+    ) -> Self {
+        let applying = table.index();
         let options = Options {
             batch_bytes_max: 4 * 1024,
             gate_bytes_max: 48 * 1024,
@@ -90,9 +114,13 @@ impl Node {
         Self {
             boot,
             started_ms: now_ms,
+            consensus,
+            owning: false,
+            opened: false,
             epoch: Epoch::default(),
             limits: Limits { section_bytes_max: SECTION_BYTES_MAX, ..Limits::default() },
             shard: Shard::new(options),
+            ring: Ring::new(table.index(), RING_BYTES),
             table,
             twins: BTreeMap::new(),
             keys: Vec::new(),
@@ -100,7 +128,11 @@ impl Node {
             parked: VecDeque::new(),
             proposer: Proposer::default(),
             expiring: VecDeque::new(),
-            cutting: false,
+            cutting: None,
+            states: BTreeMap::new(),
+            applying,
+            restarted_at,
+            was_whole: false,
         }
     }
 
@@ -110,39 +142,58 @@ impl Node {
 }
 
 impl World {
-    pub(super) fn node_now(&self) -> Option<Now> {
-        let node = self.node.as_ref()?;
-        Some(node.now(self.sim.now, self.wall_ms()))
+    pub(super) fn node_now(&self, host: usize) -> Option<Now> {
+        let node = self.hosts[host].node.as_ref()?;
+        Some(node.now(self.sim.now, self.wall_ms(host)))
     }
 
-    /// The node leads its log in a newer term.
-    pub(super) fn lead(&mut self) {
-        self.step_down();
-        let Some(now) = self.node_now() else { return };
-        self.term += 1;
-        let epoch = Epoch { term: self.term, leader: NODE };
-        let node = self.node.as_mut().expect("it was just there");
-        self.log.append(&mut self.sim, node.boot, Record::Blank);
-        node.epoch = epoch;
+    /// The node leads its log: it opens the shard in a new generation.
+    pub(super) fn lead(&mut self, host: usize) {
+        self.step_down(host);
+        let Some(now) = self.node_now(host) else { return };
+        let node = self.hosts[host].node.as_mut().expect("it was just there");
+        node.owning = true;
+        node.epoch = Epoch { term: node.consensus.ballot.term, leader: number(host) };
         let fence = node.table.fence();
-        node.shard.open(now, epoch, &fence);
-        self.drive();
+        node.shard.open(now, node.epoch, &fence);
+        self.drive(host);
     }
 
-    /// The node leads no more, for now.
-    pub(super) fn step_down(&mut self) {
-        let Some(node) = &mut self.node else { return };
+    /// The node leads no more, or nobody answers it: it owns nothing, for now.
+    pub(super) fn step_down(&mut self, host: usize) {
+        let Some(node) = &mut self.hosts[host].node else { return };
+        node.owning = false;
         node.shard.close();
         node.epoch = Epoch::default();
-        node.proposer.fail_all();
-        self.drop_actors();
-        self.drive();
+        let unknown = node.proposer.fail_all();
+        self.drop_actors(host);
+        self.drive(host);
+        for record in unknown {
+            if self.rough() && self.sim.chance.one_in(2) {
+                self.goes_astray(&record);
+            }
+        }
+    }
+
+    /// An owner that a majority is silent to gives up by itself, as its log does not; and goes on when
+    /// it is heard again (safety rule 6).
+    fn look_around(&mut self, host: usize) {
+        let now = self.sim.now;
+        let Some(node) = &self.hosts[host].node else { return };
+        if !node.consensus.leads() || self.mutant == Mutant::AnswersIsolated {
+            return;
+        }
+        match (node.owning, node.consensus.hears_majority(now)) {
+            (true, false) => self.step_down(host),
+            (false, true) => self.lead(host),
+            _ => {}
+        }
     }
 
     /// The actor of a twin, started if it is not there.
-    pub(super) fn activate(&mut self, key: &TwinKey) {
-        let now = self.node_now().expect("only a running node is asked");
-        let node = self.node.as_mut().expect("only a running node is asked");
+    pub(super) fn activate(&mut self, host: usize, key: &TwinKey) {
+        let now = self.node_now(host).expect("only a running node is asked");
+        let node = self.hosts[host].node.as_mut().expect("only a running node is asked");
         if let Some(active) = node.twins.get(key) {
             node.shard.touch(now, active.slot);
             return;
@@ -163,16 +214,16 @@ impl World {
     }
 
     /// A twin handles an input; what it decides goes to the shard.
-    pub(super) fn decide(&mut self, key: &TwinKey, input: Input) {
-        self.turn_of(key, |twin, time, limits| {
+    pub(super) fn decide(&mut self, host: usize, key: &TwinKey, input: Input) {
+        self.turn_of(host, key, |twin, time, limits| {
             // Errors are for messages of sessions that are over: nobody is there to be told.
             let _dropped = twin.handle(time, limits, input);
         });
     }
 
-    fn turn_of(&mut self, key: &TwinKey, act: impl FnOnce(&mut Twin, Time, &Limits)) {
-        let now = self.node_now().expect("only a running node decides");
-        let node = self.node.as_mut().expect("only a running node decides");
+    fn turn_of(&mut self, host: usize, key: &TwinKey, act: impl FnOnce(&mut Twin, Time, &Limits)) {
+        let now = self.node_now(host).expect("only a running node decides");
+        let node = self.hosts[host].node.as_mut().expect("only a running node decides");
         let time = node.shard.time(now);
         let active = node.twins.get_mut(key).expect("only an active twin decides");
         act(&mut active.twin, time, &node.limits);
@@ -209,31 +260,31 @@ impl World {
         let outs = outs.into_iter().map(|out| (out, OUTPUT_BYTES));
         node.shard.decided(now, slot, changes, outs, wait);
         for out in early {
-            self.deliver(out);
+            self.deliver(host, out);
         }
-        self.drive();
+        self.drive(host);
     }
 
     /// Carries out what the shard says until it has nothing more to say.
-    pub(super) fn drive(&mut self) {
+    pub(super) fn drive(&mut self, host: usize) {
         loop {
-            let Some(node) = &mut self.node else { return };
+            let Some(node) = &mut self.hosts[host].node else { return };
             let Some(output) = node.shard.poll_output() else { break };
             match output {
-                Output::Propose { id, entry } => self.propose(id, &entry),
-                Output::Barrier { id } => self.barrier(id),
-                Output::Release(out) => self.deliver(out),
-                Output::Opened => self.opened(),
+                Output::Propose { id, entry } => self.propose(host, id, &entry),
+                Output::Barrier { id } => self.barrier(host, id),
+                Output::Release(out) => self.deliver(host, out),
+                Output::Opened => self.opened(host),
                 Output::Passivate(slot) => {
                     let key = node.keys[slot.index()].take().expect("an active twin's slot");
-                    self.settle(&key);
-                    if let Some(node) = &mut self.node {
+                    self.settle(host, &key);
+                    if let Some(node) = &mut self.hosts[host].node {
                         node.twins.remove(&key);
                     }
                 }
                 Output::Reopen => {
                     self.reopened += 1;
-                    self.drop_actors();
+                    self.drop_actors(host);
                 }
                 Output::Room => {
                     let parked = core::mem::take(&mut node.parked);
@@ -245,28 +296,35 @@ impl World {
         }
     }
 
-    fn opened(&mut self) {
-        let node = self.node.as_mut().expect("a running node's shard opened");
+    fn opened(&mut self, host: usize) {
+        let node = self.hosts[host].node.as_mut().expect("a running node's shard opened");
+        node.opened = true;
         let woken: Vec<TwinKey> = node.table.wakeful().cloned().collect();
         for key in woken {
-            self.activate(&key);
+            self.activate(host, &key);
             let due = self.sim.now + GRACE_MS;
-            let node = self.node.as_mut().expect("a running node's shard opened");
+            let node = self.hosts[host].node.as_mut().expect("a running node's shard opened");
             node.expiring.push_back((due, key));
         }
     }
 
     /// Time has passed on the node.
-    pub(super) fn tick(&mut self, boot: u64) {
-        let Some(now) = self.node_now() else { return };
-        let node = self.node.as_mut().expect("it was just there");
+    pub(super) fn tick(&mut self, host: usize, boot: u64) {
+        let Some(now) = self.node_now(host) else { return };
+        let node = self.hosts[host].node.as_mut().expect("it was just there");
         if node.boot != boot {
             return;
         }
-        self.sim.after(TICK_MS, Event::Tick { boot });
+        self.sim.after(TICK_MS, Event::Tick { host, boot });
+        let own = &mut self.hosts[host];
+        let node = own.node.as_mut().expect("it was just there");
+        node.consensus.tick(self.sim.now, &mut self.sim.chance, &mut own.log);
+        self.pump(host);
+        self.look_around(host);
+        let Some(node) = self.hosts[host].node.as_mut() else { return };
         node.shard.handle_deadline(now);
-        self.drive();
-        let node = self.node.as_mut().expect("it is still there");
+        self.drive(host);
+        let node = self.hosts[host].node.as_mut().expect("it is still there");
         if !node.shard.is_open() {
             return;
         }
@@ -278,16 +336,19 @@ impl World {
             .map(|(key, _)| key.clone())
             .collect();
         for key in due {
-            self.turn_of(&key, |twin, time, _| twin.handle_deadline(time));
+            self.turn_of(host, &key, |twin, time, _| twin.handle_deadline(time));
         }
-        self.expire_sessions();
+        self.expire_sessions(host);
     }
 
     /// Sessions whose devices did not come back to this opening are over (safety rule 18).
-    fn expire_sessions(&mut self) {
+    fn expire_sessions(&mut self, host: usize) {
         loop {
             let now_ms = self.sim.now;
-            let Some(node) = self.node.as_mut().filter(|node| node.shard.is_open()) else { return };
+            let Some(node) = self.hosts[host].node.as_mut().filter(|node| node.shard.is_open())
+            else {
+                return;
+            };
             if node.expiring.front().is_none_or(|(due, _)| *due > now_ms) {
                 return;
             }
@@ -295,64 +356,71 @@ impl World {
             if self.mutant == Mutant::ForgetsPresence {
                 continue;
             }
-            self.activate(&key);
-            let Some(node) = &self.node else { return };
+            self.activate(host, &key);
+            let Some(node) = &self.hosts[host].node else { return };
             let Some(active) = node.twins.get(&key) else { continue };
             let Some(session) = active.twin.session() else { continue };
             if !active.conns.iter().any(|(_, own)| *own == Some(session)) {
-                self.decide(&key, Input::Disconnected { session });
+                self.decide(host, &key, Input::Disconnected { session });
             }
         }
     }
 
     /// Hands something to its receiver.
-    fn deliver(&mut self, out: Out) {
+    fn deliver(&mut self, host: usize, out: Out) {
         self.judge.see(&Seen::Released { out: &out });
         match out.to {
-            To::Caller { call, result } => self.answer(call, result),
+            To::Caller { call, result } => self.answer(host, call, result),
             To::Device { conn, session, message } => {
                 if matches!(message, ToDevice::Bye { .. })
                     && let Some(active) =
-                        self.node.as_mut().and_then(|node| node.twins.get_mut(&out.key))
+                        self.hosts[host].node.as_mut().and_then(|node| node.twins.get_mut(&out.key))
                 {
                     active.conns.retain(|(own, _)| *own != conn);
                 }
-                self.send(conn, session, message);
+                self.send(host, conn, session, message);
             }
         }
     }
 
-    fn send(&mut self, conn: u64, session: u64, message: ToDevice) {
-        let terms = WelcomeTerms { limits: Default::default(), replicas: Vec::new() };
+    fn send(&mut self, host: usize, conn: u64, session: u64, message: ToDevice) {
+        let terms = self.terms(host);
         let frame = NodeFrame::from_message(session, message, &terms);
         let mut bytes = Default::default();
         encode(&frame, &mut bytes).expect("what a twin tells fits a frame");
         self.net.down(&mut self.sim, conn, Event::Down { conn, bytes: bytes.to_vec() });
         if frame.is_last() {
             self.net.down(&mut self.sim, conn, Event::DeviceLoses { conn });
-            if let Some(node) = &mut self.node {
+            if let Some(node) = &mut self.hosts[host].node {
                 node.connections.remove(&conn);
             }
         }
     }
 
+    /// What a welcome says of the cluster: who may own the shard next.
+    fn terms(&self, host: usize) -> WelcomeTerms {
+        let others = (0..self.hosts.len()).filter(|other| *other != host);
+        let replica = |other| Replica { address: address(other) };
+        WelcomeTerms { limits: Default::default(), replicas: others.map(replica).collect() }
+    }
+
     /// Lets all actors go: their devices are sent away for now, as their answers are lost.
-    fn drop_actors(&mut self) {
-        let Some(node) = &mut self.node else { return };
+    fn drop_actors(&mut self, host: usize) {
+        let Some(node) = &mut self.hosts[host].node else { return };
         node.keys.clear();
         node.expiring.clear();
         node.parked.clear();
         for (_, active) in core::mem::take(&mut node.twins) {
             for (conn, session) in active.conns {
                 let bye = ToDevice::Bye { reason: ByeReason::Stopping };
-                self.send(conn, session.unwrap_or(0), bye);
+                self.send(host, conn, session.unwrap_or(0), bye);
             }
         }
     }
 
     /// Compares an actor whose changes are all applied with the table.
-    pub(super) fn settle(&mut self, key: &TwinKey) {
-        let Some(node) = &self.node else { return };
+    pub(super) fn settle(&mut self, host: usize, key: &TwinKey) {
+        let Some(node) = &self.hosts[host].node else { return };
         let Some(active) = node.twins.get(key) else { return };
         let table = node.table.image(key);
         let index = table
@@ -363,22 +431,28 @@ impl World {
     }
 
     /// A device says hello.
-    pub(super) fn hello(&mut self, conn: u64, key: &TwinKey, incarnation: u64) {
-        self.activate(key);
-        let node = self.node.as_mut().expect("only a running node is greeted");
+    pub(super) fn hello(&mut self, host: usize, conn: u64, key: &TwinKey, incarnation: u64) {
+        self.activate(host, key);
+        let node = self.hosts[host].node.as_mut().expect("only a running node is greeted");
         let active = node.twins.get_mut(key).expect("it was just activated");
         active.conns.push((conn, None));
         let connection = ConnectionId(conn);
-        self.decide(key, Input::Hello { connection, incarnation, node: NODE });
+        self.decide(host, key, Input::Hello { connection, incarnation, node: number(host) });
     }
 
     /// A device of a session says something.
-    pub(super) fn device_says(&mut self, conn: u64, key: &TwinKey, message: FromDevice) {
-        let Some(node) = &self.node else { return };
+    pub(super) fn device_says(
+        &mut self,
+        host: usize,
+        conn: u64,
+        key: &TwinKey,
+        message: FromDevice,
+    ) {
+        let Some(node) = &self.hosts[host].node else { return };
         let Some(active) = node.twins.get(key) else { return };
         let session = active.conns.iter().find(|(own, _)| *own == conn).and_then(|(_, own)| *own);
         if let Some(session) = session {
-            self.decide(key, Input::Device { session, message });
+            self.decide(host, key, Input::Device { session, message });
         }
     }
 }

@@ -1,44 +1,65 @@
 //! A table and how an entry of the log goes into it: the same for the node, for the judge's own
 //! truth and for every replay, with the mutants that concern all replicas alike.
 
-use pollux_twin::table::{Outcome, Table};
+use pollux_twin::table::{Applied, Outcome, Table};
 use pollux_twin::{Change, Entry, Mark, TwinKey};
 
-use super::log::{Log, Record};
+use super::log::{Record, Slot};
 use super::mutant::Mutant;
+
+/// Whose table it is, as far as it matters to a mutant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// The judge's, or a replay's at the end.
+    Judges,
+    /// That of a node, and whether the entry was in its log when it started.
+    Node { number: u64, restarted: bool },
+}
 
 /// Applies the entry at an index: what came of it, and the entry as it was applied.
 pub(super) fn apply(
     mutant: Mutant,
+    whose: Whose,
     table: &mut Table,
-    index: u64,
-    record: &Record,
-) -> Option<(Outcome, Entry)> {
+    (index, record): (u64, &Record),
+) -> Option<(Applied, Entry)> {
     let Record::Entry(bytes) = record else {
         table.advance(index);
         return None;
     };
     let mut entry = Entry::decode(bytes).expect("what was encoded is read back");
-    if mutant == Mutant::IgnoresFence {
-        pretend_successor(table, &mut entry);
+    match mutant {
+        Mutant::IgnoresFence => pretend_successor(table, &mut entry),
+        Mutant::IgnoresEpoch => pretend_epoch(table, &mut entry),
+        _ => {}
+    }
+    if forgets(mutant, whose, &entry) {
+        forget_marks(mutant, &mut entry);
     }
     let applied = table.apply(index, entry.clone()).expect("the table is sound");
-    Some((applied.outcome, entry))
+    Some((applied, entry))
 }
 
-/// Brings a table up to an index of the log, as a start does.
-pub(super) fn replay(mutant: Mutant, table: &mut Table, log: &Log, from: u64, upto: u64) {
-    for index in from..=upto {
-        match (mutant, log.record(index)) {
-            (Mutant::ForgetsKeys | Mutant::ForgetsNumbers, Record::Entry(bytes)) => {
-                let mut entry = Entry::decode(bytes).expect("what was encoded is read back");
-                forget_marks(mutant, &mut entry);
-                table.apply(index, entry).expect("the table is sound");
-            }
-            (_, record) => {
-                apply(mutant, table, index, record);
-            }
-        }
+/// Brings a table up to the last of these records, as a replay does.
+pub(super) fn replay(mutant: Mutant, table: &mut Table, log: &[Slot], from: u64) {
+    for (index, slot) in (1..).zip(log).filter(|(index, _)| *index >= from) {
+        apply(mutant, Whose::Judges, table, (index, &slot.record));
+    }
+}
+
+fn forgets(mutant: Mutant, whose: Whose, entry: &Entry) -> bool {
+    let Whose::Node { number, restarted } = whose else { return false };
+    let Entry::Batch { epoch, .. } = entry else { return false };
+    match mutant {
+        Mutant::ForgetsKeys | Mutant::ForgetsNumbers => restarted,
+        Mutant::MarksStayHome => epoch.leader != number,
+        _ => false,
+    }
+}
+
+fn pretend_epoch(table: &Table, entry: &mut Entry) {
+    if let Entry::Batch { epoch, .. } = entry {
+        *epoch = table.fence().epoch;
     }
 }
 
@@ -57,8 +78,8 @@ fn forget_marks(mutant: Mutant, entry: &mut Entry) {
     let Entry::Batch { changes, .. } = entry else { return };
     for (_, change) in changes {
         let forget = match change.mark {
-            Mark::Key(_) => mutant == Mutant::ForgetsKeys,
-            Mark::Sequence { .. } => mutant == Mutant::ForgetsNumbers,
+            Mark::Key(_) => mutant != Mutant::ForgetsNumbers,
+            Mark::Sequence { .. } => mutant != Mutant::ForgetsKeys,
             Mark::None => false,
         };
         if forget {

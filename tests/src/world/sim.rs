@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 
 use super::chance::{Chance, Trace};
+use super::consensus::Message;
+use super::log::Record;
+use super::state::State;
 
 /// Something that happens at a point in time. Events of a node carry its boot, those of a device
 /// its life: what was meant for an earlier one is dropped.
@@ -34,32 +37,46 @@ pub(super) enum Event {
     DeviceLoses { conn: u64 },
     /// A caller starts an operation.
     CallerActs { caller: usize },
-    /// A call reaches the node.
-    CallArrives { call: u64 },
+    /// A call reaches a node.
+    CallArrives { host: usize, call: u64 },
     /// An answer reaches the caller.
     AnswerArrives { call: u64 },
     /// The caller does not wait any longer.
     CallOverdue { call: u64 },
+    /// A node is told something by another.
+    Peer { host: usize, from: u64, message: Message },
     /// The log takes an entry over.
-    Append { boot: u64, ticket: u64 },
-    /// The disk has everything up to this index.
-    Synced { boot: u64, upto: u64 },
+    Append { host: usize, boot: u64, ticket: u64 },
+    /// An entry that went astray turns up.
+    TurnsUp { record: Record },
+    /// An fsync ends.
+    Synced { host: usize, boot: u64, sync: u64 },
     /// The table takes in what is committed.
-    Apply { boot: u64, upto: u64 },
+    Apply { host: usize, boot: u64, upto: u64 },
     /// The proposer is told what became of its entry.
-    Settled { boot: u64, ticket: u64 },
-    /// A read barrier ends.
-    BarrierEnds { boot: u64, term: u64, id: u64, passed: bool },
-    /// The node looks at its deadlines.
-    Tick { boot: u64 },
-    /// The node takes the next images of a checkpoint's cut.
-    CutGoesOn { boot: u64 },
+    Settled { host: usize, boot: u64, ticket: u64 },
+    /// A read barrier goes wrong.
+    BarrierFails { host: usize, boot: u64, id: u64 },
+    /// Read rounds were answered.
+    RoundsEnd { host: usize, boot: u64 },
+    /// A node looks at its deadlines.
+    Tick { host: usize, boot: u64 },
+    /// A node begins a checkpoint.
+    CutBegins { host: usize, boot: u64 },
+    /// A node takes the next images of a checkpoint's cut.
+    CutGoesOn { host: usize, cut: u64 },
     /// A checkpoint is durable.
-    Checkpointed { boot: u64 },
-    /// The node leads its log again, in a newer term.
-    Leads { boot: u64 },
-    /// The node starts.
-    Starts,
+    Checkpointed { host: usize, cut: u64 },
+    /// A node takes the next images of a state for another.
+    StateGoesOn { host: usize, boot: u64, to: usize },
+    /// Another's state is on a node's disk.
+    StateIsIn { host: usize, boot: u64, state: State },
+    /// A watcher asks for what is new.
+    WatcherAsks { watcher: usize },
+    /// A node starts.
+    Starts { host: usize },
+    /// The links between nodes are good again.
+    Heals,
     /// Something breaks.
     Breaks,
 }

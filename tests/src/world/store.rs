@@ -8,10 +8,11 @@ use pollux_twin::TwinKey;
 use pollux_twin::table::{Header, Options, Restore, Table};
 
 use super::World;
+use super::consensus::{Consensus, ELECTION_MS};
+use super::host::number;
 use super::judge::Seen;
 use super::mutant::Mutant;
 use super::node::Node;
-use super::replica;
 use super::sim::Event;
 
 /// Images taken of a cut in one go.
@@ -25,8 +26,21 @@ pub(super) struct Store {
     /// Images of the cut under way, not on disk yet.
     taken: Vec<(TwinKey, Arc<[u8]>)>,
     written: Option<Header>,
-    /// How many checkpoints there were.
-    pub(super) count: u64,
+    cuts: u64,
+}
+
+impl Store {
+    /// Another's state is in the place of what was here; a cut under way is of no use any more.
+    pub(super) fn replace(&mut self, header: Header, images: BTreeMap<TwinKey, Arc<[u8]>>) {
+        (self.header, self.images) = (header, images);
+        self.give_up();
+    }
+
+    /// What was not on disk is gone.
+    fn give_up(&mut self) {
+        self.taken.clear();
+        self.written = None;
+    }
 }
 
 /// Few unpacked twins, so that they are packed and unpacked all the time.
@@ -44,84 +58,108 @@ pub(super) fn restore(header: &Header, images: &BTreeMap<TwinKey, Arc<[u8]>>) ->
 }
 
 impl World {
-    /// The node begins a checkpoint, or goes on with one.
-    pub(super) fn cut_goes_on(&mut self, boot: u64) {
-        let Some(node) = self.node.as_mut().filter(|node| node.boot == boot) else { return };
-        if !node.cutting {
-            node.cutting = true;
-            node.table.begin_cut();
-            self.store.taken.clear();
-        }
+    /// A node begins a checkpoint.
+    pub(super) fn cut_begins(&mut self, host: usize, boot: u64) {
+        let own = &mut self.hosts[host];
+        let Some(node) = own.node.as_mut().filter(|node| node.boot == boot) else { return };
+        own.store.cuts += 1;
+        own.store.taken.clear();
+        let cut = own.store.cuts;
+        node.cutting = Some(cut);
+        node.table.begin_cut();
+        self.cut_goes_on(host, cut);
+    }
+
+    /// A node takes the next images of a cut.
+    pub(super) fn cut_goes_on(&mut self, host: usize, cut: u64) {
+        let own = &mut self.hosts[host];
+        let Some(node) = own.node.as_mut().filter(|node| node.cutting == Some(cut)) else {
+            return self.cut_again(host, cut);
+        };
         let images = node.table.take_cut(CUT_LEN);
         let pause = self.sim.chance.between(1, 15);
         if images.is_empty() {
-            self.store.written = Some(node.table.end_cut());
+            own.store.written = Some(node.table.end_cut());
             let takes = self.sim.chance.between(1, 60);
-            self.sim.after(takes, Event::Checkpointed { boot });
+            self.sim.after(takes, Event::Checkpointed { host, cut });
         } else {
-            self.store.taken.extend(images);
-            self.sim.after(pause, Event::CutGoesOn { boot });
+            own.store.taken.extend(images);
+            self.sim.after(pause, Event::CutGoesOn { host, cut });
+        }
+    }
+
+    /// A cut came to nothing because a state took the table's place: there will be another.
+    fn cut_again(&mut self, host: usize, cut: u64) {
+        let own = &self.hosts[host];
+        if let Some(node) = own.node.as_ref().filter(|_| own.store.cuts == cut) {
+            let boot = node.boot;
+            let again = self.sim.chance.between(100, 1_500);
+            self.sim.after(again, Event::CutBegins { host, boot });
         }
     }
 
     /// The checkpoint is on disk: the log before it may go.
-    pub(super) fn checkpointed(&mut self, boot: u64) {
-        let Some(node) = self.node.as_mut().filter(|node| node.boot == boot) else { return };
-        node.cutting = false;
-        let header = self.store.written.take().expect("it was being written");
-        let again = self.sim.chance.between(100, 1_500);
-        self.sim.after(again, Event::CutGoesOn { boot });
-        self.store.images.extend(self.store.taken.drain(..));
-        self.store.header = header;
-        self.store.count += 1;
-        let images = &self.store.images;
+    pub(super) fn checkpointed(&mut self, host: usize, cut: u64) {
+        let own = &mut self.hosts[host];
+        let Some(node) = own.node.as_mut().filter(|node| node.cutting == Some(cut)) else {
+            return self.cut_again(host, cut);
+        };
+        node.cutting = None;
+        let header = own.store.written.take().expect("it was being written");
+        own.store.images.extend(own.store.taken.drain(..));
+        own.store.header = header;
+        self.checkpoints += 1;
+        let images = &own.store.images;
         self.judge.see(&Seen::Checkpointed { header, images });
         let kept = self.sim.chance.between(0, 20);
         let upto = match self.mutant {
             Mutant::PurgesTooFar => header.index + 3,
             _ => header.index.saturating_sub(kept),
         };
-        self.log.purge(upto.min(self.log.durable()));
+        own.log.purge(upto.min(own.log.durable()));
+        self.cut_again(host, cut);
     }
 
-    /// The node starts: the newest checkpoint, then what the log has after it.
-    pub(super) fn start(&mut self) {
-        if self.node.is_some() {
+    /// A node starts: the newest checkpoint; what the log has after it comes when it is known to be
+    /// committed.
+    pub(super) fn start(&mut self, host: usize) {
+        let nodes = self.hosts.len();
+        let own = &mut self.hosts[host];
+        if own.node.is_some() {
             return;
         }
-        self.boot += 1;
+        own.boot += 1;
         // A starting node has nothing but its wall clock to know the time by: it is right then.
-        self.faults.mend();
-        self.first_term = self.term + 1;
-        let boot = self.boot;
-        let mut table = restore(&self.store.header, &self.store.images);
-        // What a crash left of the tail is on disk, and known to be, from here on.
-        self.judge.learn(&self.log, self.log.durable());
-        let from = (self.store.header.index + 1).max(self.log.purged() + 1);
-        replica::replay(self.mutant, &mut table, &self.log, from, self.log.durable());
-        self.judge.see(&Seen::Restored { table: &table });
-        self.node = Some(Node::new(boot, self.sim.now, table));
-        self.sim.after(1, Event::Tick { boot });
+        own.wall_off_ms = 0;
+        let (boot, header) = (own.boot, own.store.header);
+        let table = restore(&header, &own.store.images);
+        let elected = self.sim.now
+            + self.sim.chance.between(1, 100)
+            + if nodes > 1 { ELECTION_MS } else { 0 };
+        let me = (self.mutant, number(host), nodes);
+        let consensus = Consensus::new(me, own.ballot, header.index, elected);
+        let last = own.log.last().index;
+        own.node = Some(Node::new(boot, self.sim.now, table, (consensus, last)));
+        self.sim.after(1, Event::Tick { host, boot });
         let first = self.sim.chance.between(50, 800);
-        self.sim.after(first, Event::CutGoesOn { boot });
-        let elected = self.sim.chance.between(1, 100);
-        self.sim.after(elected, Event::Leads { boot });
+        self.sim.after(first, Event::CutBegins { host, boot });
     }
 
     /// The process is gone, with all that was only in memory.
-    pub(super) fn crash(&mut self) {
-        self.node = None;
-        self.boot += 1;
+    pub(super) fn crash(&mut self, host: usize) {
+        let own = &mut self.hosts[host];
+        own.node = None;
+        own.boot += 1;
+        own.log.crash(&mut self.sim.chance);
+        own.store.give_up();
         self.crashes += 1;
-        self.log.crash(&mut self.sim.chance);
-        self.store.taken.clear();
-        self.store.written = None;
-        for conn in self.net.standing() {
+        for conn in self.net.standing(Some(host)) {
             self.net.cut(conn);
             let learns = self.sim.chance.between(1, 1_500);
             self.sim.after(learns, Event::DeviceLoses { conn });
         }
         let down = self.sim.chance.between(10, 1_500);
-        self.sim.after(down, Event::Starts);
+        self.sim.after(down, Event::Starts { host });
+        self.inspect();
     }
 }

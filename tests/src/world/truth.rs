@@ -1,16 +1,16 @@
 //! What is committed, as an observer beside the log sees it: every state that every twin was in,
-//! and what brought it there. Fed from the disk, never from what the node says.
+//! and what brought it there. Fed from the disks, never from what a node says.
 
 use std::collections::BTreeMap;
 
 use pollux_twin::change::{CommandState, Section};
 use pollux_twin::table::{Outcome, Table};
 use pollux_twin::twin::View;
-use pollux_twin::{Change, Effect, Entry, Mark, Rejection, Twin, TwinKey, Value};
+use pollux_twin::{Change, Effect, Entry, Epoch, Mark, Rejection, Twin, TwinKey, Value};
 
-use super::log::Record;
+use super::log::Slot;
 use super::mutant::Mutant;
-use super::replica;
+use super::replica::{self, Whose};
 
 /// Which change of the whole log; the first is 1.
 pub(super) type Place = u64;
@@ -43,6 +43,13 @@ pub(super) struct Truth {
     pub(super) table: Table,
     pub(super) index: u64,
     pub(super) place: Place,
+    /// All that is committed, from index 1.
+    pub(super) log: Vec<Slot>,
+    /// Where each change stands in the log: index of its entry, and its number there.
+    pub(super) changes: Vec<(u64, u32, TwinKey)>,
+    /// How many epochs were opened.
+    pub(super) epochs: u64,
+    epoch: Epoch,
     pub(super) twins: BTreeMap<TwinKey, Past>,
 }
 
@@ -53,21 +60,42 @@ impl Truth {
             table: Table::new(super::store::options()),
             index: 0,
             place: 0,
+            log: Vec::new(),
+            changes: Vec::new(),
+            epochs: 0,
+            epoch: Epoch::default(),
             twins: BTreeMap::new(),
         }
     }
 
-    /// The next record of the log is on disk.
-    pub(super) fn learn(&mut self, index: u64, record: &Record) -> Option<(Outcome, Entry)> {
+    /// The next record of the log is on most disks.
+    pub(super) fn learn(&mut self, index: u64, slot: &Slot) -> Option<(Outcome, Entry)> {
         assert_eq!(index, self.index + 1, "the log is learnt in order");
         self.index = index;
-        let (outcome, entry) = replica::apply(self.mutant, &mut self.table, index, record)?;
-        for (key, change) in replica::changes(outcome, &entry) {
+        self.log.push(slot.clone());
+        let record = (index, &slot.record);
+        let (applied, entry) = replica::apply(self.mutant, Whose::Judges, &mut self.table, record)?;
+        let outcome = applied.outcome;
+        let epoch = self.table.fence().epoch;
+        self.epochs += u64::from(epoch != self.epoch);
+        self.epoch = epoch;
+        for ((key, change), ordinal) in replica::changes(outcome, &entry).iter().zip(1..) {
             self.place += 1;
+            self.changes.push((index, ordinal, key.clone()));
             let past = self.twins.entry(key.clone()).or_default();
             past.learn(self.place, change);
         }
         Some((outcome, entry))
+    }
+
+    /// What stands at an index that is committed.
+    pub(super) fn slot(&self, index: u64) -> &Slot {
+        &self.log[usize::try_from(index - 1).expect("an index of a short run")]
+    }
+
+    /// How many changes there are up to an entry's end.
+    pub(super) fn place_at(&self, index: u64) -> Place {
+        self.changes.partition_point(|(at, ..)| *at <= index) as u64
     }
 
     pub(super) fn past(&self, key: &TwinKey) -> Option<&Past> {

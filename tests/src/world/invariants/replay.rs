@@ -44,20 +44,21 @@ impl Invariant for Replay {
                 }
                 Ok(())
             }
-            Seen::Restored { table } => same("a restart", table, &truth.table),
+            Seen::Restored { table } => same("a restart or a state taken in", table, &truth.table),
             _ => Ok(()),
         }
     }
 
     fn end(&mut self, truth: &Truth, end: &End<'_>) -> Verdict {
-        let last = truth.index;
-        same("the node", end.table, &truth.table)?;
+        for (number, table) in (1..).zip(&end.tables) {
+            same(&format!("node {number}"), table, &truth.table)?;
+        }
         let mut scratch = Table::new(options());
-        replica::replay(truth.mutant, &mut scratch, end.log, 1, last);
+        replica::replay(truth.mutant, &mut scratch, &truth.log, 1);
         same("a replay from the beginning", &scratch, &truth.table)?;
         for (header, images) in &self.checkpoints {
             let mut table = restore(header, images);
-            replica::replay(truth.mutant, &mut table, end.log, header.index + 1, last);
+            replica::replay(truth.mutant, &mut table, &truth.log, header.index + 1);
             same(&format!("a replay from index {}", header.index), &table, &truth.table)?;
         }
         if let [(header, _), .., (_, newer)] = &self.checkpoints[..] {
@@ -68,7 +69,7 @@ impl Invariant for Replay {
             let header = Header { digest: images.digest(), ..*header };
             let table = images.finish(&header, options());
             let mut table = table.map_err(|error| error.to_string())?;
-            replica::replay(truth.mutant, &mut table, end.log, header.index + 1, last);
+            replica::replay(truth.mutant, &mut table, &truth.log, header.index + 1);
             same("a replay over newer images", &table, &truth.table)?;
         }
         Ok(())

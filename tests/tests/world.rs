@@ -29,7 +29,7 @@ fn seeds(setup: fn(u64) -> Setup) -> Option<Report> {
         let report = run(&setup(seed)).unwrap_or_else(|failure| panic!("{failure}"));
         sum.add(&report);
     }
-    println!("{count} seeds: {sum:?}");
+    eprintln!("{count} seeds: {sum:?}");
     (count >= SEEDS).then_some(sum)
 }
 

@@ -65,6 +65,8 @@ pub const RESET_PERIOD: Duration = Duration::from_millis(1);
 /// How long the last words to a device may wait to be acknowledged: some round trips of a bad radio,
 /// and far less than a stop allows. What has lost its power acknowledges nothing.
 pub const LAST_WORDS_MS_MAX: u64 = 3_000;
+/// Parts of a checkpoint's interval over which shards are spread: as many as there are shards by default.
+pub const CHECKPOINT_SPREAD: u32 = 16;
 /// Free bytes beside twice what a checkpoint would write, below which none is begun: sled writes whole
 /// segments of half a MiB, and does not recover from a full disk before the next start.
 pub const CHECKPOINT_ROOM_BYTES: u64 = 4 << 20;
@@ -97,6 +99,11 @@ pub const HOLD_LOOK_MS: u64 = 1_000;
 pub const META_DECIDE_MS_MAX: u64 = 10_000;
 /// How long a node may take to say how it is before it counts as silent.
 pub const STATUS_MS_MAX: u64 = 1_500;
+/// Bytes of the file of the peers' addresses: 10,000 nodes with long names.
+pub const PEERS_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Days that a node's certificate is good for: longer than a node runs without a start, at each of which
+/// it gets a new one.
+pub const NODE_CERTIFICATE_DAYS: u32 = 2 * 365;
 /// How often is looked whether groups are meant to be elsewhere.
 pub const STEWARD_LOOK_MS: u64 = 500;
 /// Bytes of one chunk of a shard's state on its way to another replica: large enough that its head and

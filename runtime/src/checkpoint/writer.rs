@@ -13,12 +13,9 @@ use tokio_util::sync::CancellationToken;
 use super::keep::Keep;
 use super::store::StoreFault;
 use crate::clock::Clock;
-use crate::limits::CHECKPOINT_PERIOD;
+use crate::limits::{CHECKPOINT_PERIOD, CHECKPOINT_SPREAD};
 use crate::metrics::Metrics;
 use crate::shard::Replica;
-
-/// Parts of the interval over which shards are spread.
-const SPREAD: u32 = 16;
 
 /// When to write.
 #[derive(Clone, Copy, Debug)]
@@ -98,8 +95,9 @@ impl Checkpointer {
         match roll {
             Roll::Added(added) => {
                 // Spread over the interval, so that shards do not all come due at once.
-                let share = self.options.interval * (u32::from(added.replica.shard().0) % SPREAD);
-                written.push(self.clock.elapsed() + share / SPREAD);
+                let share = self.options.interval
+                    * (u32::from(added.replica.shard().0) % CHECKPOINT_SPREAD);
+                written.push(self.clock.elapsed() + share / CHECKPOINT_SPREAD);
                 self.shards.push(*added);
             }
             Roll::Left(shard, done) => {

@@ -12,10 +12,10 @@ use pollux_cluster::peer::{PeerNetwork, PeerRecord};
 use pollux_cluster::{NodeId, Uuid};
 use tokio::sync::watch;
 
+use crate::limits::PEERS_FILE_BYTES_MAX;
+
 /// Name of the file in the data directory.
 pub(super) const FILE: &str = "peers";
-/// Bytes of the file at most: 10,000 nodes with long names.
-const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// `host:port` of each other node, by its id.
 pub(super) type Book = BTreeMap<NodeId, String>;
@@ -24,7 +24,7 @@ pub(super) type Book = BTreeMap<NodeId, String>;
 pub(super) fn read(data_dir: &Path) -> Book {
     let path = data_dir.join(FILE);
     let text = match fs::metadata(&path) {
-        Ok(file) if file.len() <= FILE_BYTES_MAX => fs::read_to_string(&path),
+        Ok(file) if file.len() <= PEERS_FILE_BYTES_MAX => fs::read_to_string(&path),
         Ok(_) => Err(io::Error::other("it is too large")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Book::new(),
         Err(error) => Err(error),
@@ -56,19 +56,20 @@ pub(super) fn write(data_dir: &Path, book: &Book) -> io::Result<()> {
 }
 
 /// What the network keeps of nodes of which only the addresses are known.
-pub(super) fn records(book: Book) -> BTreeMap<NodeId, PeerRecord> {
-    let record = |address| PeerRecord { addresses: vec![address], ..PeerRecord::default() };
-    book.into_iter().map(|(node, address)| (node, record(address))).collect()
+pub(super) fn records(book: &Book) -> BTreeMap<NodeId, PeerRecord> {
+    let record =
+        |address: &String| PeerRecord { addresses: vec![address.clone()], ..PeerRecord::default() };
+    book.iter().map(|(node, address)| (*node, record(address))).collect()
 }
 
-/// Keeps network and file as the meta group has them.
+/// Keeps network and file, which says `kept`, as the meta group has them.
 pub(super) async fn keep(
     peers: PeerNetwork,
     me: NodeId,
     data_dir: PathBuf,
+    mut kept: Book,
     mut picture: watch::Receiver<MetaPicture>,
 ) {
-    let mut kept = read(&data_dir);
     let mut version = None;
     loop {
         let meta = Arc::clone(&picture.borrow_and_update().meta);

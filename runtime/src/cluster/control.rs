@@ -7,9 +7,8 @@ use pollux_cluster::{GroupId, NodeId, Uuid};
 
 use super::forward::Forward;
 use super::meta::Decider;
-use super::token::Token;
+use super::token::{self, Token};
 use crate::clock::Clock;
-use crate::limits::META_DECIDE_MS_MAX;
 use crate::router::Router;
 
 /// Cheap to clone.
@@ -46,11 +45,11 @@ impl Control {
     ) -> Result<(String, u64), ControlFault> {
         let secret = Uuid::random().map_err(|error| ControlFault::NoAnswer(error.to_string()))?;
         let token = Token { ca: self.ca_fingerprint, secret: secret.0.to_le_bytes() };
+        let hash = token::hash(&token.secret);
         let now_ms = self.clock.wall().ms;
-        let until_ms = now_ms + u64::try_from(good_for.as_millis()).unwrap_or(u64::MAX / 2);
-        let ttl_ms = until_ms - now_ms;
-        self.decide(Command::IssueToken { hash: token.hash(), ttl_ms, now_ms }).await?;
-        Ok((token.to_string(), until_ms))
+        let ttl_ms = u64::try_from(good_for.as_millis()).unwrap_or(u64::MAX);
+        self.decide(Command::IssueToken { hash, ttl_ms, now_ms }).await?;
+        Ok((token.to_string(), now_ms.saturating_add(ttl_ms)))
     }
 
     /// Moves everything away from a node, or takes that back.
@@ -94,8 +93,7 @@ impl Control {
     }
 
     async fn decide(&self, command: Command) -> Result<(), ControlFault> {
-        let patience = Duration::from_millis(META_DECIDE_MS_MAX);
-        match self.decider.decide(command, patience).await {
+        match self.decider.decide(command).await {
             Ok(Answer::Refused(refusal)) => Err(ControlFault::Refused(refusal)),
             Ok(_) => Ok(()),
             Err(fault) => Err(ControlFault::NoAnswer(fault.to_string())),

@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
 
 use pollux_cluster::meta::{Addresses, Answer, Command, Labels, Newcomer, Profile};
 use pollux_cluster::{DataDir, Identity, NodeId, Standing, Uuid, peer};
@@ -11,12 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::book;
 use super::meta::{Decider, fingerprint};
-use super::token::{Token, TokenError};
+use super::token::{self, Secret, Token, TokenError};
 use crate::clock::Clock;
 use crate::config::Checked;
 use crate::disk::founding;
 use crate::fault::Fault;
-use crate::limits::META_DECIDE_MS_MAX;
 use crate::pki::{self, PkiError};
 
 /// Why a node did not join.
@@ -53,18 +51,33 @@ pub enum JoinFault {
     Interrupted(String),
 }
 
-/// What a joining node says.
+/// What a joining node says, to a node that has proved to be of the token's cluster.
 #[derive(Serialize, Deserialize)]
 struct Request {
     /// The id of a node whose place it takes.
     replaces: Option<u64>,
-    token_hash: [u8; 32],
+    /// The token's secret itself: the hash that the cluster keeps must let nobody in.
+    secret: Secret,
     node_uuid: u128,
     fingerprint: u64,
     shards: u32,
     name: String,
     zone: String,
     weight: u32,
+}
+
+impl Request {
+    /// What the meta group decides on.
+    fn newcomer(&self, now_ms: u64) -> Newcomer {
+        let labels = Labels { zone: self.zone.clone(), weight: self.weight, capacity: 0 };
+        Newcomer {
+            token: token::hash(&self.secret),
+            node_uuid: self.node_uuid,
+            fingerprint: self.fingerprint,
+            profile: Profile { labels, ..Profile::named(&self.name) },
+            now_ms,
+        }
+    }
 }
 
 /// What it is told.
@@ -131,7 +144,7 @@ pub async fn join(
         name: profile.name,
         zone: profile.labels.zone,
         weight: profile.labels.weight,
-        token_hash: token.hash(),
+        secret: token.secret,
         node_uuid: node_uuid.0,
         fingerprint: fingerprint(config),
         shards: u32::from(config.cluster.shards),
@@ -204,21 +217,12 @@ async fn admit_node(
             request.shards
         ));
     }
-    let labels = Labels { zone: request.zone.clone(), weight: request.weight, capacity: 0 };
-    let profile = Profile { labels, ..Profile::named(&request.name) };
-    let newcomer = Newcomer {
-        token: request.token_hash,
-        node_uuid: request.node_uuid,
-        fingerprint: request.fingerprint,
-        profile,
-        now_ms: clock.wall().ms,
-    };
+    let newcomer = request.newcomer(clock.wall().ms);
     let join = match request.replaces {
         Some(old) => Command::Replace { old, newcomer },
         None => Command::Join(newcomer),
     };
-    let patience = Duration::from_millis(META_DECIDE_MS_MAX);
-    let answer = decider.decide(join, patience).await.map_err(|fault| fault.to_string())?;
+    let answer = decider.decide(join).await.map_err(|fault| fault.to_string())?;
     let node = match answer {
         Answer::Node(node) => node,
         Answer::Done => return Err("the meta group gave no id".into()),
@@ -235,4 +239,25 @@ async fn admit_node(
         files: files.map_err(|error| error.to_string())?,
         peers: there.map(|(id, other)| (id, other.profile.addresses.peers.clone())).collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(secret: &[u8]) -> Result<Request, serde_json::Error> {
+        serde_json::from_value(serde_json::json!({
+            "replaces": null, "secret": secret, "node_uuid": 7, "fingerprint": 1, "shards": 16,
+            "name": "second", "zone": "", "weight": 100,
+        }))
+    }
+
+    #[test]
+    fn a_secret_lets_in_and_the_kept_hash_does_not() {
+        let secret: Secret = [9; 16];
+        let kept = token::hash(&secret);
+        assert_eq!(request(&secret).unwrap().newcomer(0).token, kept);
+        assert!(request(&kept).is_err(), "a hash is no secret");
+        assert_ne!(request(&kept[..16]).unwrap().newcomer(0).token, kept);
+    }
 }

@@ -11,14 +11,15 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::Kind;
+use super::book::Book;
 use super::forward::Forward;
-use super::{Kind, book};
 use crate::checkpoint::{Store, StoreFault};
 use crate::clock::Clock;
 use crate::config::Checked;
 use crate::disk::{Disk, group_options};
 use crate::fault::Fault;
-use crate::limits::{META_ASK_MS, META_LOOK_MS};
+use crate::limits::{META_ASK_MS, META_DECIDE_MS_MAX, META_LOOK_MS};
 use crate::node::internal;
 
 /// Name of the meta group's tree.
@@ -43,6 +44,7 @@ impl MetaGroup {
         config: &Checked,
         clock: Clock,
         forward: Forward,
+        known: &Book,
     ) -> Result<Self, Fault> {
         let checkpoint = disk
             .store
@@ -88,7 +90,7 @@ impl MetaGroup {
             stop.clone(),
         );
         let node = disk.identity.node;
-        let seeds = book::read(&config.data_dir).into_keys().collect();
+        let seeds = known.keys().copied().collect();
         let decider = Decider { group, node, picture, forward, clock, seeds };
         Ok(Self { decider, writer: tokio::spawn(writer), stop })
     }
@@ -131,25 +133,18 @@ impl Decider {
         self.picture.clone()
     }
 
-    /// Has a command decided, asking whoever leads, again and again until `patience` is over. A
-    /// command may be decided twice where an answer is lost: all of them allow that.
-    pub(crate) async fn decide(
-        &self,
-        command: Command,
-        patience: Duration,
-    ) -> Result<Answer, Fault> {
-        self.decide_again(command, patience).await.map(|(answer, _)| answer)
+    /// Has a command decided, asking whoever leads, again and again for as long as
+    /// [`META_DECIDE_MS_MAX`]. A command may be decided twice where an answer is lost: all of them
+    /// allow that.
+    pub(crate) async fn decide(&self, command: Command) -> Result<Answer, Fault> {
+        self.decide_again(command).await.map(|(answer, _)| answer)
     }
 
     /// As [`Self::decide`]; also whether an earlier answer may have been lost.
-    pub(super) async fn decide_again(
-        &self,
-        command: Command,
-        patience: Duration,
-    ) -> Result<(Answer, Repeated), Fault> {
+    pub(super) async fn decide_again(&self, command: Command) -> Result<(Answer, Repeated), Fault> {
         let bytes = command.encode();
         let mut repeated = Repeated::No;
-        let end = self.clock.elapsed() + patience;
+        let end = self.clock.elapsed() + Duration::from_millis(META_DECIDE_MS_MAX);
         let mut nodes = self.others().into_iter().cycle();
         let mut hint = None;
         loop {

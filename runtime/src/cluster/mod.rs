@@ -21,7 +21,6 @@ mod token;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use pollux_cluster::meta::{
@@ -48,7 +47,6 @@ use crate::config::Checked;
 use crate::disk::Disk;
 use crate::fault::Fault;
 use crate::launcher::{Launcher, Origin};
-use crate::limits::META_DECIDE_MS_MAX;
 use crate::node::Addresses;
 use crate::router::Router;
 use crate::shard::ShardHandle;
@@ -95,20 +93,20 @@ impl Member {
     /// has several nodes.
     pub(crate) async fn begin(disk: &Disk, config: &Checked, clock: Clock) -> Result<Self, Fault> {
         let Identity { node, lineage, .. } = disk.identity;
+        let known = book::read(&config.data_dir);
         let answering = Arc::new(Answering::new(node, lineage));
-        let Listening { network, ca_fingerprint } = peers::listen(disk, config, clock)?;
+        let Listening { network, ca_fingerprint } = peers::listen(disk, config, clock, &known)?;
         let service: Arc<dyn Service> = Arc::<Answering>::clone(&answering);
         network.set_service(Some(service));
         let forward = Forward::new(network.clone());
-        let meta = MetaGroup::open(disk, config, clock, forward.clone()).await?;
+        let meta = MetaGroup::open(disk, config, clock, forward.clone(), &known).await?;
         let decider = meta.decider();
         answering.set_decider(decider.clone());
         let picture = decider.picture();
         let data_dir = config.data_dir.clone();
-        tokio::spawn(book::keep(network.clone(), node, data_dir, picture.clone()));
+        tokio::spawn(book::keep(network.clone(), node, data_dir, known, picture.clone()));
         let identity = &disk.identity;
         let fingerprint = fingerprint(config);
-        let patience = Duration::from_millis(META_DECIDE_MS_MAX);
         if identity.standing == Standing::Founding {
             let found = Command::Found {
                 cluster: identity.cluster.0,
@@ -117,7 +115,7 @@ impl Member {
                 node_uuid: identity.node_uuid.0,
                 profile: profile(config, identity.node_uuid, Advertised::default()),
             };
-            accepted(decider.decide(found, patience).await?)?;
+            accepted(decider.decide(found).await?)?;
         }
         let start = Command::Start {
             node: identity.node.0,
@@ -127,7 +125,7 @@ impl Member {
             formats: Formats::OURS,
         };
         loop {
-            match decider.decide_again(start.clone(), patience).await {
+            match decider.decide_again(start.clone()).await {
                 // Its own start, whose first answer was lost.
                 Ok((Answer::Refused(Refusal::WentBack { seen }), Repeated::Perhaps))
                     if seen == identity.starts =>
@@ -214,8 +212,7 @@ impl Member {
             node_uuid: disk.0,
             profile: profile(config, disk, advertised(config, listening)),
         };
-        let patience = Duration::from_millis(META_DECIDE_MS_MAX);
-        accepted(decider.decide(advertise, patience).await?)?;
+        accepted(decider.decide(advertise).await?)?;
         let config = Arc::new(config.clone());
         self.answering.set_desk(Desk { config, decider: decider.clone(), clock: self.clock });
         let desk: Arc<dyn JoinDesk> = Arc::<Answering>::clone(&self.answering);

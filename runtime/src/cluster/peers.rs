@@ -4,16 +4,14 @@ use std::net::UdpSocket;
 
 use pollux_cluster::peer::{PeerNetwork, PeerOptions, PeerTls, fingerprint};
 
-use super::{book, meta};
+use super::book::{self, Book};
+use super::meta;
 use crate::clock::Clock;
 use crate::config::Checked;
 use crate::disk::Disk;
 use crate::fault::Fault;
-use crate::limits::SOCKET_BUFFER_BYTES;
+use crate::limits::{NODE_CERTIFICATE_DAYS, SOCKET_BUFFER_BYTES};
 use crate::pki;
-
-/// Days that a node's certificate is good for; a new one is made at each start.
-const NODE_DAYS: u32 = 2 * 365;
 
 /// The network, and by which fingerprint a joining node knows the cluster.
 pub(super) struct Listening {
@@ -22,7 +20,12 @@ pub(super) struct Listening {
 }
 
 /// Begins to listen, and to dial those whose addresses were known last.
-pub(super) fn listen(disk: &Disk, config: &Checked, clock: Clock) -> Result<Listening, Fault> {
+pub(super) fn listen(
+    disk: &Disk,
+    config: &Checked,
+    clock: Clock,
+    known: &Book,
+) -> Result<Listening, Fault> {
     let address = config.listen.peers;
     let socket = UdpSocket::bind(address).map_err(|source| Fault::Listen {
         address,
@@ -37,7 +40,7 @@ pub(super) fn listen(disk: &Disk, config: &Checked, clock: Clock) -> Result<List
     let identity = &disk.identity;
     let now = clock.wall();
     let ca = pki::cluster_authority(&config.data_dir.join(pki::PKI_DIR), now)?;
-    let own = ca.issue_node(identity.cluster, identity.node, now, NODE_DAYS)?;
+    let own = ca.issue_node(identity.cluster, identity.node, now, NODE_CERTIFICATE_DAYS)?;
     let tls = PeerTls {
         roots: vec![ca.certificate().clone()],
         chain: own.chain().to_vec(),
@@ -49,6 +52,6 @@ pub(super) fn listen(disk: &Disk, config: &Checked, clock: Clock) -> Result<List
         config: meta::fingerprint(config),
         tls,
     })?;
-    network.set_peers(book::records(book::read(&config.data_dir)));
+    network.set_peers(book::records(known));
     Ok(Listening { network, ca_fingerprint: fingerprint(ca.certificate()) })
 }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::Kind;
 use super::control::Control;
 use super::steps::{Order, Steps};
-use crate::limits::{META_DECIDE_MS_MAX, STEP_MS_MAX, STEWARD_LOOK_MS};
+use crate::limits::{STEP_MS_MAX, STEWARD_LOOK_MS};
 use crate::status::{NodeStatus, ShardStatus};
 
 /// See the module.
@@ -115,8 +115,7 @@ impl Steward {
         tokio::spawn(async move {
             let done = match (&action, Order::of(&action)) {
                 (Action::Decide(command), _) => {
-                    let patience = Duration::from_millis(META_DECIDE_MS_MAX);
-                    match control.decider.decide((**command).clone(), patience).await {
+                    match control.decider.decide((**command).clone()).await {
                         Ok(Answer::Refused(refusal)) => Err(refusal.to_string()),
                         Ok(_) => Ok(()),
                         Err(fault) => Err(fault.to_string()),

@@ -1,213 +1,35 @@
 //! Where callers on this node meet the cluster's shards: every service call, list and watch comes
 //! through here, and goes on to the shard's owner, on this node or on another.
 
+mod attached;
+mod call;
+mod scope;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use pollux_cluster::{CallFault, Epoch as LeaderEpoch, NodeId};
+use pollux_cluster::{CallFault, NodeId};
 use pollux_proto::position::Position;
-use pollux_twin::input::{ConnectionId, FromDevice, Request};
+use pollux_twin::input::Request;
 use pollux_twin::output::Answer;
 use pollux_twin::twin::View;
-use pollux_twin::{Change, Rejection, ShardId, TwinKey};
+use pollux_twin::{Rejection, ShardId, TwinKey};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::attached::{Attach, Attached, Door};
+pub use self::call::Call;
+pub use self::scope::{Page, Picture, Scope, WatchItem};
 use crate::clock::Clock;
 use crate::cluster::{Forward, Owner, Owners};
 use crate::limits::{OWNER_WAIT_MS_MAX, PAGE_MAX};
-use crate::session::{Outbox, Valve};
-use crate::shard::{FromSession, Gone, ShardHandle, TwinAddress};
+use crate::shard::ShardHandle;
 use crate::shards::Shards;
 use crate::space::Space;
 use crate::status::{NodeStatus, Readiness};
 use crate::watch::{Watch, WatchedShard};
-
-/// One service call to one twin.
-#[derive(Clone, Debug)]
-pub struct Call {
-    /// Which twin.
-    pub key: TwinKey,
-    /// Who asks: shown as the changer, and the scope of the idempotency key.
-    pub caller: String,
-    /// Makes a retry recognisable.
-    pub idempotency_key: Option<String>,
-    /// What is asked.
-    pub request: Request,
-    /// How long the caller waits; after that the answer is [`Rejection::Unknown`] for writes.
-    pub timeout: Duration,
-}
-
-impl Call {
-    /// Whether it changes nothing.
-    fn is_read(&self) -> bool {
-        matches!(self.request, Request::Get | Request::GetCommand { .. })
-    }
-}
-
-/// Which twins a list or a watch is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// One twin.
-    One(TwinKey),
-    /// All twins of a tenant whose device id begins with `prefix` (empty: all of the tenant).
-    Prefix {
-        /// Tenant id.
-        tenant: String,
-        /// Beginning of the device id.
-        prefix: String,
-    },
-    /// Every twin of every tenant.
-    All,
-}
-
-/// One page of a list, in key order, from the applied tables.
-#[derive(Clone, Debug)]
-pub struct Page {
-    /// The twins.
-    pub items: Vec<(TwinKey, View)>,
-    /// Continue after this key; `None` at the end.
-    pub next: Option<TwinKey>,
-}
-
-/// What a watcher receives, in log order per shard.
-#[derive(Clone, Debug)]
-pub enum WatchItem {
-    /// A twin as it is, part of the full picture that comes first (if asked for, or after `Reset`).
-    Picture {
-        /// Which twin.
-        key: TwinKey,
-        /// Its state.
-        view: Box<View>,
-    },
-    /// The picture is complete; changes follow. Resume from `position`.
-    PictureDone {
-        /// Resume token.
-        position: String,
-    },
-    /// The position asked for is older than what is kept (or of another cluster's life): a full
-    /// picture follows instead.
-    Reset {
-        /// Why, for people.
-        reason: String,
-    },
-    /// One committed change.
-    Change {
-        /// Which twin.
-        key: TwinKey,
-        /// What changed.
-        change: Arc<Change>,
-        /// Version of the whole twin after it.
-        version: u64,
-        /// Version of the changed section after it (zero if no section changed).
-        section_version: u64,
-        /// Resume token that stands for everything up to here.
-        position: String,
-    },
-    /// Nothing happened for a while; the position moved all the same.
-    Progress {
-        /// Resume token.
-        position: String,
-    },
-}
-
-/// Whether a watch begins with the full picture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Picture {
-    /// Changes from now on only.
-    None,
-    /// The twins as they are, then the changes.
-    First,
-}
-
-impl Scope {
-    /// Whether a twin is in it.
-    pub fn contains(&self, key: &TwinKey) -> bool {
-        match self {
-            Self::One(one) => one == key,
-            Self::Prefix { tenant, prefix } => {
-                key.tenant() == tenant && key.device().starts_with(prefix.as_str())
-            }
-            Self::All => true,
-        }
-    }
-
-    /// What every key in it begins with, as text.
-    fn beginning(&self) -> String {
-        match self {
-            Self::One(key) => key.as_str().into(),
-            Self::Prefix { tenant, prefix } => format!("{tenant}/{prefix}"),
-            Self::All => String::new(),
-        }
-    }
-}
-
-/// A device, authenticated, that wants its session.
-#[derive(Clone, Debug)]
-pub(crate) struct Attach {
-    pub(crate) key: TwinKey,
-    pub(crate) connection: ConnectionId,
-    pub(crate) incarnation: u64,
-    pub(crate) outbox: Arc<Outbox>,
-}
-
-/// Where a device's session can be.
-pub(crate) enum Door {
-    /// Here.
-    Here(Attached),
-    /// On another node.
-    There {
-        /// `host:port` of its device endpoint.
-        address: String,
-        /// The epoch in which it owns the shard.
-        epoch: LeaderEpoch,
-    },
-}
-
-/// A session's way to its twin.
-pub(crate) struct Attached {
-    connection: ConnectionId,
-    twin: TwinAddress,
-    valve: Arc<Valve>,
-    shard: ShardId,
-    router: Router,
-}
-
-/// The twin's mailbox has no room, or the twin is gone: nothing was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NoRoom;
-
-impl Attached {
-    pub(crate) fn valve(&self) -> &Valve {
-        &self.valve
-    }
-
-    pub(crate) fn clock(&self) -> Clock {
-        self.router.inner.clock
-    }
-
-    /// Where the device goes on if another node owns its shard by now.
-    pub(crate) fn moved(&self) -> Option<(String, LeaderEpoch)> {
-        let owners = &self.router.inner.owners;
-        match owners.owner(self.shard) {
-            Owner::There(node) => owners.door(node, self.shard),
-            Owner::Here(_) | Owner::Unknown => None,
-        }
-    }
-
-    /// Hands a message to the twin's mailbox.
-    pub(crate) fn tell(&self, message: FromDevice) -> Result<(), NoRoom> {
-        self.twin.try_send(FromSession { connection: self.connection, message }).map_err(|_| NoRoom)
-    }
-
-    /// Says that the connection is gone, waiting for room in the mailbox.
-    pub(crate) async fn detach(self) {
-        // A twin that is gone has forgotten the connection already.
-        let _ = self.twin.send(Gone { connection: self.connection }).await;
-    }
-}
 
 /// Cheap to clone; lives as long as the node.
 #[derive(Clone)]
@@ -412,11 +234,6 @@ impl Router {
         let twin = answer.await.map_err(|_| Rejection::NotOwner)??;
         let (valve, shard) = (shard.valve(), shard.id());
         Ok(Attached { connection, twin, valve, shard, router: self.clone() })
-    }
-
-    /// Addresses of the other nodes that may own a twin's shard next.
-    pub(crate) fn next_owners(&self, key: &TwinKey) -> Vec<String> {
-        self.inner.owners.next(self.inner.shards.of(key))
     }
 
     /// The shards of a scope, each from where it is now.

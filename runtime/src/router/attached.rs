@@ -1,0 +1,83 @@
+//! A session's way to its twin, on this node or on another.
+
+use std::sync::Arc;
+
+use pollux_cluster::Epoch as LeaderEpoch;
+use pollux_twin::input::{ConnectionId, FromDevice};
+use pollux_twin::{ShardId, TwinKey};
+
+use super::Router;
+use crate::clock::Clock;
+use crate::cluster::Owner;
+use crate::session::{Outbox, Valve};
+use crate::shard::{FromSession, Gone, TwinAddress};
+
+/// A device, authenticated, that wants its session.
+#[derive(Clone, Debug)]
+pub(crate) struct Attach {
+    pub(crate) key: TwinKey,
+    pub(crate) connection: ConnectionId,
+    pub(crate) incarnation: u64,
+    pub(crate) outbox: Arc<Outbox>,
+}
+
+/// Where a device's session can be.
+pub(crate) enum Door {
+    /// Here.
+    Here(Attached),
+    /// On another node.
+    There {
+        /// `host:port` of its device endpoint.
+        address: String,
+        /// The epoch in which it owns the shard.
+        epoch: LeaderEpoch,
+    },
+}
+
+/// A session's way to its twin.
+pub(crate) struct Attached {
+    pub(super) connection: ConnectionId,
+    pub(super) twin: TwinAddress,
+    pub(super) valve: Arc<Valve>,
+    pub(super) shard: ShardId,
+    pub(super) router: Router,
+}
+
+/// The twin's mailbox has no room, or the twin is gone: nothing was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoRoom;
+
+impl Attached {
+    pub(crate) fn valve(&self) -> &Valve {
+        &self.valve
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.router.inner.clock
+    }
+
+    /// Where the device goes on if another node owns its shard by now.
+    pub(crate) fn moved(&self) -> Option<(String, LeaderEpoch)> {
+        let owners = &self.router.inner.owners;
+        match owners.owner(self.shard) {
+            Owner::There(node) => owners.door(node, self.shard),
+            Owner::Here(_) | Owner::Unknown => None,
+        }
+    }
+
+    /// Addresses of the other nodes that may own the device's shard next.
+    pub(crate) fn next_owners(&self) -> Vec<String> {
+        self.router.inner.owners.next(self.shard)
+    }
+
+    /// Hands a message to the twin's mailbox.
+    pub(crate) fn tell(&self, message: FromDevice) -> Result<(), NoRoom> {
+        self.twin.try_send(FromSession { connection: self.connection, message }).map_err(|_| NoRoom)
+    }
+
+    /// Says that the connection is gone, waiting for room in the mailbox.
+    pub(crate) async fn detach(self) {
+        // A twin that is gone has forgotten the connection already.
+        let _ = self.twin.send(Gone { connection: self.connection }).await;
+    }
+}

@@ -1,0 +1,103 @@
+//! What lists and watches are about, and what they give.
+
+use std::sync::Arc;
+
+use pollux_twin::twin::View;
+use pollux_twin::{Change, TwinKey};
+
+/// Which twins a list or a watch is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// One twin.
+    One(TwinKey),
+    /// All twins of a tenant whose device id begins with `prefix` (empty: all of the tenant).
+    Prefix {
+        /// Tenant id.
+        tenant: String,
+        /// Beginning of the device id.
+        prefix: String,
+    },
+    /// Every twin of every tenant.
+    All,
+}
+
+/// One page of a list, in key order, from the applied tables.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The twins.
+    pub items: Vec<(TwinKey, View)>,
+    /// Continue after this key; `None` at the end.
+    pub next: Option<TwinKey>,
+}
+
+/// What a watcher receives, in log order per shard.
+#[derive(Clone, Debug)]
+pub enum WatchItem {
+    /// A twin as it is, part of the full picture that comes first (if asked for, or after `Reset`).
+    Picture {
+        /// Which twin.
+        key: TwinKey,
+        /// Its state.
+        view: Box<View>,
+    },
+    /// The picture is complete; changes follow. Resume from `position`.
+    PictureDone {
+        /// Resume token.
+        position: String,
+    },
+    /// The position asked for is older than what is kept (or of another cluster's life): a full
+    /// picture follows instead.
+    Reset {
+        /// Why, for people.
+        reason: String,
+    },
+    /// One committed change.
+    Change {
+        /// Which twin.
+        key: TwinKey,
+        /// What changed.
+        change: Arc<Change>,
+        /// Version of the whole twin after it.
+        version: u64,
+        /// Version of the changed section after it (zero if no section changed).
+        section_version: u64,
+        /// Resume token that stands for everything up to here.
+        position: String,
+    },
+    /// Nothing happened for a while; the position moved all the same.
+    Progress {
+        /// Resume token.
+        position: String,
+    },
+}
+
+/// Whether a watch begins with the full picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Picture {
+    /// Changes from now on only.
+    None,
+    /// The twins as they are, then the changes.
+    First,
+}
+
+impl Scope {
+    /// Whether a twin is in it.
+    pub fn contains(&self, key: &TwinKey) -> bool {
+        match self {
+            Self::One(one) => one == key,
+            Self::Prefix { tenant, prefix } => {
+                key.tenant() == tenant && key.device().starts_with(prefix.as_str())
+            }
+            Self::All => true,
+        }
+    }
+
+    /// What every key in it begins with, as text.
+    pub(super) fn beginning(&self) -> String {
+        match self {
+            Self::One(key) => key.as_str().into(),
+            Self::Prefix { tenant, prefix } => format!("{tenant}/{prefix}"),
+            Self::All => String::new(),
+        }
+    }
+}

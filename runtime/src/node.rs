@@ -241,17 +241,15 @@ fn listen_for_devices(
             flag: "--devices-listen",
             source,
         })?;
-    let mut terms = pollux_proto::device::convert::WelcomeTerms {
-        limits: pollux_proto::device::Limits::default(),
-        replicas: Vec::new(),
+    let limits = pollux_proto::device::Limits {
+        section_bytes_max: u32::try_from(config.limits.section_bytes_max).unwrap_or(u32::MAX),
+        ..pollux_proto::device::Limits::default()
     };
-    terms.limits.section_bytes_max =
-        u32::try_from(config.limits.section_bytes_max).unwrap_or(u32::MAX);
     let options = EndpointOptions {
         connections_max: devices.connections_max as usize,
         rate_per_s: devices.rate_per_s,
         rate_burst: devices.rate_burst,
-        terms,
+        limits: Arc::new(limits),
     };
     Ok(Endpoint::new(quinn, router.clone(), Arc::clone(metrics), options))
 }

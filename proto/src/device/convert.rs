@@ -98,8 +98,12 @@ impl Default for Limits {
 }
 
 impl NodeFrame {
-    /// The frame for what a twin tells the device of `session`.
-    pub fn from_message(session: u64, message: ToDevice, terms: &WelcomeTerms) -> Self {
+    /// The frame for what a twin tells the device of `session`; only a welcome takes `terms`.
+    pub fn from_message(
+        session: u64,
+        message: ToDevice,
+        terms: impl FnOnce() -> WelcomeTerms,
+    ) -> Self {
         match message {
             ToDevice::Welcome {
                 connection: _,
@@ -107,15 +111,18 @@ impl NodeFrame {
                 desired_version,
                 desired,
                 reported_version,
-            } => Self::Welcome {
-                session,
-                last_seq,
-                desired_version,
-                desired,
-                reported_version,
-                limits: terms.limits.clone(),
-                replicas: terms.replicas.clone(),
-            },
+            } => {
+                let WelcomeTerms { limits, replicas } = terms();
+                Self::Welcome {
+                    session,
+                    last_seq,
+                    desired_version,
+                    desired,
+                    reported_version,
+                    limits,
+                    replicas,
+                }
+            }
             ToDevice::Ack { seq, result } => Self::Ack {
                 seq,
                 result: match result {

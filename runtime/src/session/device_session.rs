@@ -8,8 +8,10 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use pollux_proto::device::convert::{Received, WelcomeTerms};
 use pollux_proto::device::{
-    CloseCode, Datagram, Decoder, DeviceFrame, FrameError, NodeFrame, decode_datagram, encode,
+    CloseCode, Datagram, Decoder, DeviceFrame, FrameError, Limits, NodeFrame, Replica,
+    decode_datagram, encode,
 };
+use pollux_proto::limits::REPLICAS_MAX;
 use pollux_proto::status;
 use pollux_twin::Rejection;
 use pollux_twin::input::FromDevice;
@@ -41,7 +43,8 @@ pub(crate) struct DeviceSession {
     pub(crate) decoder: Decoder<DeviceFrame>,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) twin: Attached,
-    pub(crate) terms: Arc<WelcomeTerms>,
+    /// What its welcome says.
+    pub(crate) limits: Arc<Limits>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) rate: Rate,
     /// Numbered frames not yet acknowledged: number, and microseconds when it came.
@@ -165,7 +168,7 @@ impl DeviceSession {
             self.note(&message);
             let frame = self
                 .moved(&message)
-                .unwrap_or_else(|| NodeFrame::from_message(session, message, &self.terms));
+                .unwrap_or_else(|| NodeFrame::from_message(session, message, || self.terms()));
             if frame.is_last() {
                 end = Some(End::Bye);
             }
@@ -175,6 +178,13 @@ impl DeviceSession {
             self.send.write_all(&bytes).await?;
         }
         Ok(end)
+    }
+
+    /// What a welcome says, with the nodes that may own the device's shard next.
+    fn terms(&self) -> WelcomeTerms {
+        let next_owners = self.twin.next_owners().into_iter().take(REPLICAS_MAX);
+        let replicas = next_owners.map(|address| Replica { address }).collect();
+        WelcomeTerms { limits: self.limits.as_ref().clone(), replicas }
     }
 
     /// The farewell of a device whose shard has gone to another node, rather than an end.

@@ -8,11 +8,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use pollux_proto::device::convert::{Hello, Received, WelcomeTerms};
+use pollux_proto::device::convert::{Hello, Received};
 use pollux_proto::device::{
-    CloseCode, Decoder, DeviceFrame, FrameError, NodeFrame, RefusedReason, Replica, encode,
+    CloseCode, Decoder, DeviceFrame, FrameError, Limits, NodeFrame, RefusedReason, encode,
 };
-use pollux_proto::limits::REPLICAS_MAX;
 use pollux_proto::status;
 use pollux_twin::input::ConnectionId;
 use pollux_twin::{DeviceId, Rejection, TenantId, TwinKey};
@@ -37,7 +36,7 @@ pub(crate) struct EndpointOptions {
     /// See `rate_per_s`.
     pub(crate) rate_burst: u32,
     /// What welcomes say.
-    pub(crate) terms: WelcomeTerms,
+    pub(crate) limits: Arc<Limits>,
 }
 
 /// The endpoint, shared by its connections.
@@ -46,7 +45,6 @@ pub(crate) struct Endpoint {
     router: Router,
     metrics: Arc<Metrics>,
     options: EndpointOptions,
-    terms: Arc<WelcomeTerms>,
     handshakes: Semaphore,
     connections: AtomicUsize,
     next_connection: AtomicU64,
@@ -74,13 +72,11 @@ impl Endpoint {
         metrics: Arc<Metrics>,
         options: EndpointOptions,
     ) -> Arc<Self> {
-        let terms = Arc::new(options.terms.clone());
         Arc::new(Self {
             quinn,
             router,
             metrics,
             options,
-            terms,
             handshakes: Semaphore::new(HANDSHAKES_MAX),
             connections: AtomicUsize::new(0),
             next_connection: AtomicU64::new(1),
@@ -178,17 +174,16 @@ impl Endpoint {
                 incarnation: hello.incarnation,
                 outbox: Arc::clone(&outbox),
             };
-            let next_owners = self.router.next_owners(&attach.key);
             match self.router.attach(attach).await.map_err(refusal_of)? {
-                Door::Here(twin) => Ok((outbox, twin, self.terms(next_owners))),
+                Door::Here(twin) => Ok((outbox, twin)),
                 Door::There { address, epoch } => {
                     Err(Refusal::Elsewhere { address, epoch: (epoch.term, epoch.leader) })
                 }
             }
         };
         match attached.await {
-            Ok((outbox, twin, terms)) => {
-                decoder.set_bytes_max(self.terms.limits.frame_bytes_max as usize);
+            Ok((outbox, twin)) => {
+                decoder.set_bytes_max(self.options.limits.frame_bytes_max as usize);
                 let now_ms = twin.clock().elapsed_ms();
                 Ok(Box::new(DeviceSession {
                     connection: connection.clone(),
@@ -197,7 +192,7 @@ impl Endpoint {
                     decoder,
                     outbox,
                     twin,
-                    terms,
+                    limits: Arc::clone(&self.options.limits),
                     metrics: Arc::clone(&self.metrics),
                     rate: Rate::new(self.options.rate_per_s, self.options.rate_burst, now_ms),
                     in_flight: VecDeque::new(),
@@ -207,16 +202,6 @@ impl Endpoint {
             }
             Err(refusal) => Err((refusal, Some(send))),
         }
-    }
-
-    /// What a welcome says, with the nodes that may own the device's shard next.
-    fn terms(&self, next_owners: Vec<String>) -> Arc<WelcomeTerms> {
-        if next_owners.is_empty() {
-            return Arc::clone(&self.terms);
-        }
-        let next_owners = next_owners.into_iter().take(REPLICAS_MAX);
-        let replicas = next_owners.map(|address| Replica { address }).collect();
-        Arc::new(WelcomeTerms { replicas, ..self.terms.as_ref().clone() })
     }
 
     /// The certificate names the device; the hello may only repeat it.

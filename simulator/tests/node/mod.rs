@@ -272,7 +272,7 @@ impl Slot {
                     if let Some((current, outbox)) = &self.session
                         && *current == session
                     {
-                        let frame = NodeFrame::from_message(session, message, &terms);
+                        let frame = NodeFrame::from_message(session, message, || terms.clone());
                         let _gone = outbox.try_send(frame);
                     }
                 }

@@ -384,8 +384,7 @@ impl World {
     }
 
     fn send(&mut self, host: usize, conn: u64, session: u64, message: ToDevice) {
-        let terms = self.terms(host);
-        let frame = NodeFrame::from_message(session, message, &terms);
+        let frame = NodeFrame::from_message(session, message, || self.terms(host));
         let mut bytes = Default::default();
         encode(&frame, &mut bytes).expect("what a twin tells fits a frame");
         self.net.down(&mut self.sim, conn, Event::Down { conn, bytes: bytes.to_vec() });

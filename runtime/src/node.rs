@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pollux_cluster::Log;
+use quinn::Runtime as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +23,9 @@ use crate::metrics::Metrics;
 use crate::pki::{ClientAuth, Pki};
 use crate::router::Router;
 use crate::service::{self, Served};
-use crate::session::{DeviceTls, Endpoint, EndpointOptions, QUIC_VERSION, device_transport};
+use crate::session::{
+    DeviceTls, Endpoint, EndpointOptions, Intake, PacedSocket, QUIC_VERSION, device_transport,
+};
 use crate::shard::finish_leaving;
 use crate::shards::Shards;
 use crate::space::Space;
@@ -231,9 +234,13 @@ fn listen_for_devices(
     let address = config.listen.devices;
     let mut endpoint = crate::pki::endpoint_config(&config.data_dir)?;
     endpoint.supported_versions(vec![QUIC_VERSION]);
+    let intake = Intake::new(cores());
     let quinn = device_socket(address)
         .and_then(|socket| {
-            quinn::Endpoint::new(endpoint, Some(server), socket, Arc::new(quinn::TokioRuntime))
+            let socket = quinn::TokioRuntime.wrap_udp_socket(socket)?;
+            let socket = PacedSocket::new(socket, Arc::clone(&intake));
+            let runtime = Arc::new(quinn::TokioRuntime);
+            quinn::Endpoint::new_with_abstract_socket(endpoint, Some(server), socket, runtime)
         })
         .map_err(|source| Fault::Listen {
             address,
@@ -250,6 +257,7 @@ fn listen_for_devices(
         rate_per_s: devices.rate_per_s,
         rate_burst: devices.rate_burst,
         limits: Arc::new(limits),
+        intake,
     };
     Ok(Endpoint::new(quinn, router.clone(), Arc::clone(metrics), options))
 }

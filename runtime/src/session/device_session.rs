@@ -1,7 +1,6 @@
 //! One device's session on its owner: frames in, frames out, one task. Knows no rule about twins;
 //! what it reads goes to the twin's actor, what it writes comes from the outbox.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use pollux_twin::input::FromDevice;
 use pollux_twin::output::{ByeReason, ToDevice};
 use quinn::{Connection, RecvStream, SendStream};
 
+use super::in_flight::InFlight;
 use super::outbox::Outbox;
 use super::rate::Rate;
 use crate::limits::{LAST_WORDS_MS_MAX, MAILBOX_RETRY_MS, SESSION_READ_BYTES};
@@ -47,8 +47,8 @@ pub(crate) struct DeviceSession {
     pub(crate) limits: Arc<Limits>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) rate: Rate,
-    /// Numbered frames not yet acknowledged: number, and microseconds when it came.
-    pub(crate) in_flight: VecDeque<(u64, u64)>,
+    /// Numbered frames not yet answered.
+    pub(crate) in_flight: InFlight,
     /// The session's epoch, from the welcome; 0 before.
     pub(crate) epoch: u64,
     /// Datagrams that were read: QUIC drops what comes while its buffer is full.
@@ -123,7 +123,7 @@ impl DeviceSession {
             return;
         }
         if let Some(seq) = seq {
-            self.in_flight.push_back((seq, clock.elapsed_us()));
+            self.in_flight.add(seq, clock.elapsed_us());
         }
         if self.twin.tell(message).is_err() {
             self.refuse(seq, MAILBOX_RETRY_MS);
@@ -199,25 +199,16 @@ impl DeviceSession {
         match message {
             ToDevice::Ack { seq, .. } => {
                 self.metrics.acks_total.inc();
-                while let Some((first, came_us)) = self.in_flight.front().copied() {
-                    if first > *seq {
-                        break;
-                    }
-                    self.in_flight.pop_front();
-                    if first == *seq {
-                        let took_us = self.twin.clock().elapsed_us().saturating_sub(came_us);
-                        self.metrics.ack_seconds.observe(Duration::from_micros(took_us));
-                    }
+                if let Some(came_us) = self.in_flight.answered(*seq) {
+                    let took_us = self.twin.clock().elapsed_us().saturating_sub(came_us);
+                    self.metrics.ack_seconds.observe(Duration::from_micros(took_us));
                 }
             }
             ToDevice::Nack { seq, rejection } => {
-                self.in_flight.retain(|(number, _)| number != seq);
+                self.in_flight.refused(*seq);
                 self.metrics.nacks_total.of(status::row(rejection).reason).inc();
             }
             _ => {}
-        }
-        if self.in_flight.is_empty() {
-            self.in_flight.shrink_to_fit();
         }
     }
 

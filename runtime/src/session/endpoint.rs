@@ -1,7 +1,6 @@
 //! The QUIC endpoint that devices dial: accepts, authenticates, takes the hello, and hands the
 //! session to its twin.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -19,6 +18,8 @@ use quinn::{Connection, Incoming, RecvStream, SendStream};
 use tokio::sync::Semaphore;
 
 use super::device_session::{DeviceSession, End};
+use super::in_flight::InFlight;
+use super::intake::Intake;
 use super::outbox::Outbox;
 use super::rate::Rate;
 use super::tls::PeerName;
@@ -37,6 +38,8 @@ pub(crate) struct EndpointOptions {
     pub(crate) rate_burst: u32,
     /// What welcomes say.
     pub(crate) limits: Arc<Limits>,
+    /// How much may be on its way at once.
+    pub(crate) intake: Arc<Intake>,
 }
 
 /// The endpoint, shared by its connections.
@@ -195,7 +198,7 @@ impl Endpoint {
                     limits: Arc::clone(&self.options.limits),
                     metrics: Arc::clone(&self.metrics),
                     rate: Rate::new(self.options.rate_per_s, self.options.rate_burst, now_ms),
-                    in_flight: VecDeque::new(),
+                    in_flight: InFlight::new(Arc::clone(&self.options.intake)),
                     epoch: 0,
                     datagrams: 0,
                 }))

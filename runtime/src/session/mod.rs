@@ -2,6 +2,8 @@
 
 mod device_session;
 mod endpoint;
+mod in_flight;
+mod intake;
 mod outbox;
 mod rate;
 mod tls;
@@ -9,6 +11,7 @@ mod transport;
 mod valve;
 
 pub(crate) use endpoint::{Endpoint, EndpointOptions};
+pub(crate) use intake::{Intake, PacedSocket};
 pub(crate) use outbox::Outbox;
 pub(crate) use tls::{DeviceTls, QUIC_VERSION};
 pub use transport::device_transport;

@@ -62,6 +62,13 @@ pub const VIEW_BYTES: usize = 1024;
 /// Shortest time between two stateless resets: a fleet of ten thousand hears of a restart within
 /// seconds, and a flood of nonsense is not answered with another.
 pub const RESET_PERIOD: Duration = Duration::from_millis(1);
+/// Numbered messages of devices that may be on their way to the log for each core, before the socket is
+/// read only now and then: many more than a batch holds, and fewer than a core takes in while a QUIC
+/// acknowledgement may be held back (25 ms).
+pub const ON_THE_WAY_PER_CORE_MAX: usize = 384;
+/// How long the socket of devices is left unread at most: a slow disk must not make others wait who have
+/// nothing to do with it, and the kernel's buffer holds what comes meanwhile.
+pub const INTAKE_PAUSE_MS_MAX: u64 = 2;
 /// How long the last words to a device may wait to be acknowledged: some round trips of a bad radio,
 /// and far less than a stop allows. What has lost its power acknowledges nothing.
 pub const LAST_WORDS_MS_MAX: u64 = 3_000;
@@ -101,6 +108,9 @@ pub const META_DECIDE_MS_MAX: u64 = 10_000;
 pub const STATUS_MS_MAX: u64 = 1_500;
 /// Bytes of the file of the peers' addresses: 10,000 nodes with long names.
 pub const PEERS_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Devices' certificates that are known to be of a trusted CA: those of all devices of a busy node, in
+/// some MiB.
+pub const KNOWN_CERTIFICATES_MAX: usize = 64 * 1024;
 /// Days that a node's certificate is good for: longer than a node runs without a start, at each of which
 /// it gets a new one.
 pub const NODE_CERTIFICATE_DAYS: u32 = 2 * 365;

@@ -6,6 +6,7 @@
 mod authority;
 mod error;
 mod files;
+mod known;
 mod name;
 mod reset;
 mod tls;

@@ -5,14 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pollux_proto::device::ALPN;
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig, version};
+use rustls::{CipherSuite, RootCertStore, ServerConfig, version};
 
 use super::authority::Identity;
 use super::error::PkiError;
 use super::files::read_identity;
+use super::known::KnownCertificates;
 
 /// Session tickets sent after a handshake. None: resuming saves a QUIC server next to nothing
 /// beside the two round trips that it does not save, and every ticket kept costs memory per device.
@@ -36,7 +37,7 @@ pub(super) fn server_config(
     for root in device_roots {
         roots.add(root.clone()).map_err(tls)?;
     }
-    let provider = Arc::new(aws_lc_rs::default_provider());
+    let provider = Arc::new(device_provider());
     let verifier =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
     let verifier = match auth {
@@ -46,13 +47,23 @@ pub(super) fn server_config(
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&version::TLS13])
         .map_err(tls)?
-        .with_client_cert_verifier(verifier.build().map_err(tls)?)
+        .with_client_cert_verifier(KnownCertificates::new(verifier.build().map_err(tls)?))
         .with_single_cert(server.chain().to_vec(), server.key().clone_key())
         .map_err(tls)?;
     config.alpn_protocols = vec![ALPN.to_vec()];
+    config.ignore_client_order = true;
     config.max_early_data_size = 0;
     config.send_tls13_tickets = TICKETS;
     Ok(Arc::new(config))
+}
+
+/// AES-128 first: its handshake hashes with SHA-256, which processors do in hardware, and not with
+/// SHA-384.
+fn device_provider() -> CryptoProvider {
+    let mut provider = aws_lc_rs::default_provider();
+    let first = CipherSuite::TLS13_AES_128_GCM_SHA256;
+    provider.cipher_suites.sort_by_key(|suite| suite.suite() != first);
+    provider
 }
 
 /// TLS for services: a certificate chain and its key from files, no client certificates.

@@ -1,89 +1,17 @@
 //! A disk that fills up under a running node: by its reserves the node refuses writes with a clear
 //! word, goes on serving reads, and takes writes again when there is room; nothing is lost.
 
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use pollux_proto::device::{NodeFrame, RefusedReason};
-use pollux_tests::node::{Counters, Devices, NodeOptions, NodeProcess, hello};
+use pollux_tests::node::{Counters, Devices, NodeOptions, NodeProcess, SmallDisk, hello};
 use tokio::time::sleep;
 
-/// The whole disk.
-const DISK_MIB: usize = 96;
 /// How often a change of mind of the node is looked for, and how long.
 const LOOK: Duration = Duration::from_millis(100);
 const LOOKS: usize = 600;
-
-/// A small disk of its own, gone when dropped.
-struct SmallDisk {
-    place: PathBuf,
-    _dir: tempfile::TempDir,
-}
-
-impl SmallDisk {
-    /// `None` where this process may not mount, which is said loudly.
-    fn mount() -> Result<Option<Self>> {
-        let dir = tempfile::tempdir()?;
-        let place = dir.path().join("disk");
-        std::fs::create_dir(&place)?;
-        let size = format!("size={DISK_MIB}m,mode=0700");
-        let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &size, "pollux-test"])
-            .arg(&place)
-            .output();
-        match mount {
-            Ok(output) if output.status.success() => Ok(Some(Self { place, _dir: dir })),
-            Ok(output) => {
-                let why = String::from_utf8_lossy(&output.stderr).into_owned();
-                ensure!(!rustix::process::geteuid().is_root() || why.contains("permission"), why);
-                eprintln!("SKIPPED, NOTHING WAS TESTED: a small disk cannot be mounted: {why}");
-                Ok(None)
-            }
-            Err(error) => {
-                eprintln!("SKIPPED, NOTHING WAS TESTED: there is no mount program: {error}");
-                Ok(None)
-            }
-        }
-    }
-
-    /// Fills the disk but for `leave` bytes.
-    fn fill(&self, leave: u64) -> Result<()> {
-        let disk = rustix::fs::statvfs(&self.place)?;
-        let mut rest = (disk.f_bavail * disk.f_frsize).saturating_sub(leave);
-        let mut ballast = File::options().create(true).append(true).open(self.ballast())?;
-        let piece = vec![7; 64 * 1024];
-        while rest > 0 {
-            let bytes = piece.len().min(usize::try_from(rest)?);
-            // What others took in between is as good as what is put in here.
-            if ballast.write_all(&piece[..bytes]).is_err() {
-                break;
-            }
-            rest -= bytes as u64;
-        }
-        Ok(())
-    }
-
-    fn make_room(&self) -> Result<()> {
-        Ok(std::fs::remove_file(self.ballast())?)
-    }
-
-    fn ballast(&self) -> PathBuf {
-        self.place.join("ballast")
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg("--lazy").arg(&self.place).status();
-        if !unmounted.is_ok_and(|status| status.success()) {
-            eprintln!("the small disk at {} stays mounted", self.place.display());
-        }
-    }
-}
 
 fn options(disk: &Path) -> NodeOptions {
     NodeOptions::new(&disk.join("data"))
@@ -146,7 +74,7 @@ fn serves_reads(node: &NodeProcess, known: &[(String, u64)]) -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_refuses_writes_and_nothing_is_lost() -> Result<()> {
     let Some(disk) = SmallDisk::mount()? else { return Ok(()) };
-    let mut node = options(&disk.place).start()?;
+    let mut node = options(&disk.place()).start()?;
     until_written(&node, 200).await?;
     let counters = Counters::start(&node, 6, 1_500)?;
     while counters.acked() < 100 {

@@ -9,17 +9,11 @@ use anyhow::{Context, Result};
 use pollux_device::session::Backoff;
 use pollux_device::{Device, Options};
 use pollux_tests::node::Devices;
-use pollux_tests::node::cluster::{self, Cluster};
+use pollux_tests::node::cluster::{self, Cluster, QUICK};
 use pollux_twin::Value;
 use pollux_twin::value::Object;
 use tokio::time::{sleep, timeout};
 
-/// Few shards, quick elections, small segments: much happens in little time.
-const QUICK: &[(&str, &str)] = &[
-    ("POLLUX_CLUSTER__SHARDS", "4"),
-    ("POLLUX_LOG__SEGMENT_BYTES", "4194304"),
-    ("POLLUX_CHECKPOINT__INTERVAL_MS", "1000"),
-];
 const DEVICES: usize = 12;
 /// Longest that a step may take on a busy machine.
 const STEP: Duration = Duration::from_secs(120);

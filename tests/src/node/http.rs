@@ -72,25 +72,35 @@ impl NodeProcess {
 
     /// Any bytes; what the node answers until it closes. It may close before it has read all.
     pub fn send_bytes(&self, bytes: &[u8]) -> Result<Reply> {
-        let mut stream = TcpStream::connect(&self.http)?;
-        stream.set_read_timeout(Some(ANSWER))?;
-        stream.set_write_timeout(Some(ANSWER))?;
-        let mut sender = stream.try_clone()?;
-        // Sent beside the reading: a node that refuses early answers while the rest is on its way.
-        let sending = std::thread::scope(|scope| {
-            let sending = scope.spawn(move || {
-                // A node that has refused does not read the rest.
-                let _cut_off = sender.write_all(bytes);
-            });
-            let mut answer = Vec::new();
-            let mut chunk = [0; 16 * 1024];
-            while let Ok(count @ 1..) = stream.read(&mut chunk) {
-                answer.extend_from_slice(&chunk[..count]);
-            }
-            let _closed = stream.shutdown(Shutdown::Both);
-            sending.join().map(|()| answer)
-        });
-        let answer = sending.map_err(|_| anyhow::anyhow!("the sender failed"))?;
-        Ok(Reply::parse(&answer))
+        exchange(&self.http, bytes, ANSWER)
     }
+}
+
+/// `GET path` of any node: status 0 if it does not answer in time. An error if it cannot be reached.
+pub fn get(address: &str, path: &str, patience: Duration) -> Result<Reply> {
+    let head = format!("GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n");
+    exchange(address, head.as_bytes(), patience)
+}
+
+fn exchange(address: &str, bytes: &[u8], patience: Duration) -> Result<Reply> {
+    let mut stream = TcpStream::connect_timeout(&address.parse()?, patience)?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
+    let mut sender = stream.try_clone()?;
+    // Sent beside the reading: a node that refuses early answers while the rest is on its way.
+    let sending = std::thread::scope(|scope| {
+        let sending = scope.spawn(move || {
+            // A node that has refused does not read the rest.
+            let _cut_off = sender.write_all(bytes);
+        });
+        let mut answer = Vec::new();
+        let mut chunk = [0; 16 * 1024];
+        while let Ok(count @ 1..) = stream.read(&mut chunk) {
+            answer.extend_from_slice(&chunk[..count]);
+        }
+        let _closed = stream.shutdown(Shutdown::Both);
+        sending.join().map(|()| answer)
+    });
+    let answer = sending.map_err(|_| anyhow::anyhow!("the sender failed"))?;
+    Ok(Reply::parse(&answer))
 }

@@ -5,7 +5,10 @@ mod binary;
 pub mod cluster;
 mod counter;
 mod devices;
-mod http;
+mod disk;
+mod faults;
+pub mod http;
+pub mod lan;
 mod raw;
 mod witness;
 
@@ -23,6 +26,7 @@ use serde_json::Value;
 pub use binary::pollux as program;
 pub use counter::Counters;
 pub use devices::Devices;
+pub use disk::SmallDisk;
 pub use http::Reply;
 pub use raw::{Ended, Raw, bytes_of, hello};
 pub use witness::Witness;
@@ -49,6 +53,8 @@ pub struct NodeOptions {
     pub peers: String,
     /// Configuration by variables, such as `POLLUX_LOG__SEGMENT_BYTES`.
     pub variables: Vec<(String, String)>,
+    /// The network namespace that it runs in, if not the test's own.
+    pub namespace: Option<String>,
 }
 
 impl NodeOptions {
@@ -62,6 +68,7 @@ impl NodeOptions {
             http: any(),
             peers: any(),
             variables: Vec::new(),
+            namespace: None,
         }
     }
 
@@ -98,7 +105,7 @@ impl NodeOptions {
 
     fn spawn(&self) -> Result<Child> {
         let said = File::create(self.said_path())?;
-        Command::new(binary::pollux()?)
+        self.program()?
             .args(["start", "--output", "json", "--data-dir"])
             .arg(&self.data)
             .args(["--devices-listen", &self.devices])
@@ -111,6 +118,15 @@ impl NodeOptions {
             .stderr(said)
             .spawn()
             .context("start the node")
+    }
+
+    /// The program under test, where the node is. Neither way adds a process: its id is the node's.
+    fn program(&self) -> Result<Command> {
+        let program = binary::pollux()?;
+        let Some(namespace) = &self.namespace else { return Ok(Command::new(program)) };
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", namespace]).arg(program);
+        Ok(command)
     }
 
     /// What the node wrote to its error output, traces among it.

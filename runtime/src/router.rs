@@ -97,16 +97,15 @@ impl Router {
         call: Call,
     ) -> Result<Answer, Rejection> {
         let is_read = call.is_read();
-        match self.inner.forward.call(node, call).await {
-            Ok(result) => {
-                if result == Err(Rejection::NotOwner) {
-                    self.inner.owners.hint(shard, None);
-                }
-                result
-            }
+        let result = match self.inner.forward.call(node, call).await {
+            Ok(result) => result,
             Err(fault) if is_read || fault == CallFault::Unreachable => Err(Rejection::NotOwner),
             Err(_) => Err(Rejection::Unknown),
+        };
+        if matches!(result, Err(Rejection::NotOwner | Rejection::Unknown)) {
+            self.inner.owners.not_at(shard, node);
         }
+        result
     }
 
     /// Carries out a call that another node passed on: here or not at all.

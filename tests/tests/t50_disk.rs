@@ -74,7 +74,7 @@ fn serves_reads(node: &NodeProcess, known: &[(String, u64)]) -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_refuses_writes_and_nothing_is_lost() -> Result<()> {
     let Some(disk) = SmallDisk::mount()? else { return Ok(()) };
-    let mut node = options(&disk.place()).start()?;
+    let mut node = options(disk.place()).start()?;
     until_written(&node, 200).await?;
     let counters = Counters::start(&node, 6, 1_500)?;
     while counters.acked() < 100 {

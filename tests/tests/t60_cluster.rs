@@ -34,6 +34,33 @@ fn three_nodes_form_and_any_answers() -> Result<()> {
     Ok(())
 }
 
+/// With four nodes and three replicas each, a node holds no replica of some shards: it asks those that do
+/// until it has found the owner, also when the one that is meant to own is gone.
+#[test]
+fn a_node_without_a_replica_finds_the_next_owner() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let mut cluster = Cluster::form(dir.path(), 4, QUICK)?;
+    let devices: Vec<String> = (0..8).map(|number| format!("lamp-{number}")).collect();
+    for device in &devices {
+        cluster.node(0)?.ask(&["twin", "patch", device, r#"{"level":0}"#])?;
+    }
+    cluster.kill(cluster.busiest()?)?;
+    for (level, at) in (1..).zip(cluster.there()) {
+        for device in &devices {
+            let patch = format!("{{\"level\":{level}}}");
+            cluster.node(at)?.ask(&[
+                "twin",
+                "patch",
+                device,
+                &patch,
+                "--expect",
+                &level.to_string(),
+            ])?;
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn a_token_lets_one_node_in_once() -> Result<()> {
     let dir = tempfile::tempdir()?;

@@ -54,7 +54,14 @@ pub(super) fn council(meta: &Meta, hosts: &[Host]) -> Option<Change> {
     let from = meta.own.goal.clone();
     let mut to = plan_council(hosts, &from);
     let standing: BTreeMap<u64, Standing> = hosts.iter().map(|h| (h.id, h.standing)).collect();
-    let why = why(&from, &to, &standing);
+    // Who drains loses its vote at once, and follows until it is removed.
+    let drains = |id: &u64| {
+        standing.get(id) == Some(&Standing::Leaving) && !to.voters.iter().any(|voter| voter == id)
+    };
+    let why = match from.voters.iter().any(drains) {
+        true => Why::Drain,
+        false => why(&from, &to, &standing),
+    };
     if meta.paused && why != Why::Drain && to.voters != from.voters {
         let all: Vec<u64> = to.members().chain(from.members()).collect();
         to.voters.clone_from(&from.voters);

@@ -89,6 +89,12 @@ impl Place {
             || self.acting.contains(&node)
     }
 
+    /// Whether the node votes, or should, or did until the goal is reached.
+    #[must_use]
+    pub fn votes(&self, node: u64) -> bool {
+        self.goal.voters.contains(&node) || self.acting.contains(&node)
+    }
+
     /// Whether a majority is left when only those remain that `stays` names: of the voters on the way
     /// and, if they differ, of those that act until then.
     #[must_use]
@@ -104,6 +110,15 @@ impl Place {
             self.goal.members().chain(self.leaving.drain(..)).chain(self.acting.clone()).collect();
         self.leaving = all.into_iter().filter(|node| !goal.members().any(|m| m == *node)).collect();
         self.goal = goal;
+    }
+
+    /// Leaves out a node that holds a replica without a vote.
+    pub(super) fn drop(&mut self, node: u64) {
+        if self.goal.learners.contains(&node) {
+            let mut goal = self.goal.clone();
+            goal.learners.retain(|learner| *learner != node);
+            self.aim(goal);
+        }
     }
 
     /// Puts a new node where an old one was.

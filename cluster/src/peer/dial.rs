@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use pollux_proto::peer::{Greeting, PeerLane};
+use pollux_proto::peer::{Greeting, PeerLane, PeerRefusal};
 use quinn::Connection;
 use tokio::sync::Notify;
 
@@ -112,7 +112,12 @@ async fn greet(hub: &Arc<Hub>, node: NodeId, connection: &Connection) -> Result<
     greeting::write(&mut send, &Greeting::Hello(hub.own)).await.map_err(|e| text(&e))?;
     let facts = match greeting::read(&mut recv).await.map_err(|e| text(&e))? {
         Greeting::Welcome(facts) => facts,
-        Greeting::Refused { reason, message } => return Err(greeting::told(reason, &message)),
+        Greeting::Refused { reason, message } => {
+            if matches!(reason, PeerRefusal::OldDisk | PeerRefusal::Removed) {
+                hub.turned_away(&message);
+            }
+            return Err(greeting::told(reason, &message));
+        }
         Greeting::Hello(_) | Greeting::Lane(_) => {
             return Err("it answered a hello with something else".into());
         }

@@ -2,7 +2,7 @@
 //! to be to `dial` and `accept`.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use pollux_proto::peer::NodeFacts;
@@ -34,6 +34,8 @@ pub(super) struct Hub {
     links: RwLock<HashMap<NodeId, Arc<Link>>>,
     dialling: Mutex<BTreeMap<NodeId, Dialling>>,
     tasks: Mutex<JoinSet<()>>,
+    /// Why a peer will never take this node, if one said so.
+    turned_away: OnceLock<String>,
 }
 
 struct Dialling {
@@ -57,11 +59,22 @@ impl Hub {
             links: RwLock::default(),
             dialling: Mutex::default(),
             tasks: Mutex::default(),
+            turned_away: OnceLock::new(),
         }
     }
 
     pub(super) fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A peer will never take this node: what it said first is kept.
+    pub(super) fn turned_away(&self, why: &str) {
+        self.turned_away.get_or_init(|| why.to_owned());
+    }
+
+    /// What such a peer said.
+    pub(super) fn why_turned_away(&self) -> Option<&str> {
+        self.turned_away.get().map(String::as_str)
     }
 
     /// The connection with a peer, if there is one that works as far as is known.

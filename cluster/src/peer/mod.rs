@@ -181,6 +181,13 @@ impl PeerNetwork {
         node == self.node() || self.hub.link(node).is_some()
     }
 
+    /// Why a peer will never take this node, if one said so: its disk was set back or is another's, or it
+    /// was removed. Peers only learn more of what makes them say so, so no later one will say otherwise.
+    #[must_use]
+    pub fn turned_away(&self) -> Option<String> {
+        self.hub.why_turned_away().map(str::to_owned)
+    }
+
     /// The disk and its start that a connected node has shown, for the meta group to remember.
     #[must_use]
     pub fn seen(&self, node: NodeId) -> Option<(Uuid, u64)> {

@@ -17,9 +17,11 @@ pub fn plan_council(hosts: &[Host], current: &Goal) -> Goal {
     board.spread(0);
     board.choose_owners();
     let mut goal = board.into_goals().pop().unwrap_or_default();
+    // One that is lost follows again when it comes back. One that drains follows until it is removed: it
+    // must hear that its shards are elsewhere by now, and cannot start anew without hearing of that.
     let follows = |host: &&Host| {
-        let known = host.standing == Standing::Lost && current.members().any(|m| m == host.id);
-        (host.standing == Standing::Fit || known) && !goal.voters.contains(&host.id)
+        let known = host.standing == Standing::Fit || current.members().any(|m| m == host.id);
+        known && !goal.voters.contains(&host.id)
     };
     let learners = hosts.iter().filter(follows).map(|host| host.id).take(META_LEARNERS_MAX);
     goal.learners = learners.collect();

@@ -197,6 +197,12 @@ fn the_meta_group_has_five_voters_and_everybody_follows() {
     assert!(goal.learners.contains(&2), "it will follow again when it comes back");
     hosts[1].standing = Standing::Leaving;
     goal = plan_council(&hosts, &goal);
+    assert!(goal.learners.contains(&2), "it follows until it is removed");
+    hosts[0].standing = Standing::Leaving;
+    goal = plan_council(&hosts, &goal);
+    assert!(goal.learners.contains(&1) && !goal.voters.contains(&1), "without its vote");
+    hosts.remove(1);
+    goal = plan_council(&hosts, &goal);
     assert!(goal.members().all(|id| id != 2));
 }
 

@@ -133,7 +133,13 @@ impl Member {
                     break;
                 }
                 Ok((answer, _)) => break drop(accepted(answer)?),
-                Err(fault) => tracing::warn!(%fault, "waiting for the cluster"),
+                Err(fault) => match network.turned_away() {
+                    Some(reason) => {
+                        let reason = format!("{reason}; use node replace");
+                        return Err(Fault::NotAdmitted { reason });
+                    }
+                    None => tracing::warn!(%fault, "waiting for the cluster"),
+                },
             }
         }
         let (node, starts) = (identity.node.0, identity.starts);

@@ -56,10 +56,22 @@ impl Owners {
         }
     }
 
-    /// Another node said who owns a shard, or that it is not the owner itself.
-    pub(crate) fn hint(&self, shard: ShardId, owner: Option<NodeId>) {
-        let mut hints = self.hints.write().unwrap_or_else(PoisonError::into_inner);
-        hints[usize::from(shard.0)] = owner.filter(|owner| *owner != self.me);
+    /// A node that was asked does not own a shard, or cannot be reached: of those that are meant to hold
+    /// it, the next one is asked. Each that holds a replica is asked again within a few looks, so that
+    /// the owner is found as soon as there is one.
+    pub(crate) fn not_at(&self, shard: ShardId, node: NodeId) {
+        let at = usize::from(shard.0);
+        let next = {
+            let picture = self.picture.borrow();
+            // While a shard moves, its owner may be one of those that hold it until then.
+            let ring: Vec<u64> = picture.meta.map.get(at).map_or_else(Vec::new, |place| {
+                let goal = &place.goal.voters;
+                let acting = place.acting.iter().filter(|node| !goal.contains(node));
+                goal.iter().chain(acting).copied().collect()
+            });
+            next_after(&ring, node.0, self.me.0).map(NodeId)
+        };
+        self.hints.write().unwrap_or_else(PoisonError::into_inner)[at] = next;
     }
 
     /// Waits until the owner of a shard may have changed, at most a moment.
@@ -104,5 +116,33 @@ impl Owners {
             let preferred = picture.meta.map.get(at)?.goal.preferred();
             preferred.map(NodeId).filter(|node| *node != self.me)
         })
+    }
+}
+
+/// Who comes after `node` in a list that is taken for a ring, `me` left out.
+fn next_after(ring: &[u64], node: u64, me: u64) -> Option<u64> {
+    let after = ring.iter().position(|id| *id == node).map_or(0, |at| at + 1);
+    let from_there = ring.iter().cycle().skip(after).take(ring.len());
+    from_there.copied().find(|id| *id != me)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_holder_is_asked_in_turn() {
+        let ring = [3, 1, 2];
+        assert_eq!(next_after(&ring, 3, 4), Some(1));
+        assert_eq!(next_after(&ring, 1, 4), Some(2));
+        assert_eq!(next_after(&ring, 2, 4), Some(3));
+        // One that is not meant to hold it any more, and this node itself.
+        assert_eq!(next_after(&ring, 7, 4), Some(3));
+        assert_eq!(next_after(&ring, 7, 3), Some(1));
+        assert_eq!(next_after(&ring, 2, 3), Some(1));
+        // A lone holder is asked again.
+        assert_eq!(next_after(&[5], 5, 4), Some(5));
+        assert_eq!(next_after(&[4], 4, 4), None);
+        assert_eq!(next_after(&[], 1, 4), None);
     }
 }

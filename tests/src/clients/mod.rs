@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 
 use self::limits::{LAST, LAST_TRIES, PAUSE};
 use self::reporter::Reporter;
-use crate::history::{History, Recorder, Shown, Summary};
+use crate::history::{History, Recorder, Shown, Summary, What};
 use crate::node::{Devices, NodeOptions};
 
 pub use tries::Tries;
@@ -133,6 +133,12 @@ impl Load {
         &self.common.twins
     }
 
+    /// Reads a twin through one node, by HTTP; whatever comes of it is in the history.
+    pub async fn read_at(&self, node: usize, twin: &str) -> Result<Option<Shown>> {
+        let Common { recorder, tries, .. } = &*self.common;
+        reader::read_by_http(recorder, twin, self.way(node), tries).await
+    }
+
     /// Waits until `count` more calls were answered.
     pub async fn answered(&self, count: usize) -> Result<()> {
         let recorder = self.recorder();
@@ -144,6 +150,20 @@ impl Load {
             sleep(PAUSE).await;
         }
         bail!("{} of {wanted} calls were answered; {:?}", recorder.answered(), self.tries())
+    }
+
+    /// Waits until services wrote and read something that they asked for from now on.
+    pub async fn services_served(&self) -> Result<()> {
+        let (recorder, now) = (self.recorder(), self.recorder().now());
+        for _ in 0..LAST_TRIES {
+            let wrote =
+                recorder.answered_since(now, |call| call.made().is_some() && call.is_write());
+            if wrote && recorder.answered_since(now, |call| call.what == What::Read) {
+                return Ok(());
+            }
+            sleep(PAUSE).await;
+        }
+        bail!("services are not served: {:?}", self.tries())
     }
 
     /// Waits until every device had a report acknowledged that it sent from now on.

@@ -70,18 +70,18 @@ pub(super) async fn read_by_http(
     let open = recorder.begin(twin, What::Read);
     let asked = move || http::get(&address, &path, ANSWER);
     let Ok(reply) = tokio::task::spawn_blocking(asked).await? else {
-        tries.unreachable.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        tries.unreachable();
         return Ok(None);
     };
     let shown = match (reply.status, reply.reason().as_str()) {
         (200, _) => shown_by_http(&reply.json()?),
         (404, "not_found") => Shown::default(),
         (0, _) => {
-            tries.unclear();
+            tries.unclear("HTTP: no answer");
             return Ok(None);
         }
         _ => {
-            tries.refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            tries.refused(&reply.body);
             return Ok(None);
         }
     };

@@ -38,12 +38,12 @@ pub(super) async fn run(common: Arc<Common>, number: u64) -> Result<()> {
         let write = Write {
             twin: common.twins[at].clone(),
             value,
-            expected: (round % 3 == 0).then_some(known[at]),
+            expected: round.is_multiple_of(3).then_some(known[at]),
             key: if keyless { String::new() } else { format!("write-{value}") },
         };
-        match make(&common, &write, round).await {
-            Some(Answer::Done(version) | Answer::Mismatch(version)) => known[at] = version,
-            Some(_) | None => {}
+        let answer = make(&common, &write, round).await;
+        if let Some(Answer::Done(version) | Answer::Mismatch(version)) = answer {
+            known[at] = version;
         }
         round += 1;
         sleep(rest()).await;
@@ -74,7 +74,7 @@ async fn make(common: &Common, write: &Write, round: u64) -> Option<Answer> {
     if let Some(first) = answer
         && first != Answer::Refused
         && !write.key.is_empty()
-        && write.value % REPEATED == 0
+        && write.value.is_multiple_of(REPEATED)
         && let Ok(again) = once(common, write, common.way(round + 1)).await
     {
         let Write { twin, value, .. } = write;

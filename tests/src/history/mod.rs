@@ -150,7 +150,10 @@ impl fmt::Display for Summary {
 /// What a rule has to say against a history.
 pub type Verdict = Result<(), String>;
 
-const RULES: [(&str, fn(&History) -> Verdict); 5] = [
+/// What holds a history against one rule.
+type Rule = fn(&History) -> Verdict;
+
+const RULES: [(&str, Rule); 5] = [
     ("lost", lost::check),
     ("doubled", doubled::check),
     ("backwards", backwards::check),
@@ -171,7 +174,7 @@ impl History {
         let answered = count(|_| true);
         Ok(Summary {
             answered,
-            unanswered: self.calls.len() - answered,
+            unanswered: self.calls.iter().filter(|call| call.may_have_had_effect()).count(),
             reports: count(|what| matches!(what, What::Report(_))),
             writes: count(|what| matches!(what, What::Write { .. })),
             reads: count(|what| what == What::Read),
@@ -190,13 +193,23 @@ impl History {
 
 impl Call {
     /// The version that it made, if it is known to have made one.
-    fn made(&self) -> Option<u64> {
+    pub fn made(&self) -> Option<u64> {
         match (self.what, self.ended) {
             (What::Report(_) | What::Write { .. }, Some((_, Answer::Done(version)))) => {
                 Some(version)
             }
             _ => None,
         }
+    }
+
+    /// Whether a service wrote.
+    pub fn is_write(&self) -> bool {
+        matches!(self.what, What::Write { .. })
+    }
+
+    /// Whether nobody knows of its effect; a read has none.
+    fn may_have_had_effect(&self) -> bool {
+        self.ended.is_none() && self.what != What::Read
     }
 
     /// Whether it may have changed its twin.

@@ -86,7 +86,7 @@ impl Cluster {
 }
 
 /// Copies a directory with all that is in it.
-pub fn copy(from: &Path, to: &Path) -> Result<()> {
+fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;

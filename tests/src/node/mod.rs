@@ -9,7 +9,7 @@ mod disk;
 mod faults;
 pub mod http;
 pub mod lan;
-mod raw;
+pub mod raw;
 mod witness;
 
 use std::fs::File;
@@ -95,6 +95,15 @@ impl NodeOptions {
         }
     }
 
+    /// Starts the node and kills it after a while, whatever it is at by then.
+    pub fn start_for(&self, life: Duration) -> Result<()> {
+        let mut child = self.spawn()?;
+        thread::sleep(life);
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
     /// Starts the node, which must refuse to: what it said.
     pub fn refused(&self) -> Result<String> {
         match self.start() {
@@ -137,6 +146,20 @@ impl NodeOptions {
     fn said_path(&self) -> PathBuf {
         self.data.with_extension("said")
     }
+}
+
+/// Runs a verb of the command line on a node's data directory, which comes last.
+pub fn run(verb: &[&str], options: &NodeOptions) -> Result<()> {
+    let output = Command::new(binary::pollux()?)
+        .args(verb)
+        .arg(&options.data)
+        .envs(options.variables.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .output()?;
+    if !output.status.success() {
+        bail!("{}; it said: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
 }
 
 /// A running node; killed when dropped.

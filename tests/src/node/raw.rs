@@ -1,13 +1,18 @@
 //! A device that says what it likes: any bytes, over a real QUIC connection of its own.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use bytes::BytesMut;
+use pollux_cluster::{NodeId, Uuid};
 use pollux_proto::device::{Decoder, DeviceFrame, NodeFrame, encode};
+use pollux_runtime::clock::Clock;
+use pollux_runtime::pki;
 use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream};
+use rustls::pki_types::CertificateDer;
 use tokio::time::timeout;
 
 /// Longest wait for one answer, on a busy machine.
@@ -138,18 +143,64 @@ pub fn bytes_of(frame: &DeviceFrame) -> Vec<u8> {
     bytes.to_vec()
 }
 
+/// A frame of the first words between nodes, as it travels.
+pub fn words<F: pollux_proto::device::framing::Frame>(frame: &F) -> Result<Vec<u8>> {
+    let mut bytes = BytesMut::new();
+    encode(frame, &mut bytes)?;
+    Ok(bytes.to_vec())
+}
+
+/// What node `node` of a cluster needs to dial another one, for any ALPN name: a certificate of the
+/// cluster's own CA, whose key lies in this data directory.
+pub fn peer_client(data: &Path, cluster: u128, node: u64, alpn: &[u8]) -> Result<ClientConfig> {
+    let now = Clock::new().wall();
+    let authority = pki::cluster_authority(&data.join(pki::PKI_DIR), now)?;
+    let identity = authority.issue_node(Uuid(cluster), NodeId(node), now, 1)?;
+    with_roots([authority.certificate().clone()], Some(&identity), alpn)
+}
+
+/// Dials a node's endpoint for peers, says these bytes on a stream, and listens until the node ends it.
+pub async fn say(address: &str, config: ClientConfig, bytes: &[u8]) -> Result<Vec<u8>> {
+    let here = SocketAddr::from(([127, 0, 0, 1], 0));
+    let endpoint = Endpoint::client(here)?;
+    // The name that nodes go by among each other.
+    let connecting = endpoint.connect_with(config, address.parse()?, "node.pollux.internal")?;
+    let Ok(connection) = connecting.await else { return Ok(Vec::new()) };
+    let heard = async {
+        let (mut send, mut recv) = connection.open_bi().await?;
+        send.write_all(bytes).await?;
+        send.finish()?;
+        let mut heard = Vec::new();
+        // However it ends, it ends.
+        while let Ok(Some(chunk)) = recv.read_chunk(READ_BYTES, true).await {
+            heard.extend_from_slice(&chunk.bytes);
+        }
+        anyhow::Ok(heard)
+    };
+    let heard = timeout(ANSWER, heard).await.context("the node keeps the stream")?;
+    Ok(heard.unwrap_or_default())
+}
+
 /// What a client needs to connect, for any ALPN name and any certificate or none.
 pub(super) fn client(
     trust: &[u8],
-    identity: Option<&pollux_runtime::pki::Identity>,
+    identity: Option<&pki::Identity>,
     alpn: &[u8],
 ) -> Result<ClientConfig> {
-    use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject;
 
+    let trust = CertificateDer::pem_slice_iter(trust).collect::<Result<Vec<_>, _>>()?;
+    with_roots(trust, identity, alpn)
+}
+
+fn with_roots(
+    trust: impl IntoIterator<Item = CertificateDer<'static>>,
+    identity: Option<&pki::Identity>,
+    alpn: &[u8],
+) -> Result<ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(trust) {
-        roots.add(certificate?)?;
+    for certificate in trust {
+        roots.add(certificate)?;
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider)

@@ -3,8 +3,10 @@
 
 use super::super::answer::{Answer, Refusal};
 use super::super::node::NodeState;
+use super::super::place::Place;
 use super::super::state::Meta;
 use super::{Change, Outcome};
+use crate::ids::GroupId;
 
 impl Meta {
     pub(in crate::meta) fn drain(&mut self, id: u64) -> Result<Outcome, Refusal> {
@@ -30,12 +32,18 @@ impl Meta {
             return Err(Refusal::LastNode { node: id });
         }
         self.spared(id)?;
-        let held: Vec<u32> =
-            self.places().filter(|(_, p)| p.may_hold(id)).map(|(group, _)| group.0).collect();
+        // It may follow the meta group to the end, without a vote: nobody needs that replica.
+        let needs = |group: GroupId, place: &Place| match group {
+            GroupId::META => place.votes(id),
+            _ => place.may_hold(id),
+        };
+        let held = self.places().filter(|(group, place)| needs(*group, place));
+        let held: Vec<u32> = held.map(|(group, _)| group.0).collect();
         if let [first, ..] = held[..] {
             return Err(Refusal::StillPlaced { node: id, groups: count(&held), first });
         }
         self.member_mut(id)?.remove();
+        self.own.drop(id);
         Ok(Outcome::done(Change::Yes))
     }
 

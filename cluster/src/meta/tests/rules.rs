@@ -204,8 +204,15 @@ fn a_node_that_is_needed_stays() {
     }
     let last = refused(Refusal::LastNode { node: 1 });
     assert_eq!(meta.apply(Command::Drain { node: 1 }), last);
+    // Following the meta group without a vote does not hold a node back, and ends with its removal.
+    let follows = Goal { voters: vec![1], learners: vec![4] };
+    done(&mut meta, Command::Undrain { node: 4 });
+    done(&mut meta, Command::Place { group: 0, goal: follows.clone() });
+    done(&mut meta, Command::Settle { group: 0, goal: follows });
+    done(&mut meta, Command::Drain { node: 4 });
     done(&mut meta, Command::Remove { node: 4 });
     assert_eq!(meta.nodes[&4].state, NodeState::Removed);
+    assert_eq!((&meta.own.goal.learners[..], &meta.own.leaving[..]), (&[][..], &[4][..]));
 }
 
 #[test]

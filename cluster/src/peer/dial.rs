@@ -111,10 +111,14 @@ async fn greet(hub: &Arc<Hub>, node: NodeId, connection: &Connection) -> Result<
     let (mut send, mut recv) = connection.open_bi().await.map_err(|e| text(&e))?;
     greeting::write(&mut send, &Greeting::Hello(hub.own)).await.map_err(|e| text(&e))?;
     let facts = match greeting::read(&mut recv).await.map_err(|e| text(&e))? {
-        Greeting::Welcome(facts) => facts,
+        Greeting::Welcome(facts) => {
+            hub.turned_away(node, None);
+            facts
+        }
         Greeting::Refused { reason, message } => {
-            if matches!(reason, PeerRefusal::OldDisk | PeerRefusal::Removed) {
-                hub.turned_away(&message);
+            use PeerRefusal::{OldDisk, Removed, SecondNode};
+            if matches!(reason, OldDisk | Removed | SecondNode) {
+                hub.turned_away(node, Some(message.clone()));
             }
             return Err(greeting::told(reason, &message));
         }

@@ -2,7 +2,7 @@
 //! to be to `dial` and `accept`.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use pollux_proto::peer::NodeFacts;
@@ -34,8 +34,8 @@ pub(super) struct Hub {
     links: RwLock<HashMap<NodeId, Arc<Link>>>,
     dialling: Mutex<BTreeMap<NodeId, Dialling>>,
     tasks: Mutex<JoinSet<()>>,
-    /// Why a peer will never take this node, if one said so.
-    turned_away: OnceLock<String>,
+    /// Peers that do not take this node for what it says it is, and why.
+    turned_away: Mutex<BTreeMap<NodeId, String>>,
 }
 
 struct Dialling {
@@ -59,7 +59,7 @@ impl Hub {
             links: RwLock::default(),
             dialling: Mutex::default(),
             tasks: Mutex::default(),
-            turned_away: OnceLock::new(),
+            turned_away: Mutex::default(),
         }
     }
 
@@ -67,14 +67,19 @@ impl Hub {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A peer will never take this node: what it said first is kept.
-    pub(super) fn turned_away(&self, why: &str) {
-        self.turned_away.get_or_init(|| why.to_owned());
+    /// A peer does not take this node for what it says it is, or takes it.
+    pub(super) fn turned_away(&self, by: NodeId, why: Option<String>) {
+        let mut turned_away = self.turned_away.lock().unwrap_or_else(PoisonError::into_inner);
+        match why {
+            Some(why) => drop(turned_away.insert(by, why)),
+            None => drop(turned_away.remove(&by)),
+        }
     }
 
-    /// What such a peer said.
-    pub(super) fn why_turned_away(&self) -> Option<&str> {
-        self.turned_away.get().map(String::as_str)
+    /// What such a peer says.
+    pub(super) fn why_turned_away(&self) -> Option<String> {
+        let turned_away = self.turned_away.lock().unwrap_or_else(PoisonError::into_inner);
+        turned_away.values().next().cloned()
     }
 
     /// The connection with a peer, if there is one that works as far as is known.

@@ -181,11 +181,11 @@ impl PeerNetwork {
         node == self.node() || self.hub.link(node).is_some()
     }
 
-    /// Why a peer will never take this node, if one said so: its disk was set back or is another's, or it
-    /// was removed. Peers only learn more of what makes them say so, so no later one will say otherwise.
+    /// Why a peer that was dialled last does not take this node for what it says it is, if one does not: its
+    /// disk was set back, copied or is another's, or it was removed.
     #[must_use]
     pub fn turned_away(&self) -> Option<String> {
-        self.hub.why_turned_away().map(str::to_owned)
+        self.hub.why_turned_away()
     }
 
     /// The disk and its start that a connected node has shown, for the meta group to remember.

@@ -76,6 +76,12 @@ pub(super) async fn read_by_http(
     let shown = match (reply.status, reply.reason().as_str()) {
         (200, _) => shown_by_http(&reply.json()?),
         (404, "not_found") => Shown::default(),
+        // Closed before the first byte of an answer: whoever asks for what changes nothing asks again, as
+        // RFC 9110, 9.2.2 has it. A node that stops cannot tell a connection that it has not yet looked at.
+        (0, _) if reply.closed => {
+            tries.unreachable();
+            return Ok(None);
+        }
         (0, _) => {
             tries.unclear("HTTP: no answer");
             return Ok(None);

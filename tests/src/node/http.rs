@@ -1,6 +1,6 @@
 //! HTTP by hand, so that a test can also send nonsense.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
@@ -15,8 +15,10 @@ const ANSWER: Duration = Duration::from_secs(60);
 /// An answer.
 #[derive(Debug)]
 pub struct Reply {
-    /// The status; 0 if the node closed without an answer.
+    /// The status; 0 if there was no answer.
     pub status: u16,
+    /// Whether the node ended the connection, rather than let the other side wait for too long.
+    pub closed: bool,
     /// The lines before the body.
     pub head: String,
     /// The body.
@@ -24,11 +26,12 @@ pub struct Reply {
 }
 
 impl Reply {
-    fn parse(bytes: &[u8]) -> Self {
+    fn parse(bytes: &[u8], closed: bool) -> Self {
         let text = String::from_utf8_lossy(bytes);
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        Self { status: status.unwrap_or(0), head: head.to_owned(), body: body.to_owned() }
+        let (status, head, body) = (status.unwrap_or(0), head.to_owned(), body.to_owned());
+        Self { status, closed, head, body }
     }
 
     /// The body, which must be JSON.
@@ -95,12 +98,16 @@ fn exchange(address: &str, bytes: &[u8], patience: Duration) -> Result<Reply> {
         });
         let mut answer = Vec::new();
         let mut chunk = [0; 16 * 1024];
-        while let Ok(count @ 1..) = stream.read(&mut chunk) {
-            answer.extend_from_slice(&chunk[..count]);
-        }
+        let closed = loop {
+            match stream.read(&mut chunk) {
+                Ok(0) => break true,
+                Ok(count) => answer.extend_from_slice(&chunk[..count]),
+                Err(error) => break error.kind() == ErrorKind::ConnectionReset,
+            }
+        };
         let _closed = stream.shutdown(Shutdown::Both);
-        sending.join().map(|()| answer)
+        sending.join().map(|()| (answer, closed))
     });
-    let answer = sending.map_err(|_| anyhow::anyhow!("the sender failed"))?;
-    Ok(Reply::parse(&answer))
+    let (answer, closed) = sending.map_err(|_| anyhow::anyhow!("the sender failed"))?;
+    Ok(Reply::parse(&answer, closed))
 }

@@ -24,8 +24,11 @@ fn expecting(value: u64, version: u64) -> What {
     What::Write { value, expected: Some(version) }
 }
 
-/// A history of one twin: each call with its begin, its end and its answer.
-fn history(calls: &[(What, At, Option<(At, Answer)>)], last: Answer) -> History {
+/// What was asked, when, and when and how it was answered.
+type Told = (What, At, Option<(At, Answer)>);
+
+/// A history of one twin.
+fn history(calls: &[Told], last: Answer) -> History {
     let Answer::Shown(last) = last else { panic!("the last word is a read") };
     let mut history = History::default();
     for (what, begun, ended) in calls {
@@ -54,7 +57,7 @@ fn done(at: At, version: u64) -> Option<(At, Answer)> {
 }
 
 /// Reports, writes and reads of a good run, some at the same time.
-fn good() -> Vec<(What, At, Option<(At, Answer)>)> {
+fn good() -> Vec<Told> {
     vec![
         (What::Report(1), 0, done(10, 1)),
         (write(100), 5, done(30, 1)),

@@ -10,7 +10,7 @@ use pollux_tests::node::cluster::{Cluster, QUICK};
 use tokio::time::sleep;
 
 /// How often an owner is frozen.
-const ROUNDS: u64 = 3;
+const ROUNDS: u64 = 2;
 /// Time for requests to lie in the frozen node's sockets before it goes on.
 const ON_THEIR_WAY: Duration = Duration::from_millis(300);
 

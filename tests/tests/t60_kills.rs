@@ -10,7 +10,7 @@ use pollux_tests::node::cluster::{Cluster, QUICK};
 use tokio::time::sleep;
 
 /// Kills of one run, unless `CHAOS_KILLS` says another number.
-const KILLS: u64 = 8;
+const KILLS: u64 = 6;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn owners_are_killed_and_every_call_is_right() -> Result<()> {

@@ -7,12 +7,14 @@
 use std::process::{Command, id};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::NodeOptions;
 
 /// Networks made by this process, for names of their own.
 static MADE: AtomicU32 = AtomicU32::new(0);
+/// Networks that can be told apart by the third number of their addresses.
+const NETS: u32 = 250;
 /// Link address of nobody.
 const NOBODY: &str = "02:00:00:00:00:ff";
 /// The test's own place, beside the nodes 1, 2, 3.
@@ -36,7 +38,17 @@ impl Lan {
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         // Interfaces have short names; two processes seldom share these digits, and `ip` says so.
         let name = format!("px{}x{number}", id() % 100_000);
-        let net = (id() % 60) * 4 + number % 4;
+        // Other runs on this machine may have theirs.
+        let taken = match ip(&["-4", "-o", "addr"]) {
+            Ok(taken) => taken,
+            Err(error) => {
+                eprintln!("SKIPPED, NOTHING WAS TESTED: there is no `ip`: {error:#}");
+                return Ok(None);
+            }
+        };
+        let mut nets = (0..NETS).map(|more| (id() + number + more) % NETS);
+        let net = nets.find(|net| !taken.contains(&format!("10.213.{net}.")));
+        let net = net.context("10.213.0.0/16 is full of networks")?;
         let lan = Self { name, net, nodes };
         match lan.build() {
             Ok(()) => Ok(Some(lan)),
@@ -130,7 +142,7 @@ impl Lan {
             OUTSIDE => (&[][..], self.name.as_str()),
             _ => (&inside[..], "eth0"),
         };
-        ip(&[inside, &["neigh"], verb, &[&address], how, &["dev", device]].concat())
+        ip(&[inside, &["neigh"], verb, &[&address], how, &["dev", device]].concat()).map(drop)
     }
 }
 
@@ -144,10 +156,10 @@ impl Drop for Lan {
     }
 }
 
-fn ip(args: &[&str]) -> Result<()> {
+fn ip(args: &[&str]) -> Result<String> {
     let output = Command::new("ip").args(args).output()?;
     if !output.status.success() {
         bail!("ip {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim());
     }
-    Ok(())
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

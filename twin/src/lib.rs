@@ -17,6 +17,7 @@ pub mod image;
 pub mod input;
 pub mod json;
 pub mod limits;
+pub mod lineage;
 pub mod output;
 pub mod patch;
 pub mod rejection;

@@ -14,6 +14,7 @@ mod dedup;
 mod delete;
 mod desire;
 mod document;
+mod lineage;
 mod read;
 mod report;
 mod rest;

@@ -88,7 +88,8 @@ impl Replica {
 
     /// A twin to be activated: unpacked, or absent.
     pub(crate) fn twin(&self, key: &TwinKey) -> Twin {
-        self.sound(self.state().table.twin(key)).unwrap_or_else(Twin::absent)
+        let state = self.state();
+        self.sound(state.table.twin(key)).unwrap_or_else(|| state.table.absent())
     }
 
     pub(crate) fn view(&self, key: &TwinKey) -> Option<View> {

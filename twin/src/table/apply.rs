@@ -84,7 +84,8 @@ impl Table {
         key: &TwinKey,
         change: &Change,
     ) -> Result<Result<Versions, Quarantine>, crate::image::ImageError> {
-        let absent = || Place::Hot(Hot::absent().into());
+        let floor = self.fence.epoch.floor();
+        let absent = || Place::Hot(Hot::absent(floor).into());
         let (id, found) = self.places.find_or_add(key, absent);
         let (_, place) = self.places.get_mut(id);
         let packed = matches!(place, Place::Packed(_));

@@ -32,10 +32,10 @@ pub(super) struct Hot {
 }
 
 impl Hot {
-    /// A twin that nobody spoke of before.
-    pub(super) fn absent() -> Self {
+    /// A twin that nobody spoke of in this lineage.
+    pub(super) fn absent(floor: u64) -> Self {
         Self {
-            twin: Twin::absent(),
+            twin: Twin::absent_above(floor),
             index: 0,
             unpacked: 0,
             image: None,

@@ -37,6 +37,11 @@ impl Table {
         self.read(key, Place::twin)
     }
 
+    /// The twin of a device that nobody spoke of, for an actor that begins with it.
+    pub fn absent(&self) -> Twin {
+        Twin::absent_above(self.fence.epoch.floor())
+    }
+
     /// What a reader sees of the twin; `None` if nobody ever spoke of it.
     pub fn view(&self, key: &TwinKey) -> Result<Option<View>, Fault> {
         let view = self.read(key, |place| match place {

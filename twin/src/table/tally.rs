@@ -1,7 +1,7 @@
 //! Counts of a table's twins, and the digest that tells a checkpoint whole (safety rule 22).
 
 use crate::id::TwinKey;
-use crate::image::{Flags, Header};
+use crate::image::{self, Flags, Header, ImageError};
 
 /// How many twins there are of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +40,15 @@ pub struct Digest {
 }
 
 impl Digest {
+    /// Counts an image in, whose checksum is compared.
+    ///
+    /// # Errors
+    /// When the bytes are no image, or a damaged one.
+    pub fn count(&mut self, key: &TwinKey, image: &[u8]) -> Result<(), ImageError> {
+        self.add(hash(key, &image::check(image)?));
+        Ok(())
+    }
+
     pub(super) const fn add(&mut self, hash: u64) {
         self.count += 1;
         self.sum = self.sum.wrapping_add(hash);

@@ -13,6 +13,7 @@ mod json;
 mod key;
 mod laws;
 mod limit;
+mod lineage;
 mod patch;
 mod quarantine;
 mod read;

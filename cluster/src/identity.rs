@@ -196,6 +196,15 @@ impl DataDir {
     /// [`Fault::Directory`] when it has one, or when it holds anything else: data without an identity
     /// is not to be adopted.
     pub fn found(&mut self, identity: Identity, prepared: &[&str]) -> Result<(), Fault> {
+        self.holds_only(prepared)?;
+        self.write(identity)
+    }
+
+    /// Whether a directory without an identity holds nothing but what was `prepared` for it.
+    ///
+    /// # Errors
+    /// [`Fault::Directory`] when it holds anything else, or has an identity.
+    pub fn holds_only(&self, prepared: &[&str]) -> Result<(), Fault> {
         let listed = fs::read_dir(&self.path).and_then(|entries| {
             entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()
         });
@@ -204,14 +213,14 @@ impl DataDir {
             [LOCK_FILE, NEW_FILE].iter().chain(prepared).any(|known| name.as_os_str() == *known)
         };
         let stray = listed.iter().find(|name| !ours(name));
-        if let Some(stray) = stray {
-            return Err(Fault::Directory(format!(
+        match stray {
+            None => Ok(()),
+            Some(stray) => Err(Fault::Directory(format!(
                 "data directory {} holds {} but no identity of its own: should be empty",
                 self.path.display(),
                 stray.display()
-            )));
+            ))),
         }
-        self.write(identity)
     }
 
     /// Counts this start, durably, and gives the new count. To be called once per process, before

@@ -2,6 +2,7 @@
 //! one of them could own.
 
 mod args;
+mod backup;
 mod bench;
 mod bench_start;
 mod client;
@@ -69,6 +70,8 @@ async fn run_async(output: Output, verb: Verb) -> Result<(), Failure> {
         Verb::Cluster(command) => cluster::run(output, command).await,
         Verb::Node(command) => cluster::node(output, command).await,
         Verb::Shard(command) => cluster::shard(output, command).await,
+        Verb::Backup(args) => backup::run(output, args).await,
+        Verb::Restore(args) => backup::restore(output, args).await,
         Verb::Twin(command) => twin::run(output, command).await,
         Verb::Command(verb) => command::run(output, verb).await,
         Verb::Sim(args) => sim::run(output, args).await,

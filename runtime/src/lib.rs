@@ -5,6 +5,7 @@
 //! `shard` (the actors and the log), `checkpoint` (the disk), `service` (gRPC and HTTP).
 
 mod arbiters;
+pub mod backup;
 mod checkpoint;
 pub mod clock;
 mod cluster;
@@ -13,6 +14,7 @@ mod disk;
 mod fault;
 mod launcher;
 pub mod limits;
+mod lineage;
 pub mod metrics;
 pub mod node;
 pub mod pki;

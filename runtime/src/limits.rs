@@ -126,3 +126,9 @@ pub const KEY_BYTES_MAX: usize = 2 * pollux_twin::limits::ID_BYTES_MAX + 1;
 /// Bytes of a twin's image: more than all its parts come to at the highest limits that can be
 /// configured. Read from a peer; memory is taken only as bytes come.
 pub const IMAGE_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// How long a shard's owner may take to confirm what is committed: a round to a majority.
+pub const BARRIER_MS_MAX: u64 = 2_000;
+/// How often is looked whether a replica has caught up with what was confirmed: about a commit.
+pub const APPLIED_LOOK_MS: u64 = 5;
+/// Bytes of entries looked at in one turn where a log is read as a whole, without a node.
+pub const REPLAY_BYTES: usize = 4 << 20;

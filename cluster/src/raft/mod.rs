@@ -17,6 +17,7 @@ mod message;
 mod metrics;
 mod peer;
 mod proposal;
+mod seed;
 mod types;
 
 #[cfg(test)]
@@ -29,3 +30,4 @@ pub use leadership::{LeaderToken, Leadership, Quorum};
 pub use members::{ChangeError, Demoted, Members, Settled};
 pub use metrics::{GroupMetrics, ReplicaProgress};
 pub use proposal::{Applied, Proposal, ProposeError};
+pub use seed::{VoterSets, plant, stored_voters, voters};

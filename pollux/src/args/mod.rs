@@ -1,5 +1,6 @@
 //! What the command line takes: verbs, flags, help. What they do is in the modules beside.
 
+mod backup;
 mod cluster;
 mod node;
 mod services;
@@ -9,8 +10,10 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub(crate) use backup::{BackupArgs, BackupVerb, RestoreArgs};
 pub(crate) use cluster::{
-    ClusterCommand, DemoArgs, DemoCommand, InitArgs, JoinArgs, NodeCommand, ShardCommand,
+    ClusterCommand, DemoArgs, DemoCommand, InitArgs, JoinArgs, NodeCommand,
+    ShardCommand,
 };
 pub(crate) use node::{
     ConfigCommand, DevArgs, DeviceCertArgs, DeviceCommand, NodeFlags, StartArgs,
@@ -77,6 +80,12 @@ pub(crate) enum Verb {
     /// Say where shards should be.
     #[command(subcommand)]
     Shard(ShardCommand),
+    /// Write the state of all shards to a folder while the cluster runs, each as of one moment.
+    #[command(after_help = backup::BACKUP_EXAMPLES)]
+    Backup(BackupArgs),
+    /// Make the first node of a new cluster from a backup, with the same number of shards or another.
+    #[command(after_help = backup::RESTORE_EXAMPLES)]
+    Restore(RestoreArgs),
     /// Look at configuration.
     #[command(subcommand)]
     Config(ConfigCommand),

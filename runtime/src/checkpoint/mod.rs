@@ -15,10 +15,13 @@ mod store;
 mod stream;
 mod writer;
 
+pub(crate) use header::Header as CheckpointHeader;
 pub(crate) use incoming::{Incoming, IncomingFault};
 pub(crate) use keep::{FreeBytes, Keep};
 pub(crate) use restore::restore_shard;
-pub(crate) use store::Store;
 pub use store::StoreFault;
-pub(crate) use stream::{Head as StreamHead, Writer as StreamWriter};
+pub(crate) use store::{Store, Tree};
+pub(crate) use stream::{
+    Head as StreamHead, Piece as StreamPiece, Reader as StreamReader, Writer as StreamWriter,
+};
 pub(crate) use writer::{CheckpointOptions, Checkpointer, Roll, Written, shard_of_tree, tree_name};

@@ -35,6 +35,14 @@ impl Store {
         self.open_tree(name)
     }
 
+    /// The same, if there is one: nothing is made.
+    pub(crate) fn existing(&self, group: &str) -> Result<Option<Tree>, StoreFault> {
+        match self.pointer(group)? {
+            Pointer::Current(name) => self.open_tree(name).map(Some),
+            Pointer::Unknown | Pointer::Leaving => Ok(None),
+        }
+    }
+
     /// An empty tree that may become the current one.
     pub(crate) fn fresh(&self, group: &str) -> Result<Tree, StoreFault> {
         let current = self.tree(group)?.name;

@@ -13,10 +13,13 @@ use pollux_cluster::{CallFault, NodeId};
 
 use super::meta::Decider;
 use super::steps::Steps;
-use super::{Kind, forward, join, status};
+use super::{Kind, back_up, forward, join, status};
 use crate::clock::Clock;
 use crate::config::Checked;
 use crate::router::Router;
+
+/// A stream of items for another node.
+pub(super) type Served = BoxStream<'static, Result<Bytes, CallFault>>;
 
 /// Answers once the parts that can are there; before that it is as if this node could not be reached.
 pub(super) struct Answering {
@@ -92,13 +95,14 @@ impl Service for Answering {
                     Err(_) => status::of_starting(node, lineage),
                 }
                 .into()),
+                Some(Kind::Barrier) => back_up::barrier_for_peer(router()?, &payload).await,
                 Some(Kind::Step) => {
                     let steps = steps.ok_or(CallFault::Unreachable)?;
                     let order = serde_json::from_slice(&payload).map_err(|_| CallFault::Failed)?;
                     let done = steps.carry_out(order).await;
                     Ok(serde_json::to_vec(&done).expect("a text is JSON").into())
                 }
-                None => {
+                Some(Kind::BackUp) | None => {
                     tracing::warn!(%from, kind, "a node asks what this one does not know");
                     Err(CallFault::Failed)
                 }
@@ -107,12 +111,10 @@ impl Service for Answering {
         .boxed()
     }
 
-    fn open(
-        &self,
-        from: NodeId,
-        kind: u16,
-        _payload: Bytes,
-    ) -> BoxStream<'static, Result<Bytes, CallFault>> {
+    fn open(&self, from: NodeId, kind: u16, payload: Bytes) -> Served {
+        if Kind::of(kind) == Some(Kind::BackUp) {
+            return back_up::open_for_peer(self.router.get().cloned(), &payload);
+        }
         tracing::warn!(%from, kind, "a node opens a stream that this one does not know");
         stream::once(async { Err(CallFault::Failed) }).boxed()
     }

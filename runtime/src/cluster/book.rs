@@ -15,10 +15,10 @@ use tokio::sync::watch;
 use crate::limits::PEERS_FILE_BYTES_MAX;
 
 /// Name of the file in the data directory.
-pub(super) const FILE: &str = "peers";
+pub(crate) const FILE: &str = "peers";
 
 /// `host:port` of each other node, by its id.
-pub(super) type Book = BTreeMap<NodeId, String>;
+pub(crate) type Book = BTreeMap<NodeId, String>;
 
 /// What the file says; empty if there is none, or none that can be read: it is a help, not a truth.
 pub(super) fn read(data_dir: &Path) -> Book {
@@ -44,7 +44,7 @@ pub(super) fn read(data_dir: &Path) -> Book {
 }
 
 /// Writes the file, whole or not at all.
-pub(super) fn write(data_dir: &Path, book: &Book) -> io::Result<()> {
+pub(crate) fn write(data_dir: &Path, book: &Book) -> io::Result<()> {
     let (new, path) = (data_dir.join(format!("{FILE}.new")), data_dir.join(FILE));
     let mut file = File::create(&new)?;
     for (node, address) in book {

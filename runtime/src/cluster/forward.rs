@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pollux_cluster::peer::PeerNetwork;
+use pollux_cluster::peer::{Items, PeerNetwork};
 use pollux_cluster::{CallFault, Network, NodeId};
 use pollux_proto::forward::{self, Called, List, Listed};
 use pollux_twin::output::Answer;
@@ -40,6 +40,16 @@ impl Forward {
         patience: Duration,
     ) -> Result<Bytes, CallFault> {
         self.peers.call(to, kind as u16, payload, patience).await
+    }
+
+    /// Opens a stream of items at another node.
+    pub(super) async fn open(
+        &self,
+        to: NodeId,
+        kind: Kind,
+        payload: Bytes,
+    ) -> Result<Items, CallFault> {
+        self.peers.open(to, kind as u16, payload).await
     }
 
     /// Has the owner of a twin's shard carry out a call.

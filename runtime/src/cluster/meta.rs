@@ -23,7 +23,7 @@ use crate::limits::{META_ASK_MS, META_DECIDE_MS_MAX, META_LOOK_MS};
 use crate::node::internal;
 
 /// Name of the meta group's tree.
-const TREE: &str = "meta";
+pub(crate) const TREE: &str = "meta";
 /// Before an answer of the meta group: it was decided.
 const DECIDED: u8 = 0;
 /// In its place: this node does not lead, and perhaps who does.
@@ -54,7 +54,7 @@ impl MetaGroup {
             .transpose()?;
         let kept = disk.store.clone();
         let keep = move |picture: &MetaPicture| {
-            write(&kept, picture)
+            keep_meta(&kept, picture)
                 .map_err(|fault| pollux_cluster::Fault::StateMachine(fault.to_string()))
         };
         let (machine, picture) = MetaMachine::new(checkpoint, Box::new(keep));
@@ -242,7 +242,7 @@ async fn write_checkpoints(
         let now = picture.borrow().clone();
         if let Some(position) = now.applied.filter(|position| Some(*position) != written) {
             let store = store.clone();
-            let result = tokio::task::spawn_blocking(move || write(&store, &now)).await;
+            let result = tokio::task::spawn_blocking(move || keep_meta(&store, &now)).await;
             match result {
                 Ok(Ok(())) => match group.checkpointed(position).await {
                     Ok(()) => written = Some(position),
@@ -258,7 +258,8 @@ async fn write_checkpoints(
     }
 }
 
-fn write(store: &Store, picture: &MetaPicture) -> Result<(), StoreFault> {
+/// Makes a picture the checkpoint of the meta group, durably.
+pub(crate) fn keep_meta(store: &Store, picture: &MetaPicture) -> Result<(), StoreFault> {
     let nothing = std::iter::empty::<(&str, Option<&[u8]>)>();
     store.tree(TREE)?.write(&picture.encode(), nothing)?;
     store.sync()

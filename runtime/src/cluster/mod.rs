@@ -6,6 +6,7 @@
 //! done what the balancer wants, `steps` carries that out where a group is led, `join` takes new nodes in.
 
 mod answering;
+mod back_up;
 mod book;
 mod control;
 mod forward;
@@ -31,14 +32,17 @@ use pollux_cluster::{Identity, Network, NodeId, Standing, Uuid};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use back_up::Confirmed;
+pub(crate) use book::{FILE as PEERS_FILE, write as write_book};
 pub(crate) use control::{Balancing, Control, ControlFault, Drain};
 pub(crate) use forward::Forward;
 pub use join::{JoinFault, init, join};
+pub(crate) use meta::{TREE as META_TREE, accepted, fingerprint, keep_meta};
 pub(crate) use owners::{Owner, Owners};
 pub use token::TokenError;
 
 use self::answering::{Answering, Desk};
-use self::meta::{MetaGroup, Repeated, accepted, fingerprint, meta_fault};
+use self::meta::{MetaGroup, Repeated, meta_fault};
 use self::peers::Listening;
 use self::steps::Steps;
 use self::steward::Steward;
@@ -66,13 +70,16 @@ pub(crate) enum Kind {
     Status = 4,
     /// A step of a move.
     Step = 5,
+    /// Up to where a shard's log is committed; only its owner knows.
+    Barrier = 6,
+    /// The state of a shard, as a stream.
+    BackUp = 7,
 }
 
 impl Kind {
     fn of(number: u16) -> Option<Self> {
-        [Self::Call, Self::List, Self::Meta, Self::Status, Self::Step]
-            .into_iter()
-            .find(|kind| *kind as u16 == number)
+        let asked = [Self::Call, Self::List, Self::Meta, Self::Status, Self::Step, Self::Barrier];
+        asked.into_iter().chain([Self::BackUp]).find(|kind| *kind as u16 == number)
     }
 }
 
@@ -259,7 +266,7 @@ impl Member {
 }
 
 /// What a node says of itself.
-fn profile(config: &Checked, disk: Uuid, addresses: Advertised) -> Profile {
+pub(crate) fn profile(config: &Checked, disk: Uuid, addresses: Advertised) -> Profile {
     let labels = Labels { zone: config.zone.clone(), weight: config.weight, capacity: 0 };
     let name = match config.node_name.as_str() {
         "" => format!("node-{:08x}", disk.0 >> 96),

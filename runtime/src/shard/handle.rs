@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use actix::ArbiterHandle;
-use pollux_cluster::{Epoch as LeaderEpoch, Group, Leadership, NodeId};
+use pollux_cluster::{Epoch as LeaderEpoch, Fault, Group, Leadership, NodeId};
 use pollux_twin::limits::Limits;
 use pollux_twin::twin::View;
 use pollux_twin::{Epoch, Rejection, ShardId, Time, TwinKey};
@@ -15,6 +15,7 @@ use super::actor::{ShardActor, ShardOptions};
 use super::core::Parts;
 use super::hand_over::HandOver;
 use super::messages::{AttachReply, CallReply, SayBye, ShardAttach, ShardCall};
+use super::outgoing::Outgoing;
 use super::overlay::Overlay;
 use super::replica::Replica;
 use crate::clock::Clock;
@@ -204,6 +205,16 @@ impl ShardHandle {
     /// A twin as the table has it.
     pub(crate) fn view(&self, key: &TwinKey) -> Option<View> {
         self.replica.view(key)
+    }
+
+    /// Log index that the table has.
+    pub(crate) fn applied(&self) -> u64 {
+        self.replica.counts().0
+    }
+
+    /// The whole state as of now, to be pulled piece by piece.
+    pub(crate) fn outgoing(&self) -> Result<Outgoing, Fault> {
+        Outgoing::begin(Arc::clone(&self.replica))
     }
 
     /// This shard for a watcher that begins now.

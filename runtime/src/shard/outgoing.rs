@@ -11,7 +11,7 @@ use crate::checkpoint::StreamWriter;
 use crate::limits::SNAPSHOT_CHUNK_BYTES;
 
 /// A state that goes out.
-pub(super) struct Outgoing {
+pub(crate) struct Outgoing {
     replica: Arc<Replica>,
     picture: PictureOf,
     writer: StreamWriter,

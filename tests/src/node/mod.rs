@@ -9,6 +9,7 @@ mod disk;
 mod faults;
 pub mod http;
 pub mod lan;
+mod offline;
 pub mod raw;
 mod witness;
 
@@ -28,6 +29,7 @@ pub use counter::Counters;
 pub use devices::Devices;
 pub use disk::SmallDisk;
 pub use http::Reply;
+pub use offline::offline;
 pub use raw::{Ended, Raw, bytes_of, hello};
 pub use witness::Witness;
 

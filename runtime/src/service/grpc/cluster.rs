@@ -2,18 +2,22 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use pollux_cluster::NodeId;
 use pollux_proto::v1;
 use pollux_proto::v1::cluster_server::Cluster;
 use tonic::{Request, Response, Status};
 
-use crate::cluster::{Balancing, Control, ControlFault, Drain};
+use crate::cluster::{Balancing, Confirmed, Control, ControlFault, Drain};
 use crate::service::limits::{TOKEN_TIME, TOKEN_TIME_MAX};
 
 /// The service over a node's control of its cluster.
 #[derive(Clone)]
 pub(super) struct ClusterDoor(pub(super) Control);
 
+type Pieces = BoxStream<'static, Result<v1::BackUpShardResponse, Status>>;
 type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
@@ -67,6 +71,23 @@ impl Cluster for ClusterDoor {
         let v1::MoveShardRequest { shard, to } = request.into_inner();
         self.0.move_shard(shard, NodeId(to)).await.map_err(status)?;
         Ok(Response::new(v1::MoveShardResponse {}))
+    }
+
+    type BackUpShardStream = Pieces;
+
+    async fn back_up_shard(
+        &self,
+        request: Request<v1::BackUpShardRequest>,
+    ) -> Answer<Self::BackUpShardStream> {
+        let v1::BackUpShardRequest { shard, stale } = request.into_inner();
+        let confirmed = if stale { Confirmed::ByNobody } else { Confirmed::ByOwner };
+        let pieces = self.0.back_up(shard, confirmed).await.map_err(status)?;
+        let response = |piece: Result<Bytes, String>| {
+            piece
+                .map(|chunk| v1::BackUpShardResponse { chunk: chunk.into() })
+                .map_err(Status::aborted)
+        };
+        Ok(Response::new(pieces.map(response).boxed()))
     }
 
     async fn set_balancing(

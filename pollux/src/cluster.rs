@@ -9,7 +9,7 @@ use crate::args::{
 };
 use crate::client::Client;
 use crate::exit::{Exit, Failure};
-use crate::{configure, print};
+use crate::{configure, print, recover};
 
 /// Carries out a verb about the cluster.
 pub(crate) async fn run(output: Output, command: ClusterCommand) -> Result<(), Failure> {
@@ -25,6 +25,7 @@ pub(crate) async fn run(output: Output, command: ClusterCommand) -> Result<(), F
             print::result(output, &made.token, &json)
         }
         ClusterCommand::Pause(flags) => set_balancing(output, &flags, true).await,
+        ClusterCommand::Recover(args) => recover::run(output, args).await,
         ClusterCommand::Resume(flags) => set_balancing(output, &flags, false).await,
     }
 }

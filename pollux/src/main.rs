@@ -16,6 +16,7 @@ mod exit;
 mod local_cluster;
 mod node_process;
 mod print;
+mod recover;
 mod render;
 mod sim;
 mod start;

@@ -14,7 +14,7 @@ mod disk;
 mod fault;
 mod launcher;
 pub mod limits;
-mod lineage;
+pub mod lineage;
 pub mod metrics;
 pub mod node;
 pub mod pki;

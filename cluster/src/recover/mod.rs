@@ -12,6 +12,7 @@ pub use outcome::{Loss, Outcome, RecoverFault};
 
 use crate::ids::{GroupId, Position};
 use crate::meta::{Goal, Meta, Node, NodeState, Place};
+use crate::raft::VoterSets;
 
 /// What one data directory holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct Survivor {
     pub meta: Option<Meta>,
     /// The last entry of each group it holds, checkpoint and log taken together.
     pub last: BTreeMap<GroupId, Position>,
+    /// Who had to agree in each of these groups, by the newest membership in checkpoint or log.
+    pub voters: BTreeMap<GroupId, VoterSets>,
 }
 
 /// What is to be written.
@@ -131,16 +134,28 @@ fn outcome(
     let emptiest = || survivors.iter().map(|s| s.node).min_by_key(|n| (held.get(n).copied(), *n));
     let node = newest.map(|survivor| survivor.node).or_else(emptiest).unwrap_or_default();
     let there: BTreeSet<u64> = holders().map(|survivor| survivor.node).collect();
-    let voters: BTreeSet<u64> = place.goal.voters.iter().chain(&place.acting).copied().collect();
+    let sets = sets(group, place, newest);
+    let voters: BTreeSet<u64> = sets.iter().flatten().copied().collect();
     let missing: Vec<u64> = voters.difference(&there).copied().collect();
+    let majority = |set: &BTreeSet<u64>| set.intersection(&there).count() * 2 > set.len();
     let loss = match newest {
         None => Loss::Everything { missing },
         // Whatever was acknowledged is on a majority, so that any majority has it, and the newest log
         // of a majority has all of it.
-        Some(_) if place.keeps_majority(|id| there.contains(&id)) => Loss::Nothing,
+        Some(_) if sets.iter().all(majority) => Loss::Nothing,
         Some(_) => Loss::Newest { missing },
     };
     Outcome { group, node, last: newest.and_then(|s| s.last.get(&group).copied()), loss }
+}
+
+/// Who had to agree in the group. The newest log itself says it: had others been agreed on since, a
+/// majority of these would have heard of it, and one of them is here if a majority is. What was meant for
+/// the group may be older than that, and stands in where no log says anything.
+fn sets(group: GroupId, place: &Place, newest: Option<&Survivor>) -> VoterSets {
+    let known = newest.and_then(|survivor| survivor.voters.get(&group));
+    known.filter(|sets| !sets.is_empty()).cloned().unwrap_or_else(|| {
+        [&place.goal.voters, &place.acting].map(|set| set.iter().copied().collect()).into()
+    })
 }
 
 /// The order in which an election would compare two logs: by the leader that wrote the last entry, then by

@@ -43,6 +43,7 @@ fn survivor(node: u64, meta: &Meta, last: &[(u32, u64, u64)]) -> Survivor {
             .iter()
             .map(|(group, term, index)| (GroupId(*group), position(*term, *index)))
             .collect(),
+        voters: BTreeMap::new(),
     }
 }
 
@@ -103,6 +104,24 @@ fn a_move_that_was_not_over_needs_both_majorities() {
     assert_eq!(recover(&two).unwrap().outcomes[1].loss, Loss::Newest { missing });
     let all = [1, 2, 4, 5].map(|node| survivor(node, &meta, &last));
     assert_eq!(recover(&all).unwrap().outcomes[1].loss, Loss::Nothing);
+}
+
+#[test]
+fn the_groups_own_word_on_its_voters_is_newer_than_what_was_meant() {
+    let meta = cluster(5);
+    let last = [(0, 1, 5), (1, 1, 5), (2, 1, 5)];
+    let mut survivors = [1, 2].map(|node| survivor(node, &meta, &last));
+    let missing = vec![3, 4, 5];
+    for survivor in &mut survivors {
+        survivor.voters.insert(GroupId(1), vec![[1, 2, 3].into(), [3, 4, 5].into()]);
+    }
+    let outcomes = recover(&survivors).unwrap().outcomes;
+    assert_eq!(outcomes[1].loss, Loss::Newest { missing }, "a change of voters was under way");
+    assert_eq!(outcomes[2].loss, Loss::Nothing, "nothing but what was meant is known");
+    // An older log knows less, and does not speak.
+    survivors[0].last.insert(GroupId(1), Position { term: 2, leader: 1, index: 6 });
+    survivors[0].voters.insert(GroupId(1), vec![[1, 2, 4].into()]);
+    assert_eq!(recover(&survivors).unwrap().outcomes[1].loss, Loss::Nothing);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Flags of the verbs that form and run a cluster.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -12,6 +13,13 @@ Examples:
   pollux node join --via 10.0.0.1:4436 --token pollux-join.… --config pollux.toml
   pollux node join … --replace 2               in place of node 2, whose disk is lost
   pollux start --config pollux.toml            afterwards, and each time from then on";
+
+const RECOVER_EXAMPLES: &str = "\
+Examples:
+  pollux cluster recover --data-dir a --data-dir b --dry-run
+  pollux cluster recover --data-dir a --data-dir b --accept-loss
+Stop every node first. A node that is not among the directories can never come back: its id is burned,
+and its lineage is refused. Devices and services see versions jump, and watches begin anew.";
 
 /// Verbs about the cluster as a whole.
 #[derive(Debug, Subcommand)]
@@ -36,6 +44,27 @@ pub(crate) enum ClusterCommand {
     Pause(ClientFlags),
     /// Move shards for the sake of balance again.
     Resume(ClientFlags),
+    /// Go on after a majority is lost for good: begin the next lineage in the data directories that are
+    /// left. Offline; the newest log of each shard wins, and what may be lost is printed.
+    #[command(after_help = RECOVER_EXAMPLES)]
+    Recover(RecoverArgs),
+}
+
+/// Flags of `cluster recover`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RecoverArgs {
+    /// Data directory of a node that is left; repeat it for each, as every one may have the newest log.
+    #[arg(long = "data-dir", value_name = "DIR", required = true)]
+    pub(crate) data_dirs: Vec<PathBuf>,
+    /// TOML file with the nodes' configuration.
+    #[arg(long, value_name = "FILE", env = "POLLUX_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Only print what would become of each shard.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do it, and lose what only the missing nodes had.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) accept_loss: bool,
 }
 
 /// Flags of `cluster init`.

@@ -132,3 +132,7 @@ pub const BARRIER_MS_MAX: u64 = 2_000;
 pub const APPLIED_LOOK_MS: u64 = 5;
 /// Bytes of entries looked at in one turn where a log is read as a whole, without a node.
 pub const REPLAY_BYTES: usize = 4 << 20;
+/// How long before its end a certificate is an alarm: time for people to plan, buy and roll out.
+pub const EXPIRY_WARN_MS: u64 = 30 * 24 * 3600 * 1000;
+/// How often an end that is near is told: once a day is heard and does not drown the rest.
+pub const EXPIRY_LOOK: Duration = Duration::from_secs(24 * 3600);

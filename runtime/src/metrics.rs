@@ -95,7 +95,13 @@ macro_rules! metrics {
     };
 }
 
+/// Certificates that a node depends on.
+const CERTIFICATES: &[&str] = &["cluster-ca", "server-ca", "device-ca", "node", "server"];
+
 metrics! {
+    /// When a certificate ends that this node depends on, in seconds since 1970; 0 where there is none.
+    certificate_end_timestamp_seconds: Labelled<Gauge> =
+        Labelled::with("certificate", CERTIFICATES, Gauge::default);
     /// Devices with an open session.
     devices_connected: Gauge = Gauge::default();
     /// Hellos by how they ended.

@@ -75,7 +75,10 @@ impl Node {
         let space =
             Space::new(config.data_dir.clone(), config.checkpoint.reserve_bytes, disk.log.clone());
         let mut tasks = vec![tokio::spawn(space.clone().run(stopping.clone()))];
-        let member = Member::begin(&disk, &config, clock).await?;
+        let pki = Pki::open(&config, clock.wall())?;
+        let member = Member::begin(&disk, &config, clock, &pki).await?;
+        let expiry = member.expiry();
+        tasks.push(tokio::spawn(expiry.watch(Arc::clone(&metrics), clock, stopping.clone())));
         let shards = Shards::new(config.cluster.shards);
         let (written, checkpointer) = write_checkpoints(&config, clock, &metrics, stopped.clone());
         finish_leaving(&disk.store, &disk.log).await?;
@@ -101,7 +104,7 @@ impl Node {
             stopping.clone(),
         );
         let (endpoint, services) =
-            open_doors(&config, clock, &router, &metrics, &member, &stopping).await?;
+            open_doors(&config, &pki, &router, &metrics, &member, &stopping).await?;
         tasks.push(tokio::spawn(Arc::clone(&endpoint).run()));
         let (log, counted) = (disk.log.clone(), Arc::clone(&metrics));
         tasks.push(tokio::spawn(sample(router.clone(), log, counted, stopping.clone())));
@@ -184,13 +187,13 @@ impl Node {
 /// Listens for devices and services.
 async fn open_doors(
     config: &Checked,
-    clock: Clock,
+    pki: &Pki,
     router: &Router,
     metrics: &Arc<Metrics>,
     member: &Member,
     stopping: &CancellationToken,
 ) -> Result<(Arc<Endpoint>, Served), Fault> {
-    let endpoint = listen_for_devices(config, clock, router, metrics)?;
+    let endpoint = listen_for_devices(config, pki, router, metrics)?;
     let control = member.control(router);
     let (router, metrics) = (router.clone(), Arc::clone(metrics));
     let services =
@@ -221,11 +224,10 @@ fn write_checkpoints(
 
 fn listen_for_devices(
     config: &Checked,
-    clock: Clock,
+    pki: &Pki,
     router: &Router,
     metrics: &Arc<Metrics>,
 ) -> Result<Arc<Endpoint>, Fault> {
-    let pki = Pki::open(config, clock.wall())?;
     let tls = pki.server_config(ClientAuth::Required)?;
     let tls = DeviceTls::new(tls).map_err(|error| internal("TLS for devices", &error))?;
     let mut server = quinn::ServerConfig::with_crypto(Arc::new(tls));

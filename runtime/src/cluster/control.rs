@@ -9,6 +9,7 @@ use super::forward::Forward;
 use super::meta::Decider;
 use super::token::{self, Token};
 use crate::clock::Clock;
+use crate::pki::Expiry;
 use crate::router::Router;
 
 /// Cheap to clone.
@@ -21,6 +22,7 @@ pub(crate) struct Control {
     pub(super) clock: Clock,
     /// By which a joining node knows the cluster.
     pub(super) ca_fingerprint: [u8; 32],
+    pub(super) expiry: Expiry,
 }
 
 /// Why something was not done.

@@ -52,6 +52,7 @@ use crate::disk::Disk;
 use crate::fault::Fault;
 use crate::launcher::{Launcher, Origin};
 use crate::node::Addresses;
+use crate::pki::{Expiry, PKI_DIR, Pki};
 use crate::router::Router;
 use crate::shard::ShardHandle;
 use crate::shards::Shards;
@@ -92,17 +93,25 @@ pub(crate) struct Member {
     meta: MetaGroup,
     clock: Clock,
     ca_fingerprint: [u8; 32],
+    expiry: Expiry,
 }
 
 impl Member {
     /// Listens for other nodes, starts the meta group's replica, and has this start counted: a disk
     /// that went back in time is refused here (safety rule 11). Waits for a majority where the cluster
     /// has several nodes.
-    pub(crate) async fn begin(disk: &Disk, config: &Checked, clock: Clock) -> Result<Self, Fault> {
+    pub(crate) async fn begin(
+        disk: &Disk,
+        config: &Checked,
+        clock: Clock,
+        pki: &Pki,
+    ) -> Result<Self, Fault> {
         let Identity { node, lineage, .. } = disk.identity;
         let known = book::read(&config.data_dir);
         let answering = Arc::new(Answering::new(node, lineage));
-        let Listening { network, ca_fingerprint } = peers::listen(disk, config, clock, &known)?;
+        let Listening { network, ca_fingerprint, shown } =
+            peers::listen(disk, config, clock, &known)?;
+        let expiry = Expiry::of(&config.data_dir.join(PKI_DIR), &shown, pki.shown())?;
         let service: Arc<dyn Service> = Arc::<Answering>::clone(&answering);
         network.set_service(Some(service));
         let forward = Forward::new(network.clone());
@@ -155,7 +164,8 @@ impl Member {
             picture.meta.nodes.get(&node).is_some_and(|known| known.starts >= starts)
         };
         seen.wait_for(told).await.map_err(|error| meta_fault(&error))?;
-        Ok(Self { node: identity.node, network, forward, answering, meta, clock, ca_fingerprint })
+        let node = identity.node;
+        Ok(Self { node, network, forward, answering, meta, clock, ca_fingerprint, expiry })
     }
 
     /// The network of this node's groups.
@@ -182,7 +192,13 @@ impl Member {
             router: router.clone(),
             clock: self.clock,
             ca_fingerprint: self.ca_fingerprint,
+            expiry: self.expiry.clone(),
         }
+    }
+
+    /// When the certificates end that this node depends on.
+    pub(crate) fn expiry(&self) -> Expiry {
+        self.expiry.clone()
     }
 
     /// Where it listens for other nodes.

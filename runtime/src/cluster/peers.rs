@@ -4,6 +4,8 @@ use std::net::UdpSocket;
 
 use pollux_cluster::peer::{PeerNetwork, PeerOptions, PeerTls, fingerprint};
 
+use rustls::pki_types::CertificateDer;
+
 use super::book::{self, Book};
 use super::meta;
 use crate::clock::Clock;
@@ -17,6 +19,8 @@ use crate::pki;
 pub(super) struct Listening {
     pub(super) network: PeerNetwork,
     pub(super) ca_fingerprint: [u8; 32],
+    /// What this node shows to others.
+    pub(super) shown: CertificateDer<'static>,
 }
 
 /// Begins to listen, and to dial those whose addresses were known last.
@@ -53,5 +57,6 @@ pub(super) fn listen(
         tls,
     })?;
     network.set_peers(book::records(known));
-    Ok(Listening { network, ca_fingerprint: fingerprint(ca.certificate()) })
+    let (ca_fingerprint, shown) = (fingerprint(ca.certificate()), own.chain()[0].clone());
+    Ok(Listening { network, ca_fingerprint, shown })
 }

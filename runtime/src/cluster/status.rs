@@ -62,11 +62,19 @@ impl Control {
             cluster: format!("{:032x}", meta.cluster),
             lineage: meta.lineage,
             node: self.node.0,
-            notes: notes(&nodes, &shards),
+            notes: self.notes(&nodes, &shards),
             nodes,
             shards,
             balancing: !meta.paused,
         }
+    }
+
+    /// What is not as it should be, as far as this node can see.
+    fn notes(&self, nodes: &[v1::ClusterNode], shards: &[v1::ClusterShard]) -> Vec<String> {
+        let mut notes = notes(nodes, shards);
+        let alarms = self.expiry.alarms(self.clock.wall());
+        notes.extend(alarms.into_iter().map(|alarm| format!("on node {}, {alarm}", self.node)));
+        notes
     }
 
     /// What each node that answers knows of itself.

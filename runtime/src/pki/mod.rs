@@ -5,6 +5,7 @@
 
 mod authority;
 mod error;
+mod expiry;
 mod files;
 mod known;
 mod name;
@@ -19,6 +20,7 @@ use rustls::pki_types::CertificateDer;
 
 pub use authority::{Authority, Identity};
 pub use error::PkiError;
+pub(crate) use expiry::Expiry;
 pub use name::device_name_of;
 pub(crate) use reset::endpoint_config;
 pub use tls::ClientAuth;
@@ -65,6 +67,11 @@ impl Pki {
             )?,
         };
         Ok(Self { device_roots, server })
+    }
+
+    /// What the device endpoint shows.
+    pub(crate) fn shown(&self) -> &CertificateDer<'static> {
+        &self.server.chain()[0]
     }
 
     /// The TLS side of the device endpoint: TLS 1.3 only, ALPN `pollux/1`, no 0-RTT.

@@ -5,7 +5,7 @@ use pollux_runtime::config::Layers;
 use serde_json::{Value, json};
 
 use crate::args::{
-    ClientFlags, ClusterCommand, InitArgs, JoinArgs, NodeCommand, Output, ShardCommand,
+    CaCommand, ClientFlags, ClusterCommand, InitArgs, JoinArgs, NodeCommand, Output, ShardCommand,
 };
 use crate::client::Client;
 use crate::exit::{Exit, Failure};
@@ -25,6 +25,9 @@ pub(crate) async fn run(output: Output, command: ClusterCommand) -> Result<(), F
             print::result(output, &made.token, &json)
         }
         ClusterCommand::Pause(flags) => set_balancing(output, &flags, true).await,
+        ClusterCommand::Ca(CaCommand::Rotate { finish, client }) => {
+            rotate_ca(output, &client, finish).await
+        }
         ClusterCommand::Recover(args) => recover::run(output, args).await,
         ClusterCommand::Resume(flags) => set_balancing(output, &flags, false).await,
     }
@@ -118,6 +121,19 @@ async fn set_balancing(output: Output, flags: &ClientFlags, paused: bool) -> Res
     client.cluster().set_balancing(client.request(v1::SetBalancingRequest { paused })).await?;
     let text = if paused { "balancing is paused" } else { "balancing goes on" };
     print::result(output, text, &json!({"balancing": !paused}))
+}
+
+async fn rotate_ca(output: Output, flags: &ClientFlags, finish: bool) -> Result<(), Failure> {
+    let client = Client::connect(flags).await?;
+    client.cluster().rotate_ca(client.request(v1::RotateCaRequest { finish })).await?;
+    let text = match finish {
+        true => "the CA before is no longer accepted",
+        false => {
+            "all nodes have certificates of the new CA, and that before is accepted still; once all is \
+             well, end it with `pollux cluster ca rotate --finish`"
+        }
+    };
+    print::result(output, text, &json!({"rotated": true, "finished": finish}))
 }
 
 async fn status(output: Output, flags: &ClientFlags) -> Result<(), Failure> {

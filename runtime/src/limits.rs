@@ -136,3 +136,5 @@ pub const REPLAY_BYTES: usize = 4 << 20;
 pub const EXPIRY_WARN_MS: u64 = 30 * 24 * 3600 * 1000;
 /// How often an end that is near is told: once a day is heard and does not drown the rest.
 pub const EXPIRY_LOOK: Duration = Duration::from_secs(24 * 3600);
+/// How long a node may take to write the files of a CA and to use them.
+pub const AUTHORITY_MS_MAX: u64 = 10_000;

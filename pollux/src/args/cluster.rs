@@ -44,10 +44,31 @@ pub(crate) enum ClusterCommand {
     Pause(ClientFlags),
     /// Move shards for the sake of balance again.
     Resume(ClientFlags),
+    /// Replace the authority by whose certificates nodes know each other.
+    #[command(subcommand)]
+    Ca(CaCommand),
     /// Go on after a majority is lost for good: begin the next lineage in the data directories that are
     /// left. Offline; the newest log of each shard wins, and what may be lost is printed.
     #[command(after_help = RECOVER_EXAMPLES)]
     Recover(RecoverArgs),
+}
+
+/// Verbs about the cluster's certificate authority.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CaCommand {
+    /// Make a new one that issues the certificates of all nodes from now on. The one before is accepted
+    /// until `--finish`. All nodes have to run; a rotation that is cut short goes on with the same command.
+    #[command(
+        after_help = "Examples:\n  pollux cluster ca rotate\n  pollux cluster ca rotate --finish"
+    )]
+    Rotate {
+        /// End what was begun: no longer accept the one before.
+        #[arg(long)]
+        finish: bool,
+        /// The way to a node.
+        #[command(flatten)]
+        client: ClientFlags,
+    },
 }
 
 /// Flags of `cluster recover`.

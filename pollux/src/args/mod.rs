@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 pub(crate) use backup::{BackupArgs, BackupVerb, RestoreArgs};
 pub(crate) use cluster::{
-    ClusterCommand, DemoArgs, DemoCommand, InitArgs, JoinArgs, NodeCommand, RecoverArgs,
+    CaCommand, ClusterCommand, DemoArgs, DemoCommand, InitArgs, JoinArgs, NodeCommand, RecoverArgs,
     ShardCommand,
 };
 pub(crate) use node::{

@@ -10,7 +10,9 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt};
 use pollux_cluster::peer::{JoinDesk, Service};
 use pollux_cluster::{CallFault, NodeId};
+use tokio::task::spawn_blocking;
 
+use super::authorities::Authorities;
 use super::meta::Decider;
 use super::steps::Steps;
 use super::{Kind, back_up, forward, join, status};
@@ -29,6 +31,7 @@ pub(super) struct Answering {
     router: OnceLock<Router>,
     desk: OnceLock<Desk>,
     steps: OnceLock<Steps>,
+    authorities: OnceLock<Authorities>,
 }
 
 /// What taking nodes in needs.
@@ -48,6 +51,7 @@ impl Answering {
             router: OnceLock::new(),
             desk: OnceLock::new(),
             steps: OnceLock::new(),
+            authorities: OnceLock::new(),
         }
     }
 
@@ -61,6 +65,10 @@ impl Answering {
 
     pub(super) fn set_steps(&self, steps: Steps) {
         assert!(self.steps.set(steps).is_ok(), "a node has one of them");
+    }
+
+    pub(super) fn set_authorities(&self, authorities: Authorities) {
+        assert!(self.authorities.set(authorities).is_ok(), "a node has one set of them");
     }
 
     pub(super) fn set_desk(&self, desk: Desk) {
@@ -79,6 +87,7 @@ impl Service for Answering {
         let decider = self.decider.get().cloned();
         let router = self.router.get().cloned();
         let steps = self.steps.get().cloned();
+        let authorities = self.authorities.get().cloned();
         let (node, lineage) = (self.node, self.lineage);
         async move {
             let router = || router.as_ref().ok_or(CallFault::Unreachable);
@@ -95,6 +104,11 @@ impl Service for Answering {
                     Err(_) => status::of_starting(node, lineage),
                 }
                 .into()),
+                Some(Kind::Authority) => {
+                    let authorities = authorities.ok_or(CallFault::Unreachable)?;
+                    let taken = spawn_blocking(move || authorities.answer(&payload)).await;
+                    taken.map(Into::into).map_err(|_| CallFault::Failed)
+                }
                 Some(Kind::Barrier) => back_up::barrier_for_peer(router()?, &payload).await,
                 Some(Kind::Step) => {
                     let steps = steps.ok_or(CallFault::Unreachable)?;

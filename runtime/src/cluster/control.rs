@@ -5,6 +5,7 @@ use std::time::Duration;
 use pollux_cluster::meta::{Answer, Command, Refusal};
 use pollux_cluster::{GroupId, NodeId, Uuid};
 
+use super::authorities::Authorities;
 use super::forward::Forward;
 use super::meta::Decider;
 use super::token::{self, Token};
@@ -20,8 +21,7 @@ pub(crate) struct Control {
     pub(super) forward: Forward,
     pub(super) router: Router,
     pub(super) clock: Clock,
-    /// By which a joining node knows the cluster.
-    pub(super) ca_fingerprint: [u8; 32],
+    pub(super) authorities: Authorities,
     pub(super) expiry: Expiry,
 }
 
@@ -46,7 +46,7 @@ impl Control {
         good_for: Duration,
     ) -> Result<(String, u64), ControlFault> {
         let secret = Uuid::random().map_err(|error| ControlFault::NoAnswer(error.to_string()))?;
-        let token = Token { ca: self.ca_fingerprint, secret: secret.0.to_le_bytes() };
+        let token = Token { ca: self.authorities.fingerprint(), secret: secret.0.to_le_bytes() };
         let hash = token::hash(&token.secret);
         let now_ms = self.clock.wall().ms;
         let ttl_ms = u64::try_from(good_for.as_millis()).unwrap_or(u64::MAX);

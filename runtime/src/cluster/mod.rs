@@ -6,6 +6,7 @@
 //! done what the balancer wants, `steps` carries that out where a group is led, `join` takes new nodes in.
 
 mod answering;
+mod authorities;
 mod back_up;
 mod book;
 mod control;
@@ -42,6 +43,7 @@ pub(crate) use owners::{Owner, Owners};
 pub use token::TokenError;
 
 use self::answering::{Answering, Desk};
+use self::authorities::Authorities;
 use self::meta::{MetaGroup, Repeated, meta_fault};
 use self::peers::Listening;
 use self::steps::Steps;
@@ -75,12 +77,14 @@ pub(crate) enum Kind {
     Barrier = 6,
     /// The state of a shard, as a stream.
     BackUp = 7,
+    /// A step of replacing the cluster CA.
+    Authority = 8,
 }
 
 impl Kind {
     fn of(number: u16) -> Option<Self> {
         let asked = [Self::Call, Self::List, Self::Meta, Self::Status, Self::Step, Self::Barrier];
-        asked.into_iter().chain([Self::BackUp]).find(|kind| *kind as u16 == number)
+        asked.into_iter().chain([Self::BackUp, Self::Authority]).find(|kind| *kind as u16 == number)
     }
 }
 
@@ -92,7 +96,7 @@ pub(crate) struct Member {
     answering: Arc<Answering>,
     meta: MetaGroup,
     clock: Clock,
-    ca_fingerprint: [u8; 32],
+    authorities: Authorities,
     expiry: Expiry,
 }
 
@@ -109,10 +113,10 @@ impl Member {
         let Identity { node, lineage, .. } = disk.identity;
         let known = book::read(&config.data_dir);
         let answering = Arc::new(Answering::new(node, lineage));
-        let Listening { network, ca_fingerprint, shown } =
-            peers::listen(disk, config, clock, &known)?;
+        let Listening { network, authorities, shown } = peers::listen(disk, config, clock, &known)?;
         let expiry = Expiry::of(&config.data_dir.join(PKI_DIR), &shown, pki.shown())?;
         let service: Arc<dyn Service> = Arc::<Answering>::clone(&answering);
+        answering.set_authorities(authorities.clone());
         network.set_service(Some(service));
         let forward = Forward::new(network.clone());
         let meta = MetaGroup::open(disk, config, clock, forward.clone(), &known).await?;
@@ -165,7 +169,7 @@ impl Member {
         };
         seen.wait_for(told).await.map_err(|error| meta_fault(&error))?;
         let node = identity.node;
-        Ok(Self { node, network, forward, answering, meta, clock, ca_fingerprint, expiry })
+        Ok(Self { node, network, forward, answering, meta, clock, authorities, expiry })
     }
 
     /// The network of this node's groups.
@@ -191,7 +195,7 @@ impl Member {
             forward: self.forward.clone(),
             router: router.clone(),
             clock: self.clock,
-            ca_fingerprint: self.ca_fingerprint,
+            authorities: self.authorities.clone(),
             expiry: self.expiry.clone(),
         }
     }

@@ -2,23 +2,24 @@
 
 use std::net::UdpSocket;
 
-use pollux_cluster::peer::{PeerNetwork, PeerOptions, PeerTls, fingerprint};
+use pollux_cluster::peer::{PeerNetwork, PeerOptions};
 
 use rustls::pki_types::CertificateDer;
 
+use super::authorities::{self, Authorities};
 use super::book::{self, Book};
 use super::meta;
 use crate::clock::Clock;
 use crate::config::Checked;
 use crate::disk::Disk;
 use crate::fault::Fault;
-use crate::limits::{NODE_CERTIFICATE_DAYS, SOCKET_BUFFER_BYTES};
-use crate::pki;
+use crate::limits::SOCKET_BUFFER_BYTES;
+use crate::pki::{ClusterCas, PKI_DIR};
 
-/// The network, and by which fingerprint a joining node knows the cluster.
+/// The network, and the CAs by which nodes know each other.
 pub(super) struct Listening {
     pub(super) network: PeerNetwork,
-    pub(super) ca_fingerprint: [u8; 32],
+    pub(super) authorities: Authorities,
     /// What this node shows to others.
     pub(super) shown: CertificateDer<'static>,
 }
@@ -42,14 +43,9 @@ pub(super) fn listen(
     let _ = sizes.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
     let _ = sizes.set_send_buffer_size(SOCKET_BUFFER_BYTES);
     let identity = &disk.identity;
-    let now = clock.wall();
-    let ca = pki::cluster_authority(&config.data_dir.join(pki::PKI_DIR), now)?;
-    let own = ca.issue_node(identity.cluster, identity.node, now, NODE_CERTIFICATE_DAYS)?;
-    let tls = PeerTls {
-        roots: vec![ca.certificate().clone()],
-        chain: own.chain().to_vec(),
-        key: own.key().clone_key(),
-    };
+    let cas = ClusterCas::open(&config.data_dir.join(PKI_DIR), clock.wall())?;
+    let tls = authorities::tls(&cas, identity, clock)?;
+    let shown = tls.chain[0].clone();
     let network = PeerNetwork::start(PeerOptions {
         socket,
         identity: identity.clone(),
@@ -57,6 +53,6 @@ pub(super) fn listen(
         tls,
     })?;
     network.set_peers(book::records(known));
-    let (ca_fingerprint, shown) = (fingerprint(ca.certificate()), own.chain()[0].clone());
-    Ok(Listening { network, ca_fingerprint, shown })
+    let authorities = Authorities::new(cas, network.clone(), identity.clone(), clock);
+    Ok(Listening { network, authorities, shown })
 }

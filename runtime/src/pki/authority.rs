@@ -182,10 +182,24 @@ fn make(
         files::write_private(key_path, &key.serialize_pem())?;
         key
     };
+    files::write_public(path, &self_signed(&key, common_name, now, days)?)
+}
+
+/// A new CA, as PEM: certificate and key.
+pub(super) fn make_ca(
+    common_name: &str,
+    now: Time,
+    days: u32,
+) -> Result<(String, String), PkiError> {
+    let key = KeyPair::generate()?;
+    Ok((self_signed(&key, common_name, now, days)?, key.serialize_pem()))
+}
+
+fn self_signed(key: &KeyPair, common_name: &str, now: Time, days: u32) -> Result<String, PkiError> {
     let mut params = params(common_name, now, days);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    files::write_public(path, &params.self_signed(&key)?.pem())
+    Ok(params.self_signed(key)?.pem())
 }
 
 fn params(common_name: &str, now: Time, days: u32) -> CertificateParams {

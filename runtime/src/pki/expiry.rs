@@ -42,7 +42,7 @@ impl What {
         match self {
             Self::ClusterCa => (
                 "the CA by which nodes know each other",
-                "afterwards no node can connect with another: plan a restore into a cluster with a new one",
+                "replace it with `pollux cluster ca rotate`",
             ),
             Self::ServerCa => (
                 "the CA by which devices know nodes",

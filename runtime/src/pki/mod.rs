@@ -10,6 +10,7 @@ mod files;
 mod known;
 mod name;
 mod reset;
+mod rotation;
 mod tls;
 
 use std::path::{Path, PathBuf};
@@ -17,12 +18,14 @@ use std::sync::Arc;
 
 use pollux_twin::Time;
 use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 pub use authority::{Authority, Identity};
 pub use error::PkiError;
 pub(crate) use expiry::Expiry;
 pub use name::device_name_of;
 pub(crate) use reset::endpoint_config;
+pub(crate) use rotation::ClusterCas;
 pub use tls::ClientAuth;
 pub use tls::service_tls;
 
@@ -102,6 +105,13 @@ pub(crate) fn shared_files(dir: &Path) -> Result<Vec<(String, String)>, PkiError
     let public = [CLUSTER_CA, SERVER_CA, DEVICE_CA].map(|stem| format!("{stem}.pem"));
     let private = [CLUSTER_CA, SERVER_CA].map(|stem| format!("{stem}.key"));
     let mut shared = Vec::new();
+    // Those of a rotation that is under way.
+    let there = |name: &String| dir.join(name).exists();
+    let (next, before) = (rotation::NEXT, rotation::BEFORE);
+    let public = public
+        .into_iter()
+        .chain([next, before].map(|stem| format!("{stem}.pem")).into_iter().filter(there));
+    let private = private.into_iter().chain([format!("{next}.key")].into_iter().filter(there));
     for name in public {
         let path = dir.join(&name);
         let text = std::fs::read_to_string(&path).map_err(|error| files::file(&path, error))?;
@@ -119,7 +129,8 @@ pub(crate) fn write_files(dir: &Path, shared: &[(String, String)]) -> Result<(),
     files::make_dir(dir)?;
     for (name, text) in shared {
         let stem = name.strip_suffix(".pem").or_else(|| name.strip_suffix(".key"));
-        if !stem.is_some_and(|stem| [CLUSTER_CA, SERVER_CA, DEVICE_CA].contains(&stem)) {
+        let known = [CLUSTER_CA, SERVER_CA, DEVICE_CA, rotation::NEXT, rotation::BEFORE];
+        if !stem.is_some_and(|stem| known.contains(&stem)) {
             let wanted = "the name of a CA's file";
             return Err(files::content(&dir.join("(received)"), wanted, format!("{name:?}")));
         }
@@ -135,4 +146,11 @@ pub(crate) fn write_files(dir: &Path, shared: &[(String, String)]) -> Result<(),
 /// Where the certificate is by which a device recognises the node.
 pub fn server_ca_path(data_dir: &Path) -> PathBuf {
     data_dir.join(PKI_DIR).join(format!("{SERVER_CA}.pem"))
+}
+
+/// The hash of a certificate in PEM form.
+pub(crate) fn print_of(pem: &str) -> Result<[u8; 32], PkiError> {
+    let certificate = CertificateDer::from_pem_slice(pem.as_bytes())
+        .map_err(|error| PkiError::Unreadable(error.to_string()))?;
+    Ok(pollux_cluster::fingerprint(&certificate))
 }

@@ -73,6 +73,17 @@ impl Cluster for ClusterDoor {
         Ok(Response::new(v1::MoveShardResponse {}))
     }
 
+    async fn rotate_ca(
+        &self,
+        request: Request<v1::RotateCaRequest>,
+    ) -> Answer<v1::RotateCaResponse> {
+        match request.into_inner().finish {
+            true => self.0.finish_ca().await.map_err(status)?,
+            false => self.0.rotate_ca().await.map_err(status)?,
+        }
+        Ok(Response::new(v1::RotateCaResponse {}))
+    }
+
     type BackUpShardStream = Pieces;
 
     async fn back_up_shard(

@@ -12,21 +12,34 @@ pub(super) struct Cache {
     /// Every unpacked twin, once.
     round: VecDeque<Id>,
     bytes: usize,
+    /// Bytes of the images of all twins that are packed.
+    packed_bytes: usize,
 }
 
 impl Cache {
     pub(super) const fn new(options: Options) -> Self {
-        Self { options, round: VecDeque::new(), bytes: 0 }
+        Self::over(options, 0)
+    }
+
+    /// An empty one over a table whose packed images have so many bytes.
+    pub(super) const fn over(options: Options, packed_bytes: usize) -> Self {
+        Self { options, round: VecDeque::new(), bytes: 0, packed_bytes }
+    }
+
+    /// What all twins weigh, packed and unpacked.
+    pub(super) const fn table_bytes(&self) -> usize {
+        self.bytes + self.packed_bytes
     }
 
     pub(super) fn len(&self) -> usize {
         self.round.len()
     }
 
-    /// A twin was unpacked.
+    /// A twin was unpacked, whose image had the bytes that it weighs now; or it is new, and weighs nothing.
     pub(super) fn enter(&mut self, id: Id, hot: &Hot) {
         self.round.push_back(id);
         self.bytes += hot.bytes;
+        self.packed_bytes -= hot.bytes;
     }
 
     /// A twin changed.
@@ -51,7 +64,9 @@ impl Cache {
                 continue;
             }
             self.bytes -= hot.bytes;
-            *place = Place::Packed(hot.pack());
+            let image = hot.pack();
+            self.packed_bytes += image.len();
+            *place = Place::Packed(image);
         }
     }
 }

@@ -27,6 +27,11 @@ impl Table {
         self.counts
     }
 
+    /// About what all twins take up in memory: images, and what is unpacked by its weight.
+    pub const fn bytes(&self) -> usize {
+        self.cache.table_bytes()
+    }
+
     /// How many twins are unpacked.
     pub fn hot(&self) -> usize {
         self.cache.len()

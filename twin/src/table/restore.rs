@@ -59,6 +59,7 @@ pub struct Restore {
     counts: Counts,
     digest: Digest,
     newest: u64,
+    bytes: usize,
 }
 
 impl Restore {
@@ -77,6 +78,7 @@ impl Restore {
         self.counts.twins += 1;
         self.counts.add(header.flags);
         self.newest = self.newest.max(header.index);
+        self.bytes += image.len();
         if header.flags.is_wakeful() {
             self.wakeful.push(key.clone());
         }
@@ -99,7 +101,7 @@ impl Restore {
             fence: header.fence,
             index: header.index,
             places: Places::restored(self.places),
-            cache: Cache::new(options),
+            cache: Cache::over(options, self.bytes),
             wakeful: self.wakeful.into_iter().collect::<BTreeSet<_>>(),
             counts: self.counts,
             cuts: Cuts::restored(self.newest.max(header.index), self.digest),

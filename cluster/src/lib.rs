@@ -36,4 +36,4 @@ pub use raft::{
     plant, stored_voters, voters,
 };
 pub use state_machine::{Recovered, SnapshotSource, StateMachine};
-pub use wal::{Disk, Log, LogOptions, LogStats, Recovery, SimDisk, Space};
+pub use wal::{Disk, Log, LogOptions, LogStats, Recovery, SimDisk, SlowDisk, Space};

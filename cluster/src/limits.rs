@@ -42,6 +42,8 @@ pub const SPARE_RETRY_MS: u64 = 500;
 /// Zeros are written in pieces of this size when a segment is prepared, so that the log's own sync
 /// is never behind more than one of them.
 pub const ZERO_CHUNK_BYTES: usize = 1024 * 1024;
+/// Longest that a sync is slowed down in a trial: far beyond what any test asks of a slow disk.
+pub const SLOWED_BY_MS_MAX: u64 = 10_000;
 /// Groups one log can carry: the meta group and at most 1,024 shards, with room.
 pub const GROUPS_MAX: usize = 4096;
 /// Entries read at once for replication: a follower's catch-up must not pin the node's memory.

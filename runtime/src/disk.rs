@@ -3,7 +3,9 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use pollux_cluster::{DataDir, GroupOptions, Identity, Log, LogOptions, NodeId, Standing, Uuid};
+use pollux_cluster::{
+    DataDir, GroupOptions, Identity, Log, LogOptions, NodeId, SlowDisk, Standing, Uuid,
+};
 
 use crate::checkpoint::Store;
 use crate::config::Checked;
@@ -40,7 +42,13 @@ impl Disk {
             segment_bytes: config.log.segment_bytes,
             spare_segments: config.log.spare_segments as usize,
         };
-        let (log, recovery) = Log::open(options, pollux_cluster::Disk)?;
+        let (log, recovery) = match &config.log.slowed_by {
+            None => Log::open(options, pollux_cluster::Disk)?,
+            Some(by) => {
+                tracing::warn!(by = %by.display(), "the disk is slowed down, for a trial");
+                Log::open(options, SlowDisk::new(by))?
+            }
+        };
         tracing::info!(
             entries = recovery.entries,
             bytes = recovery.bytes,

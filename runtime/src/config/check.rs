@@ -272,6 +272,7 @@ impl Checks<'_> {
         LogConfig {
             segment_bytes: self.range("log.segment_bytes", log.segment_bytes, 4 * MIB, GIB),
             spare_segments: self.count("log.spare_segments", log.spare_segments, 2, 64),
+            slowed_by: Some(&log.slowed_by).filter(|path| !path.is_empty()).map(PathBuf::from),
         }
     }
 

@@ -118,12 +118,14 @@ pub struct DevicesConfig {
 }
 
 /// The write-ahead log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
     /// Bytes of one segment.
     pub segment_bytes: u64,
     /// Segments kept ready.
     pub spare_segments: u32,
+    /// For trials: the file that says how much longer each sync shall take.
+    pub slowed_by: Option<PathBuf>,
 }
 
 /// Checkpoints.

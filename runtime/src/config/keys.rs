@@ -155,6 +155,9 @@ section! {
         segment_bytes: u64 = 64 * 1024 * 1024,
         /// Segments kept ready, so that a full disk is noticed before an append meets it.
         spare_segments: u32 = 2,
+        /// For trials only: a file with the milliseconds that each sync of the log shall take longer, read at
+        /// each; as if the disk were slow. Empty: none.
+        slowed_by: String = String::new(),
     }
 }
 

@@ -96,10 +96,30 @@ pub const META_LOOK_MS: u64 = 100;
 pub const STEP_MS_MAX: u64 = 5_000;
 /// Over how long a shard's load is counted.
 pub const LOAD_MS: u64 = 1_000;
-/// How long a shard that is handed over may take to finish what it was asked before.
-pub const DRAIN_MS_MAX: u64 = 500;
+/// How long a shard that is handed over may take to finish what it was asked before: a slow disk takes a
+/// part of that. Beyond it callers have waited enough, and the shard stays for now.
+pub const DRAIN_MS_MAX: u64 = 1_500;
 /// How often is looked whether it has finished: a commit takes about this long.
 pub const DRAIN_LOOK_MS: u64 = 2;
+/// Twins that are told in one turn of a move ahead: with one each [`SHARD_PERIOD`] a node does fewer
+/// handshakes than its cores are good for, and goes on serving beside them.
+pub const PREPARES_PER_TURN: usize = 64;
+/// How long the devices of a shard may take to be told of a move ahead: well below what the steward
+/// waits for a hand-over. Those left out connect when the move has come.
+pub const PREPARE_MS_MAX: u64 = 2_000;
+/// How long devices that were told are given to connect ahead: they spread over a quarter of a second,
+/// and a handshake of a bad radio takes as long; nobody waits for it.
+pub const PREPARE_WAIT_MS: u64 = 500;
+/// How long the farewell of a device waits for the next owner to be known: an election.
+pub const MOVED_WAIT_MS_MAX: u64 = 800;
+/// How long another node may take to say whether it can take what this one hands over: one that is
+/// there answers at once, and a stop should not wait for those that are not.
+pub const TAKER_MS_MAX: u64 = 500;
+/// Shards handed over at once by a node that stops: two to each of two others, as the balancer does.
+pub const HAND_OVERS_MAX: usize = 4;
+/// How often a node that stops looks again for shards it owns: an election in between may have given it
+/// one back.
+pub const DEPARTURES_MAX: usize = 3;
 /// How often is looked whether the shards held here are those that the map wants here.
 pub const HOLD_LOOK_MS: u64 = 1_000;
 /// How long something may wait to be decided by the meta group: several elections.
@@ -116,6 +136,8 @@ pub const KNOWN_CERTIFICATES_MAX: usize = 64 * 1024;
 pub const NODE_CERTIFICATE_DAYS: u32 = 2 * 365;
 /// How often is looked whether groups are meant to be elsewhere.
 pub const STEWARD_LOOK_MS: u64 = 500;
+/// Requests to even everything that wait for the steward: people ask, one at a time.
+pub const URGES_MAX: usize = 4;
 /// Bytes of one chunk of a shard's state on its way to another replica: large enough that its head and
 /// call weigh nothing, small enough that a shared link is never held for long.
 pub const SNAPSHOT_CHUNK_BYTES: usize = 256 * 1024;

@@ -149,15 +149,16 @@ impl Node {
         Arc::clone(&self.metrics)
     }
 
-    /// Stops in order: no new devices or calls, its shards to other nodes where there are some, a bye
-    /// to the devices that are there, what was accepted is finished, a last checkpoint, and only then
-    /// the log.
+    /// Stops in order: its shards go to other nodes where there are some, with their devices, while it
+    /// goes on answering; then no new devices or calls, a bye to the devices that are there, what was
+    /// accepted is finished, a last checkpoint, and only then the log.
     pub async fn stop(self) {
         tracing::info!("node stops");
+        self.router.leave();
+        self.member.depart(self.router.shards()).await;
         self.endpoint.stop_accepting();
         self.stopping.cancel();
         let shards = self.router.shards().all();
-        self.member.hand_over_all(&shards).await;
         for shard in &shards {
             shard.say_bye().await;
         }

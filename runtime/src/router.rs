@@ -28,7 +28,7 @@ use crate::limits::{OWNER_WAIT_MS_MAX, PAGE_MAX};
 use crate::shard::ShardHandle;
 use crate::shards::Shards;
 use crate::space::Space;
-use crate::status::{NodeStatus, Readiness};
+use crate::status::{NodeStatus, Readiness, VERSION};
 use crate::watch::{Watch, WatchedShard};
 
 /// Cheap to clone; lives as long as the node.
@@ -45,6 +45,8 @@ struct Inner {
     forward: Forward,
     space: Space,
     clock: Clock,
+    /// The node is about to stop: what it owns goes to others.
+    leaving: CancellationToken,
     stopping: CancellationToken,
 }
 
@@ -58,7 +60,9 @@ impl Router {
         clock: Clock,
         stopping: CancellationToken,
     ) -> Self {
-        let inner = Inner { node, lineage, shards, owners, forward, space, clock, stopping };
+        let leaving = CancellationToken::new();
+        let inner =
+            Inner { node, lineage, shards, owners, forward, space, clock, leaving, stopping };
         Self { inner: Arc::new(inner) }
     }
 
@@ -183,7 +187,7 @@ impl Router {
             Owner::Unknown => Some(format!("shard {shard} to have an owner")),
         };
         let mut waiting_for: Vec<_> = self.inner.shards.ids().filter_map(waits).collect();
-        if self.inner.stopping.is_cancelled() {
+        if self.inner.leaving.is_cancelled() {
             waiting_for.push("nothing: the node stops".into());
         }
         Readiness { ready: waiting_for.is_empty(), waiting_for }
@@ -194,8 +198,10 @@ impl Router {
         NodeStatus {
             node: self.inner.node,
             lineage: self.inner.lineage,
-            may_own: !self.inner.space.is_low() && !self.inner.stopping.is_cancelled(),
+            may_own: !self.inner.space.is_low() && !self.inner.leaving.is_cancelled(),
+            version: VERSION.to_owned(),
             shards: self.inner.shards.all().iter().map(|shard| shard.status()).collect(),
+            meta: None,
         }
     }
 
@@ -246,6 +252,11 @@ impl Router {
         let now = self.inner.clock.wall();
         let held = self.shards_of(scope).filter_map(|shard| self.inner.shards.held(shard));
         held.map(|shard| shard.age_ms(now)).max().unwrap_or(0)
+    }
+
+    /// The node is about to stop: from now on it says that it may not own.
+    pub(crate) fn leave(&self) {
+        self.inner.leaving.cancel();
     }
 
     pub(crate) fn lineage(&self) -> u64 {

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The version of this program.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// Whether a node can serve.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Readiness {
@@ -20,8 +23,29 @@ pub struct NodeStatus {
     pub lineage: u64,
     /// Whether it may own shards: its disk has room, and it does not stop.
     pub may_own: bool,
+    /// The version of its program.
+    #[serde(default)]
+    pub version: String,
     /// Its shards.
     pub shards: Vec<ShardStatus>,
+    /// The meta group, if this node leads it; of a node that says so to another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meta: Option<MetaStatus>,
+}
+
+/// The meta group, as its leader knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetaStatus {
+    /// Term of its epoch.
+    pub term: u64,
+    /// Nodes that vote in it.
+    pub voters: Vec<u64>,
+    /// Nodes that follow it without a vote.
+    pub learners: Vec<u64>,
+    /// The voters that a half-done change comes from.
+    pub leaving: Vec<u64>,
+    /// Entries that each other replica is not known to have.
+    pub lags: Vec<(u64, u64)>,
 }
 
 /// A shard on this node.
@@ -51,6 +75,9 @@ pub struct ShardStatus {
     pub checkpointed: u64,
     /// Twins in the table.
     pub twins: u64,
+    /// About what its table takes up in memory.
+    #[serde(default)]
+    pub bytes: u64,
     /// Bytes of changes and outputs on their way.
     pub gate_bytes: u64,
     /// Twins with a running actor.

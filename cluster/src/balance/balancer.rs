@@ -95,7 +95,8 @@ impl Balancer {
         turn.steps
     }
 
-    /// What [`Balancer::turn`] would change of all goals in the end, if nothing else happened meanwhile.
+    /// What [`Balancer::urge`] and the turns after it would change of all goals in the end, if nothing else
+    /// happened meanwhile: one change for each group, from what is meant now.
     #[must_use]
     pub fn rehearse(&self, now_ms: u64, meta: &Meta, observed: &Observed) -> Vec<Change> {
         let mut meta = meta.clone();
@@ -108,13 +109,18 @@ impl Balancer {
             }
         }
         let scores = self.scores(&meta, observed, now_ms);
-        let mut owners = Owners::new(&meta, observed, &scores);
+        let later = observed.later();
+        let mut owners = Owners::new(&meta, &later, &scores);
         for _ in 0..meta.map.len() {
-            match owners.next(self.threshold(&meta), |_| false) {
-                Some(change) => all.push(change),
+            match owners.next(REBALANCE_PERCENT, |_| false) {
+                Some(change) => match all.iter_mut().find(|c| c.group == change.group) {
+                    Some(earlier) => earlier.to = change.to,
+                    None => all.push(change),
+                },
                 None => break,
             }
         }
+        all.retain(|change| change.from != change.to);
         all
     }
 
@@ -261,7 +267,7 @@ impl Balancer {
                 None => break,
             }
         }
-        if changes.is_empty() && turn.steps.is_empty() {
+        if changes.is_empty() && turn.steps.is_empty() && !turn.observed.awaits_owner() {
             self.urged = false;
         }
         for change in changes {

@@ -9,6 +9,7 @@ mod load;
 mod moves;
 mod observed;
 mod owners;
+mod rest;
 mod stage;
 mod step;
 #[cfg(test)]
@@ -18,5 +19,6 @@ pub use balancer::Balancer;
 pub use load::Load;
 pub use moves::Change;
 pub use observed::{GroupSeen, NodeSeen, Observed};
+pub use rest::{Unrest, is_owned_as_meant, unrest};
 pub use stage::{Stage, stage};
 pub use step::{Action, Step, Why};

@@ -79,6 +79,23 @@ impl Observed {
         self.nodes.get(&node).is_some_and(NodeSeen::is_alive)
     }
 
+    /// Whether a node is there that will be given an owner's work once it has been for a while.
+    #[must_use]
+    pub fn awaits_owner(&self) -> bool {
+        let young =
+            |seen: &NodeSeen| seen.is_alive() && seen.may_own && seen.up_ms < OWNER_RETURN_MS;
+        self.nodes.values().any(young)
+    }
+
+    /// The same a while later, if all nodes that are there stay.
+    #[must_use]
+    pub fn later(&self) -> Self {
+        let mut later = self.clone();
+        let there = later.nodes.values_mut().filter(|seen| seen.is_alive());
+        there.for_each(|seen| seen.up_ms = seen.up_ms.max(OWNER_RETURN_MS));
+        later
+    }
+
     /// Whether a node can be given an owner's work: it answers, and has done so for a while.
     #[must_use]
     pub fn may_own(&self, node: u64) -> bool {

@@ -14,6 +14,7 @@ use tokio::task::spawn_blocking;
 
 use super::authorities::Authorities;
 use super::meta::Decider;
+use super::rebalance::Urges;
 use super::steps::Steps;
 use super::{Kind, back_up, forward, join, status};
 use crate::clock::Clock;
@@ -32,6 +33,7 @@ pub(super) struct Answering {
     desk: OnceLock<Desk>,
     steps: OnceLock<Steps>,
     authorities: OnceLock<Authorities>,
+    urges: OnceLock<Urges>,
 }
 
 /// What taking nodes in needs.
@@ -52,6 +54,7 @@ impl Answering {
             desk: OnceLock::new(),
             steps: OnceLock::new(),
             authorities: OnceLock::new(),
+            urges: OnceLock::new(),
         }
     }
 
@@ -71,6 +74,10 @@ impl Answering {
         assert!(self.authorities.set(authorities).is_ok(), "a node has one set of them");
     }
 
+    pub(super) fn set_urges(&self, urges: Urges) {
+        assert!(self.urges.set(urges).is_ok(), "a node has one steward");
+    }
+
     pub(super) fn set_desk(&self, desk: Desk) {
         assert!(self.desk.set(desk).is_ok(), "a node has one desk");
     }
@@ -88,6 +95,7 @@ impl Service for Answering {
         let router = self.router.get().cloned();
         let steps = self.steps.get().cloned();
         let authorities = self.authorities.get().cloned();
+        let urges = self.urges.get().cloned();
         let (node, lineage) = (self.node, self.lineage);
         async move {
             let router = || router.as_ref().ok_or(CallFault::Unreachable);
@@ -98,10 +106,10 @@ impl Service for Answering {
                 }
                 Some(Kind::Call) => forward::call(router()?, &payload).await,
                 Some(Kind::List) => forward::list(router()?, &payload),
-                Some(Kind::Status) => Ok(match router() {
-                    Ok(router) => status::of(router),
+                Some(Kind::Status) => Ok(match (router(), decider.as_ref()) {
+                    (Ok(router), Some(decider)) => status::for_peer(router, decider.group()),
                     // It waits for the cluster, which must see that it is there.
-                    Err(_) => status::of_starting(node, lineage),
+                    (Ok(_) | Err(_), _) => status::of_starting(node, lineage),
                 }
                 .into()),
                 Some(Kind::Authority) => {
@@ -115,6 +123,11 @@ impl Service for Answering {
                     let order = serde_json::from_slice(&payload).map_err(|_| CallFault::Failed)?;
                     let done = steps.carry_out(order).await;
                     Ok(serde_json::to_vec(&done).expect("a text is JSON").into())
+                }
+                Some(Kind::Rebalance) => {
+                    let urges = urges.ok_or(CallFault::Unreachable)?;
+                    let told = urges.ask_for_peer(&payload).await;
+                    Ok(told.ok_or(CallFault::Failed)?.into())
                 }
                 Some(Kind::BackUp) | None => {
                     tracing::warn!(%from, kind, "a node asks what this one does not know");

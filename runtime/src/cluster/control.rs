@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use pollux_cluster::meta::{Answer, Command, Refusal};
+use pollux_cluster::meta::{Answer, Command, Formats, Refusal};
 use pollux_cluster::{GroupId, NodeId, Uuid};
 
 use super::authorities::Authorities;
 use super::forward::Forward;
 use super::meta::Decider;
+use super::rebalance::Urges;
 use super::token::{self, Token};
 use crate::clock::Clock;
 use crate::pki::Expiry;
@@ -23,6 +24,8 @@ pub(crate) struct Control {
     pub(super) clock: Clock,
     pub(super) authorities: Authorities,
     pub(super) expiry: Expiry,
+    /// The way to this node's steward.
+    pub(super) urges: Urges,
 }
 
 /// Why something was not done.
@@ -92,6 +95,13 @@ impl Control {
             Balancing::Resumed => Command::Resume,
         })
         .await
+    }
+
+    /// Raises the level at which the cluster writes: to this one, or to the highest of this program.
+    pub(crate) async fn finish_upgrade(&self, level: Option<u32>) -> Result<u32, ControlFault> {
+        let level = level.unwrap_or(Formats::OURS.newest);
+        self.decide(Command::Finish { level }).await?;
+        Ok(level)
     }
 
     async fn decide(&self, command: Command) -> Result<(), ControlFault> {

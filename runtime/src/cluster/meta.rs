@@ -1,10 +1,12 @@
 //! This node's replica of the meta group: started before the shards, told of every start, and
 //! checkpointed beside them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use pollux_cluster::meta::{Answer, Command, MetaMachine, MetaPicture};
 use pollux_cluster::{CallFault, Group, GroupId, GroupOptions, NodeId, ProposeError, Standing};
 use tokio::sync::watch;
@@ -19,8 +21,9 @@ use crate::clock::Clock;
 use crate::config::Checked;
 use crate::disk::{Disk, group_options};
 use crate::fault::Fault;
-use crate::limits::{META_ASK_MS, META_DECIDE_MS_MAX, META_LOOK_MS};
+use crate::limits::{META_ASK_MS, META_DECIDE_MS_MAX, META_LOOK_MS, TAKER_MS_MAX};
 use crate::node::internal;
+use crate::status::NodeStatus;
 
 /// Name of the meta group's tree.
 pub(crate) const TREE: &str = "meta";
@@ -131,6 +134,30 @@ impl Decider {
     /// The newest state known here.
     pub(crate) fn picture(&self) -> watch::Receiver<MetaPicture> {
         self.picture.clone()
+    }
+
+    /// Where devices find a node, as it advertised.
+    pub(super) fn device_address(&self, node: NodeId) -> Option<Arc<str>> {
+        let picture = self.picture.borrow();
+        let address = &picture.meta.nodes.get(&node.0)?.profile.addresses.devices;
+        (!address.is_empty()).then(|| address.as_str().into())
+    }
+
+    /// Whether another node says that it may own shards, now and at once.
+    pub(super) async fn may_own(&self, node: NodeId) -> bool {
+        let patience = Duration::from_millis(TAKER_MS_MAX);
+        let said = self.forward.ask(node, Kind::Status, Bytes::new(), patience).await;
+        let said = said.ok().and_then(|said| serde_json::from_slice::<NodeStatus>(&said).ok());
+        said.is_some_and(|status| status.may_own)
+    }
+
+    /// The other nodes that say so.
+    pub(super) async fn takers(&self) -> BTreeSet<NodeId> {
+        let asked = self
+            .others()
+            .into_iter()
+            .map(|node| async move { self.may_own(node).await.then_some(node) });
+        join_all(asked).await.into_iter().flatten().collect()
     }
 
     /// Has a command decided, asking whoever leads, again and again for as long as

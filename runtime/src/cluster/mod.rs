@@ -2,7 +2,7 @@
 //! the tasks that keep what it holds as the cluster wants it.
 //!
 //! Start reading at [`Member`]; `owners` says who owns a shard, `forward` passes calls on, `answering`
-//! takes those of others, `meta` has things decided, `holder` starts and ends replicas, `steward` has
+//! takes those of others, `departure` gives shards away before a stop, `meta` has things decided, `holder` starts and ends replicas, `steward` has
 //! done what the balancer wants, `steps` carries that out where a group is led, `join` takes new nodes in.
 
 mod answering;
@@ -10,19 +10,22 @@ mod authorities;
 mod back_up;
 mod book;
 mod control;
+mod departure;
 mod forward;
 mod holder;
 mod join;
 mod meta;
 mod owners;
 mod peers;
+mod rebalance;
+mod seen;
 mod status;
 mod steps;
 mod steward;
 mod token;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::try_join_all;
 use pollux_cluster::meta::{
@@ -30,6 +33,7 @@ use pollux_cluster::meta::{
 };
 use pollux_cluster::peer::{JoinDesk, PeerNetwork, Service};
 use pollux_cluster::{Identity, Network, NodeId, Standing, Uuid};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -40,12 +44,15 @@ pub(crate) use forward::Forward;
 pub use join::{JoinFault, init, join};
 pub(crate) use meta::{TREE as META_TREE, accepted, fingerprint, keep_meta};
 pub(crate) use owners::{Owner, Owners};
+pub(crate) use rebalance::{Planned, Rebalance};
 pub use token::TokenError;
 
 use self::answering::{Answering, Desk};
 use self::authorities::Authorities;
+use self::departure::Departure;
 use self::meta::{MetaGroup, Repeated, meta_fault};
 use self::peers::Listening;
+use self::rebalance::{Urge, Urges};
 use self::steps::Steps;
 use self::steward::Steward;
 use crate::clock::Clock;
@@ -53,10 +60,10 @@ use crate::config::Checked;
 use crate::disk::Disk;
 use crate::fault::Fault;
 use crate::launcher::{Launcher, Origin};
+use crate::limits::URGES_MAX;
 use crate::node::Addresses;
 use crate::pki::{Expiry, PKI_DIR, Pki};
 use crate::router::Router;
-use crate::shard::ShardHandle;
 use crate::shards::Shards;
 
 /// What nodes ask of each other beside the calls of groups. The numbers are on the wire.
@@ -79,12 +86,17 @@ pub(crate) enum Kind {
     BackUp = 7,
     /// A step of replacing the cluster CA.
     Authority = 8,
+    /// What evening everything would move, and to begin with it.
+    Rebalance = 9,
 }
 
 impl Kind {
     fn of(number: u16) -> Option<Self> {
         let asked = [Self::Call, Self::List, Self::Meta, Self::Status, Self::Step, Self::Barrier];
-        asked.into_iter().chain([Self::BackUp, Self::Authority]).find(|kind| *kind as u16 == number)
+        asked
+            .into_iter()
+            .chain([Self::BackUp, Self::Authority, Self::Rebalance])
+            .find(|kind| *kind as u16 == number)
     }
 }
 
@@ -98,6 +110,9 @@ pub(crate) struct Member {
     clock: Clock,
     authorities: Authorities,
     expiry: Expiry,
+    /// The way to this node's steward, and until it is there what it is asked.
+    urges: Urges,
+    urged: Mutex<Option<mpsc::Receiver<Urge>>>,
 }
 
 impl Member {
@@ -168,8 +183,21 @@ impl Member {
             picture.meta.nodes.get(&node).is_some_and(|known| known.starts >= starts)
         };
         seen.wait_for(told).await.map_err(|error| meta_fault(&error))?;
-        let node = identity.node;
-        Ok(Self { node, network, forward, answering, meta, clock, authorities, expiry })
+        let (urges, urged) = mpsc::channel(URGES_MAX);
+        let urges = Urges::new(urges);
+        answering.set_urges(urges.clone());
+        Ok(Self {
+            node: identity.node,
+            network,
+            forward,
+            answering,
+            meta,
+            clock,
+            authorities,
+            expiry,
+            urges,
+            urged: Mutex::new(Some(urged)),
+        })
     }
 
     /// The network of this node's groups.
@@ -197,6 +225,7 @@ impl Member {
             clock: self.clock,
             authorities: self.authorities.clone(),
             expiry: self.expiry.clone(),
+            urges: self.urges.clone(),
         }
     }
 
@@ -252,30 +281,17 @@ impl Member {
         self.network.set_join_desk(Some(desk));
         let steps = Steps { decider: decider.clone(), shards: launcher.shards.clone() };
         self.answering.set_steps(steps.clone());
-        let steward = Steward { control: self.control(router), steps };
+        let urged = self.urged.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let urged = urged.expect("a node takes part once");
+        let steward = Steward { control: self.control(router), steps, urged };
         let holder = holder::run(self.node, decider.picture(), launcher, stop.clone());
         Ok(vec![tokio::spawn(holder), tokio::spawn(steward.run(stop))])
     }
 
-    /// Hands every shard that this node owns to another that can take it.
-    pub(crate) async fn hand_over_all(&self, shards: &[Arc<ShardHandle>]) {
-        for shard in shards {
-            let owned = shard.group().leadership().borrow().ours.is_some();
-            let others: Vec<_> = shard
-                .group()
-                .metrics()
-                .members
-                .voters
-                .into_iter()
-                .filter(|voter| *voter != self.node)
-                .collect();
-            if owned
-                && !others.is_empty()
-                && let Err(problem) = shard.hand_over().run(&others).await
-            {
-                tracing::warn!(shard = %shard.id(), problem, "a shard is not handed over");
-            }
-        }
+    /// Before a stop: everything this node leads goes to others that can take it.
+    pub(crate) async fn depart(&self, shards: &Shards) {
+        let depart = Departure { node: self.node, decider: self.meta.decider(), shards };
+        depart.run().await;
     }
 
     /// The end: the meta group's replica, then the way to other nodes.

@@ -5,24 +5,32 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use pollux_cluster::NodeId;
+use pollux_cluster::balance::{NodeSeen, Observed, is_owned_as_meant, unrest};
 use pollux_cluster::meta::{Meta, NodeState};
+use pollux_cluster::{Group, GroupId, NodeId};
 use pollux_proto::v1;
 
 use super::Kind;
 use super::control::Control;
+use super::seen::{groups, meta_status, owners};
 use crate::limits::STATUS_MS_MAX;
 use crate::router::Router;
-use crate::status::{NodeStatus, ShardStatus};
+use crate::status::{NodeStatus, VERSION};
 
-/// What this node knows of itself, for another.
-pub(super) fn of(router: &Router) -> Vec<u8> {
-    serde_json::to_vec(&router.status()).expect("plain structs of numbers are JSON")
+/// What this node knows of itself, and of the meta group if it leads that.
+fn of(router: &Router, meta: &Group) -> NodeStatus {
+    NodeStatus { meta: meta_status(meta), ..router.status() }
+}
+
+/// The same, for another node.
+pub(super) fn for_peer(router: &Router, meta: &Group) -> Vec<u8> {
+    serde_json::to_vec(&of(router, meta)).expect("plain structs of numbers are JSON")
 }
 
 /// What a node says that has no shards yet.
 pub(super) fn of_starting(node: NodeId, lineage: u64) -> Vec<u8> {
-    let status = NodeStatus { node: node.0, lineage, may_own: false, shards: Vec::new() };
+    let (shards, version) = (Vec::new(), VERSION.to_owned());
+    let status = NodeStatus { node: node.0, lineage, may_own: false, version, shards, meta: None };
     serde_json::to_vec(&status).expect("plain structs of numbers are JSON")
 }
 
@@ -36,9 +44,12 @@ impl Control {
         let meta_voters = self.decider.group().metrics().members.voters;
         let mut nodes: Vec<_> = meta.nodes.iter().map(|(id, node)| shown(*id, node)).collect();
         for node in &mut nodes {
-            node.answers = answers.contains_key(&node.id);
+            let answer = answers.get(&node.id);
+            node.answers = answer.is_some();
+            node.may_own = answer.is_some_and(|status| status.may_own);
+            node.version = answer.map(|status| status.version.clone()).unwrap_or_default();
             node.meta_voter = meta_voters.contains(&NodeId(node.id));
-            let holds = answers.get(&node.id).map_or(0, |status| status.shards.len());
+            let holds = answer.map_or(0, |status| status.shards.len());
             node.replicas = u32::try_from(holds).unwrap_or(u32::MAX);
             let owned = owners.values().filter(|owned| owned.owner == node.id).count();
             node.owned = u32::try_from(owned).unwrap_or(u32::MAX);
@@ -58,6 +69,8 @@ impl Control {
             out
         });
         let shards: Vec<_> = shards.collect();
+        let observed = observed(&answers);
+        let unsettled = unsettled(&meta, &observed, &shards);
         v1::ClusterStatusResponse {
             cluster: format!("{:032x}", meta.cluster),
             lineage: meta.lineage,
@@ -66,6 +79,10 @@ impl Control {
             nodes,
             shards,
             balancing: !meta.paused,
+            settled: unsettled.is_none(),
+            unsettled: unsettled.unwrap_or_default(),
+            owned_as_meant: is_owned_as_meant(&meta, &observed),
+            level: meta.level,
         }
     }
 
@@ -82,7 +99,7 @@ impl Control {
         let there = meta.members().map(|(id, _)| id);
         let asked = there.map(|id| async move {
             if id == self.node.0 {
-                return Some((id, self.router.status()));
+                return Some((id, of(&self.router, self.decider.group())));
             }
             let patience = Duration::from_millis(STATUS_MS_MAX);
             let asked = self.forward.ask(NodeId(id), Kind::Status, Bytes::new(), patience).await;
@@ -93,18 +110,21 @@ impl Control {
     }
 }
 
-/// What the owner of each shard says of it: whoever leads in the newest epoch.
-fn owners(answers: &BTreeMap<u64, NodeStatus>) -> BTreeMap<u16, ShardStatus> {
-    let mut owners: BTreeMap<u16, ShardStatus> = BTreeMap::new();
-    for (node, status) in answers {
-        for shard in status.shards.iter().filter(|shard| shard.owner == *node) {
-            let newest = owners.get(&shard.shard).is_none_or(|other| other.term < shard.term);
-            if newest {
-                owners.insert(shard.shard, shard.clone());
-            }
-        }
-    }
-    owners
+/// The nodes that answer, and what the groups' leaders say.
+fn observed(answers: &BTreeMap<u64, NodeStatus>) -> Observed {
+    let there = |(id, status): (&u64, &NodeStatus)| {
+        (*id, NodeSeen { silent_ms: 0, up_ms: u64::MAX, may_own: status.may_own })
+    };
+    Observed { nodes: answers.iter().map(there).collect(), groups: groups(answers) }
+}
+
+/// What keeps the cluster from rest, for people.
+fn unsettled(meta: &Meta, observed: &Observed, shards: &[v1::ClusterShard]) -> Option<String> {
+    let unrest = unrest(meta, observed).map(|unrest| unrest.to_string());
+    let closed = shards.iter().find(|shard| !shard.open);
+    unrest.or_else(|| {
+        closed.map(|shard| format!("{} is yet to be opened", GroupId::shard(shard.shard)))
+    })
 }
 
 fn shown(id: u64, node: &pollux_cluster::meta::Node) -> v1::ClusterNode {
@@ -123,6 +143,8 @@ fn shown(id: u64, node: &pollux_cluster::meta::Node) -> v1::ClusterNode {
         grpc: node.profile.addresses.grpc.clone(),
         http: node.profile.addresses.http.clone(),
         peers: node.profile.addresses.peers.clone(),
+        level_oldest: node.profile.formats.oldest,
+        level_newest: node.profile.formats.newest,
         ..Default::default()
     }
 }

@@ -75,12 +75,20 @@ impl Steps {
                 changed.map_err(|e| e.to_string())
             }
             What::Remove(node) => group.remove(NodeId(node), seen).await.map_err(|e| e.to_string()),
-            What::HandOver(to) => match hand_over {
-                Some(hand_over) => hand_over.run(&[NodeId(to)]).await,
-                None => {
-                    group.hand_over(Some(NodeId(to))).await.map(drop).map_err(|e| e.to_string())
+            What::HandOver(to) => {
+                // What the steward knows may be a moment old, and a node that stops must get nothing.
+                if !self.decider.may_own(NodeId(to)).await {
+                    return Err(format!("node {to} does not say that it may own"));
                 }
-            },
+                match hand_over {
+                    Some(hand_over) => {
+                        hand_over.run(NodeId(to), self.decider.device_address(NodeId(to))).await
+                    }
+                    None => {
+                        group.hand_over(Some(NodeId(to))).await.map(drop).map_err(|e| e.to_string())
+                    }
+                }
+            }
         }
     }
 

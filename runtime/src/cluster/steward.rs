@@ -1,25 +1,29 @@
 //! On the node that leads the meta group: looks at all nodes, and has done what the balancer wants. What
 //! that is, `pollux_cluster::balance` decides from what is seen, so that whoever leads next goes on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pollux_cluster::balance::{Action, Balancer, GroupSeen, Load, NodeSeen, Observed, Step};
+use pollux_cluster::NodeId;
+use pollux_cluster::balance::{Action, Balancer, NodeSeen, Observed, Step};
 use pollux_cluster::meta::{Answer, Meta};
-use pollux_cluster::{GroupId, GroupMetrics, NodeId};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Kind;
 use super::control::Control;
+use super::rebalance::{Rebalance, Urge};
+use super::seen::groups;
 use super::steps::{Order, Steps};
 use crate::limits::{STEP_MS_MAX, STEWARD_LOOK_MS};
-use crate::status::{NodeStatus, ShardStatus};
+use crate::status::NodeStatus;
 
 /// See the module.
 pub(super) struct Steward {
     pub(super) control: Control,
     pub(super) steps: Steps,
+    pub(super) urged: mpsc::Receiver<Urge>,
 }
 
 /// What is remembered of a node between two looks.
@@ -30,16 +34,20 @@ struct Heard {
 }
 
 impl Steward {
-    /// Looks again and again until the node stops.
-    pub(super) async fn run(self, stop: CancellationToken) {
+    /// Looks again and again, and when it is urged to, until the node stops.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
         let mut leading: Option<(Balancer, BTreeMap<u64, Heard>)> = None;
         loop {
-            tokio::select! {
+            let urge = tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(Duration::from_millis(STEWARD_LOOK_MS)) => {}
-            }
+                urge = self.urged.recv() => urge,
+                () = tokio::time::sleep(Duration::from_millis(STEWARD_LOOK_MS)) => None,
+            };
             if self.control.decider.group().leadership().borrow().ours.is_none() {
                 leading = None;
+                if let Some(urge) = urge {
+                    urge.answer(None);
+                }
                 continue;
             }
             let meta = Arc::clone(&self.control.decider.picture().borrow().meta);
@@ -47,7 +55,13 @@ impl Steward {
             let now_ms = self.control.clock.elapsed_ms();
             let (balancer, heard) =
                 leading.get_or_insert_with(|| (Balancer::new(now_ms), BTreeMap::new()));
-            let observed = self.observe(now_ms, &meta, &answers, heard);
+            let observed = Self::observe(now_ms, &meta, &answers, heard);
+            if let Some(urge) = urge {
+                if urge.what == Rebalance::Now {
+                    balancer.urge();
+                }
+                urge.answer(Some(balancer.rehearse(now_ms, &meta, &observed)));
+            }
             for step in balancer.turn(now_ms, &meta, &observed) {
                 self.take(step);
             }
@@ -55,7 +69,6 @@ impl Steward {
     }
 
     fn observe(
-        &self,
         now_ms: u64,
         meta: &Meta,
         answers: &BTreeMap<u64, NodeStatus>,
@@ -79,33 +92,7 @@ impl Steward {
             nodes.insert(id, NodeSeen { silent_ms, up_ms, may_own });
         }
         heard.retain(|id, _| nodes.contains_key(id));
-        let mut groups = BTreeMap::from([(GroupId::META, self.seen_here())]);
-        for (node, status) in answers {
-            for shard in status.shards.iter().filter(|shard| shard.owner == *node) {
-                groups.insert(GroupId::shard(u32::from(shard.shard)), seen(shard));
-            }
-        }
-        Observed { nodes, groups }
-    }
-
-    /// The meta group, which this node leads.
-    fn seen_here(&self) -> GroupSeen {
-        let GroupMetrics { leadership, members, replicas, .. } =
-            self.control.decider.group().metrics();
-        let ids = |nodes: &BTreeSet<NodeId>| nodes.iter().map(|node| node.0).collect();
-        let mut voters: Vec<BTreeSet<u64>> = members.leaving.iter().map(ids).collect();
-        voters.push(ids(&members.voters));
-        GroupSeen {
-            leader: leadership.leader.map(|leader| leader.0),
-            voters,
-            learners: ids(&members.learners),
-            lag: replicas
-                .iter()
-                .filter(|replica| replica.matched.is_some())
-                .map(|replica| (replica.node.0, replica.lag_entries))
-                .collect(),
-            load: Load::default(),
-        }
+        Observed { nodes, groups: groups(answers) }
     }
 
     /// Has a step taken, without waiting for it: what is not seen is asked for again.
@@ -143,26 +130,4 @@ async fn ask(control: &Control, leader: NodeId, order: &Order) -> Result<(), Str
     let answer = control.forward.ask(leader, Kind::Step, order.into(), patience).await;
     let answer = answer.map_err(|fault| fault.to_string())?;
     serde_json::from_slice(&answer).unwrap_or_else(|error| Err(error.to_string()))
-}
-
-/// A shard as its owner tells of it.
-fn seen(shard: &ShardStatus) -> GroupSeen {
-    let set = |nodes: &[u64]| nodes.iter().copied().collect::<BTreeSet<u64>>();
-    let mut voters = Vec::new();
-    if !shard.leaving.is_empty() {
-        voters.push(set(&shard.leaving));
-    }
-    voters.push(set(&shard.voters));
-    GroupSeen {
-        leader: Some(shard.owner),
-        voters,
-        learners: set(&shard.learners),
-        lag: shard.lags.iter().copied().collect(),
-        load: Load {
-            messages_per_s: shard.messages_per_s,
-            sessions: shard.active,
-            // Tables do not tell their bytes; the hash makes them alike.
-            bytes: 0,
-        },
-    }
 }

@@ -1,14 +1,16 @@
 //! A session's way to its twin, on this node or on another.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pollux_cluster::Epoch as LeaderEpoch;
 use pollux_twin::input::{ConnectionId, FromDevice};
 use pollux_twin::{ShardId, TwinKey};
 
-use super::Router;
+use super::{Inner, Router};
 use crate::clock::Clock;
 use crate::cluster::Owner;
+use crate::limits::MOVED_WAIT_MS_MAX;
 use crate::session::{Outbox, Valve};
 use crate::shard::{FromSession, Gone, TwinAddress};
 
@@ -56,12 +58,22 @@ impl Attached {
         self.router.inner.clock
     }
 
-    /// Where the device goes on if another node owns its shard by now.
-    pub(crate) fn moved(&self) -> Option<(String, LeaderEpoch)> {
-        let owners = &self.router.inner.owners;
-        match owners.owner(self.shard) {
-            Owner::There(node) => owners.door(node, self.shard),
-            Owner::Here(_) | Owner::Unknown => None,
+    /// Where the device goes on if another node owns its shard by now. While the shard is being handed
+    /// over its next owner is waited for, for a moment: the word of it comes after the old one's end.
+    pub(crate) async fn moved(&self) -> Option<(String, LeaderEpoch)> {
+        let Inner { owners, shards, clock, .. } = &*self.router.inner;
+        let end = clock.elapsed() + Duration::from_millis(MOVED_WAIT_MS_MAX);
+        loop {
+            match owners.owner(self.shard) {
+                Owner::There(node) => return owners.door(node, self.shard),
+                Owner::Here(_) => return None,
+                Owner::Unknown => {}
+            }
+            let moving = shards.held(self.shard).is_some_and(|shard| shard.is_handed_over());
+            if !moving || clock.elapsed() >= end {
+                return None;
+            }
+            owners.changed(self.shard).await;
         }
     }
 

@@ -18,7 +18,7 @@ use pollux_twin::output::{ByeReason, ToDevice};
 use quinn::{Connection, RecvStream, SendStream};
 
 use super::in_flight::InFlight;
-use super::outbox::Outbox;
+use super::outbox::{Outbox, Waiting};
 use super::rate::Rate;
 use crate::limits::{LAST_WORDS_MS_MAX, MAILBOX_RETRY_MS, SESSION_READ_BYTES};
 use crate::metrics::Metrics;
@@ -58,12 +58,12 @@ pub(crate) struct DeviceSession {
 impl DeviceSession {
     /// Runs until the session is over.
     pub(crate) async fn run(&mut self) -> End {
-        // What came in one piece with the hello.
-        if let Err(error) = self.handle_frames() {
-            return End::Protocol(error);
-        }
         loop {
             let shut = self.twin.valve().is_shut();
+            // What came in one piece with the hello, or since; or while the valve was being shut.
+            if !shut && let Err(error) = self.handle_frames() {
+                return End::Protocol(error);
+            }
             tokio::select! {
                 biased;
                 () = self.outbox.ready() => match self.write().await {
@@ -73,12 +73,7 @@ impl DeviceSession {
                 },
                 () = self.twin.valve().opened(), if shut => {}
                 read = self.recv.read_chunk(SESSION_READ_BYTES, true), if !shut => match read {
-                    Ok(Some(chunk)) => {
-                        self.decoder.push(&chunk.bytes);
-                        if let Err(error) = self.handle_frames() {
-                            return End::Protocol(error);
-                        }
-                    }
+                    Ok(Some(chunk)) => self.decoder.push(&chunk.bytes),
                     Ok(None) => {
                         return self.decoder.finish().map_or_else(End::Protocol, |()| End::Gone);
                     }
@@ -155,7 +150,7 @@ impl DeviceSession {
 
     /// Writes all that waits; `Some` if a `Bye` was among it.
     async fn write(&mut self) -> Result<Option<End>, quinn::WriteError> {
-        let (messages, pongs) = self.outbox.take();
+        let Waiting { messages, pongs, ahead } = self.outbox.take();
         let mut bytes = BytesMut::new();
         let mut end = None;
         for nonce in pongs {
@@ -166,13 +161,17 @@ impl DeviceSession {
                 self.epoch = session;
             }
             self.note(&message);
-            let frame = self
-                .moved(&message)
-                .unwrap_or_else(|| NodeFrame::from_message(session, message, || self.terms()));
+            let frame = match self.moved(&message).await {
+                Some(moved) => moved,
+                None => NodeFrame::from_message(session, message, || self.terms()),
+            };
             if frame.is_last() {
                 end = Some(End::Bye);
             }
             encode_or_log(&frame, &mut bytes);
+        }
+        if let Some(address) = ahead.filter(|_| end.is_none() && self.epoch != 0) {
+            encode_or_log(&NodeFrame::PrepareMove { address: address.to_string() }, &mut bytes);
         }
         if !bytes.is_empty() {
             self.send.write_all(&bytes).await?;
@@ -188,9 +187,9 @@ impl DeviceSession {
     }
 
     /// The farewell of a device whose shard has gone to another node, rather than an end.
-    fn moved(&self, message: &ToDevice) -> Option<NodeFrame> {
+    async fn moved(&self, message: &ToDevice) -> Option<NodeFrame> {
         let ToDevice::Bye { reason: ByeReason::Stopping } = message else { return None };
-        let (address, epoch) = self.twin.moved()?;
+        let (address, epoch) = self.twin.moved().await?;
         Some(NodeFrame::Moved { address, epoch: (epoch.term, epoch.leader) })
     }
 

@@ -2,7 +2,7 @@
 //! `desired` by keeping only the newest, the rest by a count that ends the session (safety rule 19).
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use pollux_twin::output::{ByeReason, ToDevice};
 use tokio::sync::Notify;
@@ -20,11 +20,20 @@ pub(crate) struct Outbox {
 struct Queue {
     messages: VecDeque<(u64, ToDevice)>,
     pongs: Vec<u64>,
+    ahead: Option<Arc<str>>,
     closed: bool,
 }
 
-/// What waited: messages with their session's epoch, and nonces of pings to answer.
-pub(crate) type Waiting = (VecDeque<(u64, ToDevice)>, Vec<u64>);
+/// What waited.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    /// Messages with their session's epoch.
+    pub(crate) messages: VecDeque<(u64, ToDevice)>,
+    /// Nonces of pings to answer.
+    pub(crate) pongs: Vec<u64>,
+    /// Where the device should connect ahead of a move.
+    pub(crate) ahead: Option<Arc<str>>,
+}
 
 impl Outbox {
     /// Adds a message of a session; a newer `desired` replaces one that still waits. After a `Bye`, or when the
@@ -62,10 +71,24 @@ impl Outbox {
         self.ready.notify_one();
     }
 
+    /// Says where the device should connect ahead of a move; the newest such word counts.
+    pub(crate) fn push_ahead(&self, address: Arc<str>) {
+        {
+            let mut queue = self.queue.lock().expect("no holder of this lock panics");
+            queue.ahead = Some(address);
+        }
+        self.ready.notify_one();
+    }
+
     /// Takes all that waits.
     pub(crate) fn take(&self) -> Waiting {
         let mut queue = self.queue.lock().expect("no holder of this lock panics");
-        (std::mem::take(&mut queue.messages), std::mem::take(&mut queue.pongs))
+        let Queue { messages, pongs, ahead, .. } = &mut *queue;
+        Waiting {
+            messages: std::mem::take(messages),
+            pongs: std::mem::take(pongs),
+            ahead: ahead.take(),
+        }
     }
 
     /// Resolves when something waits.
@@ -80,7 +103,7 @@ mod tests {
     use pollux_twin::Value;
 
     fn taken(outbox: &Outbox) -> Vec<ToDevice> {
-        outbox.take().0.into_iter().map(|(_, message)| message).collect()
+        outbox.take().messages.into_iter().map(|(_, message)| message).collect()
     }
 
     #[test]
@@ -93,6 +116,17 @@ mod tests {
         let messages = taken(&outbox);
         assert_eq!(messages.len(), 4);
         assert!(messages.contains(&ToDevice::Desired { version: 3, desired: Value::Null }));
+    }
+
+    #[test]
+    fn the_newest_move_ahead_waits_beside_the_messages() {
+        let outbox = Outbox::default();
+        outbox.push_ahead("a:1".into());
+        outbox.push_ahead("b:1".into());
+        outbox.push(1, ToDevice::Ack { seq: 1, result: Ok(1) });
+        let waiting = outbox.take();
+        assert_eq!((waiting.ahead.as_deref(), waiting.messages.len()), (Some("b:1"), 1));
+        assert_eq!(outbox.take().ahead, None);
     }
 
     #[test]

@@ -5,16 +5,18 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use actix::{Actor, ArbiterHandle, AsyncContext, Context, Handler, WrapFuture};
+use actix::{Actor, ArbiterHandle, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
 use pollux_cluster::{Group, Quorum};
 use pollux_twin::input::Request;
 use pollux_twin::shard::{Options, Shard};
 use pollux_twin::{Rejection, TwinKey};
 
 use super::core::{Core, Parts};
-use super::messages::{Admit, Hello, Order, SayBye, ShardAttach, ShardCall, TwinCall};
+use super::messages::{Admit, Hello, Order, Prepare, SayBye, ShardAttach, ShardCall, TwinCall};
 use super::proposer;
-use crate::limits::{CALL_RETRY_MS, SHARD_MAILBOX_MAX, SHARD_PERIOD, WAKES_PER_TURN};
+use crate::limits::{
+    CALL_RETRY_MS, PREPARES_PER_TURN, SHARD_MAILBOX_MAX, SHARD_PERIOD, WAKES_PER_TURN,
+};
 
 /// How a shard is run.
 #[derive(Clone, Debug)]
@@ -165,6 +167,25 @@ impl Handler<Admit> for ShardActor {
 
     fn handle(&mut self, Admit(admission): Admit, _: &mut Self::Context) -> bool {
         self.core.borrow_mut().set_admission(admission)
+    }
+}
+
+impl Handler<Prepare> for ShardActor {
+    type Result = ResponseFuture<usize>;
+
+    /// Tells some after the other: the next owner has a handshake to do for each.
+    fn handle(&mut self, Prepare { address }: Prepare, _: &mut Self::Context) -> Self::Result {
+        let core = Rc::clone(&self.core);
+        let keys = core.borrow().active_keys();
+        Box::pin(async move {
+            for (turn, some) in keys.chunks(PREPARES_PER_TURN).enumerate() {
+                if turn > 0 {
+                    tokio::time::sleep(SHARD_PERIOD).await;
+                }
+                some.iter().for_each(|key| core.borrow().prepare(key, &address));
+            }
+            keys.len()
+        })
     }
 }
 

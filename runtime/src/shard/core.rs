@@ -15,7 +15,7 @@ use pollux_twin::{Change, Entry, Epoch, Rejection, Time, TwinKey};
 use tokio::sync::Notify;
 
 use super::handle::Shared;
-use super::messages::{Admission, Order, TwinAddress};
+use super::messages::{Admission, Order, PrepareDevice, TwinAddress};
 use super::released::Released;
 use super::replica::Replica;
 use super::twin_actor::TwinActor;
@@ -156,16 +156,23 @@ impl Core {
         Err(Rejection::Overloaded { retry_after_ms: CALL_RETRY_MS })
     }
 
+    /// Whether the shard is about to be handed over: what is decided now would be lost with the epoch.
+    pub(super) fn is_held(&self) -> bool {
+        self.admission == Admission::Held
+    }
+
     /// Takes nothing new from now on, or takes it again; whether all that was taken is finished.
     pub(super) fn set_admission(&mut self, admission: Admission) -> bool {
         if self.is_open() && self.admission != admission {
             self.admission = admission;
             match admission {
                 Admission::Held => {
+                    self.parts.shared.set_handed_over(true);
                     self.parts.shared.set_closed();
                     self.parts.valve.set(ValveState::Shut);
                 }
                 Admission::Open => {
+                    self.parts.shared.set_handed_over(false);
                     self.parts.shared.set_open(self.epoch);
                     self.parts.valve.set(ValveState::Open);
                 }
@@ -174,9 +181,23 @@ impl Core {
         self.machine.bytes() == 0
     }
 
+    /// Twins that have an actor.
+    pub(super) fn active_keys(&self) -> Vec<TwinKey> {
+        self.keys.iter().flatten().cloned().collect()
+    }
+
+    /// Tells a twin's device where to connect ahead of a move.
+    pub(super) fn prepare(&self, key: &TwinKey, address: &Arc<str>) {
+        if let Some(occupant) = self.twins.get(key) {
+            // One whose mailbox is full connects when the move has come.
+            let _ = occupant.address.try_send(PrepareDevice(Arc::clone(address)));
+        }
+    }
+
     /// This node leads the shard's group: begin a generation.
     pub(super) fn open(&mut self, epoch: LeaderEpoch) {
         self.close();
+        self.parts.shared.set_handed_over(false);
         self.epoch = Epoch { term: epoch.term, leader: epoch.leader };
         let now = self.now();
         self.machine.open(now, self.epoch, &self.parts.replica.fence());

@@ -32,6 +32,8 @@ use crate::watch::WatchedShard;
 pub(super) struct Shared {
     pub(super) shard: ShardId,
     open: AtomicBool,
+    /// Whether it was offered to another node since it was opened last.
+    handed_over: AtomicBool,
     /// Of the epoch in which it was opened last.
     term: AtomicU64,
     leader: AtomicU64,
@@ -60,6 +62,10 @@ impl Shared {
             term: term.load(Ordering::Relaxed),
             leader: leader.load(Ordering::Relaxed),
         })
+    }
+
+    pub(super) fn set_handed_over(&self, handed_over: bool) {
+        self.handed_over.store(handed_over, Ordering::Release);
     }
 
     pub(super) fn set_closed(&self) {
@@ -107,6 +113,7 @@ impl ShardHandle {
         let shared = Arc::new(Shared {
             shard,
             open: AtomicBool::new(false),
+            handed_over: AtomicBool::new(false),
             term: AtomicU64::new(0),
             leader: AtomicU64::new(0),
             active: AtomicUsize::new(0),
@@ -150,6 +157,11 @@ impl ShardHandle {
 
     pub(crate) fn valve(&self) -> Arc<Valve> {
         Arc::clone(&self.valve)
+    }
+
+    /// Whether the shard was offered to another node since it was opened here last.
+    pub(crate) fn is_handed_over(&self) -> bool {
+        self.shared.handed_over.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -246,6 +258,7 @@ impl ShardHandle {
             applied,
             checkpointed,
             twins,
+            bytes: self.replica.table_bytes(),
             gate_bytes: self.shared.gate_bytes.load(Ordering::Relaxed) as u64,
             active: self.shared.active.load(Ordering::Relaxed) as u64,
         }

@@ -45,6 +45,20 @@ pub(crate) struct SayBye;
 #[rtype(result = "bool")]
 pub(crate) struct Admit(pub(crate) Admission);
 
+/// To a shard: it will be handed over, and its devices shall connect to the next owner ahead. Answers
+/// when all twins were told, with their number.
+#[derive(Message)]
+#[rtype(result = "usize")]
+pub(crate) struct Prepare {
+    /// The device endpoint of the next owner.
+    pub(crate) address: Arc<str>,
+}
+
+/// To a twin: what its shard was told.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct PrepareDevice(pub(crate) Arc<str>);
+
 /// Whether a shard takes what is new.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Admission {

@@ -130,6 +130,11 @@ impl Replica {
         )
     }
 
+    /// About what the table takes up in memory.
+    pub(crate) fn table_bytes(&self) -> u64 {
+        self.state().table.bytes() as u64
+    }
+
     /// Bytes of log that a start would have to replay.
     pub(crate) fn log_bytes(&self) -> u64 {
         self.state().log_bytes

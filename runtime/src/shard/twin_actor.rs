@@ -15,9 +15,11 @@ use pollux_twin::twin::Twin;
 use pollux_twin::{Input, Output, Rejection, Time, TwinKey};
 
 use super::core::{Core, Decided, Wakefulness};
-use super::messages::{CallReply, FromSession, Gone, Hello, Order, TwinAddress, TwinCall};
+use super::messages::{
+    CallReply, FromSession, Gone, Hello, Order, PrepareDevice, TwinAddress, TwinCall,
+};
 use super::released::Released;
-use crate::limits::{REST_MS, SPACE_RETRY_MS, TWIN_MAILBOX_MAX};
+use crate::limits::{MAILBOX_RETRY_MS, REST_MS, SPACE_RETRY_MS, TWIN_MAILBOX_MAX};
 use crate::session::Outbox;
 
 /// One active twin.
@@ -199,10 +201,10 @@ impl TwinActor {
         }
     }
 
-    fn refuse_for_space(&self, connection: ConnectionId, message: &FromDevice) {
+    fn refuse_for_now(&self, connection: ConnectionId, message: &FromDevice, retry_after_ms: u32) {
         let device = self.devices.iter().find(|device| device.connection == connection);
         if let (Some(device), Some(seq)) = (device, message.seq()) {
-            let rejection = Rejection::Overloaded { retry_after_ms: SPACE_RETRY_MS };
+            let rejection = Rejection::Overloaded { retry_after_ms };
             device.outbox.push(device.session.unwrap_or(0), ToDevice::Nack { seq, rejection });
         }
     }
@@ -245,9 +247,17 @@ impl Handler<FromSession> for TwinActor {
         if self.is_over(ctx) {
             return;
         }
-        if self.core.borrow().is_out_of_space() && message.seq().is_some() {
-            self.refuse_for_space(connection, &message);
-            return;
+        if message.seq().is_some() {
+            // Both consume nothing: the device sends it again, here or to the next owner.
+            let retry_after_ms = {
+                let core = self.core.borrow();
+                let held = core.is_held().then_some(MAILBOX_RETRY_MS);
+                held.or_else(|| core.is_out_of_space().then_some(SPACE_RETRY_MS))
+            };
+            if let Some(retry_after_ms) = retry_after_ms {
+                self.refuse_for_now(connection, &message, retry_after_ms);
+                return;
+            }
         }
         let device = self.devices.iter().find(|device| device.connection == connection);
         if let Some(session) = device.and_then(|device| device.session) {
@@ -290,8 +300,9 @@ impl Handler<TwinCall> for TwinActor {
     type Result = ();
 
     fn handle(&mut self, TwinCall { call, reply }: TwinCall, ctx: &mut Self::Context) {
-        if self.is_over(ctx) {
-            // Dropped unhandled: certainly without effect.
+        if self.is_over(ctx) || self.core.borrow().is_held() {
+            // Dropped unhandled: certainly without effect. Where the shard is about to be handed over it
+            // goes to the next owner.
             let _ = reply.send(Err(Rejection::NotOwner));
             return;
         }
@@ -304,6 +315,19 @@ impl Handler<TwinCall> for TwinActor {
             request: call.request,
         };
         self.decide(ctx, input);
+    }
+}
+
+impl Handler<PrepareDevice> for TwinActor {
+    type Result = ();
+
+    fn handle(&mut self, PrepareDevice(address): PrepareDevice, ctx: &mut Self::Context) {
+        if self.is_over(ctx) {
+            return;
+        }
+        for device in self.devices.iter().filter(|device| device.session.is_some()) {
+            device.outbox.push_ahead(Arc::clone(&address));
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use pollux_proto::v1;
 use pollux_proto::v1::cluster_server::Cluster;
 use tonic::{Request, Response, Status};
 
-use crate::cluster::{Balancing, Confirmed, Control, ControlFault, Drain};
+use crate::cluster::{Balancing, Confirmed, Control, ControlFault, Drain, Planned, Rebalance};
 use crate::service::limits::{TOKEN_TIME, TOKEN_TIME_MAX};
 
 /// The service over a node's control of its cluster.
@@ -110,6 +110,31 @@ impl Cluster for ClusterDoor {
         self.0.set_balancing(balancing).await.map_err(status)?;
         Ok(Response::new(v1::SetBalancingResponse {}))
     }
+
+    async fn rebalance(
+        &self,
+        request: Request<v1::RebalanceRequest>,
+    ) -> Answer<v1::RebalanceResponse> {
+        let dry_run = request.into_inner().dry_run;
+        let what = if dry_run { Rebalance::Rehearsed } else { Rebalance::Now };
+        let planned = self.0.rebalance(what).await.map_err(status)?;
+        let moves = planned.into_iter().map(planned_move).collect();
+        Ok(Response::new(v1::RebalanceResponse { moves }))
+    }
+
+    async fn finish_upgrade(
+        &self,
+        request: Request<v1::FinishUpgradeRequest>,
+    ) -> Answer<v1::FinishUpgradeResponse> {
+        let level = Some(request.into_inner().level).filter(|level| *level > 0);
+        let level = self.0.finish_upgrade(level).await.map_err(status)?;
+        Ok(Response::new(v1::FinishUpgradeResponse { level }))
+    }
+}
+
+fn planned_move(planned: Planned) -> v1::PlannedMove {
+    let Planned { shard, from_voters, to_voters, from_learners, to_learners, why } = planned;
+    v1::PlannedMove { shard, from_voters, to_voters, from_learners, to_learners, why }
 }
 
 fn status(fault: ControlFault) -> Status {

@@ -1,5 +1,7 @@
 //! Bounds of the simulator, each with its reason.
 
+use std::time::Duration;
+
 /// Devices of one run: what the memory of a large machine holds.
 pub const DEVICES_MAX: u32 = 1_000_000;
 /// Connections being made at once when no rate is given: enough to keep the node busy, few enough
@@ -44,3 +46,7 @@ pub const PLOT_POINTS_MAX: usize = 600;
 pub const ECHO_SOCKET_BYTES: usize = 4 * 1024 * 1024;
 /// How long a device that comes and goes tries before it counts as failed.
 pub const COME_AND_GO_MS: u64 = 15_000;
+/// Steps of a script of faults: an hour of one each two seconds.
+pub const SCRIPT_STEPS_MAX: usize = 2_000;
+/// Longest time in a script: a day.
+pub const SCRIPT_TIME_MAX: Duration = Duration::from_secs(24 * 3_600);

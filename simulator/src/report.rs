@@ -120,6 +120,14 @@ pub struct Report {
     /// Longest.
     pub handoff_max_us: u64,
 
+    /// Longest that each device waited for the acknowledgement of a report, over the whole run: the median
+    /// device.
+    pub pause_p50_us: u64,
+    /// The same of the device that is worse off than 99 in 100.
+    pub pause_p99_us: u64,
+    /// The same of the one that is worst off.
+    pub pause_max_us: u64,
+
     /// Acknowledged and not there at the end. 0 unless verified.
     pub lost: u64,
     /// Applied more than once.
@@ -306,7 +314,7 @@ pub struct Progress {
 }
 
 /// The phases of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Devices connect.
     Connecting,

@@ -15,7 +15,7 @@ use crate::process::Usage;
 use crate::report::{Done, Latency, Phase, Progress, Report};
 use crate::services::{self, Services, Wish};
 use crate::shape::mix;
-use crate::tally::{Counted, Kind};
+use crate::tally::{Counted, Kind, histogram, latency};
 use crate::timeline::Timeline;
 use crate::unit::Unit;
 use crate::verify::{self, Findings};
@@ -62,7 +62,7 @@ pub async fn run_with(
     fleet.tally.begin();
     let (start, own_start) = (stage.usage(), Usage::of(std::process::id()));
     let began = fleet.clock.now();
-    stage.pass(Phase::Measuring, fleet.options.duration).await;
+    stage.measure().await;
     let duration_s = (fleet.clock.now() - began).as_secs_f64();
     let counted = fleet.tally.end();
     let (end, own_end) = (stage.usage(), Usage::of(std::process::id()));
@@ -98,6 +98,7 @@ pub async fn run_with(
     }
     let counts = fleet.close(&units).await;
     report.ways(&fleet, counts);
+    report.pauses(units.iter().map(|unit| unit.book().waited_us));
     report.conclude(&fleet, findings, unanswered);
     Ok(report)
 }
@@ -118,6 +119,22 @@ impl<'a, P: FnMut(&Progress) + Send> Stage<'a, P> {
         self.during(phase, tokio::time::sleep(time)).await;
         // A last second that is short is shown for what it is.
         self.tick(phase);
+    }
+
+    /// Waits for the end of the measurement: when its time has passed, or the timeline is ended.
+    async fn measure(&mut self) {
+        let fleet = self.fleet;
+        let ended = async {
+            match &fleet.timeline {
+                Some(timeline) => timeline.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        let ended = async {
+            let _ = tokio::time::timeout(fleet.options.duration, ended).await;
+        };
+        self.during(Phase::Measuring, ended).await;
+        self.tick(Phase::Measuring);
     }
 
     pub(crate) async fn during<T>(&mut self, phase: Phase, what: impl Future<Output = T>) -> T {
@@ -288,6 +305,14 @@ impl Report {
         (self.handoff_p50_us, self.handoff_p99_us) = (latency.p50_us, latency.p99_us);
         self.handoff_max_us = latency.max_us;
         self.retries = fleet.tally.retries();
+    }
+
+    /// How long devices had to wait.
+    fn pauses(&mut self, waited_us: impl Iterator<Item = u64>) {
+        let mut histogram = histogram();
+        waited_us.filter(|us| *us > 0).for_each(|us| histogram.saturating_record(us));
+        let Latency { p50_us, p99_us, max_us, .. } = latency(&histogram);
+        (self.pause_p50_us, self.pause_p99_us, self.pause_max_us) = (p50_us, p99_us, max_us);
     }
 
     fn conclude(&mut self, fleet: &Fleet, findings: Findings, unanswered: u64) {

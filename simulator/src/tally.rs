@@ -62,7 +62,7 @@ impl Counted {
     }
 }
 
-fn histogram() -> Histogram<u64> {
+pub(crate) fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, LATENCY_US_MAX, LATENCY_DIGITS)
         .expect("constant bounds are valid")
 }

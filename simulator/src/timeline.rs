@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use pollux_device::Cause;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::clock::{Clock, us};
 use crate::limits::TIMELINE_LEN_MAX;
@@ -61,6 +61,7 @@ struct Shared {
     marked_us: AtomicU64,
     waiting: AtomicU32,
     devices: AtomicU32,
+    over: watch::Sender<bool>,
 }
 
 impl Timeline {
@@ -75,6 +76,7 @@ impl Timeline {
             marked_us: AtomicU64::new(0),
             waiting: AtomicU32::new(0),
             devices: AtomicU32::new(0),
+            over: watch::Sender::new(false),
         };
         (Self { shared: Arc::new(shared) }, receiver)
     }
@@ -102,6 +104,18 @@ impl Timeline {
     /// Moments that were dropped because nobody read them in time.
     pub fn missed(&self) -> u64 {
         self.shared.missed.load(Ordering::Relaxed)
+    }
+
+    /// What there was to see is over: the measurement ends, if its time has not.
+    pub fn end(&self) {
+        self.shared.over.send_replace(true);
+    }
+
+    /// Waits for that.
+    pub(crate) async fn ended(&self) {
+        let mut over = self.shared.over.subscribe();
+        // The sender lives as long as the timeline.
+        let _ = over.wait_for(|over| *over).await;
     }
 
     pub(crate) fn clock(&self) -> Clock {

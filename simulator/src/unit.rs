@@ -58,6 +58,8 @@ pub(crate) struct Book {
     pub(crate) version: u64,
     /// Reports in flight.
     pub(crate) in_flight: u64,
+    /// Longest that the device waited for an acknowledgement.
+    pub(crate) waited_us: u64,
     /// Newest desired version that the device was told.
     pub(crate) desired: u64,
     pub(crate) lost: u64,
@@ -137,6 +139,7 @@ impl Unit {
         book.in_flight -= 1;
         match answer {
             Ok(Acked { version }) => {
+                book.waited_us = book.waited_us.max(us(at, now));
                 self.fleet.tally.done(Kind::Report, us(at, now));
                 book.acknowledged(n, version);
                 self.note(&mut book, Step::Acked { n, version });

@@ -2,20 +2,20 @@
 
 use pollux_proto::v1;
 use pollux_runtime::config::Layers;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::args::{
     CaCommand, ClientFlags, ClusterCommand, InitArgs, JoinArgs, NodeCommand, Output, ShardCommand,
 };
 use crate::client::Client;
 use crate::exit::{Exit, Failure};
-use crate::{configure, print, recover};
+use crate::{cluster_status, configure, print, recover};
 
 /// Carries out a verb about the cluster.
 pub(crate) async fn run(output: Output, command: ClusterCommand) -> Result<(), Failure> {
     match command {
         ClusterCommand::Init(args) => init(output, args).await,
-        ClusterCommand::Status(flags) => status(output, &flags).await,
+        ClusterCommand::Status(args) => cluster_status::run(output, &args).await,
         ClusterCommand::Token { good_for, client } => {
             let client = Client::connect(&client).await?;
             let good_for_ms = u64::try_from(good_for.as_millis()).unwrap_or(u64::MAX);
@@ -30,6 +30,11 @@ pub(crate) async fn run(output: Output, command: ClusterCommand) -> Result<(), F
         }
         ClusterCommand::Recover(args) => recover::run(output, args).await,
         ClusterCommand::Resume(flags) => set_balancing(output, &flags, false).await,
+        ClusterCommand::Rebalance { dry_run, client } => rebalance(output, &client, dry_run).await,
+        ClusterCommand::Upgrade { finish: false, client, .. } => upgrade(output, &client).await,
+        ClusterCommand::Upgrade { finish: true, level, client } => {
+            finish_upgrade(output, &client, level).await
+        }
     }
 }
 
@@ -136,78 +141,73 @@ async fn rotate_ca(output: Output, flags: &ClientFlags, finish: bool) -> Result<
     print::result(output, text, &json!({"rotated": true, "finished": finish}))
 }
 
-async fn status(output: Output, flags: &ClientFlags) -> Result<(), Failure> {
+async fn rebalance(output: Output, flags: &ClientFlags, dry_run: bool) -> Result<(), Failure> {
     let client = Client::connect(flags).await?;
-    let request = client.request(v1::ClusterStatusRequest {});
-    let status = client.cluster().status(request).await?.into_inner();
-    print::result(output, &text(&status), &document(&status))
-}
-
-fn text(status: &v1::ClusterStatusResponse) -> String {
-    let mut lines = vec![format!(
-        "cluster {}, lineage {}, seen from node {}",
-        status.cluster, status.lineage, status.node
-    )];
-    lines.push("node  state     answers  owns  holds  meta   zone      devices".into());
-    for node in &status.nodes {
-        let yes = |is: bool, word: &'static str| if is { word } else { "-" };
-        lines.push(format!(
-            "{:<4}  {:<8}  {:<7}  {:<4}  {:<5}  {:<5}  {:<8}  {}",
-            node.id,
-            node.state,
-            yes(node.answers, "yes"),
-            node.owned,
-            node.replicas,
-            yes(node.meta_voter, "votes"),
-            if node.zone.is_empty() { "-" } else { &node.zone },
-            node.devices,
-        ));
-    }
-    lines.push("shard  owner  term  open  voters      learners  twins     lag".into());
-    for shard in &status.shards {
-        lines.push(format!(
-            "{:<5}  {:<5}  {:<4}  {:<4}  {:<10}  {:<8}  {:<8}  {}",
-            shard.shard,
-            if shard.owner == 0 { "-".to_owned() } else { shard.owner.to_string() },
-            shard.term,
-            if shard.open { "yes" } else { "no" },
-            list(&shard.voters),
-            list(&shard.learners),
-            shard.twins,
-            shard.lag,
-        ));
-    }
-    if !status.balancing {
-        lines.push("balancing is paused".into());
-    }
-    lines.extend(status.notes.iter().map(|note| format!("note: {note}")));
-    lines.join("\n")
-}
-
-fn list(nodes: &[u64]) -> String {
-    let all: Vec<_> = nodes.iter().map(ToString::to_string).collect();
-    if all.is_empty() { "-".into() } else { all.join(",") }
-}
-
-fn document(status: &v1::ClusterStatusResponse) -> Value {
-    let nodes = status.nodes.iter().map(|node| {
+    let request = client.request(v1::RebalanceRequest { dry_run });
+    let moves = client.cluster().rebalance(request).await?.into_inner().moves;
+    let planned = |planned: &v1::PlannedMove| {
+        let v1::PlannedMove { from_voters, to_voters, from_learners, to_learners, .. } = planned;
+        let group = planned.shard.map_or_else(|| "meta group".into(), |id| format!("shard {id}"));
+        let from = cluster_status::replicas(from_voters, from_learners);
+        let to = cluster_status::replicas(to_voters, to_learners);
+        format!("{group:<10}  {from:<12}  ->  {to:<12}  {}", planned.why)
+    };
+    let mut lines: Vec<_> = moves.iter().map(planned).collect();
+    lines.push(match (moves.len(), dry_run) {
+        (0, _) => "all is even: nothing is to be moved".into(),
+        (count, true) => format!("{count} to be moved; nothing was changed"),
+        (count, false) => {
+            format!("{count} to be moved; see how far it is with `pollux cluster status`")
+        }
+    });
+    let json = moves.iter().map(|planned| {
         json!({
-            "id": node.id, "name": node.name, "zone": node.zone, "weight": node.weight,
-            "state": node.state, "answers": node.answers, "devices": node.devices,
-            "grpc": node.grpc, "http": node.http, "peers": node.peers, "owned": node.owned,
-            "replicas": node.replicas, "meta_voter": node.meta_voter,
+            "shard": planned.shard, "why": planned.why,
+            "from": {"voters": planned.from_voters, "learners": planned.from_learners},
+            "to": {"voters": planned.to_voters, "learners": planned.to_learners},
         })
     });
-    let shards = status.shards.iter().map(|shard| {
+    let json = json!({"dry_run": dry_run, "moves": json.collect::<Vec<_>>()});
+    print::result(output, &lines.join("\n"), &json)
+}
+
+async fn upgrade(output: Output, flags: &ClientFlags) -> Result<(), Failure> {
+    let client = Client::connect(flags).await?;
+    let status = cluster_status::ask(&client).await?;
+    let mut lines = vec![format!("the cluster writes at level {}", status.level)];
+    let there = || status.nodes.iter().filter(|node| node.state != "removed");
+    lines.extend(there().map(|node| {
+        let version = if node.version.is_empty() { "does not answer" } else { &node.version };
+        let (oldest, newest) = (node.level_oldest, node.level_newest);
+        format!("node {:<3}  {version:<16}  runs at levels {oldest} to {newest}", node.id)
+    }));
+    let reach = there().map(|node| node.level_newest).min().unwrap_or(status.level);
+    lines.push(match reach > status.level {
+        true => {
+            format!("all can run at level {reach}: raise it with `pollux cluster upgrade --finish`")
+        }
+        false => "there is no higher level that all nodes can run at".into(),
+    });
+    let nodes = there().map(|node| {
         json!({
-            "shard": shard.shard, "owner": shard.owner, "term": shard.term, "open": shard.open,
-            "intended": shard.intended, "voters": shard.voters, "learners": shard.learners,
-            "twins": shard.twins, "applied": shard.applied, "lag": shard.lag,
+            "id": node.id, "version": node.version, "level_oldest": node.level_oldest,
+            "level_newest": node.level_newest,
         })
     });
-    json!({
-        "cluster": status.cluster, "lineage": status.lineage, "node": status.node,
-        "balancing": status.balancing, "notes": status.notes,
-        "nodes": nodes.collect::<Vec<_>>(), "shards": shards.collect::<Vec<_>>(),
-    })
+    let json = json!({
+        "level": status.level, "reachable": reach.max(status.level),
+        "nodes": nodes.collect::<Vec<_>>(),
+    });
+    print::result(output, &lines.join("\n"), &json)
+}
+
+async fn finish_upgrade(
+    output: Output,
+    flags: &ClientFlags,
+    level: Option<u32>,
+) -> Result<(), Failure> {
+    let client = Client::connect(flags).await?;
+    let request = client.request(v1::FinishUpgradeRequest { level: level.unwrap_or(0) });
+    let level = client.cluster().finish_upgrade(request).await?.into_inner().level;
+    print::result(output, &format!("the cluster writes at level {level}"), &json!({"level": level}))
 }

@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
 use pollux_runtime::pki::PKI_DIR;
 use serde::Deserialize;
@@ -11,11 +10,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::exit::{Exit, Failure};
-
-/// A node starts within milliseconds; a slow disk may take seconds, and a million twins do.
-const START_MAX: Duration = Duration::from_secs(120);
-/// As long as a node gives itself to stop in order, and some.
-const STOP_MAX: Duration = Duration::from_secs(30);
+use crate::limits::{START_MAX, STOP_MAX};
 
 /// Where the child listens, as it says in its first line.
 #[derive(Clone, Debug, Deserialize)]
@@ -46,7 +41,7 @@ impl NodeProcess {
 
     /// Starts a node on the data that another left in `dir`.
     pub(crate) async fn again(dir: PathBuf, core: Option<u32>) -> Result<Self, Failure> {
-        Self::spawn(Self::arguments(&dir), dir, core).await
+        Self::spawn(Self::arguments(&dir), dir, core, &[]).await
     }
 
     fn arguments(dir: &Path) -> Vec<String> {
@@ -71,18 +66,23 @@ impl NodeProcess {
             return Err(failed("start", &format_args!("{} exists already", dir.display()))
                 .next("remove it, or name another folder with --data-dir"));
         }
-        Self::spawn(arguments, dir, core).await
+        Self::spawn(arguments, dir, core, &[]).await
     }
 
-    /// Starts this program with `arguments` on what is in `dir`, if anything is.
-    pub(crate) async fn resume(arguments: Vec<String>, dir: PathBuf) -> Result<Self, Failure> {
-        Self::spawn(arguments, dir, None).await
+    /// Starts this program with `arguments` and variables on what is in `dir`, if anything is.
+    pub(crate) async fn resume(
+        arguments: Vec<String>,
+        dir: PathBuf,
+        variables: &[(&'static str, String)],
+    ) -> Result<Self, Failure> {
+        Self::spawn(arguments, dir, None, variables).await
     }
 
     async fn spawn(
         arguments: Vec<String>,
         dir: PathBuf,
         core: Option<u32>,
+        variables: &[(&'static str, String)],
     ) -> Result<Self, Failure> {
         let program = std::env::current_exe().map_err(|error| failed("start", &error))?;
         let mut command = match core {
@@ -96,8 +96,12 @@ impl NodeProcess {
         let mut child = command
             .args(arguments)
             .args(["--output", "json"])
-            .stdin(Stdio::null())
+            .envs(variables.iter().map(|(name, value)| (name, value)))
+            // One that was told so ends with this process.
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            // Ctrl-C is for this process, which stops its children in order.
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| failed("start", &error))?;
@@ -143,6 +147,9 @@ impl NodeProcess {
 
     /// Stops it in order; its data stays.
     pub(crate) async fn stop_and_keep(mut self) -> Result<(), Failure> {
+        // Open until it has ended: a node that takes its end for the parent's would take the signal for
+        // a second one.
+        let _open = self.child.stdin.take();
         let id = self.child.id().and_then(|id| i32::try_from(id).ok());
         if let Some(pid) = id.and_then(rustix::process::Pid::from_raw) {
             let sent = rustix::process::kill_process(pid, rustix::process::Signal::TERM);

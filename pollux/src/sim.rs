@@ -4,13 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pollux_simulator::{Fault, Identities, Load, Options, Progress, Report, Shape};
-use tokio::sync::oneshot;
 
 use crate::args::{LoadName, Output, ShapeName, SimArgs};
 use crate::exit::{Exit, Failure};
 use crate::node_process::NodeProcess;
 use crate::start::Signals;
-use crate::{print, trace};
+use crate::{parent, print, sim_cluster, trace};
 
 /// How long a run without an end is given: longer than any machine stays up.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -18,6 +17,9 @@ const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// Runs the simulation and prints its report.
 pub(crate) async fn run(output: Output, args: SimArgs) -> Result<(), Failure> {
     trace::set_up_quiet()?;
+    if args.nodes > 1 || args.faults.is_some() {
+        return sim_cluster::run(output, &args).await;
+    }
     if args.target.is_empty() {
         let dir = args
             .data_dir
@@ -48,13 +50,13 @@ async fn simulate(output: Output, args: &SimArgs, options: Options) -> Result<()
             print::status_end();
             return Err(Failure::new(Exit::Failed, "interrupted before the report"));
         }
-        () = closed(args.forever) => return Ok(()),
+        () = parent::gone(args.forever) => return Ok(()),
     };
     print::status_end();
     finish(output, args, &report)
 }
 
-fn finish(output: Output, args: &SimArgs, report: &Report) -> Result<(), Failure> {
+pub(crate) fn finish(output: Output, args: &SimArgs, report: &Report) -> Result<(), Failure> {
     match output {
         Output::Text => print::line(&report.to_string())?,
         Output::Json => print::line(&report.to_json())?,
@@ -148,19 +150,4 @@ pub(crate) fn wrong(fault: Fault) -> Failure {
         _ => Exit::Failed,
     };
     Failure::new(exit, fault)
-}
-
-/// Ends when standard input does, if that is what was asked for: the parent is gone.
-async fn closed(asked: bool) {
-    if !asked {
-        return std::future::pending().await;
-    }
-    let (closed, wait) = oneshot::channel();
-    // A thread of its own: a read of standard input cannot be called off.
-    std::thread::spawn(move || {
-        let ended = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
-        closed.send(ended.is_ok())
-    });
-    // Either way there is no parent to listen to any more.
-    let _ = wait.await;
 }

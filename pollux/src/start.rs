@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::args::{Output, StartArgs};
 use crate::configure;
 use crate::exit::{Exit, Failure};
-use crate::{print, trace};
+use crate::{parent, print, trace};
 
 /// Runs a node until a signal.
 pub(crate) async fn run(output: Output, args: StartArgs) -> Result<(), Failure> {
@@ -17,7 +17,10 @@ pub(crate) async fn run(output: Output, args: StartArgs) -> Result<(), Failure> 
     trace::set_up(&config.trace)?;
     let node = node(&config).await?;
     announce(output, &node)?;
-    signals.next().await;
+    tokio::select! {
+        () = signals.next() => {}
+        () = parent::gone(args.until_stdin_closes) => {}
+    }
     stop(node, signals).await;
     Ok(())
 }

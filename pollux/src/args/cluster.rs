@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::{ClientFlags, NodeFlags, duration};
+use crate::limits::LOCAL_NODES_MAX;
 
 const JOIN_EXAMPLES: &str = "\
 Examples:
@@ -21,6 +22,22 @@ Examples:
 Stop every node first. A node that is not among the directories can never come back: its id is burned,
 and its lineage is refused. Devices and services see versions jump, and watches begin anew.";
 
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  pollux cluster status
+  pollux cluster status --settled-within 2m    between two restarts: every node answers, every shard
+                                               has its replicas, and none is behind";
+
+const REBALANCE_EXAMPLES: &str = "\
+Examples:
+  pollux cluster rebalance --dry-run           what it would move, and why
+  pollux cluster rebalance                     begin with it; `pollux cluster status` shows how far it is";
+
+const UPGRADE_EXAMPLES: &str = "\
+Restart the nodes one after the other with the new program, then finish:
+  pollux cluster upgrade                       each node's version and levels, and the cluster's level
+  pollux cluster upgrade --finish              refused, naming the node, while one is not upgraded";
+
 /// Verbs about the cluster as a whole.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClusterCommand {
@@ -29,7 +46,8 @@ pub(crate) enum ClusterCommand {
     #[command(after_help = "Example:\n  pollux cluster init --data-dir data --shards 64")]
     Init(InitArgs),
     /// Show nodes, shards, owners, what is behind, and what is not as it should be.
-    Status(ClientFlags),
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status(StatusArgs),
     /// Make a token by which one node may join.
     #[command(after_help = "Example:\n  pollux cluster token --good-for 10m")]
     Token {
@@ -44,6 +62,29 @@ pub(crate) enum ClusterCommand {
     Pause(ClientFlags),
     /// Move shards for the sake of balance again.
     Resume(ClientFlags),
+    /// Even replicas and owners now, although balancing is paused, and for less than it usually takes.
+    #[command(after_help = REBALANCE_EXAMPLES)]
+    Rebalance {
+        /// Change nothing, only print what would be moved and why.
+        #[arg(long)]
+        dry_run: bool,
+        /// The way to a node.
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// See how far an upgrade of all nodes is, and finish it.
+    #[command(after_help = UPGRADE_EXAMPLES)]
+    Upgrade {
+        /// Raise the level at which the cluster writes. There is no way back to older programs.
+        #[arg(long)]
+        finish: bool,
+        /// The level to raise to; by default the highest of the node that is asked.
+        #[arg(long, requires = "finish", value_parser = clap::value_parser!(u32).range(1..))]
+        level: Option<u32>,
+        /// The way to a node.
+        #[command(flatten)]
+        client: ClientFlags,
+    },
     /// Replace the authority by whose certificates nodes know each other.
     #[command(subcommand)]
     Ca(CaCommand),
@@ -86,6 +127,17 @@ pub(crate) struct RecoverArgs {
     /// Do it, and lose what only the missing nodes had.
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) accept_loss: bool,
+}
+
+/// Flags of `cluster status`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct StatusArgs {
+    /// Wait until the cluster is at rest, at most for this long; exits with 6 if it is not then.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) settled_within: Option<Duration>,
+    /// The way to a node.
+    #[command(flatten)]
+    pub(crate) client: ClientFlags,
 }
 
 /// Flags of `cluster init`.
@@ -150,6 +202,14 @@ pub(crate) enum DemoCommand {
     /// what follows: nothing acknowledged is lost or doubled.
     #[command(after_help = "Example:\n  pollux demo failover --devices 1000")]
     Failover(DemoArgs),
+    /// Three nodes, a fleet that reports, and every node restarted in turn, as for an upgrade: no call
+    /// fails, and nothing acknowledged is lost or doubled.
+    #[command(after_help = "Example:\n  pollux demo rolling --devices 1000")]
+    Rolling(DemoArgs),
+    /// Three nodes, a fleet that reports, and a fourth node that takes its share: no call fails, and
+    /// nothing acknowledged is lost or doubled.
+    #[command(after_help = "Example:\n  pollux demo rebalance --devices 1000")]
+    Rebalance(DemoArgs),
 }
 
 /// Flags of demonstrations.
@@ -164,7 +224,7 @@ pub(crate) struct DemoArgs {
     /// Reports a second of all devices together; by default one of each.
     #[arg(long)]
     pub(crate) rate: Option<f64>,
-    /// How long the fleet reports.
+    /// How long the fleet reports; the other demonstrations go on until they have shown what they show.
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "15s")]
     pub(crate) duration: Duration,
     /// Decides every choice of the fleet.
@@ -191,6 +251,6 @@ pub(crate) enum ShardCommand {
 
 /// Nodes of a demonstration: with fewer than three the loss of one stops shards.
 fn nodes(text: &str) -> Result<usize, String> {
-    let wrong = || format!("{text:?} is no number of nodes; it takes 3 to 9");
-    text.parse().ok().filter(|nodes| (3..=9).contains(nodes)).ok_or_else(wrong)
+    let wrong = || format!("{text:?} is no number of nodes; it takes 3 to {LOCAL_NODES_MAX}");
+    text.parse().ok().filter(|nodes| (3..=LOCAL_NODES_MAX).contains(nodes)).ok_or_else(wrong)
 }

@@ -13,7 +13,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub(crate) use backup::{BackupArgs, BackupVerb, RestoreArgs};
 pub(crate) use cluster::{
     CaCommand, ClusterCommand, DemoArgs, DemoCommand, InitArgs, JoinArgs, NodeCommand, RecoverArgs,
-    ShardCommand,
+    ShardCommand, StatusArgs,
 };
 pub(crate) use node::{
     ConfigCommand, DevArgs, DeviceCertArgs, DeviceCommand, NodeFlags, StartArgs,
@@ -101,7 +101,7 @@ pub(crate) enum Verb {
     /// Put a node under the load of a simulated fleet, and report.
     #[command(after_help = simulate::SIM_EXAMPLES)]
     Sim(SimArgs),
-    /// See a cluster on this machine lose an owner under load.
+    /// See a cluster on this machine lose an owner, be restarted, or grow under load.
     #[command(subcommand)]
     Demo(DemoCommand),
     /// Measure a node, mostly beside a bare server.

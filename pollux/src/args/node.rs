@@ -6,13 +6,17 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::duration;
+use crate::limits::LOCAL_NODES_MAX;
 
 pub(super) const DEV_EXAMPLES: &str = "\
 Examples:
   pollux dev                          1,000 devices, one report a second each
   pollux dev --devices 100 --rate 10  100 devices, 10 reports a second in all
   pollux dev --no-sim                 the node alone, for devices of your own
-State is kept in .pollux-dev of the current directory; remove it to start anew.";
+  pollux dev --nodes 3                three nodes that form a cluster, and devices over all of them
+State is kept in .pollux-dev of the current directory, that of several nodes in .pollux-dev-cluster;
+remove it to start anew. With several nodes the flags for addresses are those of the first; the ports of
+the next are 10 above.";
 
 pub(super) const START_EXAMPLES: &str = "\
 Examples:
@@ -53,6 +57,9 @@ pub(crate) struct DevArgs {
     /// Flags of the node.
     #[command(flatten)]
     pub(crate) node: NodeFlags,
+    /// Nodes. With more than one each is a process of its own, and together they are a cluster.
+    #[arg(long, default_value_t = 1, value_parser = local_nodes)]
+    pub(crate) nodes: usize,
     /// Simulated devices.
     #[arg(long, default_value_t = 1000)]
     pub(crate) devices: u32,
@@ -70,7 +77,7 @@ pub(crate) struct DevArgs {
 impl Default for DevArgs {
     fn default() -> Self {
         let node = NodeFlags::default();
-        Self { node, devices: 1000, rate: None, no_sim: false, duration: None }
+        Self { node, nodes: 1, devices: 1000, rate: None, no_sim: false, duration: None }
     }
 }
 
@@ -80,6 +87,9 @@ pub(crate) struct StartArgs {
     /// Flags of the node.
     #[command(flatten)]
     pub(crate) node: NodeFlags,
+    /// Stop in order when standard input closes, too; for nodes that are children.
+    #[arg(long, hide = true)]
+    pub(crate) until_stdin_closes: bool,
 }
 
 /// Verbs about configuration.
@@ -117,4 +127,10 @@ pub(crate) struct DeviceCertArgs {
     /// Days that the certificate is good for.
     #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=36500))]
     pub(crate) days: u32,
+}
+
+/// Nodes of a cluster on this machine.
+pub(super) fn local_nodes(text: &str) -> Result<usize, String> {
+    let wrong = || format!("{text:?} is no number of nodes; it takes 1 to {LOCAL_NODES_MAX}");
+    text.parse().ok().filter(|nodes| (1..=LOCAL_NODES_MAX).contains(nodes)).ok_or_else(wrong)
 }

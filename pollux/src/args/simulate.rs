@@ -6,14 +6,27 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::duration;
+use super::node::local_nodes;
 
 pub(super) const SIM_EXAMPLES: &str = "\
 Examples:
   pollux sim --devices 500 --rate 1000 --duration 30s --verify
   pollux sim --devices 5000 --load one-in-flight --html report.html
   pollux sim --target 127.0.0.1:4433 --pki .pollux-dev/pki --grpc http://127.0.0.1:4434
-Without --target it starts a node of its own, whose data it removes afterwards.
-Exits with 1 if anything acknowledged was lost, doubled, or went back.";
+  pollux sim --nodes 3 --verify --duration 40s --faults '5s kill owner 3s; 20s stop 2 2s'
+Without --target it starts a node of its own, or several, whose data it removes afterwards.
+Exits with 1 if anything acknowledged was lost, doubled, or went back.
+
+Steps of --faults, each with its time from the beginning of the measurement; TARGET is a node's id,
+`owner` (of most shards then) or `any`:
+  5s kill TARGET [TIME]           kill -9, started again after TIME, with `start` or with `heal`
+  5s stop TARGET TIME             stands still for TIME (SIGSTOP), as a stalled machine
+  5s partition TARGET [TIME]      cut off from the other nodes, for TIME or until `heal`; not from devices
+  5s slow TARGET DELAY [TIME]     each sync of its log takes DELAY longer, for TIME or until `heal`
+  5s restart TARGET               stopped in order and started again
+  5s start TARGET                 one that was killed
+  5s heal                         all of that is over
+Steps are divided by lines or by `;`, and # begins a comment. When the measurement ends, all is healed.";
 
 /// What devices do once they are connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -100,6 +113,13 @@ pub(crate) struct SimArgs {
     /// Device endpoints of a running cluster; without them a node is started for the run.
     #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', requires = "pki")]
     pub(crate) target: Vec<String>,
+    /// Nodes of a cluster that is started for the run.
+    #[arg(long, default_value_t = 1, value_parser = local_nodes, conflicts_with = "target")]
+    pub(crate) nodes: usize,
+    /// What is done to those nodes while it is measured: a file with a step a line, or the steps
+    /// themselves.
+    #[arg(long, value_name = "FILE|STEPS", conflicts_with_all = ["target", "forever"])]
+    pub(crate) faults: Option<String>,
     /// Folder with device-ca.pem, device-ca.key and server-ca.pem of that cluster.
     #[arg(long, value_name = "DIR")]
     pub(crate) pki: Option<PathBuf>,

@@ -1,101 +1,35 @@
-//! `pollux demo …`: a cluster on this machine, a fleet on it, something done to it, and what came of that.
+//! `pollux demo failover`: the owner of most shards is killed under load, and the timeline of what follows.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use pollux_simulator::{
-    Identities, Load, Moment, MomentKind, Options, Phase, Progress, Report, Timeline, run_with,
-};
+use pollux_simulator::{Moment, MomentKind, Report, Timeline};
 use serde_json::json;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
-use crate::args::{DemoArgs, DemoCommand, Output};
-use crate::exit::{Exit, Failure};
+use super::fleet::{self, Fleet};
+use crate::args::{DemoArgs, Output};
+use crate::exit::Failure;
+use crate::limits::{ELECTED_MAX, OWNERS_LOOK};
 use crate::local_cluster::LocalCluster;
-use crate::start::Signals;
-use crate::{print, sim, trace};
-
-/// How long the fleet reports before something is done to the cluster.
-const CALM: Duration = Duration::from_secs(4);
-/// How often the survivors are asked who owns what.
-const LOOK: Duration = Duration::from_millis(10);
-
-/// Carries out a verb.
-pub(crate) async fn run(output: Output, command: DemoCommand) -> Result<(), Failure> {
-    trace::set_up_quiet()?;
-    let DemoCommand::Failover(args) = command;
-    let mut signals = Signals::listen()?;
-    let dir = PathBuf::from(format!(".pollux-demo-{}", std::process::id()));
-    let note = |text: &str| {
-        if output == Output::Text {
-            print::note(text);
-        }
-    };
-    note(&format!("forming a cluster of {} nodes in {}", args.nodes, dir.display()));
-    let cluster = tokio::select! {
-        formed = LocalCluster::form(dir, args.nodes) => formed?,
-        () = signals.next() => return Err(Failure::new(Exit::Failed, "interrupted")),
-    };
-    let shown = tokio::select! {
-        shown = failover(output, &args, cluster) => shown,
-        () = signals.next() => Err(Failure::new(Exit::Failed, "interrupted")),
-    };
-    print::status_end();
-    shown
-}
+use crate::print;
 
 /// Kills the owner of most shards under load.
-async fn failover(
+pub(super) async fn run(
     output: Output,
     args: &DemoArgs,
     mut cluster: LocalCluster,
 ) -> Result<(), Failure> {
-    let options = options(args, &cluster)?;
-    let (timeline, moments) = Timeline::new();
-    let (phase, mut phases) = watch::channel(Phase::Connecting);
-    let show = move |progress: &Progress| {
-        print::status(&progress.to_string());
-        phase.send_replace(progress.phase);
-    };
-    let fleet = tokio::spawn(run_with(options, Some(timeline.clone()), show));
-    // The sender goes when the fleet ends, whatever the reason: its report says it.
-    let _ = phases.wait_for(|phase| *phase == Phase::Measuring).await;
-    tokio::time::sleep(CALM).await;
+    let fleet = Fleet::start(fleet::options(args, &cluster)?).await;
     let (victim, shards) = busiest(&cluster).await?;
-    let killed = timeline.mark();
+    let killed = fleet.timeline.mark();
     cluster.nodes[victim].kill().await?;
-    let elected = elected(&cluster, victim, &shards, &timeline).await;
-    let report = fleet.await.map_err(|error| Failure::new(Exit::Failed, error))?;
-    let report = report.map_err(sim::wrong)?;
+    let elected = elected(&cluster, victim, &shards, &fleet.timeline).await;
+    let (report, moments) = fleet.report().await?;
     let story = Story::of(killed, elected, moments);
     tell(output, victim, &shards, &story, &report)?;
     cluster.remove().await?;
-    if report.failed() {
-        let text = format!("{} lost, {} doubled", report.lost, report.doubled);
-        return Err(Failure::new(Exit::Failed, text));
-    }
-    Ok(())
-}
-
-fn options(args: &DemoArgs, cluster: &LocalCluster) -> Result<Options, Failure> {
-    let pki = cluster.pki();
-    let read = |name: &str| {
-        std::fs::read(pki.join(name))
-            .map_err(|error| Failure::new(Exit::Failed, format!("read {name}: {error}")))
-    };
-    let identities =
-        Identities::Authority { certificate: read("device-ca.pem")?, key: read("device-ca.key")? };
-    let mut options = Options::new("", read("server-ca.pem")?, identities);
-    options.targets = cluster.nodes.iter().map(|node| node.places.devices.to_string()).collect();
-    let grpc = cluster.nodes.iter().map(|node| format!("http://{}", node.places.grpc));
-    options.services = grpc.collect();
-    options.devices = args.devices;
-    options.load = Load::PerSecond(args.rate.unwrap_or_else(|| f64::from(args.devices)));
-    options.duration = args.duration;
-    options.seed = args.seed;
-    options.verify = true;
-    Ok(options)
+    fleet::judge(&report)
 }
 
 /// The node that owns most shards, by its place in the list, and those shards.
@@ -126,10 +60,10 @@ async fn elected(
                     return timeline.now();
                 }
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(OWNERS_LOOK).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), wait).await.ok()
+    tokio::time::timeout(ELECTED_MAX, wait).await.ok()
 }
 
 /// What happened after the kill, in milliseconds since then.

@@ -1,0 +1,50 @@
+//! `pollux demo …`: a cluster on this machine, a fleet on it, something done to it, and what came of that.
+
+mod failover;
+mod fleet;
+mod rebalance;
+mod rolling;
+
+use std::path::PathBuf;
+
+use crate::args::{DemoArgs, DemoCommand, Output};
+use crate::exit::{Exit, Failure};
+use crate::local_cluster::{self, LocalCluster};
+use crate::start::Signals;
+use crate::{print, trace};
+
+/// Carries out a verb.
+pub(crate) async fn run(output: Output, command: DemoCommand) -> Result<(), Failure> {
+    trace::set_up_quiet()?;
+    let mut signals = Signals::listen()?;
+    let shown = tokio::select! {
+        shown = Box::pin(show(output, &command)) => shown,
+        () = signals.next() => Err(Failure::new(Exit::Failed, "interrupted")),
+    };
+    print::status_end();
+    shown
+}
+
+async fn show(output: Output, command: &DemoCommand) -> Result<(), Failure> {
+    match command {
+        DemoCommand::Failover(args) => failover::run(output, args, form(output, args).await?).await,
+        DemoCommand::Rolling(args) => rolling::run(output, args, form(output, args).await?).await,
+        DemoCommand::Rebalance(args) => {
+            rebalance::run(output, args, form(output, args).await?).await
+        }
+    }
+}
+
+async fn form(output: Output, args: &DemoArgs) -> Result<LocalCluster, Failure> {
+    let dir = PathBuf::from(format!(".pollux-demo-{}", std::process::id()));
+    say(output, &format!("forming a cluster of {} nodes in {}", args.nodes, dir.display()));
+    LocalCluster::form(local_cluster::Options::in_dir(dir), args.nodes).await
+}
+
+/// Says to people what is done now.
+fn say(output: Output, text: &str) {
+    if output == Output::Text {
+        print::status_end();
+        print::note(text);
+    }
+}

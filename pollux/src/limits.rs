@@ -1,0 +1,44 @@
+//! Bounds of the program, each with its reason. What an operator may change are flags; these only a
+//! developer should.
+
+use std::time::Duration;
+
+/// How long a node may take to say where it listens: it starts within milliseconds, with a million twins
+/// within seconds, and a slow disk takes its time. One of several waits for the others, too.
+pub(crate) const START_MAX: Duration = Duration::from_secs(120);
+/// How long a node may take to stop: as long as it gives itself to do so in order, and some.
+pub(crate) const STOP_MAX: Duration = Duration::from_secs(30);
+/// How often a cluster of this machine is asked whether it is at rest.
+pub(crate) const SETTLED_LOOK: Duration = Duration::from_millis(100);
+/// How long a cluster of this machine may take to come to rest: it copies next to nothing, on few cores.
+pub(crate) const SETTLED_MAX: Duration = Duration::from_secs(120);
+/// How often the survivors of a loss are asked who owns what: what is measured takes hundreds of
+/// milliseconds.
+pub(crate) const OWNERS_LOOK: Duration = Duration::from_millis(10);
+/// How long an election may take before the story goes on without it.
+pub(crate) const ELECTED_MAX: Duration = Duration::from_secs(30);
+/// How long the fleet of a demonstration reports before something is done to the cluster.
+pub(crate) const CALM: Duration = Duration::from_secs(4);
+/// How long a demonstration may take in all, before its fleet ends by itself.
+pub(crate) const RUN_MAX: Duration = Duration::from_secs(600);
+/// Calls of services a second in a demonstration: enough that some fall into every step, few beside the
+/// reports.
+pub(crate) const SERVICE_RATE: f64 = 50.0;
+/// Looks in a row that must show a cluster at rest before it counts as such where moves are yet to be
+/// planned: some rounds of the steward, which looks each half second.
+pub(crate) const SETTLED_LOOKS: u32 = 15;
+/// Largest datagram.
+pub(crate) const WIRE_BYTES_MAX: usize = 64 * 1024;
+/// Senders on one wire: the other nodes, and those that join.
+pub(crate) const WIRE_FLOWS_MAX: usize = 64;
+/// What the ports of one node of a local cluster are apart from those of the next: a node takes four.
+pub(crate) const PORTS_APART: u16 = 10;
+/// Most nodes of a cluster on one machine: each wants memory and shares the cores.
+pub(crate) const LOCAL_NODES_MAX: usize = 9;
+/// How long a node of this machine may take to tell what it counts.
+pub(crate) const SCRAPE_MAX: Duration = Duration::from_secs(2);
+/// Bytes of what it tells: its metrics take some tens of KiB.
+pub(crate) const SCRAPE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// How often a line about a run is printed where that does not replace the one before: each so many
+/// seconds.
+pub(crate) const LINE_EVERY: u64 = 5;

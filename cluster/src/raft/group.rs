@@ -68,9 +68,10 @@ impl Group {
     /// Starts this node's replica: from the state machine's checkpoint and the log after it. A replica
     /// that is the only voter stands for election at once, without waiting for a silence.
     ///
-    /// A replica with nothing in either never votes nor stands: it waits for [`Group::initialize`],
-    /// or until the leader of an existing group adds it. A replica that once had something and has
-    /// lost it must not be started under its old node id: its vote is lost as well. Whoever knows
+    /// A replica with nothing in either never stands: it waits for [`Group::initialize`], or until the
+    /// leader of an existing group adds it. One that comes after another has left this node neither
+    /// votes nor stands until it has all that the other one had. A replica that once had something and
+    /// has lost it must not be started under its old node id: its vote is lost as well. Whoever knows
     /// that this node was a member checks [`Group::is_pristine`].
     ///
     /// # Errors
@@ -93,8 +94,9 @@ impl Group {
         let store = LogStore::new(log.clone(), alone.clone());
         let raft = Raft::build(node.0, config, peers, store, adapter);
         let raft = raft.await.map_err(|e| Fault::Group(format!("start group {id}: {e}")))?;
+        raft.runtime_config().elect(!log.is_below_floor());
         raft.run();
-        network.attach(node, id, Some(Arc::new(Receiver::new(raft.clone()))));
+        network.attach(node, id, Some(Arc::new(Receiver::new(raft.clone(), log.clone()))));
         let changing = Changing::default();
         let silence = options.election_max();
         let follower = Follower { raft: raft.clone(), changing: Arc::clone(&changing), silence };
@@ -156,13 +158,14 @@ impl Group {
         }
     }
 
-    /// Whether this replica has never heard of any member, leader or entry.
+    /// Whether this replica has never heard of any member, leader or entry. One that was here before and
+    /// has left does not count.
     #[must_use]
     pub fn is_pristine(&self) -> bool {
         let Inner { log, .. } = self.inner.as_ref();
         let metrics = self.inner.raft.metrics();
         let members = metrics.borrow_watched().membership_config.log_id().is_some();
-        log.vote().is_none_or(|vote| vote.epoch.term == 0) && log.last().is_none() && !members
+        log.is_new() && !members
     }
 
     /// Who leads, and changes of it; and whether a majority still answers this node when it does.
@@ -290,6 +293,8 @@ impl Group {
 async fn settle_alone(group: Weak<Inner>, mut metrics: WatchReceiverOf<C, RaftServerMetrics<C>>) {
     loop {
         let Some(inner) = group.upgrade() else { return };
+        // The membership that gives this replica a vote comes after all that it has to have.
+        inner.raft.runtime_config().elect(!inner.log.is_below_floor());
         let alone = inner.alone.clone();
         let settled = inner.raft.with_raft_state(move |state| alone.settle(state)).await;
         let Ok(by_itself) = settled else { return };

@@ -15,10 +15,12 @@ use crate::fault::Fault;
 use crate::limits::INCOMING_SNAPSHOT_BYTES_MAX;
 use crate::network::{CallFault, Inbound};
 use crate::state_machine::SnapshotSource;
+use crate::wal::GroupLog;
 
 /// The receiving end of a group on this node.
 pub(crate) struct Receiver {
     raft: Raft<C, Adapter>,
+    log: GroupLog,
     incoming: Arc<Mutex<Option<Incoming>>>,
 }
 
@@ -39,19 +41,24 @@ impl SnapshotSource for Received {
 }
 
 impl Receiver {
-    pub(crate) fn new(raft: Raft<C, Adapter>) -> Self {
-        Self { raft, incoming: Arc::default() }
+    pub(crate) fn new(raft: Raft<C, Adapter>, log: GroupLog) -> Self {
+        Self { raft, log, incoming: Arc::default() }
     }
 }
 
 impl Inbound for Receiver {
     fn answer(&self, call: Bytes) -> BoxFuture<'static, Result<Bytes, CallFault>> {
         let (raft, incoming) = (self.raft.clone(), Arc::clone(&self.incoming));
+        let below_floor = self.log.is_below_floor();
         Box::pin(async move {
             let call = Call::decode(call).map_err(|fault| {
                 tracing::warn!(%fault, "refused a peer's call");
                 CallFault::Failed
             })?;
+            // To those who want its vote it is as if it were not there.
+            if below_floor && matches!(call, Call::Vote(_) | Call::PreVote(_) | Call::Transfer(_)) {
+                return Err(CallFault::Unreachable);
+            }
             answer(&raft, &incoming, call).await
         })
     }

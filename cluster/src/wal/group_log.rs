@@ -153,22 +153,44 @@ impl GroupLog {
         self.log.owner.shared.queue.mark_committed(self.group, position);
     }
 
-    /// Drops everything of this group, its vote too, because its replica has left this node for good;
-    /// returns once that is durable. No clone may be used afterwards: [`Log::group`] then begins anew.
+    /// Whether this log has yet to come as far as that of a replica which was here before and has left.
+    /// Until then it must neither vote nor stand for election: others may count on entries that it
+    /// acknowledged and no longer has.
+    #[must_use]
+    pub fn is_below_floor(&self) -> bool {
+        self.tail().is_below_floor()
+    }
+
+    /// Whether there is nothing here but, perhaps, what a replica that has left had promised.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        let tail = self.tail();
+        let voted = tail.vote.is_some_and(|vote| vote.epoch.term > 0);
+        tail.last().is_none() && (!voted || tail.floor.is_some())
+    }
+
+    /// Drops all entries of this group, because its replica has left this node; returns once that is
+    /// durable. What it had promised is kept, for a replica that comes in its place: its vote, and how far
+    /// it had come. No clone may be used afterwards: [`Log::group`] then begins anew.
     ///
     /// # Errors
     /// When the log is closed or the disk failed.
     pub async fn forget(self) -> Result<(), Fault> {
         let shared = &self.log.owner.shared;
         shared.queue.unmark_committed(self.group);
-        *self.tail() = Tail::default();
+        let left = {
+            let mut tail = self.tail();
+            let left = tail.left();
+            *tail = Tail::of(left);
+            left
+        };
         let (sender, durable) = oneshot::channel();
         let done: Completion = Box::new(move || {
             let _ = sender.send(());
         });
-        self.push(Op::Forget, REQUEST_BYTES, Some(done)).await?;
+        self.push(Op::Forget(left), REQUEST_BYTES, Some(done)).await?;
         durable.await.map_err(|_| Fault::Closed("the log"))?;
-        shared.remove_tail(self.group, &self.tail);
+        shared.renew_tail(self.group, &self.tail, Tail::of(left));
         Ok(())
     }
 

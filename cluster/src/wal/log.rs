@@ -98,11 +98,11 @@ impl Shared {
         Some(read(&tail))
     }
 
-    /// The group is gone; unless it was begun anew in between.
-    pub(super) fn remove_tail(&self, group: u32, tail: &Arc<Mutex<Tail>>) {
+    /// The group's replica is gone, and another one may begin with this; unless one has in between.
+    pub(super) fn renew_tail(&self, group: u32, old: &Arc<Mutex<Tail>>, new: Tail) {
         let mut tails = self.lock_tails();
-        if tails.get(&group).is_some_and(|now| Arc::ptr_eq(now, tail)) {
-            tails.remove(&group);
+        if tails.get(&group).is_some_and(|now| Arc::ptr_eq(now, old)) {
+            tails.insert(group, Arc::new(Mutex::new(new)));
         }
     }
 

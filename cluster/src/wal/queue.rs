@@ -7,7 +7,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::record::{Entry, Vote};
+use super::record::{Entry, Marks, Vote};
 use crate::clock::Clock;
 use crate::ids::Position;
 use crate::limits::{DRAIN_BYTES_MAX, QUEUE_BYTES_MAX, QUEUE_REQUESTS_MAX};
@@ -20,8 +20,8 @@ pub(crate) enum Op {
     Vote(Vote),
     Truncate(u64),
     Purge(Position),
-    /// The group is no longer on this node: nothing of it is kept.
-    Forget,
+    /// The group's replica is no longer on this node: nothing but these is kept of it.
+    Forget(Marks),
 }
 
 pub(crate) struct Request {

@@ -52,6 +52,8 @@ pub(crate) struct Marks {
     pub(crate) vote: Option<Vote>,
     pub(crate) purged: Option<Position>,
     pub(crate) committed: Option<Position>,
+    /// The last entry of a replica that has left this node; see [`Tail`](super::tail::Tail).
+    pub(crate) floor: Option<Position>,
     /// The index after the last entry.
     pub(crate) next: u64,
 }
@@ -123,19 +125,20 @@ pub(crate) fn put_state(w: &mut FrameWriter, group: u32, marks: &Marks) {
     w.buf.extend_from_slice(&marks.next.to_le_bytes());
     let has = u8::from(marks.vote.is_some())
         | u8::from(marks.purged.is_some()) << 1
-        | u8::from(marks.committed.is_some()) << 2;
+        | u8::from(marks.committed.is_some()) << 2
+        | u8::from(marks.floor.is_some()) << 3;
     w.buf.push(has);
     if let Some(vote) = marks.vote {
         vote_bytes(&mut w.buf, vote);
     }
-    for position in [marks.purged, marks.committed].into_iter().flatten() {
+    for position in [marks.purged, marks.committed, marks.floor].into_iter().flatten() {
         put_position(&mut w.buf, position);
     }
     w.finish();
 }
 
 /// Most bytes a group's state takes, frame included.
-pub(crate) const STATE_BYTES_MAX: usize = 32 + 8 + 1 + 17 + 24 + 24 + 6;
+pub(crate) const STATE_BYTES_MAX: usize = 32 + 8 + 1 + 17 + 24 + 24 + 24 + 6;
 
 pub(crate) fn put_seal(w: &mut FrameWriter) {
     w.begin(Kind::Seal, 0);
@@ -169,7 +172,8 @@ pub(crate) fn parse(kind: Kind, payload: &[u8]) -> Result<Record, &'static str> 
             let vote = if has & 1 != 0 { Some(r.vote()?) } else { None };
             let purged = if has & 2 != 0 { Some(r.position()?) } else { None };
             let committed = if has & 4 != 0 { Some(r.position()?) } else { None };
-            Record::State(Marks { vote, purged, committed, next })
+            let floor = if has & 8 != 0 { Some(r.position()?) } else { None };
+            Record::State(Marks { vote, purged, committed, floor, next })
         }
         Kind::Seal => Record::Seal,
     };
@@ -262,7 +266,8 @@ mod tests {
         assert_eq!(back(&w), Record::Vote(vote));
         for vote in [None, Some(vote)] {
             for purged in [None, Some(p)] {
-                let marks = Marks { vote, purged, committed: purged, next: 17 };
+                let (committed, floor) = (purged, purged);
+                let marks = Marks { vote, purged, committed, floor, next: 17 };
                 let mut w = FrameWriter::new(1, 0);
                 put_state(&mut w, 0, &marks);
                 assert!(w.buf.len() <= STATE_BYTES_MAX);

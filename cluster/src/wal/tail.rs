@@ -4,9 +4,9 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use super::record::{Entry, Vote};
+use super::record::{Entry, Marks, Vote};
 use super::replay::Replayed;
-use crate::ids::Position;
+use crate::ids::{Epoch, Position};
 
 /// The newest state of a group's log.
 #[derive(Debug, Default)]
@@ -14,6 +14,9 @@ pub(crate) struct Tail {
     pub(crate) vote: Option<Vote>,
     pub(crate) purged: Option<Position>,
     pub(crate) committed: Option<Position>,
+    /// The last entry of a replica that has left this node. Others may count on its having been there: the
+    /// one that comes in its place must neither vote nor stand before it has got that far again.
+    pub(crate) floor: Option<Position>,
     entries: VecDeque<Entry>,
     bytes: u64,
 }
@@ -24,7 +27,24 @@ impl Tail {
         let entries: VecDeque<Entry> = entries.into_values().map(|(entry, _)| entry).collect();
         let bytes = entries.iter().map(size).sum();
         let (vote, purged, committed) = (marks.vote, marks.purged, marks.committed);
-        Self { vote, purged, committed, entries, bytes }
+        Self { vote, purged, committed, floor: marks.floor, entries, bytes }
+    }
+
+    /// What is left when the replica leaves the node: what it had promised, and nothing it holds.
+    pub(crate) fn left(&self) -> Marks {
+        let floor = self.last().into_iter().chain(self.floor).max_by_key(rank);
+        Marks { vote: self.vote, floor, ..Marks::default() }
+    }
+
+    /// A log in which there are only these.
+    pub(crate) fn of(marks: Marks) -> Self {
+        Self { vote: marks.vote, floor: marks.floor, ..Self::default() }
+    }
+
+    /// Whether the log has yet to come as far as that of the replica which was here before.
+    pub(crate) fn is_below_floor(&self) -> bool {
+        let last = self.last();
+        self.floor.is_some_and(|floor| last.is_none_or(|last| rank(&last) < rank(&floor)))
     }
 
     /// The last entry, or the last purged one when there is none.
@@ -113,6 +133,11 @@ impl Tail {
         }
         self.first().unwrap_or(0)
     }
+}
+
+/// Which of two logs is further in an election: the one with the later leader, then the longer one.
+fn rank(last: &Position) -> (Epoch, u64) {
+    (last.epoch(), last.index)
 }
 
 fn size(entry: &Entry) -> u64 {

@@ -32,6 +32,11 @@ impl View {
         view
     }
 
+    /// Of a group that has no entries.
+    pub(crate) fn of(marks: Marks) -> Self {
+        Self { marks, runs: VecDeque::new() }
+    }
+
     /// What the head of a new segment has to say about the group.
     pub(crate) fn marks(&self) -> &Marks {
         &self.marks

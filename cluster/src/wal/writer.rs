@@ -168,11 +168,11 @@ impl Writer {
                 self.views.entry(group).or_default().purge(*upto);
                 self.look_for_free = true;
             }
-            Op::Forget => {
+            Op::Forget(left) => {
                 self.reserve(2 * STATE_BYTES_MAX)?;
                 put_truncate(&mut self.frames, group, 0);
-                put_state(&mut self.frames, group, &Marks::default());
-                self.views.remove(&group);
+                put_state(&mut self.frames, group, left);
+                self.views.insert(group, View::of(*left));
                 self.look_for_free = true;
             }
         }

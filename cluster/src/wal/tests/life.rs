@@ -164,15 +164,16 @@ async fn wrong_appends_and_options_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_forgotten_group_is_as_if_it_had_never_been() {
+async fn a_forgotten_group_keeps_what_it_had_promised_and_nothing_else() {
     let disk = SimDisk::new();
     let mut last = State::default();
+    let mut left = State::default();
     for life in 0..4 {
         let log = open(&disk, SEGMENT);
         let mut other = Driven::new(&log, 2);
         assert_eq!(other.states[0], last);
         let mut leaving = Driven::new(&log, 1);
-        assert_eq!(leaving.states[0], State::default(), "life {life}");
+        assert_eq!(leaving.states[0], left, "life {life}");
         let first = life * 1000;
         if life > 0 {
             // A group that comes back with a state begins where that ends.
@@ -189,10 +190,13 @@ async fn a_forgotten_group_is_as_if_it_had_never_been() {
         let group = log.group(GroupId(1)).unwrap();
         group.mark_committed(at(1, first + 20));
         group.forget().await.unwrap();
-        assert_eq!(State::of(&log, 1), State::default());
+        // What it had promised stays.
+        left = State { vote: Some(vote(7 + life)), ..State::default() };
+        assert_eq!(State::of(&log, 1), left);
         // As found after power is lost at once, and after more was written and it was closed.
         let found = open(&disk.after_power_failure(|_| false), SEGMENT);
-        assert_eq!(State::of(&found, 1), State::default());
+        assert_eq!(State::of(&found, 1), left);
+        assert!(found.group(GroupId(1)).unwrap().is_below_floor());
         assert_eq!(State::of(&found, 2), last);
         found.close();
         for _ in 0..30 {

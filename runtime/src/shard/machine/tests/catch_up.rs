@@ -177,7 +177,7 @@ async fn a_replica_that_was_away_catches_up_with_a_state() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replica_that_leaves_leaves_nothing() {
+async fn a_replica_that_leaves_leaves_nothing_but_what_it_had_promised() {
     let network = LocalNetwork::new();
     let member = Member::start(1, &network).await;
     member.group.initialize(&[NodeId(1)]).await.unwrap();
@@ -188,6 +188,7 @@ async fn a_replica_that_leaves_leaves_nothing() {
     member.checkpoint().await;
     owner.put(&[&member]).await;
     let id = member.group.id();
+    let vote = member.log.group(id).unwrap().vote();
     let (dir, disk) = member.stop().await;
     {
         // It is marked, and then the process ends.
@@ -196,7 +197,9 @@ async fn a_replica_that_leaves_leaves_nothing() {
     }
     let check = |log: &Log, store: &Store| {
         let group = log.group(id).unwrap();
-        assert_eq!((group.vote(), group.last(), group.committed()), (None, None, None));
+        assert_eq!((group.last(), group.committed()), (None, None));
+        let epochs = [vote, group.vote()].map(|vote| vote.map(|vote| vote.epoch));
+        assert!(vote.is_some() && epochs[0] <= epochs[1] && group.is_below_floor());
         assert!(store.tree("shard-3").unwrap().header().unwrap().is_none());
     };
     {
@@ -210,13 +213,20 @@ async fn a_replica_that_leaves_leaves_nothing() {
         check(&log, &store);
         log.close();
     }
-    // It may come back as if it had never been here, and leave again.
+    // What comes in its place holds nothing and is brought up by others; and may leave again.
     let member = Member::open(1, &network, dir, disk).await;
     assert_eq!(picture(&member.replica).images, []);
-    member.group.initialize(&[NodeId(1)]).await.unwrap();
-    owner.leader = None;
-    owner.put(&[&member]).await;
+    assert!(member.group.is_pristine());
+    let other = Member::start(2, &network).await;
+    other.group.initialize(&[NodeId(2)]).await.unwrap();
+    let mut owner = Owner { entries: Entries::new(3, 50, 100), leader: None };
+    owner.put(&[&other]).await;
+    let seen = other.group.metrics().members.at.unwrap();
+    other.group.add_learner(NodeId(1), seen).await.unwrap();
+    let last = owner.put(&[&other]).await;
+    same(&[&other, &member], last).await;
     member.checkpoint().await;
+    other.stop().await;
     let (dir, disk) = member.stop().await;
     let (store, log) = (opened(dir.path()), open_log(&disk));
     leave(&store, &log, SHARD).await.unwrap();

@@ -11,7 +11,7 @@ use openraft::impls::OneshotResponder;
 use openraft::metrics::RaftServerMetrics;
 use openraft::raft::ClientWriteResult;
 use openraft::type_config::alias::WatchReceiverOf;
-use openraft::{EmptyNode, Raft, ReadPolicy};
+use openraft::{Config, EmptyNode, Raft, ReadPolicy};
 use tokio::sync::watch;
 
 use super::adapter::{Adapter, Checkpoints};
@@ -85,7 +85,20 @@ impl Group {
         machine: S,
     ) -> Result<Self, Fault> {
         let config = options.config(id)?;
-        let log = log.group(id)?;
+        Self::start_as(config, id, node, options, &log.group(id)?, network, machine).await
+    }
+
+    /// [`Group::start`] with the library's options given as they are.
+    pub(super) async fn start_as<S: StateMachine>(
+        config: Arc<Config>,
+        id: GroupId,
+        node: NodeId,
+        options: GroupOptions,
+        log: &GroupLog,
+        network: Arc<dyn Network>,
+        machine: S,
+    ) -> Result<Self, Fault> {
+        let log = log.clone();
         let adapter = Adapter::new(Box::new(machine))?;
         no_gap(id, adapter.applied(), log.purged())?;
         let checkpoints = adapter.checkpoints();

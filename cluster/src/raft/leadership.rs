@@ -52,7 +52,7 @@ pub struct Leadership {
     pub quorum: Quorum,
 }
 
-fn leadership(metrics: &RaftServerMetrics<C>) -> Leadership {
+pub(super) fn leadership(metrics: &RaftServerMetrics<C>) -> Leadership {
     let epoch = epoch(metrics.vote.leader_id);
     let won = metrics.vote.committed && metrics.current_leader == Some(epoch.leader);
     let ours = won && metrics.state == ServerState::Leader && epoch.leader == metrics.id;

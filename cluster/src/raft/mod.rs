@@ -18,6 +18,8 @@ mod metrics;
 mod peer;
 mod proposal;
 mod seed;
+#[cfg(test)]
+mod sim;
 mod types;
 
 #[cfg(test)]

@@ -145,6 +145,7 @@ impl RaftNetworkV2<C> for Peer {
         option: RPCOption,
     ) -> Result<SnapshotResponse<C>, StreamingError<C>> {
         tokio::select! {
+            biased;
             closed = cancel => Err(StreamingError::Closed(closed)),
             sent = self.send_pieces(vote, snapshot, &option) => sent,
         }

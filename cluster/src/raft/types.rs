@@ -46,7 +46,10 @@ impl RaftTypeConfig for C {
     type Vote = RaftVote<LeaderId<u64, u64>>;
     type Payload = EntryPayload<Proposed, u64, EmptyNode>;
     type Entry = openraft::Entry<LeaderId<u64, u64>, Self::Payload>;
+    #[cfg(not(test))]
     type AsyncRuntime = openraft::TokioRuntime;
+    #[cfg(test)]
+    type AsyncRuntime = super::sim::SeededRuntime;
     type Responder<T>
         = OneshotResponder<Self, T>
     where

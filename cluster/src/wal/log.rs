@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use super::group_log::GroupLog;
+#[cfg(test)]
+use super::hand::Hand;
 use super::io::Io;
 use super::open::{self, Opened};
 use super::queue::Queue;
@@ -156,6 +158,18 @@ impl Log {
         ];
         let owner = Owner { shared, threads: Mutex::new(threads) };
         Ok((Self { owner: Arc::new(owner) }, recovery))
+    }
+
+    /// The log without its threads: whoever has the hand does what they do, in their place.
+    #[cfg(test)]
+    pub(crate) fn by_hand(options: LogOptions, io: impl Io) -> Result<(Self, Hand), Fault> {
+        options.check()?;
+        let Opened { shared, file, end, segments, views, .. } = open::open(&options, Arc::new(io))?;
+        shared.spares.work_off();
+        let writer = Writer::new(Arc::clone(&shared), file, end, segments, views);
+        let hand = Hand::new(Arc::clone(&shared), writer);
+        let owner = Owner { shared, threads: Mutex::default() };
+        Ok((Self { owner: Arc::new(owner) }, hand))
     }
 
     /// A group's part of this log; empty if the group is new.

@@ -8,6 +8,8 @@
 
 mod format;
 mod group_log;
+#[cfg(test)]
+mod hand;
 mod io;
 mod log;
 mod open;
@@ -26,6 +28,8 @@ mod writer;
 mod tests;
 
 pub use group_log::GroupLog;
+#[cfg(test)]
+pub(crate) use hand::Hand;
 pub use io::{Disk, Io, IoFile};
 pub use log::{Log, LogOptions, Recovery};
 pub use queue::Completion;

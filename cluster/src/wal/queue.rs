@@ -58,12 +58,22 @@ pub(crate) struct Queue {
     inner: Mutex<Inner>,
     wake: Condvar,
     room: Notify,
+    /// Told of every request, for a log without threads.
+    #[cfg(test)]
+    pub(super) arrived: Notify,
     pub(crate) clock: Clock,
 }
 
 impl Queue {
     pub(crate) fn new(clock: Clock) -> Self {
-        Self { inner: Mutex::default(), wake: Condvar::new(), room: Notify::new(), clock }
+        Self {
+            inner: Mutex::default(),
+            wake: Condvar::new(),
+            room: Notify::new(),
+            #[cfg(test)]
+            arrived: Notify::new(),
+            clock,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -97,6 +107,8 @@ impl Queue {
             }
             inner.bytes += request.bytes;
             inner.requests.push_back(request);
+            #[cfg(test)]
+            self.arrived.notify_one();
             if inner.asleep {
                 inner.asleep = false;
                 drop(inner);

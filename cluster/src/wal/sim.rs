@@ -164,8 +164,10 @@ impl IoFile for SimFile {
             return Err(io::Error::other("simulated failure of a sync"));
         }
         let mut content = lock(&self.file);
-        content.durable = content.now.clone();
-        content.pending.clear();
+        let Content { durable, pending, .. } = &mut *content;
+        for (offset, data) in pending.drain(..) {
+            put_at(durable, offset, &data);
+        }
         Ok(())
     }
 }

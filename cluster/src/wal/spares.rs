@@ -130,25 +130,46 @@ impl Spares {
     pub(crate) fn run(&self) {
         let mut inner = self.lock();
         while !inner.closed {
-            let too_many = inner.freed.len() > RECYCLED_SEGMENTS_MAX;
-            if let Some(path) = inner.unwanted.pop_front() {
-                inner = self.drop_file(inner, &path);
-            } else if too_many && inner.ready.len() >= self.target {
-                let path = inner.freed.pop_front();
-                inner = self.drop_file(inner, &path.unwrap_or_default());
-            } else if inner.ready.len() < self.target {
-                let id = inner.next_id;
-                let freed = inner.freed.pop_front();
-                drop(inner);
-                let made = self.prepare(id, freed.as_deref());
-                inner = self.lock();
-                if let (Err(_), Some(freed)) = (&made, freed) {
-                    inner.freed.push_front(freed);
-                }
-                inner = self.note(inner, made);
-            } else {
-                inner = self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner);
-            }
+            inner = match self.step(inner) {
+                Ok(inner) => inner,
+                Err(idle) => self.changed.wait(idle).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    /// One piece of that thread's work; an error when there is nothing to do.
+    fn step<'a>(
+        &'a self,
+        mut inner: MutexGuard<'a, Inner>,
+    ) -> Result<MutexGuard<'a, Inner>, MutexGuard<'a, Inner>> {
+        let too_many = inner.freed.len() > RECYCLED_SEGMENTS_MAX;
+        if let Some(path) = inner.unwanted.pop_front() {
+            return Ok(self.drop_file(inner, &path));
+        }
+        if too_many && inner.ready.len() >= self.target {
+            let path = inner.freed.pop_front();
+            return Ok(self.drop_file(inner, &path.unwrap_or_default()));
+        }
+        if inner.ready.len() >= self.target {
+            return Err(inner);
+        }
+        let id = inner.next_id;
+        let freed = inner.freed.pop_front();
+        drop(inner);
+        let made = self.prepare(id, freed.as_deref());
+        inner = self.lock();
+        if let (Err(_), Some(freed)) = (&made, freed) {
+            inner.freed.push_front(freed);
+        }
+        Ok(self.note(inner, made))
+    }
+
+    /// Does all of that thread's work there is, for a log without threads.
+    #[cfg(test)]
+    pub(super) fn work_off(&self) {
+        let mut inner = self.lock();
+        while let Ok(after) = self.step(inner) {
+            inner = after;
         }
     }
 

@@ -83,7 +83,7 @@ impl Writer {
 
     /// Repeats the state of every group where writing goes on: a crash may have taken away what the
     /// head of this segment said, and older segments may only go while a newer one says it.
-    fn begin(&mut self) -> Result<(), Stopped> {
+    pub(super) fn begin(&mut self) -> Result<(), Stopped> {
         let states: Vec<(u32, Marks)> =
             self.views.iter().map(|(id, v)| (*id, *v.marks())).collect();
         for (group, marks) in states {
@@ -98,26 +98,36 @@ impl Writer {
         let counters = &self.shared.counters;
         counters.writing_since_us.store(drained.since_us + 1, Relaxed);
         let requests = self.gather(drained)?;
-        let must_sync = requests.iter().any(|r| !matches!(r.op, Op::Purge(_)));
-        if must_sync || requests.is_empty() {
-            self.sync()?;
-            let now = self.shared.queue.clock.micros();
-            self.shared.counters.synced(now.saturating_sub(started));
-        }
-        for done in requests.into_iter().filter_map(|request| request.done) {
-            done();
-        }
-        if self.look_for_free {
-            self.look_for_free = false;
-            self.free_segments()?;
-        }
+        self.make_durable(&requests, started)?;
+        answer(requests);
+        self.tidy()?;
         self.shared.counters.writing_since_us.store(0, Relaxed);
         Ok(())
     }
 
+    /// Syncs, if there is anything that somebody counts on.
+    pub(super) fn make_durable(
+        &mut self,
+        requests: &[Request],
+        started_us: u64,
+    ) -> Result<(), Stopped> {
+        let must_sync = requests.iter().any(|r| !matches!(r.op, Op::Purge(_)));
+        if must_sync || requests.is_empty() {
+            self.sync()?;
+            let now = self.shared.queue.clock.micros();
+            self.shared.counters.synced(now.saturating_sub(started_us));
+        }
+        Ok(())
+    }
+
+    /// Frees segments, if what was written may have left some without anything live.
+    pub(super) fn tidy(&mut self) -> Result<(), Stopped> {
+        if std::mem::take(&mut self.look_for_free) { self.free_segments() } else { Ok(()) }
+    }
+
     /// Writes what was taken, and what came in while it was being encoded and written: that shares the
     /// sync to come instead of waiting for the one after.
-    fn gather(&mut self, drained: Drained) -> Result<Vec<Request>, Stopped> {
+    pub(super) fn gather(&mut self, drained: Drained) -> Result<Vec<Request>, Stopped> {
         let mut room = DRAIN_BYTES_MAX.saturating_sub(drained.bytes);
         let mut requests = self.encode_all(drained)?;
         let mut looks = 0;
@@ -326,6 +336,13 @@ impl Writer {
             }
         }
         Some((live, total))
+    }
+}
+
+/// Tells those who asked that their requests are durable.
+pub(super) fn answer(requests: Vec<Request>) {
+    for done in requests.into_iter().filter_map(|request| request.done) {
+        done();
     }
 }
 

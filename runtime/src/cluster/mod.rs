@@ -50,7 +50,7 @@ pub use token::TokenError;
 use self::answering::{Answering, Desk};
 use self::authorities::Authorities;
 use self::departure::Departure;
-use self::meta::{MetaGroup, Repeated, meta_fault};
+use self::meta::{Decider, MetaGroup, Repeated, meta_fault};
 use self::peers::Listening;
 use self::rebalance::{Urge, Urges};
 use self::steps::Steps;
@@ -139,7 +139,7 @@ impl Member {
         answering.set_decider(decider.clone());
         let picture = decider.picture();
         let data_dir = config.data_dir.clone();
-        tokio::spawn(book::keep(network.clone(), node, data_dir, known, picture.clone()));
+        tokio::spawn(book::keep(network.clone(), node, data_dir, known, picture));
         let identity = &disk.identity;
         let fingerprint = fingerprint(config);
         if identity.standing == Standing::Founding {
@@ -152,37 +152,7 @@ impl Member {
             };
             accepted(decider.decide(found).await?)?;
         }
-        let start = Command::Start {
-            node: identity.node.0,
-            node_uuid: identity.node_uuid.0,
-            starts: identity.starts,
-            fingerprint,
-            formats: Formats::OURS,
-        };
-        loop {
-            match decider.decide_again(start.clone()).await {
-                // Its own start, whose first answer was lost.
-                Ok((Answer::Refused(Refusal::WentBack { seen }), Repeated::Perhaps))
-                    if seen == identity.starts =>
-                {
-                    break;
-                }
-                Ok((answer, _)) => break drop(accepted(answer)?),
-                Err(fault) => match network.turned_away() {
-                    Some(reason) => {
-                        let reason = format!("{reason}; use node replace");
-                        return Err(Fault::NotAdmitted { reason });
-                    }
-                    None => tracing::warn!(%fault, "waiting for the cluster"),
-                },
-            }
-        }
-        let (node, starts) = (identity.node.0, identity.starts);
-        let mut seen = picture;
-        let told = |picture: &MetaPicture| {
-            picture.meta.nodes.get(&node).is_some_and(|known| known.starts >= starts)
-        };
-        seen.wait_for(told).await.map_err(|error| meta_fault(&error))?;
+        have_start_counted(decider, &network, identity, fingerprint).await?;
         let (urges, urged) = mpsc::channel(URGES_MAX);
         let urges = Urges::new(urges);
         answering.set_urges(urges.clone());
@@ -299,6 +269,45 @@ impl Member {
         self.meta.stop().await;
         self.network.close().await;
     }
+}
+
+/// Has the meta group count this start, and waits until that is known here. Waits for a majority.
+async fn have_start_counted(
+    decider: &Decider,
+    network: &PeerNetwork,
+    identity: &Identity,
+    fingerprint: u64,
+) -> Result<(), Fault> {
+    let (node, starts) = (identity.node.0, identity.starts);
+    let start = Command::Start {
+        node,
+        node_uuid: identity.node_uuid.0,
+        starts,
+        fingerprint,
+        formats: Formats::OURS,
+    };
+    loop {
+        match decider.decide_again(start.clone()).await {
+            // Its own start, whose first answer was lost.
+            Ok((Answer::Refused(Refusal::WentBack { seen }), Repeated::Perhaps))
+                if seen == starts =>
+            {
+                break;
+            }
+            Ok((answer, _)) => break drop(accepted(answer)?),
+            Err(fault) => match network.turned_away() {
+                Some(reason) => {
+                    let reason = format!("{reason}; use node replace");
+                    return Err(Fault::NotAdmitted { reason });
+                }
+                None => tracing::warn!(%fault, "waiting for the cluster"),
+            },
+        }
+    }
+    let told = |picture: &MetaPicture| {
+        picture.meta.nodes.get(&node).is_some_and(|known| known.starts >= starts)
+    };
+    decider.picture().wait_for(told).await.map(drop).map_err(|error| meta_fault(&error))
 }
 
 /// What a node says of itself.

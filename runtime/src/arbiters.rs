@@ -6,6 +6,8 @@ use std::thread::JoinHandle;
 
 use actix::{Arbiter, ArbiterHandle, System};
 
+use crate::batch_thread::become_batch;
+
 /// Arbiters, each a thread; stopped and joined by [`Arbiters::stop`].
 #[derive(Debug)]
 pub(crate) struct Arbiters {
@@ -35,7 +37,7 @@ impl Arbiters {
             let system = system.clone();
             std::thread::spawn(move || {
                 System::set_current(system);
-                (0..count.max(1)).map(|_| Arbiter::try_new()).collect::<io::Result<Vec<_>>>()
+                (0..count.max(1)).map(|_| arbiter()).collect::<io::Result<Vec<_>>>()
             })
             .join()
             .map_err(|_| io::Error::other("an arbiter did not start"))??
@@ -61,4 +63,14 @@ impl Arbiters {
             let _ = thread.join();
         }
     }
+}
+
+fn arbiter() -> io::Result<Arbiter> {
+    let arbiter = Arbiter::try_new()?;
+    arbiter.spawn_fn(|| {
+        if let Err(error) = become_batch() {
+            tracing::warn!(%error, "a thread of shards runs like any other, and costs more under load");
+        }
+    });
+    Ok(arbiter)
 }

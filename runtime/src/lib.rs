@@ -6,6 +6,7 @@
 
 mod arbiters;
 pub mod backup;
+mod batch_thread;
 mod checkpoint;
 pub mod clock;
 mod cluster;

@@ -53,7 +53,7 @@ async fn slow(timing: &[(&str, &str)], victims: &[usize]) -> Result<()> {
     let mut cluster = Cluster::form(dir.path(), 2, &variables)?;
     let options = cluster::options(dir.path(), 3, &variables, &Place::Loopback)?;
     let file = slow.to_str().context("a path of text")?;
-    cluster.join(options.with("FAILPOINT_POLLUX_LOG_SYNC_DELAY", file))?;
+    cluster.join(options.with("POLLUX_LOG__SLOWED_BY", file))?;
     cluster.settled()?;
     let devices = Devices::of(cluster.node(0)?.data())?;
     let load = Load::start(&cluster.options, &devices, Crowd::default())?;

@@ -81,8 +81,6 @@ impl IoFile for DiskFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        #[cfg(debug_assertions)]
-        failpoint::delay();
         self.0.sync_data()
     }
 }
@@ -118,27 +116,5 @@ impl Io for Disk {
     fn give_up(&self, reason: &str) {
         tracing::error!(reason, "the log cannot keep its promises any longer: ending the process");
         std::process::abort();
-    }
-}
-
-/// A disk that is made slow from outside, for tests of real processes; not in a release.
-#[cfg(debug_assertions)]
-mod failpoint {
-    use std::path::PathBuf;
-    use std::sync::OnceLock;
-    use std::time::Duration;
-
-    /// The variable that names a file, and the file says by how many milliseconds each sync of the log is
-    /// delayed. No file, no delay.
-    const VARIABLE: &str = "FAILPOINT_POLLUX_LOG_SYNC_DELAY";
-
-    pub(super) fn delay() {
-        static FILE: OnceLock<Option<PathBuf>> = OnceLock::new();
-        let file = FILE.get_or_init(|| std::env::var_os(VARIABLE).map(PathBuf::from));
-        let Some(file) = file else { return };
-        let said = std::fs::read_to_string(file).unwrap_or_default();
-        if let Ok(delay_ms) = said.trim().parse() {
-            std::thread::sleep(Duration::from_millis(delay_ms));
-        }
     }
 }

@@ -16,7 +16,8 @@ pub struct Call {
     pub idempotency_key: Option<String>,
     /// What is asked.
     pub request: Request,
-    /// How long the caller waits; after that the answer is [`Rejection::Unknown`] for writes.
+    /// How long the caller waits; after that the answer is
+    /// [`Rejection::Unknown`](pollux_twin::Rejection::Unknown) for writes.
     pub timeout: Duration,
 }
 

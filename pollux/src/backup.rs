@@ -14,12 +14,8 @@ use serde_json::{Value, json};
 use crate::args::{BackupArgs, BackupVerb, Output, RestoreArgs};
 use crate::client::Client;
 use crate::exit::{Exit, Failure};
+use crate::limits::{PROGRESS_BYTES, SHARD_ATTEMPTS_MAX};
 use crate::{configure, print};
-
-/// How often a shard is begun anew when its node is lost over it.
-const ATTEMPTS: u32 = 5;
-/// Bytes between two words on progress.
-const PROGRESS_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Makes a backup, or verifies one.
 pub(crate) async fn run(output: Output, args: BackupArgs) -> Result<(), Failure> {
@@ -120,7 +116,7 @@ impl Source {
                 Ok(()) => return Ok((file, !stale)),
                 // The node has asked whoever may hold it, for a while, before it gave up.
                 Err(problem) if file.bytes() == 0 && !self.stale => return Err(problem),
-                Err(problem) if attempt == ATTEMPTS => return Err(problem),
+                Err(problem) if attempt == SHARD_ATTEMPTS_MAX => return Err(problem),
                 Err(problem) => {
                     print::note(&format!("shard {shard} is begun again: {}", problem.message));
                     file.discard().map_err(|fault| failure("back up", &fault))?;

@@ -42,3 +42,7 @@ pub(crate) const SCRAPE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// How often a line about a run is printed where that does not replace the one before: each so many
 /// seconds.
 pub(crate) const LINE_EVERY: u64 = 5;
+/// How often a backup begins a shard anew when its node is lost over it: an election each, and some more.
+pub(crate) const SHARD_ATTEMPTS_MAX: u32 = 5;
+/// Bytes of a backup between two words on its progress: every second or so.
+pub(crate) const PROGRESS_BYTES: u64 = 32 * 1024 * 1024;

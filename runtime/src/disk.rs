@@ -1,5 +1,6 @@
 //! What a node has on disk: its directory with its identity, the log, the checkpoints.
 
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,11 +38,7 @@ impl Disk {
         dir.start(None, Some(shards))?;
         let identity = dir.identity().cloned().expect("it was founded or read above");
         let path = dir.path().to_path_buf();
-        let options = LogOptions {
-            dir: path.join("log"),
-            segment_bytes: config.log.segment_bytes,
-            spare_segments: config.log.spare_segments as usize,
-        };
+        let options = log_options(config, path.join("log"));
         let (log, recovery) = match &config.log.slowed_by {
             None => Log::open(options, pollux_cluster::Disk)?,
             Some(by) => {
@@ -80,6 +77,15 @@ pub(crate) fn founding(shards: u32) -> Result<Identity, Fault> {
         starts: 0,
         standing: Standing::Founding,
     })
+}
+
+/// The options of a log in `dir`, as configured.
+pub(crate) fn log_options(config: &Checked, dir: PathBuf) -> LogOptions {
+    LogOptions {
+        dir,
+        segment_bytes: config.log.segment_bytes,
+        spare_segments: config.log.spare_segments as usize,
+    }
 }
 
 /// A group's options with the configured timing.

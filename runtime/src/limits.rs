@@ -161,3 +161,5 @@ pub const EXPIRY_WARN_MS: u64 = 30 * 24 * 3600 * 1000;
 pub const EXPIRY_LOOK: Duration = Duration::from_secs(24 * 3600);
 /// How long a node may take to write the files of a CA and to use them.
 pub const AUTHORITY_MS_MAX: u64 = 10_000;
+/// Bytes of a backup's manifest: a line of a few hundred for each of 4,096 shards, with room.
+pub const MANIFEST_BYTES_MAX: u64 = 8 * 1024 * 1024;

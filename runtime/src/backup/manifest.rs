@@ -8,13 +8,12 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::BackupFault;
+use crate::limits::MANIFEST_BYTES_MAX;
 
 /// Name of the manifest in its folder.
 pub(super) const FILE: &str = "manifest.json";
 /// The only form written and read so far.
 const FORMAT: u32 = 1;
-/// Bytes of a manifest at most: a line of a few hundred for each of 4,096 shards, with room.
-const BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// A finished backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,7 +94,7 @@ impl Manifest {
     pub(super) fn read(dir: &Path) -> Result<Self, BackupFault> {
         let path = dir.join(FILE);
         let text = match fs::metadata(&path) {
-            Ok(file) if file.len() > BYTES_MAX => Err(io::Error::other("it is too large")),
+            Ok(file) if file.len() > MANIFEST_BYTES_MAX => Err(io::Error::other("it is too large")),
             Ok(_) => fs::read_to_string(&path),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(BackupFault::Unfinished(dir.into()));

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pollux_cluster::meta::{Meta, MetaPicture};
-use pollux_cluster::{GroupId, Log, LogOptions, NodeId, Position, plant};
+use pollux_cluster::{GroupId, Log, NodeId, Position, plant};
 use pollux_twin::table::{Digest, Fence, Header as TableHeader};
 use pollux_twin::{Epoch, ShardId, Time, TwinKey, lineage};
 
 use crate::checkpoint::{CheckpointHeader, Store, StoreFault, Tree, tree_name};
 use crate::cluster::keep_meta;
 use crate::config::Checked;
+use crate::disk::log_options;
 use crate::fault::Fault;
 use crate::limits::FILL_BYTES;
 use crate::shard::table_index;
@@ -37,12 +38,7 @@ impl Seed {
         lineage: u64,
     ) -> Result<Self, Fault> {
         let [log, checkpoints] = PARTS.map(|part| dir.join(part));
-        let options = LogOptions {
-            dir: log,
-            segment_bytes: config.log.segment_bytes,
-            spare_segments: config.log.spare_segments as usize,
-        };
-        let (log, _) = Log::open(options, pollux_cluster::Disk)?;
+        let (log, _) = Log::open(log_options(config, log), pollux_cluster::Disk)?;
         let store = Store::open(&checkpoints, config.checkpoint.cache_bytes)?;
         Ok(Self { log, store, node, term: lineage::first_term(lineage) })
     }

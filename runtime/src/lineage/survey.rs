@@ -10,7 +10,7 @@ use pollux_cluster::meta::{Command, Meta, MetaPicture};
 use pollux_cluster::recover::Survivor;
 use pollux_cluster::wal::{Body, Entry, GroupLog};
 use pollux_cluster::{
-    DataDir, GroupId, Identity, Log, LogOptions, Position, Uuid, VoterSets, stored_voters, voters,
+    DataDir, GroupId, Identity, Log, Position, Uuid, VoterSets, stored_voters, voters,
 };
 use pollux_twin::{ShardId, table};
 
@@ -18,6 +18,7 @@ use super::seed::PARTS;
 use crate::checkpoint::{CheckpointHeader, Store, restore_shard, tree_name};
 use crate::cluster::META_TREE;
 use crate::config::Checked;
+use crate::disk::log_options;
 use crate::fault::Fault;
 use crate::limits::REPLAY_BYTES;
 use crate::shard::Replica;
@@ -42,12 +43,7 @@ impl Survey {
             .into());
         };
         let [log, checkpoints] = PARTS.map(|part| path.join(part));
-        let options = LogOptions {
-            dir: log,
-            segment_bytes: config.log.segment_bytes,
-            spare_segments: config.log.spare_segments as usize,
-        };
-        let (log, _) = Log::open(options, pollux_cluster::Disk)?;
+        let (log, _) = Log::open(log_options(config, log), pollux_cluster::Disk)?;
         let store = Store::open(&checkpoints, config.checkpoint.cache_bytes)?;
         Ok(Self { dir, identity, log, store })
     }

@@ -3,9 +3,10 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
+use futures_util::task::AtomicWaker;
 use pollux_twin::output::{ByeReason, ToDevice};
-use tokio::sync::Notify;
 
 use crate::limits::{OUTBOX_FRAMES_MAX, PONGS_MAX};
 
@@ -13,7 +14,7 @@ use crate::limits::{OUTBOX_FRAMES_MAX, PONGS_MAX};
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     queue: Mutex<Queue>,
-    ready: Notify,
+    reader: AtomicWaker,
 }
 
 #[derive(Debug, Default)]
@@ -22,6 +23,12 @@ struct Queue {
     pongs: Vec<u64>,
     ahead: Option<Arc<str>>,
     closed: bool,
+}
+
+impl Queue {
+    fn is_empty(&self) -> bool {
+        self.messages.is_empty() && self.pongs.is_empty() && self.ahead.is_none()
+    }
 }
 
 /// What waited.
@@ -57,7 +64,7 @@ impl Outbox {
                 queue.messages.push_back((session, message));
             }
         }
-        self.ready.notify_one();
+        self.reader.wake();
     }
 
     /// Adds the answer to a ping; one that floods is answered only now and then.
@@ -68,7 +75,7 @@ impl Outbox {
                 queue.pongs.push(nonce);
             }
         }
-        self.ready.notify_one();
+        self.reader.wake();
     }
 
     /// Says where the device should connect ahead of a move; the newest such word counts.
@@ -77,7 +84,7 @@ impl Outbox {
             let mut queue = self.queue.lock().expect("no holder of this lock panics");
             queue.ahead = Some(address);
         }
-        self.ready.notify_one();
+        self.reader.wake();
     }
 
     /// Takes all that waits.
@@ -91,9 +98,14 @@ impl Outbox {
         }
     }
 
-    /// Resolves when something waits.
+    /// Resolves when something waits. One task at a time may wait for it.
     pub(crate) async fn ready(&self) {
-        self.ready.notified().await;
+        std::future::poll_fn(|cx| {
+            self.reader.register(cx.waker());
+            let queue = self.queue.lock().expect("no holder of this lock panics");
+            if queue.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
     }
 }
 

@@ -217,7 +217,7 @@ fn config(dir: &Path) -> Result<pollux_runtime::config::Checked, Failure> {
     // A twin that was written once is let go at once, as those of quiet devices are.
     let text = format!(
         "data_dir = {:?}\nlisten.devices = \"127.0.0.1:0\"\nlisten.grpc = \"127.0.0.1:0\"\n\
-         listen.http = \"127.0.0.1:0\"\ntwins.idle_ms = 1000\n",
+         listen.http = \"127.0.0.1:0\"\nlisten.peers = \"127.0.0.1:0\"\ntwins.idle_ms = 1000\n",
         dir.display().to_string()
     );
     Layers::new().text(&text, "the bench").check().map_err(configure::wrong)

@@ -3,7 +3,7 @@
 
 use pollux_twin::change::Section;
 use pollux_twin::image::{pack, unpack};
-use pollux_twin::input::{CallId, ConnectionId, FromDevice, Request};
+use pollux_twin::input::{CallId, CallKey, ConnectionId, FromDevice, Request};
 use pollux_twin::output::ToDevice;
 use pollux_twin::patch::{delta, merge};
 use pollux_twin::{Input, Limits, Output, Rejection, Time, Twin, Value};
@@ -94,8 +94,19 @@ impl Run<'_> {
             _ => Input::Call {
                 call: CallId(connection.0),
                 caller: if self.one_in(8) { "a" } else { "b" }.to_owned(),
-                key: self.maybe(|run| format!("k{}", run.byte() % 4)),
+                key: self.maybe(Self::key),
                 request: self.request(),
+            },
+        }
+    }
+
+    fn key(&mut self) -> CallKey {
+        let id = self.byte();
+        match id % 3 {
+            0 => CallKey::Own(format!("k{}", id % 4)),
+            _ => CallKey::Entry {
+                id: u128::from(id % 24),
+                again: self.maybe(|run| Time::from_ms(u64::from(run.byte()))),
             },
         }
     }

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use pollux_twin::input::Request;
 use pollux_twin::output::Answer;
-use pollux_twin::{Rejection, View};
+use pollux_twin::{Rejection, Time, View};
 use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::device::check::{Check, value};
@@ -23,6 +23,18 @@ pub struct Call {
     pub request: Request,
     /// How long the caller still waits.
     pub timeout_ms: u64,
+}
+
+/// A call to which the node that it came to gave a key (safety rule 15): only where the cluster's level
+/// allows it.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct EntryCall {
+    /// The call, without a key of its own.
+    pub call: Call,
+    /// The key.
+    pub id: u128,
+    /// An attempt before this one may have been carried out, at this time of the shard or later.
+    pub again: Option<Time>,
 }
 
 /// What came of a [`Call`].
@@ -55,6 +67,7 @@ pub struct Listed {
 }
 
 impl Wire for Call {}
+impl Wire for EntryCall {}
 impl Wire for Called {}
 impl Wire for List {}
 impl Wire for Listed {}
@@ -93,6 +106,12 @@ impl Check for Call {
             | Request::CancelCommand { .. }
             | Request::GetCommand { .. } => Ok(()),
         }
+    }
+}
+
+impl Check for EntryCall {
+    fn check(&self) -> Result<(), FrameError> {
+        self.call.check()
     }
 }
 
@@ -161,6 +180,8 @@ mod tests {
     fn calls_and_answers_come_back() {
         let bytes = encode(&call()).unwrap();
         assert_eq!(decode::<Call>(&bytes).unwrap(), call());
+        let entry = EntryCall { call: call(), id: u128::MAX - 1, again: Some(Time::from_ms(5)) };
+        assert_eq!(decode::<EntryCall>(&encode(&entry).unwrap()).unwrap(), entry);
         let answer = Answer::Written { section: Section::Tags, version: 7 };
         for result in [Ok(answer), Err(Rejection::KeyReused)] {
             let called = Called { result };

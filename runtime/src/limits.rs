@@ -64,9 +64,8 @@ pub const VIEW_BYTES: usize = 1024;
 pub const RESET_PERIOD: Duration = Duration::from_millis(1);
 /// Numbered messages of devices that may be on their way to the log for each core, before the socket is
 /// read only now and then: enough for large batches of all its shards, and not many more than a core takes
-/// in while a QUIC acknowledgement may be held back (25 ms). Of 384, 1,000, 1,500 and 2,500 the middle two
-/// cost least.
-pub const ON_THE_WAY_PER_CORE_MAX: usize = 1_024;
+/// in while a QUIC acknowledgement may be held back. Of 384 to 2,500, those from 1,000 to 1,500 cost least.
+pub const ON_THE_WAY_PER_CORE_MAX: usize = 1_536;
 /// How long the socket of devices is left unread at most: a slow disk must not make others wait who have
 /// nothing to do with it, and the kernel's buffer holds what comes meanwhile.
 pub const INTAKE_PAUSE_MS_MAX: u64 = 2;
@@ -81,6 +80,12 @@ pub const CHECKPOINT_ROOM_BYTES: u64 = 4 << 20;
 /// How long a caller waits before it looks again for a shard's owner: within an election, and often
 /// enough that it costs little beside one.
 pub const OWNER_LOOK_MS: u64 = 25;
+/// For how long after a call came it may be repeated: well within the time for which its key is remembered,
+/// even where a shard's time runs at twice the speed.
+pub const REPEAT_MS_MAX: u64 = pollux_twin::limits::KEY_WINDOW_MS / 2;
+/// How often a call may end unclear until its caller is told so, where its key was made here: the twin says
+/// it too, of one that it may have forgotten. More takeovers than these do not follow on each other.
+pub const UNCLEAR_MAX: u32 = 3;
 /// How long a device's hello or a call may be held while nobody owns the shard: several elections.
 pub const OWNER_WAIT_MS_MAX: u64 = 8_000;
 /// How much earlier than the entry node's own patience an owner must answer, so that its word still

@@ -3,6 +3,7 @@
 
 mod attached;
 mod call;
+mod entry_keys;
 mod scope;
 
 use std::collections::BTreeMap;
@@ -21,10 +22,11 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::attached::{Attach, Attached, Door};
 pub use self::call::Call;
+use self::entry_keys::EntryKeys;
 pub use self::scope::{Page, Picture, Scope, WatchItem};
 use crate::clock::Clock;
 use crate::cluster::{Forward, Owner, Owners};
-use crate::limits::{OWNER_WAIT_MS_MAX, PAGE_MAX};
+use crate::limits::{OWNER_WAIT_MS_MAX, PAGE_MAX, REPEAT_MS_MAX};
 use crate::shard::ShardHandle;
 use crate::shards::Shards;
 use crate::space::Space;
@@ -43,6 +45,7 @@ struct Inner {
     shards: Shards,
     owners: Owners,
     forward: Forward,
+    entry_keys: EntryKeys,
     space: Space,
     clock: Clock,
     /// The node is about to stop: what it owns goes to others.
@@ -61,19 +64,36 @@ impl Router {
         stopping: CancellationToken,
     ) -> Self {
         let leaving = CancellationToken::new();
-        let inner =
-            Inner { node, lineage, shards, owners, forward, space, clock, leaving, stopping };
+        let entry_keys = EntryKeys::new();
+        let inner = Inner {
+            node,
+            lineage,
+            shards,
+            owners,
+            forward,
+            entry_keys,
+            space,
+            clock,
+            leaving,
+            stopping,
+        };
         Self { inner: Arc::new(inner) }
     }
 
     /// Carries out one call on its twin's owner, wherever that is. While the owner changes the call is
     /// made again, as long as its caller waits and as long as that is safe: a read, a call that
-    /// certainly had no effect, or one whose key makes a repetition recognisable.
-    pub async fn call(&self, call: Call) -> Result<Answer, Rejection> {
+    /// certainly had no effect, or one whose key makes a repetition recognisable. A write without a key
+    /// gets one here (safety rule 15).
+    pub async fn call(&self, mut call: Call) -> Result<Answer, Rejection> {
         let shard = self.inner.shards.of(&call.key);
-        let end = self.inner.clock.elapsed() + call.timeout;
-        let repeatable = call.idempotency_key.is_some();
-        let mut unknown = false;
+        let begun = self.inner.clock.elapsed();
+        let end = begun + call.timeout;
+        let repeat_end = begun + Duration::from_millis(REPEAT_MS_MAX);
+        if call.idempotency_key.is_none() && !call.is_read() {
+            call.idempotency_key = self.inner.entry_keys.next(self.inner.owners.level());
+        }
+        let since = self.inner.shards.held(shard).map(|held| held.time()).unwrap_or_default();
+        let mut unclear = 0;
         loop {
             let timeout = end.saturating_sub(self.inner.clock.elapsed());
             let attempt = Call { timeout, ..call.clone() };
@@ -84,11 +104,19 @@ impl Router {
             };
             match result {
                 Err(Rejection::NotOwner) => {}
-                Err(Rejection::Unknown) if repeatable => unknown = true,
+                Err(Rejection::Unknown) if call.may_repeat(unclear) => {
+                    unclear += 1;
+                    call.repeat(since);
+                }
+                // Refused before the twin was asked, which may know of an attempt before.
+                Err(Rejection::Overloaded { .. } | Rejection::OutOfSpace) if unclear > 0 => {
+                    return Err(Rejection::Unknown);
+                }
                 result => return result,
             }
-            if self.inner.clock.elapsed() >= end {
-                return Err(if unknown { Rejection::Unknown } else { Rejection::NotOwner });
+            let now = self.inner.clock.elapsed();
+            if now >= end || (unclear > 0 && now >= repeat_end) {
+                return Err(if unclear > 0 { Rejection::Unknown } else { Rejection::NotOwner });
             }
             self.inner.owners.changed(shard).await;
         }

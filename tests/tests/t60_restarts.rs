@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use pollux_tests::clients::{Crowd, Keys, Load};
+use pollux_tests::clients::{Crowd, Load};
 use pollux_tests::node::Devices;
 use pollux_tests::node::cluster::{self, Cluster, Place, QUICK};
 
@@ -67,10 +67,8 @@ async fn a_rolling_restart_fails_no_call() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let mut cluster = Cluster::form(dir.path(), 3, QUICK)?;
     let devices = Devices::of(cluster.node(0)?.data())?;
-    // A command waits for its device, which may be on its way to the next owner. A write without a key is
-    // not repeated by the node that it came to, so that an election, which a starved machine has at any
-    // time, would leave it unclear.
-    let crowd = Crowd { commanders: 0, keys: Keys::Always, ..Crowd::default() };
+    // A command waits for its device, which may be on its way to the next owner.
+    let crowd = Crowd { commanders: 0, ..Crowd::default() };
     let load = Load::start(&cluster.options, &devices, crowd)?;
     load.all_served().await?;
     for node in [2, 1, 0] {

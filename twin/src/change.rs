@@ -50,8 +50,11 @@ pub enum Mark {
         /// If the message was refused, with what (then the effect is [`Effect::None`]).
         rejection: Option<Rejection>,
     },
-    /// A service call's idempotency key.
+    /// A service call's idempotency key, remembered for its window.
     Key(KeyMark),
+    /// The key that a node made for a call without one: remembered for its window too, or until so many
+    /// newer ones of this kind have come.
+    EntryKey(KeyMark),
 }
 
 /// A remembered service call.

@@ -20,7 +20,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
 pub use self::header::{Flags, Header, header};
-use self::header::{HEADER_LEN, VERSION};
+use self::header::{HEADER_LEN, VERSION, VERSION_BEFORE};
 use crate::change::{Command, KeyMark};
 use crate::tree::codec::ReadError;
 use crate::twin::{DesiredAcked, Document, Life, Session, Twin};
@@ -49,7 +49,10 @@ impl fmt::Display for ImageError {
         match self {
             Self::Short => f.write_str("read image: shorter than its header"),
             Self::Version { found } => {
-                write!(f, "read image: format {found}; this version reads format {VERSION}")
+                write!(
+                    f,
+                    "read image: format {found}; this version reads formats {VERSION_BEFORE} and {VERSION}"
+                )
             }
             Self::Checksum => f.write_str("read image: checksum does not match; it is corrupt"),
             Self::Content => f.write_str("read image: checksum matches but the content is unsound"),
@@ -78,11 +81,19 @@ struct Image {
     document: Vec<u8>,
 }
 
+/// With keys that nodes made, which the first form has no place for.
+#[derive(Archive, Serialize, Deserialize)]
+struct KeyedImage {
+    image: Image,
+    entry_keys: Vec<KeyMark>,
+}
+
 /// The image of a twin whose last change stands at `applied_index` in its shard's log.
 pub fn pack(twin: &Twin, applied_index: u64) -> Arc<[u8]> {
     let document = twin.document_bytes();
     let mut bytes = Vec::with_capacity(HEADER_LEN + document.len() + 256);
-    bytes.push(VERSION);
+    let keyed = !twin.entry_keys.is_empty();
+    bytes.push(if keyed { VERSION } else { VERSION_BEFORE });
     bytes.extend_from_slice(&[0; 4]);
     bytes.extend_from_slice(&applied_index.to_le_bytes());
     bytes.push(Flags::of(twin).0);
@@ -97,8 +108,13 @@ pub fn pack(twin: &Twin, applied_index: u64) -> Arc<[u8]> {
         version: twin.version,
         document,
     };
-    let mut bytes = rkyv::api::high::to_bytes_in::<_, Error>(&image, bytes)
-        .expect("writing to memory does not fail");
+    let written = if keyed {
+        let keyed = KeyedImage { image, entry_keys: twin.entry_keys.clone() };
+        rkyv::api::high::to_bytes_in::<_, Error>(&keyed, bytes)
+    } else {
+        rkyv::api::high::to_bytes_in::<_, Error>(&image, bytes)
+    };
+    let mut bytes = written.expect("writing to memory does not fail");
     let sum = checksum(&bytes);
     bytes[1..5].copy_from_slice(&sum);
     bytes.into()
@@ -110,9 +126,17 @@ pub fn unpack(bytes: &[u8]) -> Result<(Twin, u64), ImageError> {
     let body = &bytes[HEADER_LEN..];
     let archive = ArchiveValidator::with_max_depth(body, Some(DEPTH_MAX));
     let mut validator = Validator::new(archive, SharedValidator::new());
-    let image = rkyv::api::access_with_context::<ArchivedImage, _, Error>(body, &mut validator)
-        .and_then(rkyv::deserialize::<Image, Error>)
-        .map_err(|_| ImageError::Content)?;
+    let (image, entry_keys) = if bytes[0] == VERSION_BEFORE {
+        let image = rkyv::api::access_with_context::<ArchivedImage, _, Error>(body, &mut validator)
+            .and_then(rkyv::deserialize::<Image, Error>);
+        (image.map_err(|_| ImageError::Content)?, Vec::new())
+    } else {
+        let keyed =
+            rkyv::api::access_with_context::<ArchivedKeyedImage, _, Error>(body, &mut validator)
+                .and_then(rkyv::deserialize::<KeyedImage, Error>);
+        let KeyedImage { image, entry_keys } = keyed.map_err(|_| ImageError::Content)?;
+        (image, entry_keys)
+    };
     let mut twin = Twin::absent();
     twin.life = image.life;
     twin.quarantined = image.quarantined;
@@ -121,6 +145,7 @@ pub fn unpack(bytes: &[u8]) -> Result<(Twin, u64), ImageError> {
     twin.desired_acked = image.desired_acked;
     twin.session = image.session;
     twin.keys = image.keys;
+    twin.entry_keys = entry_keys;
     twin.commands = image.commands;
     twin.command_last = image.command_last;
     Ok((twin, index))

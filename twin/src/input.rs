@@ -49,9 +49,23 @@ pub enum Input {
         /// Who asks: a name for `by`, and the scope of its key.
         caller: String,
         /// Makes a retry recognisable.
-        key: Option<String>,
+        key: Option<CallKey>,
         /// What it asks.
         request: Request,
+    },
+}
+
+/// What makes a retry of a service call recognisable (safety rule 15).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallKey {
+    /// The caller's own words.
+    Own(String),
+    /// Made for this one call by the node that it came to, which repeats it where it may.
+    Entry {
+        /// Not the same for any two calls.
+        id: u128,
+        /// An attempt before this one may have been carried out, at this time of the shard or later.
+        again: Option<Time>,
     },
 }
 

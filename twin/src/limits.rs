@@ -34,6 +34,9 @@ pub const COMMAND_BYTES_MAX: usize = 16 * 1024;
 pub const COMMAND_DEADLINE_MS_MAX: u64 = 7 * 24 * 3600 * 1000;
 /// Idempotency keys remembered per twin; when all are within their window, writes are refused.
 pub const KEYS_MAX: usize = 512;
+/// Keys that nodes made for calls without one remembered per twin: what may be decided on a twin that is
+/// written often between an attempt and its repetition would take more than twins should.
+pub const ENTRY_KEYS_MAX: usize = 16;
 /// How long an idempotency key is remembered: longer than any sane retry.
 pub const KEY_WINDOW_MS: u64 = 5 * 60 * 1000;
 /// Bytes of an idempotency key as the caller gives it: a UUID with room.

@@ -53,6 +53,8 @@ pub struct Twin {
     pub(crate) session: Session,
     /// In the order they came, so nearly in the order they expire.
     pub(crate) keys: Vec<KeyMark>,
+    /// Those that nodes made, in the same order; few of them.
+    pub(crate) entry_keys: Vec<KeyMark>,
     /// Live ones and the last finished ones, by id.
     pub(crate) commands: Vec<Command>,
     /// Id of the last command.
@@ -89,7 +91,7 @@ impl Twin {
         self.wake();
         match input {
             Input::Call { call, caller, key, request } => {
-                self.call(now, limits, call, caller, key.as_deref(), request);
+                self.call(now, limits, call, caller, key.as_ref(), request);
                 Ok(())
             }
             _ if self.quarantined => Err(Rejection::Quarantined),

@@ -36,6 +36,9 @@ impl Default for Labels {
     }
 }
 
+/// From this level on, nodes give a key to each write that came without one (safety rule 15).
+pub const ENTRY_KEYS_LEVEL: u32 = 3;
+
 /// The cluster levels that a node's program can run at. A level stands for a set of formats of wire, log,
 /// images and settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -48,7 +51,7 @@ pub struct Formats {
 
 impl Formats {
     /// Those of this program.
-    pub const OURS: Self = Self { oldest: 2, newest: 2 };
+    pub const OURS: Self = Self { oldest: 2, newest: 3 };
 
     /// Whether the program can run in a cluster of this level.
     #[must_use]

@@ -7,7 +7,7 @@ use std::path::Path;
 use bytes::BytesMut;
 use pollux_proto::device::{encode, encode_datagram};
 use pollux_twin::change::Section;
-use pollux_twin::input::{CallId, Request};
+use pollux_twin::input::{CallId, CallKey, Request};
 use pollux_twin::{
     Change, Effect, Entry, Epoch, Input, JsonLimits, Limits, Mark, Time, Twin, TwinKey, Value,
     image,
@@ -121,7 +121,7 @@ fn twin() -> Twin {
     for (n, section) in [Section::Tags, Section::Desired].into_iter().enumerate() {
         let request =
             Request::Patch { section, patch: patch.clone(), whole: false, expected: None };
-        let (call, key) = (CallId(1), Some(format!("key {n}")));
+        let (call, key) = (CallId(1), Some(CallKey::Own(format!("key {n}"))));
         let input = Input::Call { call, caller: "shop".to_owned(), key, request };
         twin.handle(Time::from_ms(1), &limits, input).expect("calls are answered");
     }

@@ -105,6 +105,7 @@ impl Service for Answering {
                     Ok(decider.decide_for_peer(&payload).await.into())
                 }
                 Some(Kind::Call) => forward::call(router()?, &payload).await,
+                Some(Kind::EntryCall) => forward::entry_call(router()?, &payload).await,
                 Some(Kind::List) => forward::list(router()?, &payload),
                 Some(Kind::Status) => Ok(match (router(), decider.as_ref()) {
                     (Ok(router), Some(decider)) => status::for_peer(router, decider.group()),

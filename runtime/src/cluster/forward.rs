@@ -7,7 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use pollux_cluster::peer::{Items, PeerNetwork};
 use pollux_cluster::{CallFault, Network, NodeId};
-use pollux_proto::forward::{self, Called, List, Listed};
+use pollux_proto::forward::{self, Called, EntryCall, List, Listed};
+use pollux_twin::input::CallKey;
 use pollux_twin::output::Answer;
 use pollux_twin::{Rejection, TwinKey, View};
 
@@ -64,18 +65,27 @@ impl Forward {
         let patience = call.timeout;
         let margin = Duration::from_millis(FORWARD_MARGIN_MS).min(patience / 4);
         let timeout = patience.saturating_sub(margin);
-        let message = forward::Call {
+        let (own, made) = match call.idempotency_key {
+            None => (None, None),
+            Some(CallKey::Own(key)) => (Some(key), None),
+            Some(CallKey::Entry { id, again }) => (None, Some((id, again))),
+        };
+        let call = forward::Call {
             key: call.key.as_str().to_owned(),
             caller: call.caller,
-            idempotency_key: call.idempotency_key,
+            idempotency_key: own,
             request: call.request,
             timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
         };
-        let payload = match forward::encode(&message) {
+        let (kind, encoded) = match made {
+            None => (Kind::Call, forward::encode(&call)),
+            Some((id, again)) => (Kind::EntryCall, forward::encode(&EntryCall { call, id, again })),
+        };
+        let payload = match encoded {
             Ok(payload) => payload,
             Err(error) => return Ok(Err(Rejection::Invalid { reason: error.to_string() })),
         };
-        let answer = self.ask(to, Kind::Call, payload, patience).await?;
+        let answer = self.ask(to, kind, payload, patience).await?;
         let called: Called = forward::decode(&answer).map_err(|error| {
             tracing::warn!(%to, %error, "a node's answer to a call cannot be read");
             CallFault::Failed
@@ -115,14 +125,28 @@ impl Forward {
 
 /// Carries out what another node passed on.
 pub(super) async fn call(router: &Router, payload: &[u8]) -> Result<Bytes, CallFault> {
-    let message: forward::Call = forward::decode(payload).map_err(|_| CallFault::Failed)?;
-    let key = TwinKey::parse(&message.key).map_err(|_| CallFault::Failed)?;
+    let mut call: forward::Call = forward::decode(payload).map_err(|_| CallFault::Failed)?;
+    let key = call.idempotency_key.take().map(CallKey::Own);
+    carry_out(router, call, key).await
+}
+
+/// Carries out what another node passed on with a key that it made.
+pub(super) async fn entry_call(router: &Router, payload: &[u8]) -> Result<Bytes, CallFault> {
+    let EntryCall { call, id, again } = forward::decode(payload).map_err(|_| CallFault::Failed)?;
+    carry_out(router, call, Some(CallKey::Entry { id, again })).await
+}
+
+async fn carry_out(
+    router: &Router,
+    call: forward::Call,
+    idempotency_key: Option<CallKey>,
+) -> Result<Bytes, CallFault> {
     let call = Call {
-        key,
-        caller: message.caller,
-        idempotency_key: message.idempotency_key,
-        request: message.request,
-        timeout: Duration::from_millis(message.timeout_ms),
+        key: TwinKey::parse(&call.key).map_err(|_| CallFault::Failed)?,
+        caller: call.caller,
+        idempotency_key,
+        request: call.request,
+        timeout: Duration::from_millis(call.timeout_ms),
     };
     let result = router.call_for_peer(call).await;
     encode(&Called { result })

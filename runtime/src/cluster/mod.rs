@@ -88,6 +88,8 @@ pub(crate) enum Kind {
     Authority = 8,
     /// What evening everything would move, and to begin with it.
     Rebalance = 9,
+    /// A call to a twin with a key that the asking node made.
+    EntryCall = 10,
 }
 
 impl Kind {
@@ -95,7 +97,7 @@ impl Kind {
         let asked = [Self::Call, Self::List, Self::Meta, Self::Status, Self::Step, Self::Barrier];
         asked
             .into_iter()
-            .chain([Self::BackUp, Self::Authority, Self::Rebalance])
+            .chain([Self::BackUp, Self::Authority, Self::Rebalance, Self::EntryCall])
             .find(|kind| *kind as u16 == number)
     }
 }

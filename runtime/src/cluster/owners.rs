@@ -92,6 +92,11 @@ impl Owners {
         Some((address, epoch))
     }
 
+    /// The level at which the cluster writes.
+    pub(crate) fn level(&self) -> u32 {
+        self.picture.borrow().meta.level
+    }
+
     /// Device addresses of the other nodes that are meant to hold a shard.
     pub(crate) fn next(&self, shard: ShardId) -> Vec<String> {
         let replicas = match self.picture.borrow().meta.map.get(usize::from(shard.0)) {

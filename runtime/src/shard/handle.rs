@@ -214,6 +214,11 @@ impl ShardHandle {
         if self.is_open() { 0 } else { now.since_ms(self.replica.time()) }
     }
 
+    /// The shard's time as of the newest entry that the table has.
+    pub(crate) fn time(&self) -> Time {
+        self.replica.time()
+    }
+
     /// A twin as the table has it.
     pub(crate) fn view(&self, key: &TwinKey) -> Option<View> {
         self.replica.view(key)

@@ -15,7 +15,7 @@ use pollux_proto::v1::commands_server::{Commands, CommandsServer};
 use pollux_proto::v1::twins_server::{Twins, TwinsServer};
 use pollux_simulator::Identities;
 use pollux_simulator::echo::{ServerTls, endpoint};
-use pollux_twin::input::{CallId, ConnectionId, FromDevice};
+use pollux_twin::input::{CallId, CallKey, ConnectionId, FromDevice};
 use pollux_twin::output::{Answer, ToDevice};
 use pollux_twin::{Input, JsonLimits, Limits, Output, Rejection, Time, Twin, TwinKey};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
@@ -242,7 +242,7 @@ impl Node {
             slot.handle(Input::Call {
                 call: CallId(id),
                 caller: "test".to_owned(),
-                key: call.idempotency_key,
+                key: call.idempotency_key.map(CallKey::Own),
                 request: call.request,
             });
         }

@@ -18,13 +18,15 @@ pub struct Way {
 }
 
 impl Way {
-    pub(super) fn to(node: &NodeOptions) -> Result<Self> {
+    /// The way to a node, which is gone when it is asked first.
+    pub fn to(node: &NodeOptions) -> Result<Self> {
         let endpoint = Endpoint::from_shared(format!("http://{}", node.grpc))?;
         let channel = endpoint.connect_timeout(CONNECT).timeout(ANSWER).connect_lazy();
         Ok(Self { channel, http: node.http.clone() })
     }
 
-    pub(super) fn twins(&self) -> TwinsClient<Channel> {
+    /// For calls to twins.
+    pub fn twins(&self) -> TwinsClient<Channel> {
         TwinsClient::new(self.channel.clone())
     }
 

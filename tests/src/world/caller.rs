@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use pollux_twin::change::Section;
-use pollux_twin::input::Request;
+use pollux_twin::input::{CallKey, Request};
 use pollux_twin::output::Answer;
 use pollux_twin::value::Object;
-use pollux_twin::{Rejection, TwinKey, Value};
+use pollux_twin::{Rejection, Time, TwinKey, Value};
 
 use super::World;
 use super::judge::Seen;
@@ -25,11 +25,13 @@ pub(super) struct Op {
     pub(super) caller: usize,
     pub(super) key: TwinKey,
     pub(super) request: Request,
-    /// Idempotency key; without one it is called once.
-    pub(super) idempotency_key: Option<String>,
+    /// Idempotency key: the caller's, or that of the node it came to; reads have none.
+    idempotency_key: Option<CallKey>,
     /// The newest change that anyone had heard of when it began.
     pub(super) known: Place,
     started_ms: u64,
+    /// The shard's time then.
+    since: Time,
     over: bool,
 }
 
@@ -47,6 +49,7 @@ impl Op {
 #[derive(Debug)]
 pub(super) struct Call {
     op: u64,
+    key: Option<CallKey>,
     /// The node that the caller asked.
     entry: usize,
     /// It was handed on to another.
@@ -79,15 +82,20 @@ impl World {
         let key = self.devices[device].key.clone();
         let request = self.invent(id, &key);
         let reads = matches!(request, Request::Get);
-        let keyed = !reads && !self.sim.chance.one_in(8);
+        let idempotency_key = match self.sim.chance.one_in(8) {
+            _ if reads => None,
+            true => Some(CallKey::Entry { id: id.into(), again: None }),
+            false => Some(CallKey::Own(format!("op-{id}"))),
+        };
         let op = Op {
             id,
             caller,
             key,
             request,
-            idempotency_key: keyed.then(|| format!("op-{id}")),
+            idempotency_key,
             known: self.judge.place(),
             started_ms: self.sim.now,
+            since: self.judge.truth.time(),
             over: false,
         };
         self.callers.busy.insert(caller, id);
@@ -131,7 +139,8 @@ impl World {
         self.callers.last_call += 1;
         let call = self.callers.last_call;
         let entry = self.sim.chance.index(self.hosts.len());
-        self.callers.calls.insert(call, Call { op, entry, handed_on: false, answer: None });
+        let key = self.callers.ops.get(&op).and_then(|op| op.idempotency_key.clone());
+        self.callers.calls.insert(call, Call { op, key, entry, handed_on: false, answer: None });
         let slow = self.net.rough && self.sim.chance.one_in(12);
         let on_the_way = self.sim.chance.between(1, if slow { 2_500 } else { 10 });
         self.sim.after(on_the_way, Event::CallArrives { host: entry, call });
@@ -139,9 +148,10 @@ impl World {
         self.sim.after(overdue, Event::CallOverdue { call });
     }
 
-    /// What a call asks; `None` if its operation is long over.
-    pub(super) fn called(&self, call: u64) -> Option<&Op> {
-        self.callers.calls.get(&call).and_then(|call| self.callers.ops.get(&call.op))
+    /// What a call asks, and its key; `None` if its operation is long over.
+    pub(super) fn called(&self, call: u64) -> Option<(Op, Option<CallKey>)> {
+        let call = self.callers.calls.get(&call)?;
+        self.callers.ops.get(&call.op).map(|op| (op.clone(), call.key.clone()))
     }
 
     /// Whether the node that was asked may hand the call on, which it then does.
@@ -174,16 +184,13 @@ impl World {
             return;
         };
         let Some(op) = self.callers.ops.get_mut(&op).filter(|op| !op.over) else { return };
-        let nothing_done = matches!(
-            result,
-            Err(Rejection::NotOwner
-                | Rejection::Overloaded { .. }
-                | Rejection::OutOfSpace
-                | Rejection::Unknown)
-        );
         let id = op.id;
-        if nothing_done {
-            return self.try_again(id);
+        match result {
+            Err(Rejection::NotOwner | Rejection::Overloaded { .. } | Rejection::OutOfSpace) => {
+                return self.try_again(id);
+            }
+            Err(Rejection::Unknown) => return self.try_unclear_again(id),
+            _ => {}
         }
         op.over = true;
         let op = op.clone();
@@ -195,8 +202,18 @@ impl World {
     /// The caller gave this call up.
     pub(super) fn call_overdue(&mut self, call: u64) {
         if let Some(Call { op, .. }) = self.callers.calls.remove(&call) {
-            self.try_again(op);
+            self.try_unclear_again(op);
         }
+    }
+
+    /// Nobody can tell what came of a call. It may still be on its way.
+    fn try_unclear_again(&mut self, op: u64) {
+        if let Some(Op { idempotency_key: Some(CallKey::Entry { again, .. }), since, .. }) =
+            self.callers.ops.get_mut(&op)
+        {
+            *again = Some(*since);
+        }
+        self.try_again(op);
     }
 
     fn try_again(&mut self, op: u64) {

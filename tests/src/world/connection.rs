@@ -3,9 +3,9 @@
 use pollux_proto::device::convert::Received;
 use pollux_proto::device::{Decoder, DeviceFrame, NodeFrame};
 use pollux_proto::device::{RefusedReason, encode};
+use pollux_twin::Rejection;
 use pollux_twin::TwinKey;
 use pollux_twin::input::{CallId, Input};
-use pollux_twin::{Rejection, input::Request};
 
 use super::World;
 use super::host::{address, number, of};
@@ -104,7 +104,7 @@ impl World {
 
     /// A service's call reaches a node, or is handed on to one.
     pub(super) fn call_arrives(&mut self, host: usize, call: u64) {
-        let Some(op) = self.called(call).cloned() else { return };
+        let Some((op, key)) = self.called(call) else { return };
         let Some(node) = &mut self.hosts[host].node else { return };
         if !node.shard.is_open() {
             let owner = node.consensus.leader.map(of).filter(|owner| *owner != host);
@@ -117,8 +117,7 @@ impl World {
             return self.answer(host, call, Err(Rejection::Overloaded { retry_after_ms: 100 }));
         }
         self.activate(host, &op.key);
-        let (caller, key): (String, Option<String>) = (op.by(), op.idempotency_key.clone());
-        let request: Request = op.request;
+        let (caller, request) = (op.by(), op.request);
         self.decide(host, &op.key, Input::Call { call: CallId(call), caller, key, request });
     }
 

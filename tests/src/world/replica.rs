@@ -78,7 +78,7 @@ fn forget_marks(mutant: Mutant, entry: &mut Entry) {
     let Entry::Batch { changes, .. } = entry else { return };
     for (_, change) in changes {
         let forget = match change.mark {
-            Mark::Key(_) => mutant != Mutant::ForgetsNumbers,
+            Mark::Key(_) | Mark::EntryKey(_) => mutant != Mutant::ForgetsNumbers,
             Mark::Sequence { .. } => mutant != Mutant::ForgetsKeys,
             Mark::None => false,
         };

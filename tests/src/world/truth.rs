@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use pollux_twin::change::{CommandState, Section};
 use pollux_twin::table::{Outcome, Table};
 use pollux_twin::twin::View;
-use pollux_twin::{Change, Effect, Entry, Epoch, Mark, Rejection, Twin, TwinKey, Value};
+use pollux_twin::{Change, Effect, Entry, Epoch, Mark, Rejection, Time, Twin, TwinKey, Value};
 
 use super::log::Slot;
 use super::mutant::Mutant;
@@ -96,6 +96,11 @@ impl Truth {
     /// How many changes there are up to an entry's end.
     pub(super) fn place_at(&self, index: u64) -> Place {
         self.changes.partition_point(|(at, ..)| *at <= index) as u64
+    }
+
+    /// The shard's time as of the newest entry.
+    pub(super) fn time(&self) -> Time {
+        self.table.fence().time
     }
 
     pub(super) fn past(&self, key: &TwinKey) -> Option<&Past> {

@@ -13,10 +13,13 @@ use rkyv::validation::archive::ArchiveValidator;
 use rkyv::validation::shared::SharedValidator;
 
 use super::{ArchivedEntry, Entry};
+use crate::change::Mark;
 use crate::id::TwinKey;
 
-/// The only form written and read so far.
-const VERSION: u8 = 1;
+/// The newest form, of entries with a key that a node made: there are some from level 3 on.
+const VERSION: u8 = 2;
+/// The form of all others: the same but that there is no such key.
+const VERSION_BEFORE: u8 = 1;
 /// Nested archived parts: a patch at the greatest depth that is decided, several parts a level.
 const DEPTH_MAX: NonZeroUsize = NonZeroUsize::new(160).expect("not zero");
 
@@ -36,7 +39,10 @@ impl fmt::Display for EntryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Version { found: Some(found) } => {
-                write!(f, "read entry: format {found}; this version reads format {VERSION}")
+                write!(
+                    f,
+                    "read entry: format {found}; this version reads formats {VERSION_BEFORE} and {VERSION}"
+                )
             }
             Self::Version { found: None } => f.write_str("read entry: it is empty"),
             Self::Content => f.write_str("read entry: the content is unsound"),
@@ -50,7 +56,7 @@ impl Entry {
     /// The entry as bytes for the log.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(256);
-        bytes.push(VERSION);
+        bytes.push(if self.has_entry_key() { VERSION } else { VERSION_BEFORE });
         rkyv::api::high::to_bytes_in::<_, Error>(self, bytes)
             .expect("writing to memory does not fail")
     }
@@ -58,7 +64,7 @@ impl Entry {
     /// The entry of such bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, EntryError> {
         let body = match bytes.split_first() {
-            Some((&VERSION, body)) => body,
+            Some((&(VERSION | VERSION_BEFORE), body)) => body,
             other => return Err(EntryError::Version { found: other.map(|(first, _)| *first) }),
         };
         let archive = ArchiveValidator::with_max_depth(body, Some(DEPTH_MAX));
@@ -70,6 +76,15 @@ impl Entry {
             return Err(EntryError::Content);
         }
         rkyv::deserialize::<Self, Error>(archived).map_err(|_| EntryError::Content)
+    }
+
+    fn has_entry_key(&self) -> bool {
+        match self {
+            Self::Open { .. } => false,
+            Self::Batch { changes, .. } => {
+                changes.iter().any(|(_, change)| matches!(change.mark, Mark::EntryKey(_)))
+            }
+        }
     }
 }
 
@@ -89,7 +104,7 @@ mod tests {
     use alloc::vec;
 
     use super::*;
-    use crate::change::{Change, Effect, Mark, Section};
+    use crate::change::{Change, Effect, KeyMark, Section};
     use crate::entry::Epoch;
     use crate::time::Time;
     use crate::value::Value;
@@ -119,6 +134,18 @@ mod tests {
         assert_eq!(Entry::decode(&entry.encode()), Ok(entry));
         let entry = Entry::Open { epoch: Epoch::default(), generation: 1, time: Time::default() };
         assert_eq!(Entry::decode(&entry.encode()), Ok(entry));
+    }
+
+    #[test]
+    fn a_key_that_a_node_made_takes_the_newer_form() {
+        let mut entry = batch(1);
+        assert_eq!(entry.encode()[0], VERSION_BEFORE);
+        let Entry::Batch { changes, .. } = &mut entry else { unreachable!("it is a batch") };
+        let expires = Time::from_ms(9);
+        changes[0].1.mark = Mark::EntryKey(KeyMark { key: 1, request: 2, expires, answer: Ok(3) });
+        let bytes = entry.encode();
+        assert_eq!(bytes[0], VERSION);
+        assert_eq!(Entry::decode(&bytes), Ok(entry));
     }
 
     #[test]

@@ -3,8 +3,10 @@
 use super::ImageError;
 use crate::twin::{Life, Twin};
 
-/// The only form written and read so far.
-pub(super) const VERSION: u8 = 1;
+/// The newest form, for twins with keys that nodes made: there are some from level 3 on.
+pub(super) const VERSION: u8 = 2;
+/// The form of all others.
+pub(super) const VERSION_BEFORE: u8 = 1;
 /// Version byte, checksum, index, flags.
 pub(super) const HEADER_LEN: usize = 1 + 4 + 8 + 1;
 
@@ -64,7 +66,7 @@ impl Flags {
 /// Reads the head of an image, without comparing the checksum.
 pub fn header(bytes: &[u8]) -> Result<Header, ImageError> {
     match bytes.first() {
-        Some(&VERSION) => {}
+        Some(&(VERSION | VERSION_BEFORE)) => {}
         Some(&found) => return Err(ImageError::Version { found }),
         None => return Err(ImageError::Short),
     }

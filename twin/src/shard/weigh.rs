@@ -20,7 +20,9 @@ pub(super) fn weigh(key: &str, change: &Change) -> usize {
         Mark::None => 0,
         // A rejection carries at most two short texts.
         Mark::Sequence { rejection: None, .. } => 0,
-        Mark::Sequence { .. } | Mark::Key(_) => 2 * crate::limits::TEXT_BYTES_MAX,
+        Mark::Sequence { .. } | Mark::Key(_) | Mark::EntryKey(_) => {
+            2 * crate::limits::TEXT_BYTES_MAX
+        }
     };
     CHANGE_BYTES + key.len() + mark + weigh_effect(&change.effect)
 }

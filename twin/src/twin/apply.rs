@@ -8,7 +8,7 @@ use core::fmt;
 
 use super::{DesiredAcked, Document, Latest, Life, SectionState, Twin};
 use crate::change::{Change, Command, CommandState, Effect, KeyMark, Mark, Section};
-use crate::limits::{COMMANDS_DONE_MAX, REPORTS_IN_FLIGHT_MAX};
+use crate::limits::{COMMANDS_DONE_MAX, ENTRY_KEYS_MAX, REPORTS_IN_FLIGHT_MAX};
 use crate::time::Time;
 use crate::tree::{Stamp, Write};
 use crate::value::{Object, Value};
@@ -42,6 +42,7 @@ impl Twin {
         }
         // Logged time, never a clock, decides what is forgotten (safety rule 20).
         self.keys.retain(|key| key.expires > change.at);
+        self.entry_keys.retain(|key| key.expires > change.at);
         match &change.mark {
             Mark::None => {}
             Mark::Sequence { seq, rejection } => {
@@ -55,6 +56,12 @@ impl Twin {
                 }
             }
             Mark::Key(key) => self.keys.push(KeyMark::clone(key)),
+            Mark::EntryKey(key) => {
+                if self.entry_keys.len() >= ENTRY_KEYS_MAX {
+                    self.entry_keys.remove(0);
+                }
+                self.entry_keys.push(KeyMark::clone(key));
+            }
         }
         self.carry_out(change.at, &change.effect);
         Ok(())

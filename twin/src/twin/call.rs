@@ -7,7 +7,7 @@ use super::command::{AnswerWhen, Offline};
 use super::dedup::{Keyed, Recognised};
 use super::{Life, Twin, check};
 use crate::change::{Change, Effect, Section};
-use crate::input::{CallId, Request};
+use crate::input::{CallId, CallKey, Request};
 use crate::limits::{KEY_TEXT_BYTES_MAX, Limits};
 use crate::output::Answer;
 use crate::rejection::Rejection;
@@ -21,7 +21,7 @@ impl Twin {
         limits: &Limits,
         call: CallId,
         caller: String,
-        key: Option<&str>,
+        key: Option<&CallKey>,
         request: Request,
     ) {
         let checked = check_caller(&caller, key);
@@ -72,10 +72,10 @@ impl Twin {
         }
     }
 
-    /// Answers with a refusal. With a key it is remembered, unless there is no twin to remember
-    /// it: a misspelt name must not make one.
+    /// Answers with a refusal. With a key of the caller it is remembered, unless there is no twin to
+    /// remember it: a misspelt name must not make one.
     pub(super) fn refuse(&mut self, now: Time, call: CallId, keyed: Keyed, rejection: Rejection) {
-        if keyed.is_some() && self.life != Life::Absent {
+        if keyed.is_lasting() && self.life != Life::Absent {
             let mark = keyed.mark(Err(rejection.clone()));
             self.commit(Change { at: now, mark, effect: Effect::None });
         }
@@ -107,10 +107,10 @@ impl Twin {
     }
 }
 
-fn check_caller(caller: &str, key: Option<&str>) -> Result<(), Rejection> {
+fn check_caller(caller: &str, key: Option<&CallKey>) -> Result<(), Rejection> {
     check::text("caller", caller)?;
     match key {
-        Some(key) if key.is_empty() || key.len() > KEY_TEXT_BYTES_MAX => {
+        Some(CallKey::Own(key)) if key.is_empty() || key.len() > KEY_TEXT_BYTES_MAX => {
             let len = key.len();
             let reason = alloc::format!(
                 "idempotency key has {len} bytes; it takes 1 to {KEY_TEXT_BYTES_MAX}"

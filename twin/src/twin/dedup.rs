@@ -1,5 +1,5 @@
-//! Recognises repetitions: a device's by its numbers (safety rule 12), a service's by its
-//! idempotency key (safety rule 15).
+//! Recognises repetitions: a device's by its numbers (safety rule 12), a service's by its idempotency
+//! key, or by the one that the node made to which it came (safety rule 15).
 
 use alloc::vec::Vec;
 
@@ -7,8 +7,8 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::{Session, Twin};
 use crate::change::{KeyMark, Mark};
-use crate::input::Request;
-use crate::limits::{KEY_WINDOW_MS, KEYS_MAX};
+use crate::input::{CallKey, Request};
+use crate::limits::{ENTRY_KEYS_MAX, KEY_WINDOW_MS, KEYS_MAX};
 use crate::rejection::Rejection;
 use crate::time::Time;
 use crate::tree::codec::{write_option, write_str, write_uint, write_value};
@@ -38,16 +38,27 @@ impl Session {
 }
 
 /// A call's idempotency key, if it has one, waiting for the answer to remember.
-pub(super) struct Keyed(Option<KeyMark>);
+pub(super) enum Keyed {
+    /// It has none.
+    Not,
+    /// To be remembered for its window, whatever comes of the call.
+    Lasting(KeyMark),
+    /// To be remembered for a while if the call has an effect: without one it may be decided again.
+    Passing(KeyMark),
+}
 
 impl Keyed {
     /// The mark of the change that stands for the call.
     pub(super) fn mark(self, answer: Result<u64, Rejection>) -> Mark {
-        self.0.map_or(Mark::None, |mark| Mark::Key(KeyMark { answer, ..mark }))
+        match self {
+            Self::Not => Mark::None,
+            Self::Lasting(mark) => Mark::Key(KeyMark { answer, ..mark }),
+            Self::Passing(mark) => Mark::EntryKey(KeyMark { answer, ..mark }),
+        }
     }
 
-    pub(super) const fn is_some(&self) -> bool {
-        self.0.is_some()
+    pub(super) const fn is_lasting(&self) -> bool {
+        matches!(self, Self::Lasting(_))
     }
 }
 
@@ -66,32 +77,65 @@ impl Twin {
         &self,
         now: Time,
         caller: &str,
-        key: Option<&str>,
+        key: Option<&CallKey>,
         request: &Request,
     ) -> Recognised {
-        let Some(key) = key else { return Recognised::New(Keyed(None)) };
-        let key = key_hash(caller, key);
-        let request = fingerprint(request);
-        let mut live = 0;
-        let mut first_end = now;
-        for mark in self.keys.iter().filter(|mark| mark.expires > now) {
-            if mark.key == key {
-                return if mark.request == request {
-                    Recognised::Repeated(mark.answer.clone())
-                } else {
-                    Recognised::Refused(Rejection::KeyReused)
-                };
+        let Some(key) = key else { return Recognised::New(Keyed::Not) };
+        let mark = KeyMark {
+            key: match key {
+                CallKey::Own(text) => key_hash(caller, text),
+                CallKey::Entry { id, .. } => *id,
+            },
+            request: fingerprint(request),
+            expires: now.plus_ms(KEY_WINDOW_MS),
+            answer: Ok(0),
+        };
+        let full = self.keys.iter().filter(|mark| mark.expires > now).count() >= KEYS_MAX;
+        let known = match key {
+            CallKey::Own(_) => find(&self.keys, now, mark.key),
+            CallKey::Entry { .. } => {
+                find(&self.entry_keys, now, mark.key).or_else(|| find(&self.keys, now, mark.key))
             }
-            first_end = if live == 0 { mark.expires } else { first_end.min(mark.expires) };
-            live += 1;
+        };
+        match (known, key) {
+            (Some(known), _) if known.request == mark.request => {
+                Recognised::Repeated(known.answer.clone())
+            }
+            (Some(_), _) => Recognised::Refused(Rejection::KeyReused),
+            (None, CallKey::Own(_)) if full => {
+                let first_end = self.keys.iter().map(|mark| mark.expires).filter(|end| *end > now);
+                let wait_ms = first_end.min().map_or(0, |end| end.since_ms(now));
+                let retry_after_ms = u32::try_from(wait_ms).unwrap_or(u32::MAX);
+                Recognised::Refused(Rejection::Overloaded { retry_after_ms })
+            }
+            (None, CallKey::Own(_)) => Recognised::New(Keyed::Lasting(mark)),
+            (None, CallKey::Entry { again: None, .. }) => Recognised::New(Keyed::Passing(mark)),
+            (None, CallKey::Entry { again: Some(since), .. })
+                if self.may_have_forgotten(now, *since) || full =>
+            {
+                Recognised::Refused(Rejection::Unknown)
+            }
+            // The attempt before it may still come: that one must find this mark, however many others
+            // come between.
+            (None, CallKey::Entry { again: Some(_), .. }) => Recognised::New(Keyed::Lasting(mark)),
         }
-        if live >= KEYS_MAX {
-            let retry_after_ms = u32::try_from(first_end.since_ms(now)).unwrap_or(u32::MAX);
-            return Recognised::Refused(Rejection::Overloaded { retry_after_ms });
-        }
-        let expires = now.plus_ms(KEY_WINDOW_MS);
-        Recognised::New(Keyed(Some(KeyMark { key, request, expires, answer: Ok(0) })))
     }
+}
+
+impl Twin {
+    /// Whether the key of a call that was decided at `since` or later may be forgotten within its window.
+    /// They go in the order in which they came: none did while there is room, and none that is younger
+    /// than one that is there.
+    fn may_have_forgotten(&self, now: Time, since: Time) -> bool {
+        let oldest = self.entry_keys.first().map(|mark| mark.expires);
+        self.entry_keys.len() >= ENTRY_KEYS_MAX
+            && oldest.is_some_and(|end| end > now && end >= since.plus_ms(KEY_WINDOW_MS))
+    }
+}
+
+/// What is remembered under a key.
+fn find(marks: &[KeyMark], now: Time, key: u128) -> Option<&KeyMark> {
+    marks.iter().find(|mark| mark.key == key && mark.expires > now)
 }
 
 fn key_hash(caller: &str, key: &str) -> u128 {

@@ -50,7 +50,7 @@ impl Twin {
     ) {
         let changed = patch.is_some();
         let version = self.document.section(section).version.saturating_add(u64::from(changed));
-        if changed || keyed.is_some() {
+        if changed || keyed.is_lasting() {
             let effect = patch.map_or(Effect::None, |(patch, write)| Effect::Patched {
                 section,
                 patch,

@@ -16,6 +16,7 @@ impl Twin {
         self.local.resting = Some(self.document.to_bytes().into_boxed_slice());
         self.document = Document::default();
         self.keys.shrink_to_fit();
+        self.entry_keys.shrink_to_fit();
         self.commands.shrink_to_fit();
         self.session.refused.shrink_to_fit();
         self.local.waiting.shrink_to_fit();

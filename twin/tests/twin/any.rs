@@ -1,7 +1,7 @@
 //! Any input that a driver could hand to a twin, small enough that inputs meet each other.
 
 use pollux_twin::change::Section;
-use pollux_twin::input::{CallId, ConnectionId, FromDevice, Input, Request};
+use pollux_twin::input::{CallId, CallKey, ConnectionId, FromDevice, Input, Request};
 use pollux_twin::value::Object;
 use pollux_twin::{Time, Value};
 use proptest::prelude::*;
@@ -85,6 +85,14 @@ fn request() -> impl Strategy<Value = Request> {
     ]
 }
 
+fn call_key() -> impl Strategy<Value = CallKey> {
+    prop_oneof![
+        2 => "[kl]".prop_map(CallKey::Own),
+        3 => (0..24u128, prop::option::of(900..1_200u64))
+            .prop_map(|(id, again)| CallKey::Entry { id, again: again.map(Time::from_ms) }),
+    ]
+}
+
 /// An input, or the passing of time.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
@@ -107,7 +115,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         2 => (0..4u64, message())
             .prop_map(|(session, message)| Input::Device { session, message }),
         1 => (0..4u64).prop_map(|session| Input::Disconnected { session }),
-        6 => ((0..9u64).prop_map(CallId), "[xy]", prop::option::of("[kl]"), request()).prop_map(
+        6 => ((0..9u64).prop_map(CallId), "[xy]", prop::option::of(call_key()), request()).prop_map(
             |(call, caller, key, request)| Input::Call { call, caller, key, request }
         ),
     ];

@@ -1,7 +1,7 @@
 //! A twin under test: inputs as JSON, outputs as one line of text each.
 
 use pollux_twin::change::{Change, Section};
-use pollux_twin::input::{CallId, ConnectionId, FromDevice, Input, Request};
+use pollux_twin::input::{CallId, CallKey, ConnectionId, FromDevice, Input, Request};
 use pollux_twin::output::{Answer, Output, ToDevice};
 use pollux_twin::{JsonLimits, Limits, Time, Twin, Value, View};
 
@@ -73,7 +73,22 @@ impl Bench {
     }
 
     pub(crate) fn call(&mut self, key: Option<&str>, request: Request) -> Vec<String> {
-        let key = key.map(String::from);
+        let key = key.map(|key| CallKey::Own(key.into()));
+        self.keyed(key, request)
+    }
+
+    /// A call with a key that a node made.
+    pub(crate) fn attempt(
+        &mut self,
+        id: u128,
+        again: Option<u64>,
+        request: Request,
+    ) -> Vec<String> {
+        let again = again.map(Time::from_ms);
+        self.keyed(Some(CallKey::Entry { id, again }), request)
+    }
+
+    fn keyed(&mut self, key: Option<CallKey>, request: Request) -> Vec<String> {
         self.input(Input::Call { call: CallId(9), caller: "tests".into(), key, request })
     }
 
@@ -103,6 +118,7 @@ pub(crate) fn line(output: &Output) -> String {
                 pollux_twin::Mark::Sequence { seq, rejection: None } => format!(" #{seq}"),
                 pollux_twin::Mark::Sequence { seq, rejection: Some(r) } => format!(" #{seq} {r:?}"),
                 pollux_twin::Mark::Key(key) => format!(" key {:?}", key.answer),
+                pollux_twin::Mark::EntryKey(key) => format!(" entry key {:?}", key.answer),
             };
             format!("change {}{mark}", effect(&change.effect))
         }

@@ -44,6 +44,21 @@ fn the_form_does_not_drift() {
     assert_eq!(image, include_str!("image.hex").trim());
 }
 
+/// The same with a key that a node made.
+fn keyed() -> Bench {
+    let mut bench = full();
+    bench.attempt(5, None, patch_request(Section::Tags, r#"{"s":"news"}"#, None));
+    bench
+}
+
+#[test]
+fn the_form_with_keys_of_nodes_does_not_drift() {
+    let bytes = pack(&keyed().twin, 77);
+    assert_eq!(pack(&unpack(&bytes).unwrap().0, 77), bytes);
+    let image: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(image, include_str!("image_with_entry_keys.hex").trim());
+}
+
 #[test]
 fn every_flipped_bit_and_every_cut_is_refused() {
     let image = pack(&full().twin, 77);

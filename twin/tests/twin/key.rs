@@ -2,7 +2,7 @@
 
 use pollux_twin::Input;
 use pollux_twin::change::Section;
-use pollux_twin::input::{CallId, Request};
+use pollux_twin::input::{CallId, CallKey, Request};
 
 use crate::common::{Bench, check, command_request, patch_request};
 
@@ -21,7 +21,7 @@ fn a_repeated_call_is_answered_as_before() {
     let other = Input::Call {
         call: CallId(1),
         caller: "other".into(),
-        key: Some("k".into()),
+        key: Some(CallKey::Own("k".into())),
         request: patch(r#"{"a":3}"#),
     };
     assert_eq!(bench.input(other).len(), 2);
@@ -126,4 +126,73 @@ fn keys_and_callers_are_texts_of_some_length() {
     let call = Input::Call { call: CallId(1), caller: String::new(), key: None, request: get() };
     let lines = bench.input(call);
     assert!(lines[0].contains("caller has 0 bytes"), "{lines:?}");
+}
+
+fn tag(patch: &str) -> Request {
+    patch_request(Section::Tags, patch, None)
+}
+
+#[test]
+fn an_attempt_that_is_repeated_has_one_effect() {
+    let mut bench = Bench::new();
+    check(
+        bench.attempt(1, None, tag(r#"{"a":1}"#)),
+        &[r#"change Tags patched {"a":1} by tests entry key Ok(1)"#, "answer written Tags 1"],
+    );
+    bench.attempt(2, None, tag(r#"{"a":2}"#));
+    check(bench.attempt(1, Some(1_000), tag(r#"{"a":1}"#)), &["answer written Tags 1"]);
+    // What had no effect needs no mark: it may be decided again.
+    check(bench.attempt(3, None, tag("{}")), &["answer written Tags 2"]);
+    let mismatch = "VersionMismatch { section: Some(Tags), expected: 9, actual: 2 }";
+    let late = patch_request(Section::Tags, r#"{"a":3}"#, Some(9));
+    check(bench.attempt(4, None, late), &[&format!("answer {mismatch}")]);
+}
+
+#[test]
+fn an_attempt_that_may_be_forgotten_is_not_made_again() {
+    let mut bench = Bench::new();
+    for id in 1..=16 {
+        bench.now += 1;
+        bench.attempt(id, None, tag(&format!(r#"{{"n":{id}}}"#)));
+    }
+    check(bench.attempt(1, Some(1_000), tag(r#"{"n":1}"#)), &["answer written Tags 1"]);
+    bench.attempt(17, None, tag(r#"{"n":17}"#));
+    check(bench.attempt(1, Some(1_000), tag(r#"{"n":1}"#)), &["answer Unknown"]);
+    check(bench.attempt(2, Some(1_000), tag(r#"{"n":2}"#)), &["answer written Tags 2"]);
+    assert_eq!(bench.view().version, 17);
+    // The second, the oldest there, is of 1002: one that was not made before 1003 is not forgotten.
+    check(bench.attempt(99, Some(1_002), tag("{}")), &["answer Unknown"]);
+    check(
+        bench.attempt(99, Some(1_003), tag("{}")),
+        &["change None key Ok(17)", "answer written Tags 17"],
+    );
+    // Keys of callers take no room of these, nor these of callers'.
+    check(bench.call(Some("k"), tag("{}")), &["change None key Ok(17)", "answer written Tags 17"]);
+    // The second came at 1002; once its time is over, nothing younger is forgotten.
+    bench.now = 1_002 + 300_000;
+    check(
+        bench.attempt(18, Some(1_000), tag(r#"{"n":18}"#)),
+        &[r#"change Tags patched {"n":18} by tests key Ok(18)"#, "answer written Tags 18"],
+    );
+}
+
+#[test]
+fn an_attempt_that_comes_after_its_repetition_is_recognised_however_many_came_between() {
+    let mut bench = Bench::new();
+    bench.attempt(1, Some(1_000), tag(r#"{"n":1}"#));
+    for id in 2..=40 {
+        bench.attempt(id, None, tag(&format!(r#"{{"n":{id}}}"#)));
+    }
+    check(bench.attempt(1, None, tag(r#"{"n":1}"#)), &["answer written Tags 1"]);
+    assert_eq!(bench.view().version, 40);
+}
+
+#[test]
+fn keys_that_nodes_made_are_in_the_image() {
+    let mut bench = Bench::new();
+    bench.attempt(1, None, tag(r#"{"n":1}"#));
+    let image = pollux_twin::image::pack(&bench.twin, 3);
+    assert_eq!(image[0], 2);
+    (bench.twin, _) = pollux_twin::image::unpack(&image).unwrap();
+    check(bench.attempt(1, Some(1_000), tag(r#"{"n":1}"#)), &["answer written Tags 1"]);
 }

@@ -13,6 +13,7 @@ use pollux_proto::v1::FILE_DESCRIPTOR_SET;
 use pollux_proto::v1::cluster_server::ClusterServer;
 use pollux_proto::v1::commands_server::CommandsServer;
 use pollux_proto::v1::twins_server::TwinsServer;
+use pollux_twin::input::CallKey;
 use pollux_twin::output::Answer;
 use pollux_twin::{JsonLimits, Rejection};
 use tokio_util::sync::CancellationToken;
@@ -104,6 +105,7 @@ impl Grpc {
         let convert::Call { key, idempotency_key, request } = call;
         let timeout = origin::timeout(&request, origin.patience);
         let caller = origin.caller?;
+        let idempotency_key = idempotency_key.map(CallKey::Own);
         self.desk.call(Call { key, caller, idempotency_key, request, timeout }).await
     }
 

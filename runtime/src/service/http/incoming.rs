@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use http_body_util::{BodyExt, Limited};
 use pollux_proto::convert;
 use pollux_proto::limits::VALUE_DEPTH_MAX;
-use pollux_twin::input::Request as Asked;
+use pollux_twin::input::{CallKey, Request as Asked};
 use pollux_twin::output::Answer;
 use pollux_twin::{JsonLimits, TwinKey, Value};
 
@@ -112,6 +112,7 @@ impl Incoming {
         let caller = self.headers.get(origin::CALLER).map(|value| value.as_bytes());
         let caller = origin::caller(caller)?;
         let idempotency_key = self.header("idempotency-key")?.filter(|key| !key.is_empty());
+        let idempotency_key = idempotency_key.map(|key| CallKey::Own(key.to_owned()));
         let timeout = origin::timeout(&request, None);
         Ok(self.desk.call(Call { key, caller, idempotency_key, request, timeout }).await?)
     }

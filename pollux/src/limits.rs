@@ -21,6 +21,12 @@ pub(crate) const ELECTED_MAX: Duration = Duration::from_secs(30);
 pub(crate) const CALM: Duration = Duration::from_secs(4);
 /// How long a demonstration may take in all, before its fleet ends by itself.
 pub(crate) const RUN_MAX: Duration = Duration::from_secs(600);
+/// How long a kill and all that follows may take where there are many: an election, a restart, and every
+/// shard back with its usual owner.
+pub(crate) const KILL_MAX: Duration = Duration::from_secs(60);
+/// Kills come at different places of heartbeats and checkpoints: a step of the pause before each, in
+/// milliseconds, and where it begins anew.
+pub(crate) const KILL_STEP_MS: (u64, u64) = (137, 700);
 /// Calls of services a second in a demonstration: enough that some fall into every step, few beside the
 /// reports.
 pub(crate) const SERVICE_RATE: f64 = 50.0;

@@ -24,6 +24,7 @@ mod verify;
 pub use fault::Fault;
 pub use identities::Identities;
 pub use options::{Load, Options};
+pub use pollux_device::Cause;
 pub use process::Usage;
 pub use report::{Done, Latency, Phase, Progress, Report, Second};
 pub use run::{frame_bytes, greeting_bytes, run, run_with};

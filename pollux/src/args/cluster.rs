@@ -195,13 +195,20 @@ pub(crate) struct JoinArgs {
     pub(crate) replace: Option<u64>,
 }
 
+const FAILOVER_EXAMPLES: &str = "\
+Examples:
+  pollux demo failover --devices 1000
+  POLLUX_RAFT__HEARTBEAT_MS=60 POLLUX_RAFT__ELECTION_MIN_MS=200 POLLUX_RAFT__ELECTION_MAX_MS=260 \
+    pollux demo failover --kills 200 --devices 300
+Its nodes take all configuration from variables, too, as the second shows.";
+
 /// Things to see.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DemoCommand {
     /// Three nodes, a fleet that reports, a `kill -9` of the owner of most shards, and the timeline of
     /// what follows: nothing acknowledged is lost or doubled.
-    #[command(after_help = "Example:\n  pollux demo failover --devices 1000")]
-    Failover(DemoArgs),
+    #[command(after_help = FAILOVER_EXAMPLES)]
+    Failover(FailoverArgs),
     /// Three nodes, a fleet that reports, and every node restarted in turn, as for an upgrade: no call
     /// fails, and nothing acknowledged is lost or doubled.
     #[command(after_help = "Example:\n  pollux demo rolling --devices 1000")]
@@ -230,6 +237,17 @@ pub(crate) struct DemoArgs {
     /// Decides every choice of the fleet.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+}
+
+/// Flags of `demo failover`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct FailoverArgs {
+    /// How often an owner is killed; with several, how long each took is told, not the story of one.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) kills: u32,
+    /// What all demonstrations take.
+    #[command(flatten)]
+    pub(crate) demo: DemoArgs,
 }
 
 /// Verbs about shards.

@@ -12,8 +12,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 pub(crate) use backup::{BackupArgs, BackupVerb, RestoreArgs};
 pub(crate) use cluster::{
-    CaCommand, ClusterCommand, DemoArgs, DemoCommand, InitArgs, JoinArgs, NodeCommand, RecoverArgs,
-    ShardCommand, StatusArgs,
+    CaCommand, ClusterCommand, DemoArgs, DemoCommand, FailoverArgs, InitArgs, JoinArgs,
+    NodeCommand, RecoverArgs, ShardCommand, StatusArgs,
 };
 pub(crate) use node::{
     ConfigCommand, DevArgs, DeviceCertArgs, DeviceCommand, NodeFlags, StartArgs,

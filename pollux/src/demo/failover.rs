@@ -8,6 +8,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::fleet::{self, Fleet};
+use super::quantile;
 use crate::args::{DemoArgs, Output};
 use crate::exit::Failure;
 use crate::limits::{ELECTED_MAX, OWNERS_LOOK};
@@ -33,7 +34,7 @@ pub(super) async fn run(
 }
 
 /// The node that owns most shards, by its place in the list, and those shards.
-async fn busiest(cluster: &LocalCluster) -> Result<(usize, BTreeSet<u32>), Failure> {
+pub(super) async fn busiest(cluster: &LocalCluster) -> Result<(usize, BTreeSet<u32>), Failure> {
     let status = cluster.status().await?;
     let busiest = status.nodes.iter().max_by_key(|node| node.owned);
     let id = busiest.map_or(1, |node| node.id);
@@ -103,18 +104,6 @@ impl Story {
         story.back_ms.sort_unstable();
         story
     }
-
-    fn quantile(&self, quantile: f64) -> Option<u64> {
-        let last = self.back_ms.len().checked_sub(1)?;
-        let at = (last as f64 * quantile).round();
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a place in a list, between 0 and its length"
-        )]
-        let at = at as usize;
-        self.back_ms.get(at).copied()
-    }
 }
 
 fn tell(
@@ -141,9 +130,9 @@ fn tell(
         shown(story.noticed_ms),
         shown(story.elected_ms),
         shown(story.back_ms.first().copied()),
-        shown(story.quantile(0.5)),
+        shown(quantile(&story.back_ms, 0.5)),
         story.back_ms.len(),
-        shown(story.quantile(0.99)),
+        shown(quantile(&story.back_ms, 0.99)),
         shown(story.back_ms.last().copied()),
         shown(story.all_back_ms),
         report.acked,
@@ -157,8 +146,8 @@ fn tell(
         "noticed_ms": story.noticed_ms,
         "elected_ms": story.elected_ms,
         "first_ack_ms": story.back_ms.first(),
-        "ack_p50_ms": story.quantile(0.5),
-        "ack_p99_ms": story.quantile(0.99),
+        "ack_p50_ms": quantile(&story.back_ms, 0.5),
+        "ack_p99_ms": quantile(&story.back_ms, 0.99),
         "last_ack_ms": story.back_ms.last(),
         "all_back_ms": story.all_back_ms,
         "acked": report.acked,

@@ -15,7 +15,8 @@ use crate::{print, sim};
 /// A fleet that reports.
 pub(crate) struct Fleet {
     task: JoinHandle<Result<Report, Fault>>,
-    moments: mpsc::Receiver<Moment>,
+    /// What happened to them so far, to be taken.
+    pub(crate) moments: mpsc::Receiver<Moment>,
     /// What happens to its devices.
     pub(crate) timeline: Timeline,
 }

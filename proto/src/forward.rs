@@ -47,8 +47,8 @@ pub struct Called {
 /// A page of twins from tables.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct List {
-    /// The shards to look into.
-    pub shards: Vec<u16>,
+    /// The shards to look into, and the place in its log that the table of each must have come to.
+    pub shards: Vec<(u16, u64)>,
     /// What every key must begin with.
     pub beginning: String,
     /// Only keys after this one.
@@ -189,6 +189,9 @@ mod tests {
         }
         let listed = Listed { shards: vec![1], items: vec![("a/b".into(), View::default())] };
         assert_eq!(decode::<Listed>(&encode(&listed).unwrap()).unwrap(), listed);
+        let shards = vec![(1, 0), (2, u64::MAX)];
+        let list = List { shards, beginning: "a/".into(), after: None, limit: 9 };
+        assert_eq!(decode::<List>(&encode(&list).unwrap()).unwrap(), list);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 pub mod convert;
 pub mod device;
+pub mod feed;
 pub mod forward;
 pub mod json_view;
 pub mod limits;

@@ -62,3 +62,6 @@ pub const RETRY_SPACE_MS: u32 = 5_000;
 /// Twins on one page that a node asks of another: its own caller's page and one to see whether there
 /// is more.
 pub const FORWARDED_PAGE_MAX: usize = PAGE_SIZE_MAX as usize + 1;
+/// Changes in one item that a node tells another which watches a shard there: enough that the item's own
+/// cost weighs nothing.
+pub const FED_EVENTS_MAX: usize = 256;

@@ -5,6 +5,7 @@ use std::fmt;
 
 use pollux_twin::ShardId;
 use pollux_twin::id::SLOTS;
+use rkyv::{Archive, Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::limits::POSITION_BYTES_MAX;
@@ -19,7 +20,20 @@ pub struct Position {
 }
 
 /// A place in a shard's log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Archive,
+    Serialize,
+    Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+)]
 pub struct Place {
     /// The entry's index.
     pub index: u64,

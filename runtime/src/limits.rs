@@ -11,8 +11,17 @@ pub const REST_MS: u64 = 1000;
 pub const TWIN_MAILBOX_MAX: usize = 96;
 /// Twins woken in one turn after an opening, so that opening a shard does not stall its devices.
 pub const WAKES_PER_TURN: usize = 256;
-/// Events that a watcher takes in one turn, so that a slow one holds no lock for long.
-pub const WATCH_EVENTS_PER_TURN: usize = 256;
+/// Events that a watcher takes in one turn, so that a slow one holds no lock for long; one item to another
+/// node takes them all.
+pub const WATCH_EVENTS_PER_TURN: usize = pollux_proto::limits::FED_EVENTS_MAX;
+/// Bytes of changes that go to a watcher at another node at once, if they are several: what its stream has
+/// credit for. A single change may be larger.
+pub const WATCH_ITEM_BYTES: usize = 256 * 1024;
+/// How long a node may take to say whether it knows what a watcher wants, before another is asked: one that
+/// is there answers at once.
+pub const WATCH_ASK_MS_MAX: u64 = 2_000;
+/// How often the replicas of a watched shard are looked for while none is found: within an election.
+pub const WATCH_LOOK_MS: u64 = 100;
 /// Twins that one page of a list may hold.
 pub const PAGE_MAX: usize = 1000;
 /// Bytes read from a device's stream in one turn: its fair share.

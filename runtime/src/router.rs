@@ -31,7 +31,7 @@ use crate::shard::ShardHandle;
 use crate::shards::Shards;
 use crate::space::Space;
 use crate::status::{NodeStatus, Readiness, VERSION};
-use crate::watch::{Watch, WatchedShard};
+use crate::watch::{Cursor, Walk, Watch};
 
 /// Cheap to clone; lives as long as the node.
 #[derive(Clone)]
@@ -148,28 +148,32 @@ impl Router {
         }
     }
 
-    /// One page of twins, from the applied tables of replicas: every twin that was there before the
-    /// call, if the replicas asked are not behind.
-    pub async fn list(
+    /// One page of twins, from the applied tables of replicas that have come to these places at least: every
+    /// twin that was there then.
+    pub(crate) async fn list(
         &self,
         scope: &Scope,
         after: Option<&TwinKey>,
         limit: usize,
+        reached: &BTreeMap<ShardId, Cursor>,
     ) -> Result<Page, Rejection> {
         let limit = limit.clamp(1, PAGE_MAX);
         let beginning = scope.beginning();
         let mut items = BTreeMap::new();
-        let mut elsewhere: BTreeMap<NodeId, Vec<u16>> = BTreeMap::new();
+        let mut elsewhere: BTreeMap<NodeId, Vec<(ShardId, u64)>> = BTreeMap::new();
         for shard in self.shards_of(scope) {
-            match (self.inner.shards.held(shard), self.inner.owners.owner(shard)) {
+            let least = reached.get(&shard).map_or(0, |place| place.index);
+            match (self.shown(shard, least), self.inner.owners.owner(shard)) {
                 (Some(handle), _) => items.extend(page_of(&handle, &beginning, after, limit + 1)),
-                (None, Owner::There(node)) => elsewhere.entry(node).or_default().push(shard.0),
+                (None, Owner::There(node)) => {
+                    elsewhere.entry(node).or_default().push((shard, least));
+                }
                 (None, Owner::Here(_) | Owner::Unknown) => return Err(Rejection::NotOwner),
             }
         }
-        let asked = elsewhere.into_iter().map(|(node, shards)| {
-            self.inner.forward.list(node, shards, &beginning, after, limit + 1)
-        });
+        let asked = elsewhere
+            .into_iter()
+            .map(|(node, shards)| self.page_there(node, shards, &beginning, after, limit + 1));
         for page in try_join_all(asked).await? {
             items.extend(page);
         }
@@ -178,15 +182,38 @@ impl Router {
         Ok(Page { items: items.into_iter().take(limit).collect(), next })
     }
 
-    /// A page that another node asked for, of those shards that are held here.
+    /// A replica that is here and has come to a place in its log.
+    fn shown(&self, shard: ShardId, least: u64) -> Option<Arc<ShardHandle>> {
+        let held = self.inner.shards.held(shard);
+        held.filter(|handle| !handle.group().is_pristine() && handle.applied() >= least)
+    }
+
+    async fn page_there(
+        &self,
+        node: NodeId,
+        shards: Vec<(ShardId, u64)>,
+        beginning: &str,
+        after: Option<&TwinKey>,
+        limit: usize,
+    ) -> Result<Vec<(TwinKey, View)>, Rejection> {
+        let page = self.inner.forward.list(node, &shards, beginning, after, limit).await;
+        if page.is_err() {
+            // Whoever asks again asks the next one.
+            shards.iter().for_each(|(shard, _)| self.inner.owners.not_at(*shard, node));
+        }
+        page
+    }
+
+    /// A page that another node asked for, of those shards that are held here and have come to these
+    /// places.
     pub(crate) fn list_for_peer(
         &self,
-        shards: &[u16],
+        shards: &[(u16, u64)],
         beginning: &str,
         after: Option<&TwinKey>,
         limit: usize,
     ) -> (Vec<u16>, Vec<(TwinKey, View)>) {
-        let held = shards.iter().filter_map(|shard| self.inner.shards.held(ShardId(*shard)));
+        let held = shards.iter().filter_map(|(shard, least)| self.shown(ShardId(*shard), *least));
         let mut items = BTreeMap::new();
         let mut found = Vec::new();
         for handle in held {
@@ -196,14 +223,38 @@ impl Router {
         (found, items.into_iter().take(limit).collect())
     }
 
-    /// Watches the changes of a scope, from a position or from now.
-    pub fn watch(
+    /// Watches the changes of a scope, from a position or from now, wherever its shards are.
+    pub async fn watch(
         &self,
         scope: Scope,
         from: Option<&Position>,
         picture: Picture,
     ) -> Result<Watch, Rejection> {
-        Watch::new(self.clone(), scope, from, picture)
+        Watch::new(self.clone(), scope, from, picture).await
+    }
+
+    /// Walks over the shards of a scope, from a position or from now.
+    pub(crate) fn walks(&self, scope: &Scope, from: Option<&Position>) -> Vec<Walk> {
+        let beginning = scope.beginning();
+        let walk = |shard| {
+            let after = from.and_then(|from| from.shards.get(&shard)).copied();
+            Walk::new(self.clone(), shard, beginning.clone(), after)
+        };
+        self.shards_of(scope).map(walk).collect()
+    }
+
+    /// The nodes that may hold a replica of a shard, in the order in which to ask them.
+    pub(crate) fn holders(&self, shard: ShardId) -> Vec<NodeId> {
+        self.inner.owners.holders(shard)
+    }
+
+    /// The way to other nodes.
+    pub(crate) fn forward(&self) -> &Forward {
+        &self.inner.forward
+    }
+
+    pub(crate) fn node(&self) -> NodeId {
+        NodeId(self.inner.node)
     }
 
     /// Whether every shard that this node should own is open, and every other has an owner.
@@ -269,10 +320,11 @@ impl Router {
         Ok(Attached { connection, twin, valve, shard, router: self.clone() })
     }
 
-    /// The shards of a scope, each from where it is now.
-    pub(crate) fn watched(&self, scope: &Scope) -> Result<Vec<WatchedShard>, Rejection> {
-        let held = |shard| self.inner.shards.held(shard).map(|handle| handle.watched());
-        self.shards_of(scope).map(|shard| held(shard).ok_or(Rejection::NotOwner)).collect()
+    /// Where the replicas of a scope's shards are that are here.
+    pub(crate) fn stand(&self, scope: &Scope) -> Result<Position, Rejection> {
+        let held = |shard| self.inner.shards.held(shard).map(|handle| (shard, handle.hub().head()));
+        let shards = self.shards_of(scope).map(|shard| held(shard).ok_or(Rejection::NotOwner));
+        Ok(Position { lineage: self.inner.lineage, shards: shards.collect::<Result<_, _>>()? })
     }
 
     /// How long ago, at most, the tables of a scope's shards held all that was acknowledged.
@@ -299,7 +351,7 @@ impl Router {
         &self.inner.shards
     }
 
-    fn shards_of(&self, scope: &Scope) -> impl Iterator<Item = ShardId> + use<> {
+    pub(crate) fn shards_of(&self, scope: &Scope) -> impl Iterator<Item = ShardId> + use<> {
         let one = match scope {
             Scope::One(key) => Some(self.inner.shards.of(key)),
             Scope::Prefix { .. } | Scope::All => None,

@@ -54,8 +54,11 @@ impl Shards {
         self.held.write().unwrap_or_else(PoisonError::into_inner)[at] = Some(handle);
     }
 
-    /// From now on the shard is not here.
+    /// From now on the shard is not here: who watches it looks elsewhere.
     pub(crate) fn remove(&self, shard: ShardId) -> Option<Arc<ShardHandle>> {
-        self.held.write().unwrap_or_else(PoisonError::into_inner)[usize::from(shard.0)].take()
+        let at = usize::from(shard.0);
+        let handle = self.held.write().unwrap_or_else(PoisonError::into_inner)[at].take()?;
+        handle.hub().close();
+        Some(handle)
     }
 }

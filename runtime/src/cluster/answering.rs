@@ -20,6 +20,7 @@ use super::{Kind, back_up, forward, join, status};
 use crate::clock::Clock;
 use crate::config::Checked;
 use crate::router::Router;
+use crate::watch::serve;
 
 /// A stream of items for another node.
 pub(super) type Served = BoxStream<'static, Result<Bytes, CallFault>>;
@@ -130,7 +131,7 @@ impl Service for Answering {
                     let told = urges.ask_for_peer(&payload).await;
                     Ok(told.ok_or(CallFault::Failed)?.into())
                 }
-                Some(Kind::BackUp) | None => {
+                Some(Kind::BackUp | Kind::Watch) | None => {
                     tracing::warn!(%from, kind, "a node asks what this one does not know");
                     Err(CallFault::Failed)
                 }
@@ -140,11 +141,15 @@ impl Service for Answering {
     }
 
     fn open(&self, from: NodeId, kind: u16, payload: Bytes) -> Served {
-        if Kind::of(kind) == Some(Kind::BackUp) {
-            return back_up::open_for_peer(self.router.get().cloned(), &payload);
+        let router = self.router.get();
+        match Kind::of(kind) {
+            Some(Kind::BackUp) => back_up::open_for_peer(router.cloned(), &payload),
+            Some(Kind::Watch) => serve(router.map(|router| router.shards().clone()), &payload),
+            _ => {
+                tracing::warn!(%from, kind, "a node opens a stream that this one does not know");
+                stream::once(async { Err(CallFault::Failed) }).boxed()
+            }
         }
-        tracing::warn!(%from, kind, "a node opens a stream that this one does not know");
-        stream::once(async { Err(CallFault::Failed) }).boxed()
     }
 }
 

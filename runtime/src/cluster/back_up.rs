@@ -1,7 +1,6 @@
 //! A shard's whole state for whoever backs it up, at any node: read from a replica wherever it is, once
 //! that has all that was acknowledged when it was asked for.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -56,33 +55,13 @@ impl Control {
             Confirmed::ByNobody => 0,
         };
         let mut problem = format!("shard {id}: no node that holds it answers");
-        for node in self.holders(&owners, id) {
+        for node in owners.holders(id) {
             match self.open(node, Wanted { shard: id.0, index }).await {
                 Ok(pieces) => return Ok(pieces),
                 Err(other) => problem = format!("shard {id} from node {node}: {other}"),
             }
         }
         Err(ControlFault::NoAnswer(problem))
-    }
-
-    /// The nodes that may hold a replica: this one first, then the owner, then those meant to.
-    fn holders(&self, owners: &Owners, shard: ShardId) -> Vec<NodeId> {
-        let here = self.router.shards().held(shard);
-        let here = here.filter(|held| !held.group().is_pristine()).map(|_| self.node);
-        let owner = match owners.owner(shard) {
-            Owner::There(node) => Some(node),
-            Owner::Here(_) | Owner::Unknown => None,
-        };
-        let meta = Arc::clone(&self.decider.picture().borrow().meta);
-        let place = meta.map.get(usize::from(shard.0));
-        let meant = place.into_iter().flat_map(|place| place.goal.members()).map(NodeId);
-        let mut all = Vec::new();
-        for node in here.into_iter().chain(owner).chain(meant) {
-            if !all.contains(&node) {
-                all.push(node);
-            }
-        }
-        all
     }
 
     /// The place in a shard's log up to which all is committed that was acknowledged before this call.

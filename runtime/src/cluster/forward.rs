@@ -7,10 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use pollux_cluster::peer::{Items, PeerNetwork};
 use pollux_cluster::{CallFault, Network, NodeId};
+use pollux_proto::feed::Watch;
 use pollux_proto::forward::{self, Called, EntryCall, List, Listed};
 use pollux_twin::input::CallKey;
 use pollux_twin::output::Answer;
-use pollux_twin::{Rejection, TwinKey, View};
+use pollux_twin::{Rejection, ShardId, TwinKey, View};
 
 use super::Kind;
 use crate::limits::{FORWARD_MARGIN_MS, LIST_MS_MAX};
@@ -93,17 +94,23 @@ impl Forward {
         Ok(called.result)
     }
 
-    /// Has another node look for twins in the tables of its shards.
+    /// Opens the changes of a shard at another node.
+    pub(crate) async fn watch(&self, to: NodeId, watch: &Watch) -> Result<Items, CallFault> {
+        let payload = forward::encode(watch).map_err(|_| CallFault::Failed)?;
+        self.open(to, Kind::Watch, payload).await
+    }
+
+    /// Has another node look for twins in the tables of its shards, which must have come to these places.
     pub(crate) async fn list(
         &self,
         to: NodeId,
-        shards: Vec<u16>,
+        shards: &[(ShardId, u64)],
         beginning: &str,
         after: Option<&TwinKey>,
         limit: usize,
     ) -> Result<Vec<(TwinKey, View)>, Rejection> {
         let list = List {
-            shards,
+            shards: shards.iter().map(|(shard, reached)| (shard.0, *reached)).collect(),
             beginning: beginning.to_owned(),
             after: after.map(|key| key.as_str().to_owned()),
             limit: u32::try_from(limit).unwrap_or(u32::MAX),
@@ -114,8 +121,8 @@ impl Forward {
         let patience = Duration::from_millis(LIST_MS_MAX);
         let answer = self.ask(to, Kind::List, payload, patience).await.map_err(not_there)?;
         let listed: Listed = forward::decode(&answer).map_err(|_| Rejection::NotOwner)?;
-        // A replica that moved meanwhile would leave its twins out of the page.
-        if listed.shards.len() < list.shards.len() {
+        // A replica that moved meanwhile, or is behind, would leave its twins out of the page.
+        if listed.shards.len() < shards.len() {
             return Err(Rejection::NotOwner);
         }
         let keyed = |(key, view): (String, View)| Some((TwinKey::parse(&key).ok()?, view));

@@ -90,6 +90,8 @@ pub(crate) enum Kind {
     Rebalance = 9,
     /// A call to a twin with a key that the asking node made.
     EntryCall = 10,
+    /// The changes of a shard, as a stream.
+    Watch = 11,
 }
 
 impl Kind {
@@ -97,7 +99,7 @@ impl Kind {
         let asked = [Self::Call, Self::List, Self::Meta, Self::Status, Self::Step, Self::Barrier];
         asked
             .into_iter()
-            .chain([Self::BackUp, Self::Authority, Self::Rebalance, Self::EntryCall])
+            .chain([Self::BackUp, Self::Authority, Self::Rebalance, Self::EntryCall, Self::Watch])
             .find(|kind| *kind as u16 == number)
     }
 }

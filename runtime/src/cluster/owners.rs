@@ -74,6 +74,34 @@ impl Owners {
         self.hints.write().unwrap_or_else(PoisonError::into_inner)[at] = next;
     }
 
+    /// The nodes that may hold a replica of a shard, in the order in which to ask them for what replicas
+    /// know: this one if it votes, then the owner, then those that are meant to hold it or do until then.
+    /// A replica here that only follows comes last, as it may be being brought up.
+    pub(crate) fn holders(&self, shard: ShardId) -> Vec<NodeId> {
+        let here = self.shards.held(shard).filter(|held| !held.group().is_pristine());
+        let votes =
+            |held: &Arc<ShardHandle>| held.group().metrics().members.voters.contains(&self.me);
+        let first = here.as_ref().filter(|held| votes(held)).map(|_| self.me);
+        let owner = match self.owner(shard) {
+            Owner::There(node) => Some(node),
+            Owner::Here(_) | Owner::Unknown => None,
+        };
+        let meant: Vec<_> = {
+            let picture = self.picture.borrow();
+            let place = picture.meta.map.get(usize::from(shard.0)).into_iter();
+            let nodes = place.flat_map(|place| place.goal.members().chain(place.acting.clone()));
+            nodes.map(NodeId).collect()
+        };
+        let others = owner.into_iter().chain(meant).filter(|node| *node != self.me);
+        let mut all = Vec::new();
+        for node in first.into_iter().chain(others).chain(here.map(|_| self.me)) {
+            if !all.contains(&node) {
+                all.push(node);
+            }
+        }
+        all
+    }
+
     /// Waits until the owner of a shard may have changed, at most a moment.
     pub(crate) async fn changed(&self, shard: ShardId) {
         let look = Duration::from_millis(OWNER_LOOK_MS);

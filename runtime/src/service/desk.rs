@@ -86,7 +86,8 @@ impl Desk {
         let mut after = page.after.clone();
         loop {
             let limit = (page.size - shown.len()).clamp(1, PAGE_PART);
-            let part = self.router.list(&scope, after.as_ref(), limit).await?;
+            let part =
+                self.router.list(&scope, after.as_ref(), limit, &stand.position.shards).await?;
             let count = part.items.len();
             for (n, (key, view)) in part.items.into_iter().enumerate() {
                 let (item, weight) = show(&key, &view);
@@ -105,7 +106,7 @@ impl Desk {
     }
 
     /// Opens a watch, if there is room for one more.
-    pub(super) fn watch(
+    pub(super) async fn watch(
         &self,
         scope: Scope,
         position: Option<&Position>,
@@ -115,7 +116,7 @@ impl Desk {
             self.metrics.overloads_total.inc();
             return Err(Rejection::Overloaded { retry_after_ms: WATCH_RETRY_MS });
         };
-        let watch = self.router.watch(scope, position, picture)?;
+        let watch = self.router.watch(scope, position, picture).await?;
         self.metrics.watchers.inc();
         Ok(Watching { watch, metrics: Arc::clone(&self.metrics), _permit: permit })
     }

@@ -24,9 +24,7 @@ impl Stand {
     fn of(router: &Router, scope: &Scope) -> Result<Self, Rejection> {
         // The age first: what comes in between makes the answer newer.
         let age_ms = router.age_ms(scope);
-        let shards = router.watched(scope)?.into_iter().map(|shard| (shard.id, shard.cursor));
-        let position = Position { lineage: router.lineage(), shards: shards.collect() };
-        Ok(Self { position, age_ms })
+        Ok(Self { position: router.stand(scope)?, age_ms })
     }
 
     fn meets(&self, wanted: &Freshness) -> Result<bool, Rejection> {
@@ -71,7 +69,7 @@ impl Desk {
     ) -> Result<(View, Stand), Rejection> {
         let scope = Scope::One(key);
         let stand = self.stand(&scope, wanted, patience).await?;
-        let mut page = self.router.list(&scope, None, 1).await?;
+        let mut page = self.router.list(&scope, None, 1, &stand.position.shards).await?;
         let view = page.items.pop().map(|(_, view)| view).ok_or(Rejection::NotFound)?;
         Ok((view, stand))
     }

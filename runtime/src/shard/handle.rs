@@ -25,7 +25,7 @@ use crate::router::{Attach, Call};
 use crate::session::Valve;
 use crate::space::Space;
 use crate::status::ShardStatus;
-use crate::watch::WatchedShard;
+use crate::watch::Hub;
 
 /// What other threads may see of a shard's core.
 #[derive(Debug)]
@@ -234,10 +234,9 @@ impl ShardHandle {
         Outgoing::begin(Arc::clone(&self.replica))
     }
 
-    /// This shard for a watcher that begins now.
-    pub(crate) fn watched(&self) -> WatchedShard {
-        let hub = self.replica.hub();
-        WatchedShard { id: self.id(), cursor: hub.head(), hub }
+    /// The newest changes, for those who watch here.
+    pub(crate) fn hub(&self) -> Arc<Hub> {
+        self.replica.hub()
     }
 
     pub(crate) fn status(&self) -> ShardStatus {

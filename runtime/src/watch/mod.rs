@@ -1,13 +1,34 @@
 //! Watching: committed changes of a shard in log order, from any position that is still kept.
 //!
-//! `ring` keeps the newest changes, `hub` shares it and wakes watchers, `watcher` is one watcher's
-//! walk over the shards of its scope. How a position is written is proto's.
+//! `ring` keeps the newest changes of a replica, `hub` shares it and wakes watchers, `feed` brings what is in
+//! one to another node, `walk` goes over one shard wherever its replicas are, `watcher` over those of its
+//! scope. How a position is written is proto's.
 
+mod feed;
 mod hub;
 mod ring;
+mod walk;
 mod watcher;
 
+use futures_util::stream::BoxStream;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use self::hub::Step;
+use crate::limits::WATCH_PROGRESS;
+
+pub(crate) use feed::serve;
 pub(crate) use hub::Hub;
 pub use ring::{Cursor, Event, Ring, TooOld};
+pub(crate) use walk::Walk;
 pub use watcher::Watch;
-pub(crate) use watcher::WatchedShard;
+
+/// What follows a place, as it comes; it ends where that cannot be told any more.
+type Steps = BoxStream<'static, Step>;
+
+/// Ticks when nothing was told for a while; to be reset whenever something is.
+fn progress() -> Interval {
+    let mut progress = interval(WATCH_PROGRESS);
+    progress.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    progress.reset();
+    progress
+}

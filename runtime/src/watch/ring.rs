@@ -91,22 +91,24 @@ impl Ring {
     }
 }
 
+/// A change of a twin that nobody looks at.
+#[cfg(test)]
+pub(super) fn event(index: u64, ordinal: u32) -> Event {
+    use pollux_twin::{Effect, Mark, Time};
+    let change = Change { at: Time::default(), mark: Mark::None, effect: Effect::None };
+    Event {
+        at: Cursor { index, ordinal },
+        key: TwinKey::parse("a").unwrap(),
+        change: Arc::new(change),
+        version: index,
+        section_version: 0,
+        weight: 10,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pollux_twin::{Effect, Mark, Time};
-
-    fn event(index: u64, ordinal: u32) -> Event {
-        let change = Change { at: Time::default(), mark: Mark::None, effect: Effect::None };
-        Event {
-            at: Cursor { index, ordinal },
-            key: TwinKey::parse("a").unwrap(),
-            change: Arc::new(change),
-            version: index,
-            section_version: 0,
-            weight: 10,
-        }
-    }
 
     #[test]
     fn a_reader_sees_each_event_once_in_order() {

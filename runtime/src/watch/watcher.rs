@@ -1,37 +1,35 @@
-//! One watcher: walks the rings of its scope's shards, and the tables when a picture is due.
+//! One watcher: goes over the changes of its scope's shards, and the tables when a picture is due.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::future::select_all;
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use futures_util::stream::{BoxStream, SelectAll, select_all};
 use pollux_proto::position::Position;
 use pollux_twin::{Rejection, ShardId, TwinKey};
+use tokio::time::{Interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::hub::Hub;
-use super::ring::{Cursor, Event, TooOld};
-use crate::limits::{PAGE_MAX, WATCH_EVENTS_PER_TURN, WATCH_PROGRESS};
+use super::hub::Step;
+use super::progress;
+use super::ring::Event;
+use super::walk::{Met, Walk};
+use crate::limits::{OWNER_LOOK_MS, OWNER_WAIT_MS_MAX, PAGE_MAX};
 use crate::router::{Router, Scope, WatchItem};
-
-/// A shard that a watcher walks.
-#[derive(Clone, Debug)]
-pub(crate) struct WatchedShard {
-    pub(crate) id: ShardId,
-    pub(crate) hub: Arc<Hub>,
-    pub(crate) cursor: Cursor,
-}
 
 /// A stream of changes, at least once, in order per twin, without a gap. Pull it with
 /// [`Watch::next`]; dropping it ends it.
 pub struct Watch {
     router: Router,
     scope: Scope,
-    lineage: u64,
-    shards: Vec<WatchedShard>,
-    /// Where the walk goes on, so that no shard is served twice before another.
-    turn: usize,
+    /// What was seen of each shard, those among them whose replica is being looked for.
+    seen: Position,
+    /// Those that have something are served in turn.
+    shards: SelectAll<BoxStream<'static, (ShardId, Met)>>,
     picture: Option<Picture>,
     ready: VecDeque<WatchItem>,
+    progress: Interval,
     stopping: CancellationToken,
 }
 
@@ -42,30 +40,35 @@ struct Picture {
 }
 
 impl Watch {
-    /// A watcher from `from`, or from now.
-    pub(crate) fn new(
+    /// A watcher from `from`, or from now. When it is there, it will see all that is written from then on.
+    pub(crate) async fn new(
         router: Router,
         scope: Scope,
         from: Option<&Position>,
         picture: crate::router::Picture,
     ) -> Result<Self, Rejection> {
-        let shards = router.watched(&scope)?;
-        let lineage = router.lineage();
+        let fits = from.map(|from| fits(&router, &scope, from));
+        let known = from.filter(|_| fits == Some(Ok(())));
+        let mut walks = router.walks(&scope, known);
+        let begun = join_all(walks.iter_mut().map(Walk::begin));
+        let patience = Duration::from_millis(OWNER_WAIT_MS_MAX);
+        let begun = timeout(patience, begun).await.map_err(|_| Rejection::NotOwner)?;
+        let shards = router.shards_of(&scope).zip(begun).collect();
         let stopping = router.stopping();
         let mut watch = Self {
+            seen: Position { lineage: router.lineage(), shards },
             router,
             scope,
-            lineage,
-            shards,
-            turn: 0,
+            shards: select_all(walks.into_iter().map(Walk::met)),
             picture: None,
             ready: VecDeque::new(),
+            progress: progress(),
             stopping,
         };
-        match from {
-            Some(position) => watch.resume(position),
+        match fits {
+            Some(Err(reason)) => watch.reset(reason),
             None if picture == crate::router::Picture::First => watch.begin_picture(),
-            None => {}
+            Some(Ok(())) | None => {}
         }
         Ok(watch)
     }
@@ -83,117 +86,39 @@ impl Watch {
                 self.draw().await;
                 continue;
             }
-            self.wait_and_collect().await?;
-        }
-    }
-
-    fn resume(&mut self, position: &Position) {
-        if position.lineage != self.lineage {
-            self.reset("the position belongs to another life of this cluster");
-            return;
-        }
-        for shard in &mut self.shards {
-            match position.shards.get(&shard.id) {
-                Some(cursor) => shard.cursor = *cursor,
-                None => {
-                    self.reset("the position is of a watch with another scope");
-                    return;
+            tokio::select! {
+                biased;
+                () = self.stopping.cancelled() => return None,
+                _ = self.progress.tick() => {
+                    let position = self.seen.to_string();
+                    self.ready.push_back(WatchItem::Progress { position });
                 }
+                Some((shard, met)) = self.shards.next() => self.take(shard, met),
             }
         }
     }
 
-    fn reset(&mut self, reason: &str) {
-        self.ready.push_back(WatchItem::Reset { reason: reason.into() });
-        self.begin_picture();
-    }
-
-    /// Changes after these cursors follow the picture; those that fall between cursor and picture
-    /// are seen in both, which at-least-once allows.
-    fn begin_picture(&mut self) {
-        for shard in &mut self.shards {
-            shard.cursor = shard.hub.head();
-        }
-        self.picture = Some(Picture::default());
-    }
-
-    async fn draw(&mut self) {
-        let after = self.picture.as_ref().and_then(|picture| picture.after.clone());
-        match self.router.list(&self.scope, after.as_ref(), PAGE_MAX).await {
-            Ok(page) => {
-                self.ready.extend(
-                    page.items
-                        .into_iter()
-                        .map(|(key, view)| WatchItem::Picture { key, view: Box::new(view) }),
-                );
-                match page.next {
-                    Some(next) => self.picture = Some(Picture { after: Some(next) }),
-                    None => self.end_picture(),
+    fn take(&mut self, shard: ShardId, met: Met) {
+        match met {
+            Met::Step(Step { events, seen }) => {
+                for event in events {
+                    self.seen.shards.insert(shard, event.at);
+                    self.push(event);
                 }
+                self.seen.shards.insert(shard, seen);
             }
-            // A single twin that does not exist has an empty picture.
-            Err(_) => self.end_picture(),
-        }
-    }
-
-    fn end_picture(&mut self) {
-        self.picture = None;
-        let position = self.position().to_string();
-        self.ready.push_back(WatchItem::PictureDone { position });
-    }
-
-    async fn wait_and_collect(&mut self) -> Option<()> {
-        let hubs: Vec<_> = self.shards.iter().map(|shard| Arc::clone(&shard.hub)).collect();
-        let stopping = self.stopping.clone();
-        // Registered before looking, so that nothing slips between looking and waiting.
-        let mut moved: Vec<_> = hubs.iter().map(|hub| Box::pin(hub.moved())).collect();
-        for waiting in &mut moved {
-            waiting.as_mut().enable();
-        }
-        self.collect();
-        if !self.ready.is_empty() || self.picture.is_some() {
-            return Some(());
-        }
-        tokio::select! {
-            biased;
-            () = stopping.cancelled() => None,
-            _ = select_all(moved) => Some(()),
-            () = tokio::time::sleep(WATCH_PROGRESS) => {
-                let position = self.position().to_string();
-                self.ready.push_back(WatchItem::Progress { position });
-                Some(())
+            Met::Beginning(place) => {
+                self.seen.shards.insert(shard, place);
+                self.reset("the position is older than the history that is kept");
             }
         }
-    }
-
-    /// Takes what the shards have, a bounded number from each.
-    fn collect(&mut self) {
-        for step in 0..self.shards.len() {
-            let at = (self.turn + step) % self.shards.len();
-            let shard = &self.shards[at];
-            match shard.hub.after(shard.cursor, WATCH_EVENTS_PER_TURN) {
-                Ok((events, next)) => {
-                    for event in events {
-                        self.shards[at].cursor = event.at;
-                        self.push(event);
-                    }
-                    self.shards[at].cursor = next;
-                }
-                Err(TooOld) => {
-                    self.ready.clear();
-                    self.reset("the position is older than the history that is kept");
-                    return;
-                }
-            }
-        }
-        self.turn = (self.turn + 1) % self.shards.len().max(1);
     }
 
     fn push(&mut self, event: Event) {
         if !self.scope.contains(&event.key) {
             return;
         }
-        let position = self.position().to_string();
+        let position = self.tell_position();
         self.ready.push_back(WatchItem::Change {
             key: event.key,
             change: event.change,
@@ -203,8 +128,46 @@ impl Watch {
         });
     }
 
-    fn position(&self) -> Position {
-        let shards = self.shards.iter().map(|shard| (shard.id, shard.cursor)).collect();
-        Position { lineage: self.lineage, shards }
+    fn reset(&mut self, reason: &str) {
+        self.ready.push_back(WatchItem::Reset { reason: reason.into() });
+        self.begin_picture();
+    }
+
+    /// The changes after what was seen follow the picture; those that are in the picture already are
+    /// seen in both, which at-least-once allows.
+    fn begin_picture(&mut self) {
+        self.picture = Some(Picture::default());
+    }
+
+    async fn draw(&mut self) {
+        let after = self.picture.as_ref().and_then(|picture| picture.after.clone());
+        let page = self.router.list(&self.scope, after.as_ref(), PAGE_MAX, &self.seen.shards);
+        // A picture without the twins of a shard would be a lie: it waits for one that can show them.
+        let Ok(page) = page.await else { return sleep(Duration::from_millis(OWNER_LOOK_MS)).await };
+        let items = page.items.into_iter();
+        self.ready
+            .extend(items.map(|(key, view)| WatchItem::Picture { key, view: Box::new(view) }));
+        self.picture = page.next.map(|next| Picture { after: Some(next) });
+        if self.picture.is_none() {
+            let position = self.tell_position();
+            self.ready.push_back(WatchItem::PictureDone { position });
+        }
+    }
+
+    fn tell_position(&mut self) -> String {
+        self.progress.reset();
+        self.seen.to_string()
+    }
+}
+
+/// Whether a watch can go on from a position.
+fn fits(router: &Router, scope: &Scope, from: &Position) -> Result<(), &'static str> {
+    if from.lineage != router.lineage() {
+        return Err("the position belongs to another life of this cluster");
+    }
+    if router.shards_of(scope).all(|shard| from.shards.contains_key(&shard)) {
+        Ok(())
+    } else {
+        Err("the position is of a watch with another scope")
     }
 }

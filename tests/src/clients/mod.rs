@@ -7,6 +7,7 @@ mod limits;
 mod reader;
 mod reporter;
 mod tries;
+mod watcher;
 mod way;
 mod writer;
 
@@ -24,6 +25,7 @@ use crate::history::{History, Recorder, Shown, Summary, What};
 use crate::node::{Devices, NodeOptions};
 
 pub use tries::Tries;
+pub use watcher::{Watcher, picture};
 pub use way::Way;
 
 /// How many clients of each kind.

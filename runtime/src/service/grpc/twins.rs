@@ -105,7 +105,7 @@ impl Twins for Grpc {
         request: Request<v1::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         self.respond(Method::TwinsWatch, async {
-            super::watch::open(&self.desk, request.get_ref())
+            super::watch::open(&self.desk, request.get_ref()).await
         })
         .await
     }

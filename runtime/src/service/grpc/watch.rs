@@ -16,10 +16,10 @@ use crate::router::{Picture, Scope, WatchItem};
 pub(super) type Events = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
 
 /// Opens a watch.
-pub(super) fn open(desk: &Desk, request: &v1::WatchRequest) -> Result<Events, Rejection> {
+pub(super) async fn open(desk: &Desk, request: &v1::WatchRequest) -> Result<Events, Rejection> {
     let asked = convert::watch(request)?;
     let picture = if asked.picture { Picture::First } else { Picture::None };
-    let watching = desk.watch(scope(asked.whose), asked.position.as_ref(), picture)?;
+    let watching = desk.watch(scope(asked.whose), asked.position.as_ref(), picture).await?;
     Ok(Box::pin(stream::unfold(Some(watching), next)))
 }
 

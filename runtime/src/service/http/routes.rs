@@ -142,8 +142,8 @@ async fn dispatch(
         Operation::PatchSection(section) => {
             twins::write_section(incoming, body, section, twins::How::Merge).await
         }
-        Operation::WatchTwins => watch::fleet(&incoming),
-        Operation::WatchTwin => watch::one(&incoming),
+        Operation::WatchTwins => watch::fleet(&incoming).await,
+        Operation::WatchTwin => watch::one(&incoming).await,
         Operation::ListCommands => commands::list(incoming).await,
         Operation::SendCommand => commands::send(incoming, body).await,
         Operation::GetCommand => commands::get(incoming).await,

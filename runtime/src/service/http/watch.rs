@@ -20,20 +20,23 @@ use super::problem::Problem;
 use crate::router::Picture;
 
 /// Watches the tenant's twins, or those whose name begins with `?prefix=`.
-pub(super) fn fleet(incoming: &Incoming) -> Result<Response<Body>, Problem> {
+pub(super) async fn fleet(incoming: &Incoming) -> Result<Response<Body>, Problem> {
     let prefix = incoming.arguments(&["prefix", "position", "picture"])?;
     let prefix = prefix.text("prefix").unwrap_or_default().to_owned();
-    open(incoming, v1::watch_request::Whose::Prefix(prefix))
+    open(incoming, v1::watch_request::Whose::Prefix(prefix)).await
 }
 
 /// Watches one twin.
-pub(super) fn one(incoming: &Incoming) -> Result<Response<Body>, Problem> {
+pub(super) async fn one(incoming: &Incoming) -> Result<Response<Body>, Problem> {
     incoming.arguments(&["position", "picture"])?;
     let device = incoming.key()?.device().to_owned();
-    open(incoming, v1::watch_request::Whose::Device(device))
+    open(incoming, v1::watch_request::Whose::Device(device)).await
 }
 
-fn open(incoming: &Incoming, whose: v1::watch_request::Whose) -> Result<Response<Body>, Problem> {
+async fn open(
+    incoming: &Incoming,
+    whose: v1::watch_request::Whose,
+) -> Result<Response<Body>, Problem> {
     let arguments = incoming.arguments(&["prefix", "position", "picture"])?;
     // The header is newer than the address, which a browser keeps when it reconnects.
     let position = match incoming.header("last-event-id")? {
@@ -48,7 +51,7 @@ fn open(incoming: &Incoming, whose: v1::watch_request::Whose) -> Result<Response
     })?;
     let picture = if asked.picture { Picture::First } else { Picture::None };
     let scope = grpc::scope(asked.whose);
-    let watching = incoming.desk.watch(scope, asked.position.as_ref(), picture)?;
+    let watching = incoming.desk.watch(scope, asked.position.as_ref(), picture).await?;
     let keep_alive = KeepAlive::new().interval(WATCH_KEEP_ALIVE).text("alive");
     let events = Sse::new(stream::unfold(watching, next)).keep_alive(keep_alive);
     let mut response = events.into_response();

@@ -1,0 +1,156 @@
+//! A walk over the changes of one shard, for as long as somebody watches: at this node's replica or at
+//! another's, and at the next one when that leaves or its node dies. Indexes of a log are the same at all
+//! replicas, so that a place that was seen at one is where the walk goes on at another.
+
+use std::time::Duration;
+
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, stream};
+use pollux_cluster::NodeId;
+use pollux_proto::feed::Watch;
+use pollux_twin::ShardId;
+use tokio::time::sleep;
+
+use super::Steps;
+use super::feed;
+use super::hub::{Cannot, Step};
+use super::ring::Cursor;
+use crate::limits::{OWNER_WAIT_MS_MAX, WATCH_LOOK_MS};
+use crate::router::Router;
+
+/// What a walk comes upon.
+#[derive(Debug)]
+pub(super) enum Met {
+    /// Changes.
+    Step(Step),
+    /// What came before this place is kept nowhere: the walk begins anew here.
+    Beginning(Cursor),
+}
+
+/// See the module.
+pub(crate) struct Walk {
+    router: Router,
+    shard: ShardId,
+    /// What every key that is wanted begins with.
+    beginning: String,
+    after: Option<Cursor>,
+    source: Option<Steps>,
+}
+
+impl Walk {
+    /// A walk after a place, or from wherever it begins.
+    pub(crate) fn new(
+        router: Router,
+        shard: ShardId,
+        beginning: String,
+        after: Option<Cursor>,
+    ) -> Self {
+        Self { router, shard, beginning, after, source: None }
+    }
+
+    /// Waits until it is known where the walk begins: what is written from then on is met.
+    pub(crate) async fn begin(&mut self) -> Cursor {
+        match self.after {
+            Some(after) => after,
+            None => self.find().await,
+        }
+    }
+
+    /// All that it comes upon, without an end.
+    pub(super) fn met(self) -> BoxStream<'static, (ShardId, Met)> {
+        let met = stream::unfold(self, |mut walk| async move {
+            let met = walk.next().await;
+            Some(((walk.shard, met), walk))
+        });
+        met.boxed()
+    }
+
+    async fn next(&mut self) -> Met {
+        loop {
+            if let Some(source) = &mut self.source {
+                if let Some(step) = source.next().await {
+                    self.after = Some(step.seen);
+                    return Met::Step(step);
+                }
+                // Where it was is often still named as the place to ask: it is told in a moment.
+                self.source = None;
+                sleep(look()).await;
+            }
+            let before = self.after;
+            let stands = self.find().await;
+            if before != Some(stands) {
+                return Met::Beginning(stands);
+            }
+        }
+    }
+
+    /// Finds a replica that knows what follows, however long that takes; where it stands.
+    async fn find(&mut self) -> Cursor {
+        let mut after = self.after;
+        let mut looks = 0;
+        loop {
+            looks += 1;
+            let mut answers = Vec::new();
+            for node in self.router.holders(self.shard) {
+                match self.ask(node, after).await {
+                    Ok((stands, steps)) => {
+                        self.source = Some(steps);
+                        self.after = Some(stands);
+                        return stands;
+                    }
+                    Err(cannot) => answers.push(cannot),
+                }
+            }
+            if is_lost(&answers, looks) {
+                tracing::debug!(shard = %self.shard, ?after, "nobody keeps what follows");
+                after = None;
+            } else {
+                sleep(look()).await;
+            }
+        }
+    }
+
+    async fn ask(
+        &mut self,
+        node: NodeId,
+        after: Option<Cursor>,
+    ) -> Result<(Cursor, Steps), Cannot> {
+        if node == self.router.node() {
+            let hub = self.router.shards().held(self.shard).ok_or(Cannot::Reach)?.hub();
+            let stands = hub.stand(after)?;
+            return Ok((stands, hub.walk(stands).boxed()));
+        }
+        let watch = Watch { shard: self.shard.0, beginning: self.beginning.clone(), after };
+        feed::open(self.router.forward(), node, &watch).await
+    }
+}
+
+/// Whether to give up a place, after so many looks at all who may know what follows: if nobody keeps it, or
+/// somebody who is there neither does nor will.
+fn is_lost(answers: &[Cannot], looks: u64) -> bool {
+    let all = !answers.is_empty() && answers.iter().all(|cannot| *cannot == Cannot::Remember);
+    let patient = looks >= OWNER_WAIT_MS_MAX / WATCH_LOOK_MS;
+    all || (patient && answers.iter().any(|cannot| *cannot != Cannot::Reach))
+}
+
+const fn look() -> Duration {
+    Duration::from_millis(WATCH_LOOK_MS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_given_up_when_nobody_can_know_what_follows() {
+        use Cannot::{Foresee, Reach, Remember};
+        const LONG: u64 = OWNER_WAIT_MS_MAX / WATCH_LOOK_MS;
+        assert!(is_lost(&[Remember, Remember], 1), "all have forgotten");
+        assert!(!is_lost(&[Remember, Reach], 1), "one may come back that has not");
+        assert!(!is_lost(&[Remember, Foresee], 1), "one will have it in a moment");
+        assert!(is_lost(&[Remember, Reach], LONG));
+        assert!(is_lost(&[Foresee, Foresee], LONG), "a place that never was");
+        assert!(!is_lost(&[Reach, Reach], LONG), "nobody has said so");
+        assert!(!is_lost(&[], LONG));
+    }
+}

@@ -24,14 +24,23 @@ pub struct Watch {
 /// An item of the answer. The first says where it stands, or that it cannot begin.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub enum Told {
-    /// All changes after this place follow.
-    Stands(Place),
+    /// All changes after its place follow.
+    Stands(Stand),
     /// What follows the place asked for is no longer kept there.
     TooOld,
     /// The replica there has not come to the place asked for.
     Behind,
     /// Changes, in the order of the log.
     Changes(Changes),
+}
+
+/// Where a replica stands.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stand {
+    /// The place in its log.
+    pub at: Place,
+    /// How long ago, at most, it had all that was acknowledged.
+    pub age_ms: u64,
 }
 
 /// Some changes of one shard.
@@ -129,7 +138,8 @@ mod tests {
         }
         let patch = Value::from_json("{\"a\":[1,{\"b\":-2.5}]}", &Default::default()).unwrap();
         let some = changes(vec![changed(1, patch), changed(2, Value::Null)]);
-        for told in [Told::Stands(Place::default()), Told::TooOld, Told::Behind, some] {
+        let stand = Stand { at: Place { index: 3, ordinal: 1 }, age_ms: 70 };
+        for told in [Told::Stands(stand), Told::TooOld, Told::Behind, some] {
             assert_eq!(decode::<Told>(&encode(&told).unwrap()).unwrap(), told);
         }
     }

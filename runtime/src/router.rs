@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use pollux_cluster::{CallFault, NodeId};
 use pollux_proto::position::Position;
 use pollux_twin::input::Request;
@@ -320,18 +320,30 @@ impl Router {
         Ok(Attached { connection, twin, valve, shard, router: self.clone() })
     }
 
-    /// Where the replicas of a scope's shards are that are here.
-    pub(crate) fn stand(&self, scope: &Scope) -> Result<Position, Rejection> {
-        let held = |shard| self.inner.shards.held(shard).map(|handle| (shard, handle.hub().head()));
-        let shards = self.shards_of(scope).map(|shard| held(shard).ok_or(Rejection::NotOwner));
-        Ok(Position { lineage: self.inner.lineage, shards: shards.collect::<Result<_, _>>()? })
+    /// Where replicas of a scope's shards are, those here before others, and how long ago they had, at most,
+    /// all that was acknowledged.
+    pub(crate) async fn stand(&self, scope: &Scope) -> (Position, u64) {
+        let stand = async |(shard, mut walk): (ShardId, Walk)| match self.shown(shard, 0) {
+            Some(handle) => {
+                // The age first: what comes in between makes it newer.
+                let age_ms = self.age_ms(&handle);
+                (age_ms, (shard, handle.hub().head()))
+            }
+            None => {
+                let stands = walk.begin().await;
+                (walk.age_ms(), (shard, stands))
+            }
+        };
+        let walks = self.shards_of(scope).zip(self.walks(scope, None));
+        let stands = join_all(walks.map(stand)).await.into_iter();
+        let (ages, shards): (Vec<_>, _) = stands.unzip();
+        let position = Position { lineage: self.inner.lineage, shards };
+        (position, ages.into_iter().max().unwrap_or(0))
     }
 
-    /// How long ago, at most, the tables of a scope's shards held all that was acknowledged.
-    pub(crate) fn age_ms(&self, scope: &Scope) -> u64 {
-        let now = self.inner.clock.wall();
-        let held = self.shards_of(scope).filter_map(|shard| self.inner.shards.held(shard));
-        held.map(|shard| shard.age_ms(now)).max().unwrap_or(0)
+    /// How long ago, at most, a replica here had all that was acknowledged.
+    pub(crate) fn age_ms(&self, handle: &ShardHandle) -> u64 {
+        handle.age_ms(self.inner.clock.wall())
     }
 
     /// The node is about to stop: from now on it says that it may not own.

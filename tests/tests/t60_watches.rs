@@ -76,6 +76,14 @@ async fn a_fleet_is_watched_through_takeovers_and_moves() -> Result<()> {
     let all: BTreeSet<_> = load.twins().iter().cloned().collect();
     ensure!(picture(&cluster.options[WATCHING]).await? == all, "twins are missing");
 
+    // So has a list, and a read that may be old finds each of them.
+    let listed = cluster.node(WATCHING)?.ask(&["twin", "list"])?;
+    ensure!(listed["twins"].as_array().map(Vec::len) == Some(all.len()), "{listed}");
+    for twin in &all {
+        let read = cluster.node(WATCHING)?.get(&format!("/v1/twins/{twin}?stale"))?;
+        ensure!(read.contains(&format!("\"device\":\"{twin}\"")), "{read}");
+    }
+
     // From its last position, at every other node.
     for at in cluster.there() {
         watcher.go_on_at(&cluster.options[at]).await?;

@@ -144,7 +144,7 @@ impl Service for Answering {
         let router = self.router.get();
         match Kind::of(kind) {
             Some(Kind::BackUp) => back_up::open_for_peer(router.cloned(), &payload),
-            Some(Kind::Watch) => serve(router.map(|router| router.shards().clone()), &payload),
+            Some(Kind::Watch) => serve(router, &payload),
             _ => {
                 tracing::warn!(%from, kind, "a node opens a stream that this one does not know");
                 stream::once(async { Err(CallFault::Failed) }).boxed()

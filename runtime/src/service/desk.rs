@@ -24,7 +24,7 @@ use crate::watch::Watch;
 pub(super) struct Desk {
     pub(super) router: Router,
     pub(super) metrics: Arc<Metrics>,
-    clock: Clock,
+    pub(super) clock: Clock,
     watches: Arc<Semaphore>,
     stopping: CancellationToken,
 }

@@ -21,10 +21,9 @@ pub(super) struct Stand {
 }
 
 impl Stand {
-    fn of(router: &Router, scope: &Scope) -> Result<Self, Rejection> {
-        // The age first: what comes in between makes the answer newer.
-        let age_ms = router.age_ms(scope);
-        Ok(Self { position: router.stand(scope)?, age_ms })
+    async fn of(router: &Router, scope: &Scope) -> Self {
+        let (position, age_ms) = router.stand(scope).await;
+        Self { position, age_ms }
     }
 
     fn meets(&self, wanted: &Freshness) -> Result<bool, Rejection> {
@@ -47,17 +46,22 @@ impl Desk {
         wanted: &Freshness,
         patience: Option<Duration>,
     ) -> Result<Stand, Rejection> {
-        let fresh = async {
-            loop {
-                let stand = Stand::of(&self.router, scope)?;
-                if stand.meets(wanted)? {
-                    return Ok(stand);
-                }
-                tokio::time::sleep(STALE_PERIOD).await;
-            }
-        };
         let patience = patience.map_or(STALE_WAIT_MAX, |patience| patience.min(STALE_WAIT_MAX));
-        tokio::time::timeout(patience, fresh).await.unwrap_or(Err(Rejection::Behind))
+        let end = self.clock.elapsed() + patience;
+        let mut late = Rejection::NotOwner;
+        loop {
+            let left = end.saturating_sub(self.clock.elapsed());
+            match tokio::time::timeout(left, Stand::of(&self.router, scope)).await {
+                Ok(stand) if stand.meets(wanted)? => return Ok(stand),
+                Ok(_) => late = Rejection::Behind,
+                Err(_) => return Err(late),
+            }
+            // What is here is told at once, however little time is left.
+            if left.is_zero() {
+                return Err(late);
+            }
+            tokio::time::sleep(STALE_PERIOD).await;
+        }
     }
 
     /// The twin as a replica's table has it, which may be old.

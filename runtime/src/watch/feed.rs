@@ -10,28 +10,26 @@ use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt};
 use pollux_cluster::{CallFault, NodeId};
-use pollux_proto::feed::{Changed, Changes, Told, Watch};
+use pollux_proto::feed::{Changed, Changes, Stand, Told, Watch};
 use pollux_proto::forward::{decode, encode};
 use pollux_twin::{ShardId, TwinKey};
 use tokio::time::Interval;
 
 use super::hub::{Cannot, Hub, Step};
 use super::ring::{Cursor, Event};
-use super::{Steps, progress};
+use super::{Source, Steps, progress};
 use crate::cluster::Forward;
 use crate::limits::{WATCH_ASK_MS_MAX, WATCH_ITEM_BYTES};
-use crate::shards::Shards;
+use crate::router::Router;
 
-/// Begins a walk at another node: where it stands, and what follows.
-pub(super) async fn open(
-    forward: &Forward,
-    to: NodeId,
-    watch: &Watch,
-) -> Result<(Cursor, Steps), Cannot> {
+/// Begins a walk at another node.
+pub(super) async fn open(forward: &Forward, to: NodeId, watch: &Watch) -> Result<Source, Cannot> {
     let opened = async {
         let mut items = forward.watch(to, watch).await.map_err(|_| Cannot::Reach)?;
         match items.next().await.map(|item| item.map(|bytes| decode::<Told>(&bytes))) {
-            Some(Ok(Ok(Told::Stands(stands)))) => Ok((stands, steps(items).boxed())),
+            Some(Ok(Ok(Told::Stands(Stand { at: stands, age_ms })))) => {
+                Ok(Source { stands, age_ms, steps: steps(items).boxed() })
+            }
             Some(Ok(Ok(Told::TooOld))) => Err(Cannot::Remember),
             Some(Ok(Ok(Told::Behind))) => Err(Cannot::Foresee),
             other => {
@@ -46,13 +44,17 @@ pub(super) async fn open(
 
 /// What another node watches of a shard that is held here.
 pub(crate) fn serve(
-    shards: Option<Shards>,
+    router: Option<&Router>,
     payload: &[u8],
 ) -> BoxStream<'static, Result<Bytes, CallFault>> {
     let Ok(watch) = decode::<Watch>(payload) else { return refused(CallFault::Failed) };
-    let held = shards.and_then(|shards| shards.held(ShardId(watch.shard)));
-    match held.filter(|handle| !handle.group().is_pristine()) {
-        Some(handle) => tell(handle.hub(), watch),
+    let held = |router: &Router| router.shards().held(ShardId(watch.shard));
+    let shown = router.and_then(|router| {
+        let handle = held(router).filter(|handle| !handle.group().is_pristine())?;
+        Some((router.age_ms(&handle), handle.hub()))
+    });
+    match shown {
+        Some((age_ms, hub)) => tell(hub, age_ms, watch),
         None => refused(CallFault::Unreachable),
     }
 }
@@ -62,15 +64,15 @@ fn refused(fault: CallFault) -> BoxStream<'static, Result<Bytes, CallFault>> {
 }
 
 /// The items of a walk.
-fn tell(hub: Arc<Hub>, watch: Watch) -> BoxStream<'static, Result<Bytes, CallFault>> {
+fn tell(hub: Arc<Hub>, age_ms: u64, watch: Watch) -> BoxStream<'static, Result<Bytes, CallFault>> {
     let told = match hub.stand(watch.after) {
-        Ok(stands) => Told::Stands(stands),
+        Ok(at) => Told::Stands(Stand { at, age_ms }),
         Err(Cannot::Remember) => Told::TooOld,
         Err(Cannot::Foresee) => Told::Behind,
         Err(Cannot::Reach) => return refused(CallFault::Unreachable),
     };
     let first = stream::once(ready(written(&told)));
-    let Told::Stands(stands) = told else { return first.boxed() };
+    let Told::Stands(Stand { at: stands, .. }) = told else { return first.boxed() };
     let teller = Teller {
         steps: hub.walk(stands).boxed(),
         beginning: watch.beginning,
@@ -211,13 +213,17 @@ mod tests {
         Event { key: TwinKey::parse(key).unwrap(), ..ring::event(index, ordinal) }
     }
 
+    const fn stands(index: u64) -> Told {
+        Told::Stands(Stand { at: end(index), age_ms: 70 })
+    }
+
     fn watch(beginning: &str, after: Option<Cursor>) -> Watch {
         Watch { shard: 0, beginning: beginning.to_owned(), after }
     }
 
     /// The first item, and the steps that follow.
     async fn opened(hub: &Arc<Hub>, watch: Watch) -> (Told, Steps) {
-        let mut items = tell(Arc::clone(hub), watch);
+        let mut items = tell(Arc::clone(hub), 70, watch);
         let first = items.next().await.unwrap().unwrap();
         (decode(&first).unwrap(), steps(items).boxed())
     }
@@ -227,7 +233,7 @@ mod tests {
         let hub = Arc::new(Hub::new(4, 10_000));
         hub.push(5, [event_of("acme/a", 5, 1), event_of("other/a", 5, 2)]);
         let (told, mut steps) = opened(&hub, watch("acme/", Some(end(4)))).await;
-        assert_eq!(told, Told::Stands(end(4)));
+        assert_eq!(told, stands(4));
         let step = steps.next().await.unwrap();
         let keys: Vec<_> = step.events.iter().map(|event| event.key.as_str()).collect();
         assert_eq!((keys, step.seen), (vec!["acme/a"], end(5)));
@@ -243,7 +249,7 @@ mod tests {
     #[tokio::test]
     async fn who_cannot_begin_is_told_why() {
         let hub = Arc::new(Hub::new(4, 10_000));
-        assert_eq!(opened(&hub, watch("", None)).await.0, Told::Stands(end(4)));
+        assert_eq!(opened(&hub, watch("", None)).await.0, stands(4));
         assert_eq!(opened(&hub, watch("", Some(end(3)))).await.0, Told::TooOld);
         assert_eq!(opened(&hub, watch("", Some(end(5)))).await.0, Told::Behind);
     }

@@ -25,6 +25,14 @@ pub use watcher::Watch;
 /// What follows a place, as it comes; it ends where that cannot be told any more.
 type Steps = BoxStream<'static, Step>;
 
+/// A replica that tells what follows a place.
+struct Source {
+    stands: Cursor,
+    /// How long ago, at most, it had all that was acknowledged.
+    age_ms: u64,
+    steps: Steps,
+}
+
 /// Ticks when nothing was told for a while; to be reset whenever something is.
 fn progress() -> Interval {
     let mut progress = interval(WATCH_PROGRESS);

@@ -11,7 +11,7 @@ use pollux_proto::feed::Watch;
 use pollux_twin::ShardId;
 use tokio::time::sleep;
 
-use super::Steps;
+use super::Source;
 use super::feed;
 use super::hub::{Cannot, Step};
 use super::ring::Cursor;
@@ -34,7 +34,7 @@ pub(crate) struct Walk {
     /// What every key that is wanted begins with.
     beginning: String,
     after: Option<Cursor>,
-    source: Option<Steps>,
+    source: Option<Source>,
 }
 
 impl Walk {
@@ -56,6 +56,11 @@ impl Walk {
         }
     }
 
+    /// How long ago, at most, all that was acknowledged was before the place where it began from now.
+    pub(crate) fn age_ms(&self) -> u64 {
+        self.source.as_ref().map_or(0, |source| source.age_ms)
+    }
+
     /// All that it comes upon, without an end.
     pub(super) fn met(self) -> BoxStream<'static, (ShardId, Met)> {
         let met = stream::unfold(self, |mut walk| async move {
@@ -68,7 +73,7 @@ impl Walk {
     async fn next(&mut self) -> Met {
         loop {
             if let Some(source) = &mut self.source {
-                if let Some(step) = source.next().await {
+                if let Some(step) = source.steps.next().await {
                     self.after = Some(step.seen);
                     return Met::Step(step);
                 }
@@ -93,8 +98,9 @@ impl Walk {
             let mut answers = Vec::new();
             for node in self.router.holders(self.shard) {
                 match self.ask(node, after).await {
-                    Ok((stands, steps)) => {
-                        self.source = Some(steps);
+                    Ok(source) => {
+                        let stands = source.stands;
+                        self.source = Some(source);
                         self.after = Some(stands);
                         return stands;
                     }
@@ -110,15 +116,13 @@ impl Walk {
         }
     }
 
-    async fn ask(
-        &mut self,
-        node: NodeId,
-        after: Option<Cursor>,
-    ) -> Result<(Cursor, Steps), Cannot> {
+    async fn ask(&mut self, node: NodeId, after: Option<Cursor>) -> Result<Source, Cannot> {
         if node == self.router.node() {
-            let hub = self.router.shards().held(self.shard).ok_or(Cannot::Reach)?.hub();
+            let handle = self.router.shards().held(self.shard).ok_or(Cannot::Reach)?;
+            // The age first: what comes in between makes it newer.
+            let (age_ms, hub) = (self.router.age_ms(&handle), handle.hub());
             let stands = hub.stand(after)?;
-            return Ok((stands, hub.walk(stands).boxed()));
+            return Ok(Source { stands, age_ms, steps: hub.walk(stands).boxed() });
         }
         let watch = Watch { shard: self.shard.0, beginning: self.beginning.clone(), after };
         feed::open(self.router.forward(), node, &watch).await

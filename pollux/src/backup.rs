@@ -75,7 +75,7 @@ struct Source {
 }
 
 async fn make(output: Output, source: &Source, out: &Path) -> Result<(), Failure> {
-    let request = source.client.request(v1::ClusterStatusRequest {});
+    let request = source.client.request(v1::ClusterStatusRequest::default());
     let status = source.client.cluster().status(request).await?.into_inner();
     let origin = Origin {
         cluster: status.cluster,

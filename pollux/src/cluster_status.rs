@@ -36,7 +36,7 @@ pub(crate) async fn run(output: Output, args: &StatusArgs) -> Result<(), Failure
 
 /// Asks a node.
 pub(crate) async fn ask(client: &Client) -> Result<v1::ClusterStatusResponse, Failure> {
-    let request = client.request(v1::ClusterStatusRequest {});
+    let request = client.request(v1::ClusterStatusRequest::default());
     Ok(client.cluster().status(request).await?.into_inner())
 }
 

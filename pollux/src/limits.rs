@@ -6,6 +6,8 @@ use std::time::Duration;
 /// How long a node may take to say where it listens: it starts within milliseconds, with a million twins
 /// within seconds, and a slow disk takes its time. One of several waits for the others, too.
 pub(crate) const START_MAX: Duration = Duration::from_secs(120);
+/// Signals closer together than this are one: shorter than a person takes to decide on a second.
+pub(crate) const SIGNALS_APART: Duration = Duration::from_millis(500);
 /// How long a node may take to stop: as long as it gives itself to do so in order, and some.
 pub(crate) const STOP_MAX: Duration = Duration::from_secs(30);
 /// How often a cluster of this machine is asked whether it is at rest.

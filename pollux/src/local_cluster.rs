@@ -310,6 +310,16 @@ impl LocalCluster {
         cluster_status::ask(&self.nodes[number].client().await?).await
     }
 
+    /// What one node knows of itself, at once.
+    pub(crate) async fn status_of_one(
+        &self,
+        number: usize,
+    ) -> Result<v1::ClusterStatusResponse, Failure> {
+        let client = self.nodes[number].client().await?;
+        let request = client.request(v1::ClusterStatusRequest { this_node_only: true });
+        Ok(client.cluster().status(request).await?.into_inner())
+    }
+
     /// Starts nodes that are down, all at once.
     pub(crate) async fn start(&mut self, numbers: &BTreeSet<usize>) -> Result<(), Failure> {
         let nodes = (0..).zip(&mut self.nodes).filter(|(number, _)| numbers.contains(number));

@@ -8,6 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::args::{Output, StartArgs};
 use crate::configure;
 use crate::exit::{Exit, Failure};
+use crate::limits::SIGNALS_APART;
 use crate::{parent, print, trace};
 
 /// Runs a node until a signal.
@@ -63,8 +64,20 @@ pub(crate) async fn stop(node: Node, mut signals: Signals) {
     print::note("stopping: bye to the devices, then a checkpoint; once more to end at once");
     tokio::select! {
         () = node.stop() => {}
-        () = signals.next() => print::note("ended at once"),
+        () = again(&mut signals) => print::note("ended at once"),
     }
+}
+
+/// Waits for a further signal: one that comes with the first is the same wish, as some programs tell a
+/// process and its group.
+async fn again(signals: &mut Signals) {
+    let same = async {
+        loop {
+            signals.next().await;
+        }
+    };
+    let _ = tokio::time::timeout(SIGNALS_APART, same).await;
+    signals.next().await;
 }
 
 /// The signals that end a node.

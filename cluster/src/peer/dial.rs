@@ -19,6 +19,9 @@ use crate::limits::{
     PEER_SECOND_DIAL_MS,
 };
 
+/// Why a node cannot be dialled of which only the number is known so far.
+const NO_ADDRESS: &str = "it has no address";
+
 /// Keeps a connection with a node, whoever dialled it.
 pub(super) async fn keep_dialling(hub: Arc<Hub>, node: NodeId, again: Arc<Notify>) {
     let mut failures: u32 = 0;
@@ -43,7 +46,9 @@ pub(super) async fn keep_dialling(hub: Arc<Hub>, node: NodeId, again: Arc<Notify
             continue;
         }
         let Err(fault) = dial(&hub, node).await else { continue };
-        if hub.link(node).is_none() && fault != last {
+        if fault == NO_ADDRESS {
+            tracing::debug!(peer = %node, "its address is yet to be told");
+        } else if hub.link(node).is_none() && fault != last {
             tracing::warn!(peer = %node, fault, "cannot connect with a peer; trying on");
             last = fault;
         }
@@ -63,7 +68,7 @@ fn wait(failures: u32, second: bool) -> Duration {
 
 /// Tries a node's addresses in turn.
 async fn dial(hub: &Arc<Hub>, node: NodeId) -> Result<(), String> {
-    let mut last = "it has no address".to_owned();
+    let mut last = NO_ADDRESS.to_owned();
     let addresses = hub.book().addresses(node);
     for address in addresses.into_iter().take(PEER_ADDRESSES_MAX) {
         let found = match tokio::net::lookup_host(&address).await {

@@ -45,6 +45,7 @@ pub use join::{JoinFault, init, join};
 pub(crate) use meta::{TREE as META_TREE, accepted, fingerprint, keep_meta};
 pub(crate) use owners::{Owner, Owners};
 pub(crate) use rebalance::{Planned, Rebalance};
+pub(crate) use status::Asked;
 pub use token::TokenError;
 
 use self::answering::{Answering, Desk};

@@ -17,6 +17,15 @@ use crate::limits::STATUS_MS_MAX;
 use crate::router::Router;
 use crate::status::{NodeStatus, VERSION};
 
+/// Whom a status is put together from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Every node.
+    AllNodes,
+    /// The one that is asked, which waits for nobody.
+    ThisNode,
+}
+
 /// What this node knows of itself, and of the meta group if it leads that.
 fn of(router: &Router, meta: &Group) -> NodeStatus {
     NodeStatus { meta: meta_status(meta), ..router.status() }
@@ -35,11 +44,16 @@ pub(super) fn of_starting(node: NodeId, lineage: u64) -> Vec<u8> {
 }
 
 impl Control {
-    /// Asks every node, and puts their answers beside what the meta group knows.
-    pub(crate) async fn status(&self) -> v1::ClusterStatusResponse {
+    /// Asks the nodes, and puts their answers beside what the meta group knows.
+    pub(crate) async fn status(&self, asked: Asked) -> v1::ClusterStatusResponse {
         let picture = self.decider.picture().borrow().clone();
         let meta = picture.meta;
-        let answers = self.ask_all(&meta).await;
+        let answers = match asked {
+            Asked::AllNodes => self.ask_all(&meta).await,
+            Asked::ThisNode => {
+                BTreeMap::from([(self.node.0, of(&self.router, self.decider.group()))])
+            }
+        };
         let owners = owners(&answers);
         let meta_voters = self.decider.group().metrics().members.voters;
         let mut nodes: Vec<_> = meta.nodes.iter().map(|(id, node)| shown(*id, node)).collect();
@@ -70,7 +84,7 @@ impl Control {
         });
         let shards: Vec<_> = shards.collect();
         let observed = observed(&answers);
-        let unsettled = unsettled(&meta, &observed, &shards);
+        let unsettled = unsettled(&meta, &answers, &observed, &shards);
         v1::ClusterStatusResponse {
             cluster: format!("{:032x}", meta.cluster),
             lineage: meta.lineage,
@@ -119,11 +133,32 @@ fn observed(answers: &BTreeMap<u64, NodeStatus>) -> Observed {
 }
 
 /// What keeps the cluster from rest, for people.
-fn unsettled(meta: &Meta, observed: &Observed, shards: &[v1::ClusterShard]) -> Option<String> {
+fn unsettled(
+    meta: &Meta,
+    answers: &BTreeMap<u64, NodeStatus>,
+    observed: &Observed,
+    shards: &[v1::ClusterShard],
+) -> Option<String> {
     let unrest = unrest(meta, observed).map(|unrest| unrest.to_string());
     let closed = shards.iter().find(|shard| !shard.open);
-    unrest.or_else(|| {
-        closed.map(|shard| format!("{} is yet to be opened", GroupId::shard(shard.shard)))
+    unrest
+        .or_else(|| {
+            closed.map(|shard| format!("{} is yet to be opened", GroupId::shard(shard.shard)))
+        })
+        .or_else(|| missing(meta, answers))
+}
+
+/// A replica that a node has not opened yet since its start: its group's leader counts it as there until it
+/// has been silent for a while.
+fn missing(meta: &Meta, answers: &BTreeMap<u64, NodeStatus>) -> Option<String> {
+    meta.map.iter().zip(0_u16..).find_map(|(place, shard)| {
+        let opened = |node: &u64| {
+            answers
+                .get(node)
+                .is_none_or(|status| status.shards.iter().any(|held| held.shard == shard))
+        };
+        let node = place.goal.members().find(|node| !opened(node))?;
+        Some(format!("node {node} is yet to open {}", GroupId::shard(shard.into())))
     })
 }
 

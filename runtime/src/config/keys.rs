@@ -212,7 +212,7 @@ section! {
     TraceSection "trace." {
         /// What is traced: a level (error, warn, info, debug, trace), or directives such as
         /// `info,pollux_runtime::session=debug`.
-        filter: String = "info,openraft=warn".into(),
+        filter: String = "info,openraft=error".into(),
         /// `human`, `json`, or `auto`: human on a terminal, JSON otherwise.
         format: String = "auto".into(),
     }

@@ -379,7 +379,7 @@ impl Core {
                 }
                 Output::Passivate(slot) => self.passivate(slot),
                 Output::Reopen => {
-                    tracing::warn!(
+                    tracing::info!(
                         shard = %self.parts.shared.shard,
                         "a batch was lost; the shard begins a new generation"
                     );

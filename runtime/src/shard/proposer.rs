@@ -87,7 +87,7 @@ async fn applied(id: ProposalId, weight: Weight, proposal: Proposal) -> Answer {
     let outcome = match proposal.applied().await {
         Ok(applied) => Outcome::from_bytes(&applied.answer),
         Err(error) => {
-            tracing::warn!(%error, "nobody knows what became of a proposal");
+            tracing::debug!(%error, "nobody knows what became of a proposal");
             None
         }
     };

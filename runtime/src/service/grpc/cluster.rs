@@ -10,7 +10,9 @@ use pollux_proto::v1;
 use pollux_proto::v1::cluster_server::Cluster;
 use tonic::{Request, Response, Status};
 
-use crate::cluster::{Balancing, Confirmed, Control, ControlFault, Drain, Planned, Rebalance};
+use crate::cluster::{
+    Asked, Balancing, Confirmed, Control, ControlFault, Drain, Planned, Rebalance,
+};
 use crate::service::limits::{TOKEN_TIME, TOKEN_TIME_MAX};
 
 /// The service over a node's control of its cluster.
@@ -24,9 +26,13 @@ type Answer<T> = Result<Response<T>, Status>;
 impl Cluster for ClusterDoor {
     async fn status(
         &self,
-        _: Request<v1::ClusterStatusRequest>,
+        request: Request<v1::ClusterStatusRequest>,
     ) -> Answer<v1::ClusterStatusResponse> {
-        Ok(Response::new(self.0.status().await))
+        let asked = match request.into_inner().this_node_only {
+            true => Asked::ThisNode,
+            false => Asked::AllNodes,
+        };
+        Ok(Response::new(self.0.status(asked).await))
     }
 
     async fn create_join_token(

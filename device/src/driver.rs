@@ -319,3 +319,20 @@ pub(crate) fn connection_loss(error: &ConnectionError) -> Loss {
         _ => Loss::Broken,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_refuses_a_connection_has_no_room_for_now() {
+        let refused = quinn::ConnectionClose {
+            error_code: quinn::TransportErrorCode::CONNECTION_REFUSED,
+            frame_type: None,
+            reason: bytes::Bytes::new(),
+        };
+        let refused = ConnectionError::ConnectionClosed(refused);
+        assert_eq!(connection_loss(&refused), Loss::Overload);
+        assert_eq!(connection_loss(&ConnectionError::TimedOut), Loss::Broken);
+    }
+}

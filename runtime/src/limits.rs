@@ -33,8 +33,47 @@ pub const OUTBOX_FRAMES_MAX: usize = 512;
 pub const PONGS_MAX: usize = 8;
 /// How long a device may take from connection to hello.
 pub const HELLO_MS_MAX: u64 = 10_000;
-/// Connections whose handshake is under way at once; newer ones wait in the kernel or are refused.
-pub const HANDSHAKES_MAX: usize = 1024;
+/// Handshakes whose first flight is computed in one turn, before others have theirs: a millisecond.
+pub const FLIGHTS_PER_TURN: u64 = 4;
+/// How long a handshake may take: devices give a dial up after this time, and who never goes on must
+/// not keep a turn.
+pub const HANDSHAKE_MS_MAX: u64 = 5_000;
+/// Handshakes under way for each core when nothing is known yet of what it gives: some 0.35 ms each, so
+/// that a storm's first ones make others wait for 45 ms, once.
+pub const HANDSHAKES_FIRST_PER_CORE: usize = 128;
+/// Fewest handshakes under way for each core, however late it is: some ten milliseconds of work, so that
+/// no core is idle while devices wait, and 300 a second where a round trip takes 100 ms.
+pub const HANDSHAKES_MIN_PER_CORE: usize = 32;
+/// By how many more handshakes may be under way after each calm pulse: the first number doubles within
+/// half a second on two cores.
+pub const HANDSHAKES_GROWTH: usize = 12;
+/// Connections that wait for their handshake, in times of those that may be under way at most: by
+/// default 2,048, which a core does in less than a second, and some 3 KiB each.
+pub const HANDSHAKES_WAITING_TIMES: usize = 2;
+/// How long a connection may wait for its handshake: its device dials for five seconds, and a handshake
+/// that nobody waits for any more is work for nothing.
+pub const HANDSHAKE_WAIT_MS_MAX: u64 = 3_000;
+/// How often is felt whether the runtime is late: several times within the silence after which a device
+/// looks for another node, and at no cost.
+pub const PULSE: Duration = Duration::from_millis(25);
+/// Lateness at which fewer handshakes may be under way. A report and its answer wait for some six turns
+/// of tasks; with this for each they stay below the 200 ms of silence after which devices that have a
+/// session look for another node.
+pub const LATE_MS_MAX: u64 = 24;
+/// Lateness below which more may be: half of that, so that the number rests in between.
+pub const LATE_MS_CALM: u64 = 12;
+/// Connections that arrive while the node is at others: beyond these and those that wait, QUIC drops
+/// first packets before it does any work for them, and devices send them again a second later.
+pub const ARRIVALS_MAX: usize = 1024;
+/// Bytes that a connection may send before it is let in: its first packets, and their repetitions.
+pub const ARRIVAL_BYTES: u64 = 8 * 1024;
+/// Bytes that all of them may send: what a storm of repetitions takes, and little beside sessions.
+pub const ARRIVALS_BYTES: u64 = 8 << 20;
+/// When a device for which a node has no room may come again, if few do: devices that leave make room,
+/// and each coming costs a handshake.
+pub const BUSY_RETRY_MS: u32 = 1_000;
+/// The same while as many are coming as can be: with the devices' own back-off, a crowd thins out.
+pub const BUSY_RETRY_MS_MAX: u32 = 11_000;
 /// How long a stop waits for devices to be told and checkpoints to be written.
 pub const STOP_MS_MAX: u64 = 20_000;
 /// Bytes that a device may send before its session read them: one frame of the largest size.

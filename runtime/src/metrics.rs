@@ -26,6 +26,9 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 const HELLO_RESULTS: &[&str] =
     &["welcome", "not_you", "not_allowed", "busy", "invalid", "redirect"];
 
+/// How a connection that a device begins is answered.
+const HANDSHAKE_ANSWERS: &[&str] = &["begun", "retry", "refused"];
+
 /// Kinds of device frames, most frequent first.
 const FRAME_KINDS: &[&str] = &[
     "report",
@@ -104,6 +107,14 @@ metrics! {
         Labelled::with("certificate", CERTIFICATES, Gauge::default);
     /// Devices with an open session.
     devices_connected: Gauge = Gauge::default();
+    /// Connections that devices began, by answer: handshake begun, asked to prove the address, refused.
+    handshakes_total: Labelled = Labelled::new("answer", HANDSHAKE_ANSWERS);
+    /// Handshakes with devices under way.
+    handshakes_under_way: Gauge = Gauge::default();
+    /// Connections of devices that wait for their handshake.
+    handshakes_waiting: Gauge = Gauge::default();
+    /// Handshakes that may be under way at once, by how late the node runs.
+    handshakes_max: Gauge = Gauge::default();
     /// Hellos by how they ended.
     hellos_total: Labelled = Labelled::new("result", HELLO_RESULTS);
     /// Frames received from devices.

@@ -24,7 +24,8 @@ use crate::pki::{ClientAuth, Pki};
 use crate::router::Router;
 use crate::service::{self, Served};
 use crate::session::{
-    DeviceTls, Endpoint, EndpointOptions, Intake, PacedSocket, QUIC_VERSION, device_transport,
+    DeviceTls, Endpoint, EndpointOptions, HandshakeBounds, Intake, PacedSocket, QUIC_VERSION,
+    bound_arrivals, device_transport,
 };
 use crate::shard::finish_leaving;
 use crate::shards::Shards;
@@ -104,7 +105,7 @@ impl Node {
             stopping.clone(),
         );
         let (endpoint, services) =
-            open_doors(&config, &pki, &router, &metrics, &member, &stopping).await?;
+            open_doors(&config, &pki, &router, &metrics, &member, &stopping, clock).await?;
         tasks.push(tokio::spawn(Arc::clone(&endpoint).run()));
         let (log, counted) = (disk.log.clone(), Arc::clone(&metrics));
         tasks.push(tokio::spawn(sample(router.clone(), log, counted, stopping.clone())));
@@ -193,8 +194,9 @@ async fn open_doors(
     metrics: &Arc<Metrics>,
     member: &Member,
     stopping: &CancellationToken,
+    clock: Clock,
 ) -> Result<(Arc<Endpoint>, Served), Fault> {
-    let endpoint = listen_for_devices(config, pki, router, metrics)?;
+    let endpoint = listen_for_devices(config, pki, router, metrics, clock)?;
     let control = member.control(router);
     let (router, metrics) = (router.clone(), Arc::clone(metrics));
     let services =
@@ -228,12 +230,15 @@ fn listen_for_devices(
     pki: &Pki,
     router: &Router,
     metrics: &Arc<Metrics>,
+    clock: Clock,
 ) -> Result<Arc<Endpoint>, Fault> {
     let tls = pki.server_config(ClientAuth::Required)?;
     let tls = DeviceTls::new(tls).map_err(|error| internal("TLS for devices", &error))?;
     let mut server = quinn::ServerConfig::with_crypto(Arc::new(tls));
     let devices = &config.devices;
     server.transport_config(device_transport(devices.keep_alive, devices.idle_timeout));
+    let handshakes = HandshakeBounds::new(cores(), devices.handshakes_max as usize);
+    bound_arrivals(&mut server, handshakes);
     let address = config.listen.devices;
     let mut endpoint = crate::pki::endpoint_config(&config.data_dir)?;
     endpoint.supported_versions(vec![QUIC_VERSION]);
@@ -257,12 +262,13 @@ fn listen_for_devices(
     };
     let options = EndpointOptions {
         connections_max: devices.connections_max as usize,
+        handshakes,
         rate_per_s: devices.rate_per_s,
         rate_burst: devices.rate_burst,
         limits: Arc::new(limits),
         intake,
     };
-    Ok(Endpoint::new(quinn, router.clone(), Arc::clone(metrics), options))
+    Ok(Endpoint::new(quinn, router.clone(), Arc::clone(metrics), clock, options))
 }
 
 /// The one UDP socket of all devices, with room for their bursts.

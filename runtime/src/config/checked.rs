@@ -115,6 +115,8 @@ pub struct DevicesConfig {
     pub rate_burst: u32,
     /// Connections held.
     pub connections_max: u32,
+    /// Handshakes under way at once at most.
+    pub handshakes_max: u32,
 }
 
 /// The write-ahead log.

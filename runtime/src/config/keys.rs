@@ -129,6 +129,9 @@ section! {
         rate_burst: u32 = 400,
         /// Connections that the node holds; further ones are refused.
         connections_max: u32 = 200_000,
+        /// Handshakes under way at once at most. How many it is at a time follows from how late the node
+        /// runs; twice as many connections wait, and the newest beyond them are refused for now.
+        handshakes_max: u32 = 1024,
     }
 }
 

@@ -1,5 +1,5 @@
-//! The QUIC endpoint that devices dial: accepts, authenticates, takes the hello, and hands the
-//! session to its twin.
+//! The QUIC endpoint that devices dial: accepts those whose turn it is, authenticates, takes the hello,
+//! and hands the session to its twin. Whose turn it is, `arrivals` and `handshakes` say.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,16 +14,20 @@ use pollux_proto::device::{
 use pollux_proto::status;
 use pollux_twin::input::ConnectionId;
 use pollux_twin::{DeviceId, Rejection, TenantId, TwinKey};
-use quinn::{Connection, Incoming, RecvStream, SendStream};
-use tokio::sync::Semaphore;
+use quinn::{Connecting, Connection, ConnectionError, RecvStream, SendStream};
 
+use super::arrivals::{Arrivals, Turn};
 use super::device_session::{DeviceSession, End};
+use super::handshakes::Bounds;
 use super::in_flight::InFlight;
 use super::intake::Intake;
 use super::outbox::Outbox;
 use super::rate::Rate;
 use super::tls::PeerName;
-use crate::limits::{HANDSHAKES_MAX, HELLO_MS_MAX, LAST_WORDS_MS_MAX, SESSION_READ_BYTES};
+use crate::clock::Clock;
+use crate::limits::{
+    FLIGHTS_PER_TURN, HANDSHAKE_MS_MAX, HELLO_MS_MAX, LAST_WORDS_MS_MAX, SESSION_READ_BYTES,
+};
 use crate::metrics::Metrics;
 use crate::router::{Attach, Door, Router};
 
@@ -32,6 +36,8 @@ use crate::router::{Attach, Door, Router};
 pub(crate) struct EndpointOptions {
     /// Connections served at once; more are refused.
     pub(crate) connections_max: usize,
+    /// Handshakes under way at once.
+    pub(crate) handshakes: Bounds,
     /// Frames per second of one device, and how many at once.
     pub(crate) rate_per_s: u32,
     /// See `rate_per_s`.
@@ -48,7 +54,7 @@ pub(crate) struct Endpoint {
     router: Router,
     metrics: Arc<Metrics>,
     options: EndpointOptions,
-    handshakes: Semaphore,
+    arrivals: Arc<Arrivals>,
     connections: AtomicUsize,
     next_connection: AtomicU64,
 }
@@ -73,14 +79,16 @@ impl Endpoint {
         quinn: quinn::Endpoint,
         router: Router,
         metrics: Arc<Metrics>,
+        clock: Clock,
         options: EndpointOptions,
     ) -> Arc<Self> {
+        let arrivals = Arrivals::new(options.handshakes, clock, Arc::clone(&metrics));
         Arc::new(Self {
             quinn,
             router,
             metrics,
             options,
-            handshakes: Semaphore::new(HANDSHAKES_MAX),
+            arrivals,
             connections: AtomicUsize::new(0),
             next_connection: AtomicU64::new(1),
         })
@@ -93,22 +101,42 @@ impl Endpoint {
 
     /// Accepts until the endpoint is closed.
     pub(crate) async fn run(self: Arc<Self>) {
-        while let Some(incoming) = self.quinn.accept().await {
-            let full = self.connections.load(Ordering::Relaxed) >= self.options.connections_max;
-            if full || self.handshakes.available_permits() == 0 {
-                self.metrics.hellos_total.of("busy").inc();
-                incoming.refuse();
-                continue;
-            }
+        tokio::select! {
+            () = self.accept() => {}
+            () = self.arrivals.feel_pulse() => {}
+        }
+    }
+
+    async fn accept(self: &Arc<Self>) {
+        let mut flights = 0u64;
+        while let Some((incoming, turn)) = self.arrivals.next(&self.quinn, || self.is_full()).await
+        {
             self.connections.fetch_add(1, Ordering::Relaxed);
-            let endpoint = Arc::clone(&self);
+            // This computes the node's first flight, under a lock without which nobody's packets are
+            // read: here, one after the other, rather than by all threads at once.
+            let begun = incoming.accept();
+            let endpoint = Arc::clone(self);
             tokio::spawn(async move {
-                if let Some(session) = Box::pin(endpoint.establish(incoming)).await {
+                if let Some(session) = Box::pin(endpoint.establish(begun, turn)).await {
                     endpoint.serve(session).await;
                 }
                 endpoint.connections.fetch_sub(1, Ordering::Relaxed);
             });
+            flights += 1;
+            if flights % FLIGHTS_PER_TURN == 0 {
+                tokio::task::yield_now().await;
+            }
         }
+    }
+
+    /// Whether there is no room for one more.
+    fn is_full(&self) -> bool {
+        self.connections.load(Ordering::Relaxed) >= self.options.connections_max
+    }
+
+    /// Whether there is no room for all that there are.
+    fn is_crowded(&self) -> bool {
+        self.connections.load(Ordering::Relaxed) > self.options.connections_max
     }
 
     /// Refuses new connections; those there are go on.
@@ -134,18 +162,21 @@ impl Endpoint {
         self.metrics.devices_connected.dec();
     }
 
-    async fn establish(&self, incoming: Incoming) -> Option<Box<DeviceSession>> {
-        let connection = {
-            let _permit = self.handshakes.acquire().await.ok()?;
-            match incoming.await {
-                Ok(connection) => connection,
-                Err(error) => {
-                    tracing::debug!(%error, "handshake failed");
-                    self.metrics.hellos_total.of("handshake_failed").inc();
-                    return None;
-                }
+    async fn establish(
+        &self,
+        begun: Result<Connecting, ConnectionError>,
+        turn: Turn,
+    ) -> Option<Box<DeviceSession>> {
+        let connection = match shake_hands(begun).await {
+            Ok(connection) => connection,
+            Err(error) => {
+                tracing::debug!(%error, "handshake failed");
+                self.metrics.hellos_total.of("handshake_failed").inc();
+                return None;
             }
         };
+        // Who will be turned away keeps its turn until it is gone: there are never more of them.
+        let _turn = self.is_crowded().then_some(turn);
         let hello_in_time = Duration::from_millis(HELLO_MS_MAX);
         let refusal = match tokio::time::timeout(hello_in_time, self.greet(&connection)).await {
             Ok(Ok(session)) => {
@@ -169,6 +200,9 @@ impl Endpoint {
         let attached = async {
             let hello = read_hello(&mut recv, &mut decoder).await?;
             let key = self.authenticate(connection, &hello)?;
+            if self.is_crowded() {
+                return Err(self.no_room());
+            }
             let outbox = Arc::new(Outbox::default());
             let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
             let attach = Attach {
@@ -239,6 +273,15 @@ impl Endpoint {
         Ok(named)
     }
 
+    fn no_room(&self) -> Refusal {
+        let max = self.options.connections_max;
+        Refusal::Refused {
+            reason: RefusedReason::Busy,
+            message: format!("node has {max} connections, as many as it may; come again later"),
+            retry_after_ms: Some(self.arrivals.retry_after_ms()),
+        }
+    }
+
     /// Says why, if there is somebody to say it to, and closes.
     async fn turn_away(&self, connection: &Connection, refusal: Refusal, send: Option<SendStream>) {
         let (code, result, frame) = match refusal {
@@ -277,6 +320,14 @@ impl Endpoint {
         };
         connection.close(code.code().into(), reason.as_bytes());
     }
+}
+
+/// The rest of a handshake, if it does not take too long.
+async fn shake_hands(
+    begun: Result<Connecting, ConnectionError>,
+) -> Result<Connection, ConnectionError> {
+    let patience = Duration::from_millis(HANDSHAKE_MS_MAX);
+    tokio::time::timeout(patience, begun?).await.unwrap_or(Err(ConnectionError::TimedOut))
 }
 
 /// A refusal, as the metrics name it.

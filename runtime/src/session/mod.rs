@@ -1,7 +1,9 @@
 //! Devices on the wire: the QUIC endpoint, one session per connection, what waits for each device.
 
+mod arrivals;
 mod device_session;
 mod endpoint;
+mod handshakes;
 mod in_flight;
 mod intake;
 mod outbox;
@@ -10,7 +12,9 @@ mod tls;
 mod transport;
 mod valve;
 
+pub(crate) use arrivals::bound as bound_arrivals;
 pub(crate) use endpoint::{Endpoint, EndpointOptions};
+pub(crate) use handshakes::Bounds as HandshakeBounds;
 pub(crate) use intake::{Intake, PacedSocket};
 pub(crate) use outbox::Outbox;
 pub(crate) use tls::{DeviceTls, QUIC_VERSION};

@@ -33,8 +33,6 @@ pub const OUTBOX_FRAMES_MAX: usize = 512;
 pub const PONGS_MAX: usize = 8;
 /// How long a device may take from connection to hello.
 pub const HELLO_MS_MAX: u64 = 10_000;
-/// Handshakes whose first flight is computed in one turn, before others have theirs: a millisecond.
-pub const FLIGHTS_PER_TURN: u64 = 4;
 /// How long a handshake may take: devices give a dial up after this time, and who never goes on must
 /// not keep a turn.
 pub const HANDSHAKE_MS_MAX: u64 = 5_000;

@@ -2,6 +2,7 @@
 //! carries out what it says, and feels how late the runtime is. Decides nothing.
 
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Poll;
 
 use futures_util::FutureExt;
 use quinn::{Incoming, ServerConfig};
@@ -82,6 +83,7 @@ impl Arrivals {
         loop {
             let due = self.clock.elapsed() + PULSE;
             tokio::time::sleep(PULSE).await;
+            turn_of_all().await;
             self.handle_elsewhere(Input::Pulse { late: self.clock.elapsed().saturating_sub(due) });
         }
     }
@@ -135,6 +137,20 @@ impl Arrivals {
     fn lock(&self) -> MutexGuard<'_, Handshakes<Incoming>> {
         self.machine.lock().expect("no holder of this lock panics")
     }
+}
+
+/// Lets all tasks run that are ready. What a timer wakes, or `yield_now` defers, runs ahead of them; who
+/// wakes itself goes to the end of their queue.
+async fn turn_of_all() {
+    let mut is_first = true;
+    std::future::poll_fn(|cx| {
+        if std::mem::take(&mut is_first) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    })
+    .await;
 }
 
 /// A handshake that is under way, until this is dropped.

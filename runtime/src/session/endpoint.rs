@@ -25,9 +25,7 @@ use super::outbox::Outbox;
 use super::rate::Rate;
 use super::tls::PeerName;
 use crate::clock::Clock;
-use crate::limits::{
-    FLIGHTS_PER_TURN, HANDSHAKE_MS_MAX, HELLO_MS_MAX, LAST_WORDS_MS_MAX, SESSION_READ_BYTES,
-};
+use crate::limits::{HANDSHAKE_MS_MAX, HELLO_MS_MAX, LAST_WORDS_MS_MAX, SESSION_READ_BYTES};
 use crate::metrics::Metrics;
 use crate::router::{Attach, Door, Router};
 
@@ -108,12 +106,11 @@ impl Endpoint {
     }
 
     async fn accept(self: &Arc<Self>) {
-        let mut flights = 0u64;
         while let Some((incoming, turn)) = self.arrivals.next(&self.quinn, || self.is_full()).await
         {
             self.connections.fetch_add(1, Ordering::Relaxed);
             // This computes the node's first flight, under a lock without which nobody's packets are
-            // read: here, one after the other, rather than by all threads at once.
+            // read: here, one in a turn, rather than by all threads at once.
             let begun = incoming.accept();
             let endpoint = Arc::clone(self);
             tokio::spawn(async move {
@@ -122,10 +119,7 @@ impl Endpoint {
                 }
                 endpoint.connections.fetch_sub(1, Ordering::Relaxed);
             });
-            flights += 1;
-            if flights % FLIGHTS_PER_TURN == 0 {
-                tokio::task::yield_now().await;
-            }
+            tokio::task::yield_now().await;
         }
     }
 

@@ -48,7 +48,7 @@ pub(crate) enum Input<T> {
     Arrived { connection: T, sender: Sender, full: bool },
     /// A handshake that was begun is over, however it ended.
     Ended,
-    /// A timer fired so much later than it was asked to.
+    /// A task ran so much later than it was to.
     Pulse { late: Duration },
 }
 

@@ -37,8 +37,9 @@ pub const HELLO_MS_MAX: u64 = 10_000;
 /// not keep a turn.
 pub const HANDSHAKE_MS_MAX: u64 = 5_000;
 /// Handshakes under way for each core when nothing is known yet of what it gives: some 0.35 ms each, so
-/// that a storm's first ones make others wait for 45 ms, once.
-pub const HANDSHAKES_FIRST_PER_CORE: usize = 128;
+/// that a storm's first ones make others wait for 90 ms, once. Half of them are begun without Retry: more
+/// than devices that come and go on a calm day have under way.
+pub const HANDSHAKES_FIRST_PER_CORE: usize = 256;
 /// Fewest handshakes under way for each core, however late it is: some ten milliseconds of work, so that
 /// no core is idle while devices wait, and 300 a second where a round trip takes 100 ms.
 pub const HANDSHAKES_MIN_PER_CORE: usize = 32;

@@ -35,7 +35,7 @@ pub(super) fn check(
         zone: checks.zone(config),
         weight: checks.count("node.weight", config.node.weight, 1, 10_000),
         listen,
-        advertise: checks.advertise(config),
+        advertise: checks.advertise(config, listen),
         services: checks.services(config, listen),
         cluster: checks.cluster(config),
         devices: checks.devices(config),
@@ -81,9 +81,8 @@ impl Checks<'_> {
         usize::try_from(self.range(key, value, min, max)).unwrap_or(usize::MAX)
     }
 
-    fn count(&mut self, key: &str, value: u32, min: u32, max: u32) -> u32 {
-        self.range(key, value.into(), min.into(), max.into());
-        value
+    fn count(&mut self, key: &str, value: u64, min: u32, max: u32) -> u32 {
+        u32::try_from(self.range(key, value, min.into(), max.into())).unwrap_or(max)
     }
 
     fn ms(&mut self, key: &str, value: u64, min: u64, max: u64) -> Duration {
@@ -101,7 +100,11 @@ impl Checks<'_> {
     fn pair(&mut self, section: &str, cert: &str, key: &str) -> Option<TlsFiles> {
         match (cert.is_empty(), key.is_empty()) {
             (true, true) => None,
-            (false, false) => Some(TlsFiles { cert: cert.into(), key: key.into() }),
+            (false, false) => {
+                self.readable(&format!("{section}.cert"), cert);
+                self.readable(&format!("{section}.key"), key);
+                Some(TlsFiles { cert: cert.into(), key: key.into() })
+            }
             (true, false) => {
                 let right = format!("set {section}.cert too: the two belong together");
                 self.refuse(&format!("{section}.key"), format!("{key:?}"), right);
@@ -112,6 +115,13 @@ impl Checks<'_> {
                 self.refuse(&format!("{section}.cert"), format!("{cert:?}"), right);
                 None
             }
+        }
+    }
+
+    fn readable(&mut self, key: &str, path: &str) {
+        if let Err(error) = std::fs::File::open(path) {
+            let right = format!("it takes a PEM file that can be read: {error}");
+            self.refuse(key, format!("{path:?}"), right);
         }
     }
 
@@ -140,8 +150,13 @@ impl Checks<'_> {
         zone.clone()
     }
 
-    fn advertise(&mut self, config: &Written) -> Advertise {
+    fn advertise(&mut self, config: &Written, listen: Listen) -> Advertise {
         let advertise = &config.advertise;
+        if advertise.peers.is_empty() && listen.peers.ip().is_unspecified() {
+            let right = "other nodes cannot dial that: set advertise.peers to the host and port where they \
+                         reach this one";
+            self.refuse("listen.peers", listen.peers, right);
+        }
         Advertise {
             devices: self.reachable("advertise.devices", &advertise.devices),
             grpc: self.reachable("advertise.grpc", &advertise.grpc),
@@ -196,9 +211,8 @@ impl Checks<'_> {
     }
 
     fn cluster(&mut self, config: &Written) -> ClusterConfig {
-        let shards = config.cluster.shards;
-        self.range("cluster.shards", shards.into(), 1, SLOTS.into());
-        ClusterConfig { shards }
+        let shards = self.range("cluster.shards", config.cluster.shards, 1, SLOTS.into());
+        ClusterConfig { shards: u16::try_from(shards).unwrap_or(SLOTS) }
     }
 
     fn devices(&mut self, config: &Written) -> DevicesConfig {
@@ -224,6 +238,9 @@ impl Checks<'_> {
                 self.refuse("devices.names", format!("{name:?}"), right);
             }
         }
+        if !devices.ca.is_empty() {
+            self.readable("devices.ca", &devices.ca);
+        }
         DevicesConfig {
             ca: (!devices.ca.is_empty()).then(|| PathBuf::from(&devices.ca)),
             tls: self.pair("devices", &devices.cert, &devices.key),
@@ -231,7 +248,7 @@ impl Checks<'_> {
             keep_alive,
             idle_timeout,
             rate_per_s: self.count("devices.rate_per_s", devices.rate_per_s, 1, 1_000_000),
-            rate_burst: devices.rate_burst,
+            rate_burst: self.count("devices.rate_burst", devices.rate_burst, 1, u32::MAX),
             connections_max: self.count(
                 "devices.connections_max",
                 devices.connections_max,
@@ -336,7 +353,23 @@ impl Checks<'_> {
             let right = "it takes a level: error, warn, info, debug or trace";
             self.refuse("trace.filter", "empty", right);
         }
+        for directive in config.trace.filter.split(',').filter(|one| !is_directive(one)) {
+            let right = format!(
+                "{directive:?} in it has no level: write error, warn, info, debug, trace or off after ="
+            );
+            self.refuse("trace.filter", format!("{:?}", config.trace.filter), right);
+        }
         TraceConfig { filter: config.trace.filter.clone(), format }
+    }
+}
+
+/// Whether a part of a filter may be a directive; those that name spans and fields are left to the filter.
+fn is_directive(part: &str) -> bool {
+    match part.rsplit_once('=') {
+        Some((target, level)) if !target.contains(['[', '{']) => {
+            level.trim().parse::<tracing::level_filters::LevelFilter>().is_ok()
+        }
+        _ => true,
     }
 }
 
@@ -374,6 +407,9 @@ mod tests {
         refused("[trace]\nformat = \"xml\"", "it takes auto, human or json");
         refused("[log]\nsegment_bytes = 100", "it takes 4194304 to 1073741824");
         refused("data_dir = \"\"", "the path of a directory");
+        refused("[services]\ncert = \"/none.pem\"\nkey = \"/none.key\"", "services.key in a.toml");
+        refused("[listen]\npeers = \"0.0.0.0:4436\"", "set advertise.peers");
+        refused("[trace]\nfilter = \"info,x=loud\"", "\"x=loud\" in it has no level");
     }
 
     #[test]
@@ -384,7 +420,9 @@ mod tests {
 
     #[test]
     fn numbers_out_of_their_type_are_refused() {
-        refused("[cluster]\nshards = 70000", "");
+        let text = "cluster.shards in a.toml is 99999; it takes 1 to 4096";
+        refused("[cluster]\nshards = 99999", text);
+        refused("[node]\nweight = 99999999999", "it takes 1 to 10000");
         refused("[cluster]\nshards = -1", "a whole number, 0 or more");
     }
 }

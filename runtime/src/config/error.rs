@@ -22,14 +22,14 @@ pub enum ConfigError {
         reason: String,
     },
     /// No such key.
-    #[error("unknown key {key} in {origin}; the nearest known key is {nearest}")]
+    #[error("unknown key {key} in {origin}; {}", known(nearest.as_deref()))]
     UnknownKey {
         /// The key as written.
         key: String,
         /// Where it was written.
         origin: String,
-        /// The known key most like it.
-        nearest: String,
+        /// The known key most like it, where one is like it.
+        nearest: Option<String>,
     },
     /// The value has another type than the key.
     #[error("{key} in {origin} is {found}; it takes {wanted}")]
@@ -55,6 +55,20 @@ pub enum ConfigError {
         /// What would be right.
         right: String,
     },
+}
+
+fn known(nearest: Option<&str>) -> String {
+    match nearest {
+        Some(nearest) => format!("the nearest known key is {nearest}"),
+        None => "no known key is like it".into(),
+    }
+}
+
+impl ConfigError {
+    /// Whether what else would be said comes of this alone.
+    pub(super) const fn hides_others(&self) -> bool {
+        matches!(self, Self::Unreadable { .. } | Self::NotToml { .. })
+    }
 }
 
 /// Everything that is wrong with a configuration: at least one thing.

@@ -52,7 +52,7 @@ section! {
         /// Where the node stands: replicas of a shard are spread over zones. Empty: nowhere known.
         zone: String = String::new(),
         /// How many shards the node owns beside others; twice the weight, twice the shards.
-        weight: u32 = 100,
+        weight: u64 = 100,
     }
 }
 
@@ -101,7 +101,7 @@ section! {
     /// What all nodes of a cluster must agree on.
     ClusterSection "cluster." {
         /// Number of shards, 1 to 4096. Fixed when the data directory is created.
-        shards: u16 = 16,
+        shards: u64 = 16,
     }
 }
 
@@ -124,14 +124,14 @@ section! {
         /// A connection silent for this long is over.
         idle_timeout_ms: u64 = 60_000,
         /// Frames per second that one device may send on average; more are not read until later.
-        rate_per_s: u32 = 200,
+        rate_per_s: u64 = 200,
         /// Frames that one device may send at once before that rate holds.
-        rate_burst: u32 = 400,
+        rate_burst: u64 = 400,
         /// Connections that the node holds; further ones are refused.
-        connections_max: u32 = 200_000,
+        connections_max: u64 = 200_000,
         /// Handshakes under way at once at most. How many it is at a time follows from how late the node
         /// runs; twice as many connections wait, and the newest beyond them are refused for now.
-        handshakes_max: u32 = 1024,
+        handshakes_max: u64 = 1024,
     }
 }
 
@@ -157,7 +157,7 @@ section! {
         /// Bytes of one segment file; each is preallocated whole.
         segment_bytes: u64 = 64 * 1024 * 1024,
         /// Segments kept ready, so that a full disk is noticed before an append meets it.
-        spare_segments: u32 = 2,
+        spare_segments: u64 = 2,
         /// For trials only: a file with the milliseconds that each sync of the log shall take longer, read at
         /// each; as if the disk were slow. Empty: none.
         slowed_by: String = String::new(),

@@ -10,7 +10,7 @@ use super::keys::{self, NodeConfig};
 use super::{Checked, check};
 
 /// Variables that begin like the configuration's and belong to the command line.
-const COMMAND_LINE_VARIABLES: &[&str] = &["POLLUX_CONFIG", "POLLUX_GRPC"];
+pub const COMMAND_LINE_VARIABLES: &[&str] = &["POLLUX_CONFIG", "POLLUX_GRPC", "POLLUX_JOIN_TOKEN"];
 
 /// Layers put together so far: later ones win.
 #[derive(Clone, Debug)]
@@ -95,9 +95,21 @@ impl Layers {
     }
 
     /// Checks everything; all that is wrong is told at once.
-    pub fn check(self) -> Result<Checked, ConfigErrors> {
+    pub fn check(mut self) -> Result<Checked, ConfigErrors> {
+        let mut errors = std::mem::take(&mut self.errors);
+        if errors.iter().any(ConfigError::hides_others) {
+            return Err(ConfigErrors(errors));
+        }
+        // What could not be taken is at its default here.
         let (config, origins) = self.merge()?;
-        check::check(&config, &origins)
+        match check::check(&config, &origins) {
+            Ok(checked) if errors.is_empty() => Ok(checked),
+            Ok(_) => Err(ConfigErrors(errors)),
+            Err(further) => {
+                errors.extend(further.0);
+                Err(ConfigErrors(errors))
+            }
+        }
     }
 
     /// The merged configuration as written, unchecked but for keys and types.
@@ -141,11 +153,12 @@ impl Layers {
             self.errors.push(ConfigError::UnknownKey {
                 key: path.to_owned(),
                 origin,
-                nearest: nearest(path).to_owned(),
+                nearest: nearest(path).map(str::to_owned),
             });
             return;
         };
-        let wrong = std::mem::discriminant(default) != std::mem::discriminant(&value);
+        let mixed = value.as_array().is_some_and(|items| !items.iter().all(Value::is_str));
+        let wrong = mixed || std::mem::discriminant(default) != std::mem::discriminant(&value);
         let negative = value.as_integer().is_some_and(|number| number < 0);
         if wrong || negative {
             self.errors.push(ConfigError::WrongType {
@@ -196,16 +209,15 @@ fn flatten(prefix: &str, table: &Table, each: &mut impl FnMut(String, &Value)) {
     }
 }
 
-/// The known key that takes the fewest edits to reach.
-fn nearest(path: &str) -> &'static str {
+/// The known key that takes the fewest edits to reach, if they are few beside its length.
+fn nearest(path: &str) -> Option<&'static str> {
     let name = path.rsplit('.').next().unwrap_or(path);
-    keys::all()
-        .map(|key| key.path)
-        .min_by_key(|known| {
-            let known_name = known.rsplit('.').next().unwrap_or(known);
-            edits(path, known).min(edits(name, known_name) + 1)
-        })
-        .expect("there are keys")
+    let far = |known: &str| {
+        let known_name = known.rsplit('.').next().unwrap_or(known);
+        edits(path, known).min(edits(name, known_name) + 1)
+    };
+    let (known, far) = keys::all().map(|key| (key.path, far(key.path))).min_by_key(|key| key.1)?;
+    (far <= 1 + name.chars().count() / 3).then_some(known)
 }
 
 /// Levenshtein's distance, by rows.
@@ -254,6 +266,8 @@ mod tests {
         );
         let text = errors(Layers::new().variables([("POLLUX_SHARDS".into(), "4".into())]));
         assert!(text.ends_with("the nearest known key is cluster.shards"), "{text}");
+        let text = errors(Layers::new().text("foo = 1", "a.toml"));
+        assert_eq!(text, "unknown key foo in a.toml; no known key is like it");
     }
 
     #[test]
@@ -268,8 +282,9 @@ mod tests {
 
     #[test]
     fn everything_wrong_is_told_at_once() {
-        let layers = Layers::new().text("x = 1\n[node]\nname = 3", "a.toml");
-        assert_eq!(layers.check().expect_err("two errors").0.len(), 2);
+        let text = "x = 1\n[node]\nname = 3\n[cluster]\nshards = 99999\n[devices]\nnames = [1]";
+        let layers = Layers::new().text(text, "a.toml");
+        assert_eq!(layers.check().expect_err("four errors").0.len(), 4);
     }
 
     #[test]
@@ -284,6 +299,7 @@ mod tests {
             .variables([
                 ("POLLUX_DEVICES__NAMES".into(), "a.example, b.example".into()),
                 ("POLLUX_CONFIG".into(), "ignored here".into()),
+                ("POLLUX_JOIN_TOKEN".into(), "ignored here".into()),
                 ("HOME".into(), "/".into()),
             ])
             .check()

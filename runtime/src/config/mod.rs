@@ -21,5 +21,5 @@ pub use keys::{
     ListenSection, LogSection, NodeConfig, NodeSection, RaftSection, ServicesSection, TraceSection,
     TwinsSection, WatchSection,
 };
-pub use layers::Layers;
+pub use layers::{COMMAND_LINE_VARIABLES, Layers};
 pub use show::show;

@@ -165,7 +165,7 @@ fn bad_patches_are_refused_with_what_would_be_right() {
         ),
         (
             refusal(&|r| r.change = change(&" ".repeat(200_000))),
-            "it would have 200000 bytes as JSON; at most 131072 are allowed",
+            "the section or value would have 200000 bytes as JSON; at most 131072 are allowed",
         ),
     ];
     for (got, expected) in cases {

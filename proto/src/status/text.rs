@@ -3,6 +3,7 @@
 
 use pollux_twin::Rejection;
 use pollux_twin::change::Section;
+use pollux_twin::limits::KEY_BYTES_MAX;
 
 /// The sentence for people. May change; machines read the row's `reason`.
 pub fn message(rejection: &Rejection) -> String {
@@ -16,13 +17,18 @@ pub fn message(rejection: &Rejection) -> String {
             );
         }
         R::TooLarge { bytes, max } => {
-            return format!("it would have {bytes} bytes as JSON; at most {max} are allowed");
+            return format!(
+                "the section or value would have {bytes} bytes as JSON; at most {max} are allowed"
+            );
         }
         R::TooDeep { max } => {
             return format!("value nests too deep; at most {max} levels are allowed");
         }
         R::BadKey { key } => {
-            return format!("key {key:?} is empty or too long; use a shorter name");
+            return format!(
+                "key {key:?} is empty or longer than limits.key_bytes_max, unless configured otherwise \
+                 {KEY_BYTES_MAX} bytes; use another name"
+            );
         }
         R::TooMany { what, max } => return format!("too many {what}; at most {max} are allowed"),
         R::Invalid { reason } => return reason.clone(),

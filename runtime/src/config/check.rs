@@ -207,7 +207,8 @@ impl Checks<'_> {
                 self.refuse(key, address, right);
             }
         }
-        ServiceConfig { grpc: listen.grpc, http: listen.http, tls }
+        let depth_max = usize::try_from(config.limits.depth_max).unwrap_or(usize::MAX);
+        ServiceConfig { grpc: listen.grpc, http: listen.http, tls, depth_max }
     }
 
     fn cluster(&mut self, config: &Written) -> ClusterConfig {

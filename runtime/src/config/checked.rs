@@ -87,6 +87,8 @@ pub struct ServiceConfig {
     pub http: SocketAddr,
     /// TLS for both; `None`: plaintext, on loopback or because the operator said so.
     pub tls: Option<TlsFiles>,
+    /// Nesting of values in requests: as much as a twin takes.
+    pub depth_max: usize,
 }
 
 /// What all nodes of a cluster agree on.

@@ -8,11 +8,11 @@ use pollux_proto::position::Position;
 use pollux_proto::status;
 use pollux_twin::input::Request;
 use pollux_twin::output::Answer;
-use pollux_twin::{Rejection, TwinKey, View};
+use pollux_twin::{JsonLimits, Rejection, TwinKey, View};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::limits::{PAGE_BYTES_MAX, PAGE_PART, WATCH_RETRY_MS, WATCHES_MAX};
+use super::limits::{PAGE_BYTES_MAX, PAGE_PART, REQUEST_BYTES_MAX, WATCH_RETRY_MS, WATCHES_MAX};
 use super::stale::Stand;
 use crate::clock::Clock;
 use crate::metrics::{Door, Method, Metrics};
@@ -27,12 +27,20 @@ pub(super) struct Desk {
     pub(super) clock: Clock,
     watches: Arc<Semaphore>,
     stopping: CancellationToken,
+    /// Bounds of JSON in requests: twins take no deeper values, and check their bytes themselves.
+    pub(super) json: JsonLimits,
 }
 
 impl Desk {
-    pub(super) fn new(router: Router, metrics: Arc<Metrics>, stopping: CancellationToken) -> Self {
+    pub(super) fn new(
+        router: Router,
+        metrics: Arc<Metrics>,
+        stopping: CancellationToken,
+        depth_max: usize,
+    ) -> Self {
         let watches = Arc::new(Semaphore::new(WATCHES_MAX));
-        Self { router, metrics, clock: Clock::new(), watches, stopping }
+        let json = JsonLimits { bytes_max: REQUEST_BYTES_MAX, depth_max };
+        Self { router, metrics, clock: Clock::new(), watches, stopping, json }
     }
 
     /// Carries out a call, counts how it ended (`code` names a refusal) and how long it took.

@@ -70,7 +70,7 @@ pub(crate) async fn serve(
     let http = Listener::bind(config.http, http_door, http_tls, stopping.clone()).await?;
     let (grpc_address, http_address) = (grpc.address(), http.address());
 
-    let desk = Desk::new(router.clone(), metrics, stopping.clone());
+    let desk = Desk::new(router.clone(), metrics, stopping.clone(), config.depth_max);
     let (reporter, health) = tonic_health::server::health_reporter();
     let mut tasks = JoinSet::new();
     tasks.spawn(grpc::serve(desk.clone(), control, health, grpc, stopping.clone()));

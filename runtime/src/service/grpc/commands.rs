@@ -7,7 +7,7 @@ use pollux_twin::output::Answer;
 use tonic::{Request, Response, Status};
 
 use super::super::desk::unexpected;
-use super::{Grpc, JSON, Origin};
+use super::{Grpc, Origin};
 use crate::metrics::Method;
 
 impl Grpc {
@@ -29,7 +29,7 @@ impl Commands for Grpc {
     ) -> Result<Response<v1::SendCommandResponse>, Status> {
         let origin = Origin::of(request.metadata());
         self.respond(Method::CommandsSend, async {
-            let call = convert::send_command(request.into_inner(), &JSON)?;
+            let call = convert::send_command(request.into_inner(), &self.desk.json)?;
             let command = self.command(origin, call).await?;
             Ok(v1::SendCommandResponse { command })
         })

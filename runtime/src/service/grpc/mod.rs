@@ -13,9 +13,9 @@ use pollux_proto::v1::FILE_DESCRIPTOR_SET;
 use pollux_proto::v1::cluster_server::ClusterServer;
 use pollux_proto::v1::commands_server::CommandsServer;
 use pollux_proto::v1::twins_server::TwinsServer;
+use pollux_twin::Rejection;
 use pollux_twin::input::CallKey;
 use pollux_twin::output::Answer;
-use pollux_twin::{JsonLimits, Rejection};
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Server;
@@ -33,10 +33,6 @@ use crate::metrics::{Door, Method};
 use crate::router::Call;
 
 pub(super) use watch::scope;
-
-/// Bounds of JSON in requests: wide enough for any configuration, since the twin checks its own.
-const JSON: JsonLimits =
-    JsonLimits { bytes_max: REQUEST_BYTES_MAX, depth_max: pollux_proto::limits::VALUE_DEPTH_MAX };
 
 /// The services of `pollux.v1`.
 #[derive(Clone)]

@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status};
 
 use super::super::desk::unexpected;
 use super::watch::Events;
-use super::{Grpc, JSON, Origin};
+use super::{Grpc, Origin};
 use crate::metrics::Method;
 
 #[tonic::async_trait]
@@ -50,7 +50,7 @@ impl Twins for Grpc {
     ) -> Result<Response<v1::PatchTwinResponse>, Status> {
         let origin = Origin::of(request.metadata());
         self.respond(Method::TwinsPatch, async {
-            let call = convert::patch(request.into_inner(), &JSON)?;
+            let call = convert::patch(request.into_inner(), &self.desk.json)?;
             let answer = self.answer(origin, call).await?;
             convert::written(answer).map_err(|other| unexpected(&other))
         })

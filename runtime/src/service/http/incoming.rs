@@ -9,8 +9,8 @@ use axum::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, Header
 use axum::http::request::Parts;
 use http_body_util::{BodyExt, Limited};
 use pollux_proto::convert;
-use pollux_proto::limits::VALUE_DEPTH_MAX;
 use pollux_twin::input::{CallKey, Request as Asked};
+use pollux_twin::json::JsonErrorKind;
 use pollux_twin::output::Answer;
 use pollux_twin::{JsonLimits, TwinKey, Value};
 
@@ -121,8 +121,15 @@ impl Incoming {
     pub(super) async fn json(&self, body: Body, form: Form) -> Result<Value, Problem> {
         form.check(&self.headers)?;
         let bytes = self.bytes(body).await?;
-        let limits = JsonLimits { bytes_max: REQUEST_BYTES_MAX, depth_max: VALUE_DEPTH_MAX };
-        Value::from_json(&bytes, &limits).map_err(|error| Problem::json(&bytes, error))
+        let JsonLimits { bytes_max, depth_max } = self.desk.json;
+        // Some bodies have the value of a twin as a member.
+        let limits = JsonLimits { bytes_max, depth_max: depth_max + 1 };
+        Value::from_json(&bytes, &limits).map_err(|mut error| {
+            if let JsonErrorKind::TooDeep { max } = &mut error.kind {
+                *max = depth_max;
+            }
+            Problem::json(&bytes, error)
+        })
     }
 
     async fn bytes(&self, body: Body) -> Result<bytes::Bytes, Problem> {

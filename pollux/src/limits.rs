@@ -35,6 +35,8 @@ pub(crate) const SERVICE_RATE: f64 = 50.0;
 /// Looks in a row that must show a cluster at rest before it counts as such where moves are yet to be
 /// planned: some rounds of the steward, which looks each half second.
 pub(crate) const SETTLED_LOOKS: u32 = 15;
+/// How long a token may let a node in: nodes take no more.
+pub(crate) const TOKEN_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Largest datagram.
 pub(crate) const WIRE_BYTES_MAX: usize = 64 * 1024;
 /// Senders on one wire: the other nodes, and those that join.

@@ -17,7 +17,7 @@ Examples:
   pollux restore --from backups/monday --config pollux.toml
   pollux restore --from backups/monday --data-dir data --shards 64
   pollux restore --from backups/monday --data-dir data --lineage 4
-Put pki/ of a node of the old cluster into the empty data directory first, so that devices know the
+Put pki/ of the first node of the old cluster into the empty data directory first, so that devices know the
 new cluster; without it certificate authorities are made anew. Afterwards start the node, and take
 others in with `pollux cluster token` and `pollux node join`.";
 

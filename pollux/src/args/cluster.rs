@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::{ClientFlags, NodeFlags, duration};
-use crate::limits::LOCAL_NODES_MAX;
+use super::{ClientFlags, NodeFlags, duration, within};
+use crate::limits::{LOCAL_NODES_MAX, TOKEN_TIME_MAX};
 
 const JOIN_EXAMPLES: &str = "\
 Examples:
@@ -52,7 +52,7 @@ pub(crate) enum ClusterCommand {
     #[command(after_help = "Example:\n  pollux cluster token --good-for 10m")]
     Token {
         /// For how long it is good, at most a day.
-        #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1h")]
+        #[arg(long, value_name = "TIME", value_parser = token_time, default_value = "1h")]
         good_for: Duration,
         /// The way to a node.
         #[command(flatten)]
@@ -265,6 +265,10 @@ pub(crate) enum ShardCommand {
         #[command(flatten)]
         client: ClientFlags,
     },
+}
+
+fn token_time(text: &str) -> Result<Duration, String> {
+    within(text, TOKEN_TIME_MAX)
 }
 
 /// Nodes of a demonstration: with fewer than three the loss of one stops shards.

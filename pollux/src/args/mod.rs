@@ -19,7 +19,8 @@ pub(crate) use node::{
     ConfigCommand, DevArgs, DeviceCertArgs, DeviceCommand, NodeFlags, StartArgs,
 };
 pub(crate) use services::{
-    ClientFlags, CommandId, CommandVerb, PatchArgs, SectionName, SendArgs, TwinCommand, WatchArgs,
+    ClientFlags, CommandId, CommandVerb, GRPC, PatchArgs, SectionName, SendArgs, TwinCommand,
+    WatchArgs,
 };
 pub(crate) use simulate::{
     BenchArgs, BenchCommand, BenchStartArgs, LoadName, ServeArgs, ShapeName, SimArgs,
@@ -132,6 +133,15 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     ms.map(Duration::from_millis).ok_or_else(wanted)
 }
 
+/// Reads a duration of 1 ms to `most`.
+fn within(text: &str, most: Duration) -> Result<Duration, String> {
+    let given = duration(text)?;
+    if given.is_zero() || given > most {
+        return Err(format!("it takes 1 ms to {} ms", most.as_millis()));
+    }
+    Ok(given)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +160,34 @@ mod tests {
         for text in ["", "s", "5", "5d", "99999999999999999999s", "18446744073709551615h", "-1s"] {
             assert!(duration(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn no_variable_of_a_flag_is_taken_for_configuration() {
+        fn check(command: &clap::Command) {
+            for name in command.get_arguments().filter_map(clap::Arg::get_env) {
+                let name = name.to_str().expect("variables are named in ASCII");
+                assert!(pollux_runtime::config::COMMAND_LINE_VARIABLES.contains(&name), "{name}");
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+
+    #[test]
+    fn what_would_mean_something_else_is_refused() {
+        let refused = |args: &str| {
+            let parsed = Cli::try_parse_from(args.split(' '));
+            parsed.expect_err("it must be refused").to_string()
+        };
+        let text = refused("pollux command send pump restart --deadline 0s");
+        assert!(text.contains("1 ms to 604800000 ms"), "{text}");
+        assert!(
+            refused("pollux command send pump restart --deadline 169h").contains("604800000 ms")
+        );
+        assert!(refused("pollux twin list --limit 0").contains("--limit"));
+        assert!(refused("pollux cluster token --good-for 25h").contains("1 ms to 86400000 ms"));
+        assert!(refused("pollux sim --devices 0").contains("--devices"));
     }
 
     #[test]

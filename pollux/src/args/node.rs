@@ -124,6 +124,9 @@ pub(crate) struct DeviceCertArgs {
     /// Folder for the files: certificate, key, and the CA to know the node by.
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(crate) out: PathBuf,
+    /// Replace the files of that name, if there are some: the device's old key is lost then.
+    #[arg(long)]
+    pub(crate) force: bool,
     /// Days that the certificate is good for.
     #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=36500))]
     pub(crate) days: u32,

@@ -4,14 +4,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
+use pollux_twin::limits::COMMAND_DEADLINE_MS_MAX;
 
-use super::duration;
+use super::{duration, within};
+
+/// Where a node of this machine is reached, unless said otherwise.
+pub(crate) const GRPC: &str = "http://127.0.0.1:4434";
 
 /// How the node is reached.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ClientFlags {
     /// Address of a node's gRPC endpoint; https:// for TLS.
-    #[arg(long, value_name = "URL", env = "POLLUX_GRPC", default_value = "http://127.0.0.1:4434")]
+    #[arg(long, value_name = "URL", env = "POLLUX_GRPC", default_value = GRPC)]
     pub(crate) grpc: String,
     /// PEM file with the CA of that endpoint's certificate, if it is of your own making.
     #[arg(long, value_name = "FILE")]
@@ -34,7 +38,7 @@ pub(crate) enum SectionName {
 #[derive(Debug, Subcommand)]
 pub(crate) enum TwinCommand {
     /// Print a twin.
-    #[command(after_help = "Example:\n  pollux twin get sim-000001")]
+    #[command(after_help = "Example:\n  pollux twin get sim-1")]
     Get {
         /// The device: `tenant/device`, or `device` of the default tenant.
         device: String,
@@ -58,8 +62,8 @@ A merge patch (RFC 7396): objects merge, null removes, all else replaces.")]
         /// Only devices whose name begins so.
         #[arg(long, default_value = "")]
         prefix: String,
-        /// At most so many.
-        #[arg(long, default_value_t = 100)]
+        /// At most so many, 1 or more.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
         /// Go on after a page: what the page before printed as next.
         #[arg(long, default_value = "")]
@@ -148,7 +152,7 @@ pub(crate) struct WatchArgs {
 pub(crate) enum CommandVerb {
     /// Send a command to a device. It runs at most once.
     #[command(after_help = "Examples:
-  pollux command send sim-000001 restart --wait
+  pollux command send sim-1 echo --wait
   pollux command send pump-7 calibrate '{\"points\":3}' --queue --deadline 2h")]
     Send(SendArgs),
     /// Print a command as it stands.
@@ -175,8 +179,8 @@ pub(crate) struct SendArgs {
     /// Arguments as JSON; `-` reads them from standard input.
     #[arg(default_value = "")]
     pub(crate) payload: String,
-    /// For how long it is worth doing.
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    /// For how long it is worth doing, 1 ms to a week.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = deadline)]
     pub(crate) deadline: Duration,
     /// Keep it for a device that is not connected.
     #[arg(long)]
@@ -190,6 +194,10 @@ pub(crate) struct SendArgs {
     /// How to reach the node.
     #[command(flatten)]
     pub(crate) client: ClientFlags,
+}
+
+fn deadline(text: &str) -> Result<Duration, String> {
+    within(text, Duration::from_millis(COMMAND_DEADLINE_MS_MAX))
 }
 
 /// One command.

@@ -60,7 +60,7 @@ pub(crate) enum ShapeName {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SimArgs {
     /// Simulated devices.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) devices: u32,
     /// What they do once they are connected.
     #[arg(long, value_enum, default_value_t = LoadName::Paced)]

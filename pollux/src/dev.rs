@@ -74,7 +74,7 @@ pub(crate) async fn run(output: Output, args: DevArgs) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     trace::set_up(&config.trace)?;
     let node = node(&config).await?;
-    announce(output, &node)?;
+    announce(output, &node, None)?;
     let ready = ready(&node.router(), &mut signals).await;
     let at = node.addresses();
     let doors = Doors {

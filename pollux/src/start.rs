@@ -1,5 +1,7 @@
 //! `pollux start`: a node from its start to its graceful stop.
 
+use std::path::Path;
+
 use pollux_runtime::config::{Checked, Layers};
 use pollux_runtime::{Fault, Node};
 use serde_json::json;
@@ -17,7 +19,7 @@ pub(crate) async fn run(output: Output, args: StartArgs) -> Result<(), Failure> 
     let mut signals = Signals::listen()?;
     trace::set_up(&config.trace)?;
     let node = node(&config).await?;
-    announce(output, &node)?;
+    announce(output, &node, Some(&config.data_dir))?;
     tokio::select! {
         () = signals.next() => {}
         () = parent::gone(args.until_stdin_closes) => {}
@@ -40,22 +42,29 @@ pub(crate) async fn node(config: &Checked) -> Result<Node, Failure> {
     })
 }
 
-/// Says where a node listens.
-pub(crate) fn announce(output: Output, node: &Node) -> Result<(), Failure> {
+/// Says where a node listens, and, if `dir` is named, that it made a new cluster in there.
+pub(crate) fn announce(output: Output, node: &Node, dir: Option<&Path>) -> Result<(), Failure> {
     let at = node.addresses();
-    let text = format!(
+    let mut text = format!(
         "devices  quic://{}   (mutual TLS, ALPN pollux/1)\n\
          gRPC     http://{}   (pollux.v1, reflection, health)\n\
          HTTP     http://{}   (/v1, /openapi.json, /metrics, /healthz, /readyz)\n\
          peers    quic://{}   (other nodes; `pollux cluster token` lets one in)",
         at.devices, at.grpc, at.http, at.peers
     );
-    let json = json!({"listening": {
+    if let Some(dir) = dir.filter(|_| node.founded()) {
+        text += &format!(
+            "\nmade a new cluster in {}; to join one that is there use `pollux node join`",
+            dir.display()
+        );
+    }
+    let listening = json!({
         "devices": at.devices.to_string(),
         "grpc": at.grpc.to_string(),
         "http": at.http.to_string(),
         "peers": at.peers.to_string(),
-    }});
+    });
+    let json = json!({"listening": listening, "founded": node.founded()});
     print::result(output, &text, &json)
 }
 

@@ -25,6 +25,7 @@ const ANY: &str = "127.0.0.1:0";
 
 struct Node {
     child: Child,
+    founded: bool,
     devices: String,
     grpc: String,
     http: String,
@@ -45,7 +46,8 @@ impl Node {
         BufReader::new(out).read_line(&mut line).expect("a node says where it listens");
         let said: Value = serde_json::from_str(&line).expect("its first line is JSON");
         let at = |name: &str| said["listening"][name].as_str().expect("an address").to_owned();
-        Self { child, devices: at("devices"), grpc: at("grpc"), http: at("http") }
+        let founded = said["founded"].as_bool().expect("it says whether it made a cluster");
+        Self { child, founded, devices: at("devices"), grpc: at("grpc"), http: at("http") }
     }
 
     /// Ends it by SIGTERM; its exit code.
@@ -64,9 +66,11 @@ fn a_twin_outlives_its_node() {
     let patch = ["twin", "patch", "pump", "{\"n\":18446744073709551615}", "--timeout", "30s"];
     let patched = program().args(patch).args(["--grpc", &node.grpc]).output().unwrap();
     assert_eq!(patched.status.code(), Some(0), "{}", text(&patched.stderr));
+    assert!(node.founded, "the directory was empty");
     assert_eq!(node.stop(), Some(0));
 
     let node = Node::start(dir.path());
+    assert!(!node.founded, "its cluster was there");
     let get = ["twin", "get", "pump", "-o", "json", "--timeout", "30s", "--grpc", &node.grpc];
     let got = run(&get);
     assert_eq!(got.status.code(), Some(0), "{}", text(&got.stderr));
@@ -90,7 +94,7 @@ fn taken_ports_are_named_with_their_flags() {
     for (number, (flag, address)) in taken.into_iter().enumerate() {
         let data = mine.path().join(number.to_string());
         let mut command = program();
-        command.args(["start", "--peers-listen", ANY, "--data-dir"]).arg(data);
+        command.args(["start", "--peers-listen", ANY, "--data-dir"]).arg(&data);
         for (other, _) in taken {
             command.args([other, if other == flag { address } else { ANY }]);
         }
@@ -98,6 +102,7 @@ fn taken_ports_are_named_with_their_flags() {
         let said = text(&refused.stderr);
         assert_eq!(refused.status.code(), Some(1), "{said}");
         assert!(said.contains(address) && said.contains(flag), "{flag} {address}: {said}");
+        assert!(!data.join("identity").exists(), "{flag}: no cluster is left behind");
     }
     assert_eq!(node.stop(), Some(0));
 }

@@ -1,5 +1,6 @@
 //! What a node has on disk: its directory with its identity, the log, the checkpoints.
 
+use std::net::{TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use pollux_cluster::{
 };
 
 use crate::checkpoint::Store;
-use crate::config::Checked;
+use crate::config::{Checked, Listen};
 use crate::fault::Fault;
 use crate::node::internal;
 
@@ -19,6 +20,8 @@ pub(crate) struct Disk {
     pub(crate) identity: Identity,
     pub(crate) log: Log,
     pub(crate) store: Store,
+    /// Whether it was empty, so that this start made a cluster.
+    pub(crate) founded: bool,
 }
 
 impl Disk {
@@ -32,7 +35,10 @@ impl Disk {
     fn open_blocking(config: &Checked) -> Result<Self, Fault> {
         let shards = u32::from(config.cluster.shards);
         let mut dir = DataDir::lock(&config.data_dir)?;
-        if dir.identity().is_none() {
+        let founded = dir.identity().is_none();
+        if founded {
+            // A node that cannot listen must not leave a cluster behind that nobody meant to make.
+            free(&config.listen)?;
             dir.found(founding(shards)?, &[])?;
         }
         dir.start(None, Some(shards))?;
@@ -54,7 +60,7 @@ impl Disk {
             "log opened"
         );
         let store = Store::open(&path.join("checkpoints"), config.checkpoint.cache_bytes)?;
-        Ok(Self { dir: Mutex::new(dir), identity, log, store })
+        Ok(Self { dir: Mutex::new(dir), identity, log, store, founded })
     }
 }
 
@@ -64,6 +70,17 @@ impl Disk {
         let mut dir = self.dir.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(dir.become_member()?)
     }
+}
+
+/// Whether a node can listen where it is to; it begins to later, when it has recovered.
+fn free(listen: &Listen) -> Result<(), Fault> {
+    let taken = |address, what, flag| move |source| Fault::Listen { address, what, flag, source };
+    let (devices, peers, grpc, http) = (listen.devices, listen.peers, listen.grpc, listen.http);
+    UdpSocket::bind(devices).map_err(taken(devices, "devices", "--devices-listen"))?;
+    UdpSocket::bind(peers).map_err(taken(peers, "other nodes", "--peers-listen"))?;
+    TcpListener::bind(grpc).map_err(taken(grpc, "services by gRPC", "--grpc-listen"))?;
+    TcpListener::bind(http).map_err(taken(http, "services by HTTP", "--http-listen"))?;
+    Ok(())
 }
 
 /// The identity of the first node of a new cluster.

@@ -140,6 +140,11 @@ impl Node {
         self.addresses
     }
 
+    /// Whether its data directory was empty, so that its start made a new cluster.
+    pub fn founded(&self) -> bool {
+        self.disk.founded
+    }
+
     /// The way to its twins.
     pub fn router(&self) -> Router {
         self.router.clone()

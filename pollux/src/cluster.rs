@@ -1,20 +1,17 @@
-//! `pollux cluster …`, `node …` and `shard …`: forming a cluster and running it.
+//! `pollux cluster …`, `node …` and `shard …`: running a cluster. Forming one is in `form`.
 
 use pollux_proto::v1;
-use pollux_runtime::config::Layers;
 use serde_json::json;
 
-use crate::args::{
-    CaCommand, ClientFlags, ClusterCommand, InitArgs, JoinArgs, NodeCommand, Output, ShardCommand,
-};
+use crate::args::{CaCommand, ClientFlags, ClusterCommand, NodeCommand, Output, ShardCommand};
 use crate::client::Client;
-use crate::exit::{Exit, Failure};
-use crate::{cluster_status, configure, print, recover};
+use crate::exit::Failure;
+use crate::{cluster_status, form, print, recover};
 
 /// Carries out a verb about the cluster.
 pub(crate) async fn run(output: Output, command: ClusterCommand) -> Result<(), Failure> {
     match command {
-        ClusterCommand::Init(args) => init(output, args).await,
+        ClusterCommand::Init(args) => form::init(output, args).await,
         ClusterCommand::Status(args) => cluster_status::run(output, &args).await,
         ClusterCommand::Token { good_for, client } => {
             let client = Client::connect(&client).await?;
@@ -41,7 +38,7 @@ pub(crate) async fn run(output: Output, command: ClusterCommand) -> Result<(), F
 /// Carries out a verb about a node.
 pub(crate) async fn node(output: Output, command: NodeCommand) -> Result<(), Failure> {
     match command {
-        NodeCommand::Join(args) => join(output, args).await,
+        NodeCommand::Join(args) => form::join(output, args).await,
         NodeCommand::Drain { node, undo, client } => {
             let client = Client::connect(&client).await?;
             let request = client.request(v1::DrainNodeRequest { node, undo });
@@ -58,8 +55,11 @@ pub(crate) async fn node(output: Output, command: NodeCommand) -> Result<(), Fai
             let client = Client::connect(&client).await?;
             let request = client.request(v1::RemoveNodeRequest { node });
             client.cluster().remove_node(request).await?;
-            let text =
-                format!("node {node} is out for good; stop it and remove its data directory");
+            let text = format!(
+                "node {node} is out for good; stop it and remove its data directory, but first keep \
+                 pki/device-ca.key where it has one: only the first node of a cluster can issue certificates \
+                 for devices"
+            );
             print::result(output, &text, &json!({"node": node, "removed": true}))
         }
     }
@@ -72,53 +72,6 @@ pub(crate) async fn shard(output: Output, command: ShardCommand) -> Result<(), F
     client.cluster().move_shard(client.request(v1::MoveShardRequest { shard, to })).await?;
     let text = format!("shard {shard} goes to node {to}");
     print::result(output, &text, &json!({"shard": shard, "to": to}))
-}
-
-async fn init(output: Output, args: InitArgs) -> Result<(), Failure> {
-    let layers = configure::layers(Layers::new(), &args.node);
-    let layers = layers.flag("cluster.shards", args.shards.map(i64::from), "--shards");
-    let config = layers.check().map_err(configure::wrong)?;
-    let identity = pollux_runtime::init(&config).await.map_err(|fault| {
-        Failure::new(Exit::Failed, format!("no cluster was made: {fault}"))
-            .next("name an empty directory with --data-dir")
-    })?;
-    let text = format!(
-        "cluster {} with {} shards, its first node in {}\n\
-         start it with `pollux start --data-dir {}`, then make tokens for others with \
-         `pollux cluster token`",
-        identity.cluster,
-        identity.shards,
-        config.data_dir.display(),
-        config.data_dir.display(),
-    );
-    let json = json!({
-        "cluster": identity.cluster.to_string(),
-        "node": identity.node.0,
-        "shards": identity.shards,
-    });
-    print::result(output, &text, &json)
-}
-
-async fn join(output: Output, args: JoinArgs) -> Result<(), Failure> {
-    let config = configure::layers(Layers::new(), &args.node).check().map_err(configure::wrong)?;
-    let joined = pollux_runtime::join(&config, &args.via, &args.token, args.replace).await;
-    let identity = joined.map_err(|fault| {
-        Failure::new(Exit::Failed, format!("the node does not join: {fault}"))
-            .next("make a new token with `pollux cluster token` on a node of the cluster")
-    })?;
-    let text = format!(
-        "node {} of cluster {}, {} shards; start it with `pollux start --data-dir {}`",
-        identity.node,
-        identity.cluster,
-        identity.shards,
-        config.data_dir.display()
-    );
-    let json = json!({
-        "cluster": identity.cluster.to_string(),
-        "node": identity.node.0,
-        "shards": identity.shards,
-    });
-    print::result(output, &text, &json)
 }
 
 async fn set_balancing(output: Output, flags: &ClientFlags, paused: bool) -> Result<(), Failure> {

@@ -15,6 +15,7 @@ mod dev;
 mod device;
 mod exit;
 mod faults;
+mod form;
 mod limits;
 mod live;
 mod local_cluster;

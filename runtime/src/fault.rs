@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use thiserror::Error;
 
@@ -20,6 +21,12 @@ pub enum Fault {
     /// Certificates and keys.
     #[error(transparent)]
     Pki(#[from] PkiError),
+    /// A new cluster was to be made where a node is already.
+    #[error("data directory {} has an identity already; a new cluster needs an empty one", dir.display())]
+    Taken {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// The cluster does not take this node.
     #[error("join the cluster: {reason}")]
     NotAdmitted {

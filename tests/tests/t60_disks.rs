@@ -106,14 +106,14 @@ async fn a_disk_that_forgot_is_refused_and_replaced() -> Result<()> {
         std::fs::remove_dir_all(emptied.data.join(gone))?;
     }
     let said = emptied.refused()?;
-    ensure!(said.contains("are gone") && said.contains("node replace"), "{said}");
+    ensure!(said.contains("are gone") && said.contains("node join --replace"), "{said}");
     load.all_served().await?;
     cluster.replace(1, instead_of(&emptied, "node-2-new"))?;
     cluster.settled()?;
     load.all_served().await?;
     let burned = NodeOptions { variables: emptied.variables, ..NodeOptions::new(&emptied.data) };
     let said = burned.refused()?;
-    ensure!(said.contains("node replace"), "a burned id: {said}");
+    ensure!(said.contains("node join --replace"), "a burned id: {said}");
 
     // Set back to what it was before its last start.
     cluster.stop(2)?;
@@ -128,7 +128,7 @@ async fn a_disk_that_forgot_is_refused_and_replaced() -> Result<()> {
     // Whoever answers first: those that saw its last start, or the meta group that counted it.
     let known = ["set back", "went back", "at the same start"];
     ensure!(known.iter().any(|word| said.contains(word)), "{said}");
-    ensure!(said.contains("node replace"), "{said}");
+    ensure!(said.contains("node join --replace"), "{said}");
     load.all_served().await?;
     cluster.replace(2, instead_of(&old, "node-3-new"))?;
     cluster.settled()?;

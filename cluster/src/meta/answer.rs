@@ -144,13 +144,14 @@ impl fmt::Display for Refusal {
                 "node {node} was removed for good: empty its data directory and join it as a new node"
             ),
             Self::OtherDisk => f.write_str(
-                "the node's id belongs to another disk: for an emptied disk use node replace",
+                "the node's id belongs to another disk: for an emptied disk use \
+                 `pollux node join --replace`",
             ),
             Self::KnownDisk { node } => write!(f, "this disk belongs to node {node} already"),
             Self::WentBack { seen } => write!(
                 f,
                 "the data directory went back in time: the cluster has seen start {seen} of it; \
-                 use node replace"
+                 use `pollux node join --replace`"
             ),
             Self::OtherConfiguration => {
                 f.write_str("the cluster-wide configuration differs from the agreed one")

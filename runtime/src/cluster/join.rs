@@ -43,6 +43,12 @@ pub enum JoinFault {
     /// The cluster refuses.
     #[error("{0}")]
     Refused(String),
+    /// The cluster does not know the token, or no longer takes it.
+    #[error("{0}")]
+    TokenRefused(String),
+    /// The cluster has another number of shards than the node is configured for.
+    #[error("{0}")]
+    OtherShards(String),
     /// The directory is one already.
     #[error("data directory {0} has an identity already; a new node needs an empty one")]
     Taken(String),
@@ -50,6 +56,9 @@ pub enum JoinFault {
     #[error("the join was interrupted: {0}")]
     Interrupted(String),
 }
+
+/// How the refusal of a node that is configured for another number of shards begins.
+const OTHER_SHARDS: &str = "this cluster has";
 
 /// What a joining node says, to a node that has proved to be of the token's cluster.
 #[derive(Serialize, Deserialize)]
@@ -102,12 +111,7 @@ pub async fn init(config: &Checked) -> Result<Identity, Fault> {
     let made = tokio::task::spawn_blocking(move || -> Result<Identity, Fault> {
         let mut dir = DataDir::lock(&config.data_dir)?;
         if dir.identity().is_some() {
-            return Err(Fault::NotAdmitted {
-                reason: format!(
-                    "data directory {} has an identity already; a new cluster needs an empty one",
-                    config.data_dir.display()
-                ),
-            });
+            return Err(Fault::Taken { dir: config.data_dir });
         }
         let identity = founding(u32::from(config.cluster.shards))?;
         dir.found(identity.clone(), &[])?;
@@ -154,7 +158,7 @@ pub async fn join(
     let told: Result<Admitted, String> = serde_json::from_slice(&told).map_err(|error| {
         JoinFault::Refused(format!("the node's answer cannot be read: {error}"))
     })?;
-    let admitted = told.map_err(JoinFault::Refused)?;
+    let admitted = told.map_err(refused)?;
     let identity = Identity {
         cluster: Uuid(admitted.cluster),
         node_uuid,
@@ -172,6 +176,15 @@ pub async fn join(
     });
     written.await.map_err(|error| JoinFault::Interrupted(error.to_string()))??;
     Ok(identity)
+}
+
+/// What the cluster said, by what helps. It says so in words; those of other releases are taken as they are.
+fn refused(reason: String) -> JoinFault {
+    match reason.as_str() {
+        reason if reason.contains("token") => JoinFault::TokenRefused(reason.to_owned()),
+        reason if reason.starts_with(OTHER_SHARDS) => JoinFault::OtherShards(reason.to_owned()),
+        _ => JoinFault::Refused(reason),
+    }
 }
 
 async fn resolve(via: &str) -> Result<SocketAddr, JoinFault> {
@@ -212,9 +225,9 @@ async fn admit_node(
 ) -> Result<Admitted, String> {
     let shards = u32::from(config.cluster.shards);
     if request.shards != shards {
+        let configured = request.shards;
         return Err(format!(
-            "this cluster has {shards} shards, the node is configured for {}; set cluster.shards",
-            request.shards
+            "{OTHER_SHARDS} {shards} shards, the node is configured for {configured}"
         ));
     }
     let newcomer = request.newcomer(clock.wall().ms);
@@ -244,12 +257,30 @@ async fn admit_node(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pollux_cluster::meta::Refusal;
 
     fn request(secret: &[u8]) -> Result<Request, serde_json::Error> {
         serde_json::from_value(serde_json::json!({
             "replaces": null, "secret": secret, "node_uuid": 7, "fingerprint": 1, "shards": 16,
             "name": "second", "zone": "", "weight": 100,
         }))
+    }
+
+    #[test]
+    fn refusals_are_told_apart_by_what_helps() {
+        for refusal in
+            [Refusal::UnknownToken, Refusal::TokenExpired, Refusal::TokenUsed { node: 2 }]
+        {
+            assert!(
+                matches!(refused(refusal.to_string()), JoinFault::TokenRefused(_)),
+                "{refusal}"
+            );
+        }
+        let shards = format!("{OTHER_SHARDS} 4 shards, the node is configured for 16");
+        assert!(matches!(refused(shards), JoinFault::OtherShards(_)));
+        for refusal in [Refusal::NameTaken { node: 2 }, Refusal::OtherConfiguration] {
+            assert!(matches!(refused(refusal.to_string()), JoinFault::Refused(_)), "{refusal}");
+        }
     }
 
     #[test]

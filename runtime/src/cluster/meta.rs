@@ -75,10 +75,11 @@ impl MetaGroup {
             Standing::Joining => {}
             Standing::Member if group.is_pristine() => {
                 return Err(Fault::NotAdmitted {
-                    reason:
-                        "this node was a member, and its log and checkpoints are gone: with them \
-                             went votes it gave; use node replace"
-                            .into(),
+                    reason: format!(
+                        "this node was a member, and its log and checkpoints are gone: with them went votes \
+                         it gave; have a new node take its place with `pollux node join --replace {}`",
+                        disk.identity.node
+                    ),
                 });
             }
             Standing::Member => {}

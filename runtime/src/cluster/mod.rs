@@ -302,7 +302,10 @@ async fn have_start_counted(
             Ok((answer, _)) => break drop(accepted(answer)?),
             Err(fault) => match network.turned_away() {
                 Some(reason) => {
-                    let reason = format!("{reason}; use node replace");
+                    let reason = format!(
+                        "{reason}; join from an empty data directory, with `pollux node join --replace {node}` \
+                         while the cluster still has node {node}"
+                    );
                     return Err(Fault::NotAdmitted { reason });
                 }
                 None => tracing::warn!(%fault, "waiting for the cluster"),

@@ -5,11 +5,14 @@ use std::time::Duration;
 use pollux_proto::v1::cluster_client::ClusterClient;
 use pollux_proto::v1::commands_client::CommandsClient;
 use pollux_proto::v1::twins_client::TwinsClient;
-use pollux_twin::TwinKey;
+use pollux_twin::id::TenantId;
+use pollux_twin::json::JsonErrorKind;
+use pollux_twin::limits::DEPTH_CEILING;
+use pollux_twin::{JsonLimits, TwinKey, Value};
 use tonic::Request;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
-use crate::args::ClientFlags;
+use crate::args::{ClientFlags, GRPC};
 use crate::exit::{Exit, Failure};
 
 /// Bytes of one answer: a page of full twins may be large.
@@ -29,6 +32,12 @@ pub(crate) struct Client {
 impl Client {
     /// Connects.
     pub(crate) async fn connect(flags: &ClientFlags) -> Result<Self, Failure> {
+        let unset = std::env::var_os("POLLUX_GRPC").is_some_and(|url| url.is_empty());
+        let flags = match flags.grpc.as_str() {
+            // A variable that is empty is one that is not set.
+            "" if unset => &ClientFlags { grpc: GRPC.into(), ..flags.clone() },
+            _ => flags,
+        };
         let usage = |error: &dyn std::fmt::Display| {
             Failure::new(Exit::Usage, format!("--grpc {}: {error}", flags.grpc))
                 .next("write it as http://127.0.0.1:4434 or https://node.example:4434")
@@ -46,8 +55,14 @@ impl Client {
         let channel = endpoint.connect().await.map_err(|error| {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             let text = cause.unwrap_or_else(|| error.to_string());
-            Failure::new(Exit::Unavailable, format!("no node answers at {}: {text}", flags.grpc))
-                .next("start one with `pollux dev`, or name another with --grpc")
+            let failure = format!("no node answers at {}: {text}", flags.grpc);
+            Failure::new(Exit::Unavailable, failure).next(match is_io(&error) {
+                false if url.starts_with("https://") => {
+                    "does that port speak TLS? if not, write http://; if it does, name the CA of its \
+                     certificate with --grpc-ca"
+                }
+                _ => "start one with `pollux dev`, or name another with --grpc",
+            })
         })?;
         Ok(Self { channel, timeout: flags.timeout })
     }
@@ -90,6 +105,18 @@ impl Client {
     }
 }
 
+/// Whether there was no connection at all.
+fn is_io(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.any(|cause| {
+        use std::io::ErrorKind::{
+            ConnectionRefused, HostUnreachable, NetworkUnreachable, TimedOut,
+        };
+        let unreachable = [ConnectionRefused, HostUnreachable, NetworkUnreachable, TimedOut];
+        cause.downcast_ref::<std::io::Error>().is_some_and(|io| unreachable.contains(&io.kind()))
+    })
+}
+
 fn tls(flags: &ClientFlags) -> Result<ClientTlsConfig, Failure> {
     let mut tls = ClientTlsConfig::new();
     if let Some(path) = &flags.grpc_ca {
@@ -104,7 +131,12 @@ fn tls(flags: &ClientFlags) -> Result<ClientTlsConfig, Failure> {
 /// Reads the name of a device, with or without its tenant.
 pub(crate) fn key(text: &str) -> Result<TwinKey, Failure> {
     TwinKey::parse(text).map_err(|error| {
-        Failure::new(Exit::Usage, format!("device {text:?}: {error}"))
+        let of = match text.split_once('/') {
+            Some((tenant, _)) if TenantId::parse(tenant).is_err() => format!(", tenant {tenant:?}"),
+            Some((_, device)) => format!(", the part {device:?}"),
+            None => String::new(),
+        };
+        Failure::new(Exit::Usage, format!("device {text:?}{of}: {error}"))
             .next("write it as device or tenant/device")
     })
 }
@@ -116,9 +148,53 @@ pub(crate) fn json(text: &str) -> Result<String, Failure> {
             .map_err(|error| Failure::new(Exit::Usage, format!("read standard input: {error}")))?,
         text => text.to_owned(),
     };
-    match serde_json::from_str::<serde::de::IgnoredAny>(&text) {
-        Ok(_) => Ok(text),
-        Err(error) => Err(Failure::new(Exit::Usage, format!("argument is no JSON: {error}"))
-            .next("quote it for the shell, as in '{\"interval_s\":30}'")),
+    if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&text) {
+        return Err(Failure::new(Exit::Usage, format!("argument is no JSON: {error}"))
+            .next("quote it for the shell, as in '{\"interval_s\":30}'"));
+    }
+    // Size and depth are the node's to judge, which has them configured.
+    let limits = JsonLimits { bytes_max: usize::MAX, depth_max: DEPTH_CEILING };
+    match Value::from_json(&text, &limits) {
+        Err(error) if !matches!(error.kind, JsonErrorKind::TooDeep { .. }) => {
+            let next = match error.kind {
+                JsonErrorKind::DuplicateKey => "name each key of an object once",
+                JsonErrorKind::LoneSurrogate => "write the character itself, or both halves of it",
+                JsonErrorKind::NumberRange => "write it as a string, or as a number within 64 bits",
+                _ => "write it so that every reader of JSON understands the same",
+            };
+            Err(Failure::new(Exit::Usage, format!("argument: {error}")).next(next))
+        }
+        _ => Ok(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_that_readers_understand_differently_is_refused_with_what_helps() {
+        let check = |text: &str, expected: &str, next: &str| {
+            let failure = json(text).expect_err(text);
+            assert!(failure.message.contains(expected), "{}", failure.message);
+            assert!(failure.next.as_ref().is_some_and(|n| n.contains(next)), "{failure:?}");
+        };
+        check("{\"a\":1,\"a\":2}", "at byte 7: key occurs twice", "once");
+        check("{\"a\":\"\\ud800\"}", "surrogate", "both halves");
+        check("{\"a\":1e400}", "", "as a string");
+        check("{bad", "no JSON", "quote it");
+        let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
+        assert_eq!(json(&deep).expect("nodes judge depth"), deep);
+    }
+
+    #[test]
+    fn the_part_of_a_name_that_is_wrong_is_named() {
+        let check = |text: &str, expected: &str| {
+            let failure = key(text).expect_err(text);
+            assert!(failure.message.starts_with(expected), "{}", failure.message);
+        };
+        check("a/b/c", "device \"a/b/c\", the part \"b/c\": id has a character at byte 1");
+        check("a b/c", "device \"a b/c\", tenant \"a b\": id has a character at byte 1");
+        check("a b", "device \"a b\": id has a character at byte 1");
     }
 }

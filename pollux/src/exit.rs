@@ -62,7 +62,11 @@ impl From<Status> for Failure {
         let Some(rejection) = status::from_status(&status) else { return transport(&status) };
         let reason = status::row(&rejection).reason;
         let (exit, next) = match reason {
-            "not_found" => (Exit::NotFound, "see which twins there are with `pollux twin list`"),
+            "not_found" => (
+                Exit::NotFound,
+                "see which twins there are with `pollux twin list`; one begins when its device first \
+                 connects, or when tags or desired are first written",
+            ),
             "unknown_command" => {
                 (Exit::NotFound, "see which commands are kept with `pollux command list`")
             }
@@ -97,6 +101,12 @@ fn transport(status: &Status) -> Failure {
         Code::InvalidArgument | Code::OutOfRange => Failure::new(Exit::Refused, message),
         Code::NotFound => Failure::new(Exit::NotFound, message),
         Code::ResourceExhausted => Failure::new(Exit::Unavailable, message).next("try again later"),
+        // No node says these: something else answered, or no node of this release.
+        Code::Internal | Code::Unknown | Code::Unimplemented => {
+            Failure::new(Exit::Failed, message).next(
+                "is that the gRPC port of a node, and with https:// if it speaks TLS? name it with --grpc",
+            )
+        }
         _ => Failure::new(Exit::Failed, message),
     }
 }

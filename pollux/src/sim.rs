@@ -16,6 +16,7 @@ const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Runs the simulation and prints its report.
 pub(crate) async fn run(output: Output, args: SimArgs) -> Result<(), Failure> {
+    check(&args)?;
     trace::set_up_quiet()?;
     if args.nodes > 1 || args.faults.is_some() {
         return sim_cluster::run(output, &args).await;
@@ -39,6 +40,29 @@ pub(crate) async fn run(output: Output, args: SimArgs) -> Result<(), Failure> {
     let (targets, services) = (args.target.clone(), args.grpc.clone());
     let options = options(&args, targets, services, &pki, args.server_pid)?;
     simulate(output, &args, options).await
+}
+
+/// What would only be found out once a node runs, or when the run is over.
+fn check(args: &SimArgs) -> Result<(), Failure> {
+    let calls = args.verify
+        || args.desired_rate > 0.0
+        || args.command_rate > 0.0
+        || args.load == LoadName::Reads;
+    if calls && !args.target.is_empty() && args.grpc.is_empty() {
+        let text = "--verify, --load reads, --desired-rate and --command-rate need a gRPC endpoint";
+        return Err(Failure::new(Exit::Usage, text)
+            .next("name one of that cluster with --grpc, as in --grpc http://127.0.0.1:4434"));
+    }
+    let Some(page) = &args.html else { return Ok(()) };
+    let folder = page.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder.is_none_or(Path::is_dir) && !page.is_dir() {
+        true => Ok(()),
+        false => Err(Failure::new(
+            Exit::Usage,
+            format!("--html {}: it takes a file in a folder that is there", page.display()),
+        )
+        .next("make the folder first, or name another file")),
+    }
 }
 
 async fn simulate(output: Output, args: &SimArgs, options: Options) -> Result<(), Failure> {
@@ -149,5 +173,10 @@ pub(crate) fn wrong(fault: Fault) -> Failure {
         Fault::Connect { .. } | Fault::Services { .. } => Exit::Unavailable,
         _ => Exit::Failed,
     };
-    Failure::new(exit, fault)
+    let next = match fault {
+        Fault::Connect { .. } => "name with --target where the nodes listen for devices",
+        Fault::Services { .. } => "name with --grpc where the nodes listen for gRPC",
+        _ => return Failure::new(exit, fault),
+    };
+    Failure::new(exit, fault).next(next)
 }

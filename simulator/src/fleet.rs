@@ -149,7 +149,10 @@ impl Fleet {
                         Ok(unit)
                     }
                     Ok(Err(error)) => Err(error.to_string()),
-                    Err(_) => Err("no session in time".to_owned()),
+                    Err(_) => Err(format!(
+                        "no session in time; do devices reach a node at {}?",
+                        fleet.options.targets.join(", ")
+                    )),
                 }
             });
             while let Some(joined) = connecting.try_join_next() {

@@ -1,5 +1,6 @@
 //! `pollux backup` and `pollux restore`: what to print while the runtime does it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::args::{BackupArgs, BackupVerb, Output, RestoreArgs};
 use crate::client::Client;
 use crate::exit::{Exit, Failure};
 use crate::limits::{PROGRESS_BYTES, SHARD_ATTEMPTS_MAX};
-use crate::{configure, print};
+use crate::{configure, form, print};
 
 /// Makes a backup, or verifies one.
 pub(crate) async fn run(output: Output, args: BackupArgs) -> Result<(), Failure> {
@@ -36,13 +37,18 @@ pub(crate) async fn restore(output: Output, args: RestoreArgs) -> Result<(), Fai
     let layers = layers.flag("cluster.shards", args.shards.map(i64::from), "--shards");
     let config = layers.check().map_err(configure::wrong)?;
     let options = RestoreOptions { lineage: args.lineage };
-    let restored = backup::restore(&args.from, &config, options, &mut note).await;
+    let mut verified = BTreeSet::new();
+    let mut progress = |shard: &ShardRecord| match verified.insert(shard.shard) {
+        true => note("verify ", shard),
+        false => note("restore ", shard),
+    };
+    let restored = backup::restore(&args.from, &config, options, &mut progress).await;
     let restored = restored.map_err(|fault| failure("restore", &fault))?;
     let (manifest, identity) = (restored.manifest, restored.identity);
     let text = format!(
         "{} twins of {} shards of cluster {} are in {}\n\
-         it is the first node of cluster {}, lineage {}, with {} shards; start it with `pollux start \
-         --data-dir {}` and the same configuration{}",
+         it is the first node of cluster {}, lineage {}, with {} shards; start it with `{}` and the same \
+         configuration{}",
         manifest.twins(),
         manifest.shards.len(),
         manifest.cluster,
@@ -50,7 +56,7 @@ pub(crate) async fn restore(output: Output, args: RestoreArgs) -> Result<(), Fai
         identity.cluster,
         identity.lineage,
         identity.shards,
-        config.data_dir.display(),
+        form::start_line(&args.node),
         if args.shards.is_some() { ", its cluster.shards among it" } else { "" },
     );
     let mut json = document(&manifest);
@@ -62,7 +68,8 @@ pub(crate) async fn restore(output: Output, args: RestoreArgs) -> Result<(), Fai
 }
 
 fn verify(output: Output, dir: &Path) -> Result<(), Failure> {
-    let manifest = backup::verify(dir, note).map_err(|fault| failure("verify", &fault))?;
+    let manifest =
+        backup::verify(dir, |shard| note("", shard)).map_err(|fault| failure("verify", &fault))?;
     let text = format!("the backup in {} is sound: {}", dir.display(), sum(&manifest));
     print::result(output, &text, &document(&manifest))
 }
@@ -152,8 +159,8 @@ impl Source {
     }
 }
 
-fn note(shard: &ShardRecord) {
-    print::status(&format!("{}: {} twins, {} bytes", shard.file, shard.twins, shard.bytes));
+fn note(doing: &str, shard: &ShardRecord) {
+    print::status(&format!("{doing}{}: {} twins, {} bytes", shard.file, shard.twins, shard.bytes));
 }
 
 fn sum(manifest: &Manifest) -> String {

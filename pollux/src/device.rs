@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use pollux_runtime::clock::Clock;
-use pollux_runtime::pki;
+use pollux_runtime::pki::{self, PkiError};
 use serde_json::json;
 
 use crate::args::{DeviceCertArgs, Output};
@@ -23,13 +23,26 @@ pub(crate) fn cert(output: Output, args: &DeviceCertArgs) -> Result<(), Failure>
             .next("start the node once, or name its data directory with --data-dir"));
     }
     let now = Clock::new().wall();
-    let authority = pki::device_authority(&dir, now).map_err(|error| failed(&error))?;
-    let identity = authority.issue_device(&key, now, args.days).map_err(|error| failed(&error))?;
-    std::fs::create_dir_all(&args.out).map_err(|error| failed(&error))?;
     let file = |extension: &str| -> PathBuf {
         args.out.join(format!("{}-{}.{extension}", key.tenant(), key.device()))
     };
     let (cert, private) = (file("pem"), file("key"));
+    if let Some(there) = [&cert, &private].into_iter().find(|path| path.exists() && !args.force) {
+        return Err(failed(&format_args!("{} exists already", there.display()))
+            .next("name another folder with --out, or replace certificate and key with --force"));
+    }
+    let authority = pki::device_authority(&dir, now).map_err(|error| failed(&error))?;
+    let identity = authority.issue_device(&key, now, args.days).map_err(|error| match error {
+        PkiError::NoKey { .. } => failed(&error).next(
+            "the first node of a cluster has the key of its device CA, in pki/ of its data directory: name \
+             that with --data-dir, or copy its pki/device-ca.key",
+        ),
+        _ => failed(&error),
+    })?;
+    std::fs::create_dir_all(&args.out).map_err(|error| {
+        failed(&format_args!("make the folder {}: {error}", args.out.display()))
+            .next("name a folder that can be written with --out")
+    })?;
     identity.write(&cert, &private).map_err(|error| failed(&error))?;
     let ca = args.out.join("server-ca.pem");
     std::fs::copy(pki::server_ca_path(&args.data_dir), &ca).map_err(|error| failed(&error))?;

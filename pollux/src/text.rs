@@ -8,31 +8,36 @@ use crate::render;
 pub(crate) fn twin(twin: &v1::Twin) -> String {
     let mut lines = vec![summary(twin)];
     let sections = [("tags", &twin.tags), ("desired", &twin.desired), ("reported", &twin.reported)];
+    let version = |section: &v1::SectionContent| format!("v{}", section.version);
+    let versions = sections.iter().filter_map(|(_, section)| section.as_ref()).map(version);
+    // A restored cluster has long ones.
+    let width = versions.map(|version| version.len() + 2).max().unwrap_or(0).max(8);
+    let names = 10 + width;
     for (name, section) in sections {
         let Some(section) = section else { continue };
-        let version = format!("v{}", section.version);
+        let version = version(section);
         let by = match section.changed_by.as_str() {
             "" => String::new(),
             by => format!("  (by {by})"),
         };
-        lines.push(format!("  {name:<10}{version:<8}{}{by}", section.json));
+        lines.push(format!("  {name:<10}{version:<width$}{}{by}", section.json));
     }
     if twin.delta_json != "{}" {
-        lines.push(format!("  {:<18}{}", "delta", twin.delta_json));
+        lines.push(format!("  {:<names$}{}", "delta", twin.delta_json));
     }
     for latest in &twin.telemetry {
         let volatile = if latest.volatile { "  (volatile)" } else { "" };
-        lines.push(format!("  {:<18}{} = {}{volatile}", "telemetry", latest.name, latest.json));
+        lines.push(format!("  {:<names$}{} = {}{volatile}", "telemetry", latest.name, latest.json));
     }
     if let Some(ack) = &twin.desired_ack {
         let said = match &ack.refused {
             Some(reason) => format!("refused: {reason}"),
             None => "done".into(),
         };
-        lines.push(format!("  {:<18}v{} {said}", "desired ack", ack.version));
+        lines.push(format!("  {:<names$}v{} {said}", "desired ack", ack.version));
     }
     for command in &twin.commands {
-        lines.push(format!("  {:<18}{}", "command", self::command(command)));
+        lines.push(format!("  {:<names$}{}", "command", self::command(command)));
     }
     lines.join("\n")
 }
@@ -65,4 +70,28 @@ pub(crate) fn command(command: &v1::Command) -> String {
     };
     let state = render::state(command.state);
     format!("{} {}{payload}  {state}{end}", command.id, command.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_stay_apart_with_long_versions() {
+        let section = |version, json: &str| {
+            Some(v1::SectionContent { version, json: json.into(), ..Default::default() })
+        };
+        let shown = |version| {
+            let shown = twin(&v1::Twin {
+                tags: section(0, "{}"),
+                desired: section(version, "{\"n\":1}"),
+                delta_json: "{\"n\":1}".into(),
+                ..Default::default()
+            });
+            let columns = shown.lines().skip(1).map(|line| line.find('{').expect("it has JSON"));
+            columns.collect::<Vec<_>>()
+        };
+        assert_eq!(shown(3), [20, 20, 20]);
+        assert_eq!(shown(1_000_000_000), [25, 25, 25]);
+    }
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::args::{Output, PatchArgs, SectionName, TwinCommand, WatchArgs};
 use crate::client::{self, Client};
 use crate::exit::Failure;
+use crate::start::Signals;
 use crate::{print, render, text};
 
 /// Carries out a verb.
@@ -126,8 +127,24 @@ async fn watch(output: Output, args: WatchArgs) -> Result<(), Failure> {
     // No time limit: a watch ends when its caller does.
     let mut events = client.twins().watch(request).await?.into_inner();
     let mut left = args.count.unwrap_or(u64::MAX);
-    while left > 0 {
-        let Some(event) = events.message().await? else { break };
+    let mut signals = Signals::listen()?;
+    let mut position = String::new();
+    let ended = loop {
+        if left == 0 {
+            break Ok(());
+        }
+        let event = tokio::select! {
+            event = events.message() => event,
+            () = signals.next() => break Ok(()),
+        };
+        let event = match event {
+            Ok(Some(event)) => event,
+            Ok(None) => break Ok(()),
+            Err(status) => break Err(status.into()),
+        };
+        if !event.position.is_empty() {
+            position.clone_from(&event.position);
+        }
         if output == Output::Text
             && matches!(event.event, Some(v1::watch_response::Event::Progress(_)))
         {
@@ -136,8 +153,12 @@ async fn watch(output: Output, args: WatchArgs) -> Result<(), Failure> {
         left -= 1;
         let document = render::event(&event);
         print::result(output, &watch_line(&event, &document), &document)?;
+    };
+    // In JSON each event has its own.
+    if output == Output::Text && !position.is_empty() {
+        print::note(&format!("go on after this with --from {position}"));
     }
-    Ok(())
+    ended
 }
 
 fn watch_line(event: &v1::WatchResponse, document: &Value) -> String {

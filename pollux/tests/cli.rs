@@ -88,3 +88,99 @@ fn a_device_certificate_needs_a_node_that_was_started_once() {
     assert_eq!(refused.status.code(), Some(1));
     assert!(err(&refused).contains("start the node once"), "{}", err(&refused));
 }
+
+#[test]
+fn a_second_cluster_in_a_directory_is_refused_and_the_start_repeats_the_flags() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, file) = (dir.path().join("d1"), dir.path().join("n1.toml"));
+    std::fs::write(&file, "[cluster]\nshards = 4\n").unwrap();
+    let (data, file) = (data.to_str().unwrap(), file.to_str().unwrap());
+    let init = ["cluster", "init", "--config", file, "--data-dir", data];
+    let start = format!("pollux start --config {file} --data-dir {data}");
+    let made = pollux(&init);
+    assert_eq!(made.status.code(), Some(0), "{}", err(&made));
+    assert!(out(&made).contains(&start), "{}", out(&made));
+    let again = pollux(&init);
+    assert_eq!(again.status.code(), Some(1));
+    let said = err(&again);
+    assert!(said.contains("no cluster was made: data directory"), "{said}");
+    assert!(said.contains(&start), "{said}");
+}
+
+#[test]
+fn a_join_that_fails_is_told_what_helps() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, file) = (dir.path().join("d1"), dir.path().join("f.toml"));
+    std::fs::write(&file, "[cluster]\nshards = 4\n").unwrap();
+    // Nobody listens there; the token is one of no cluster.
+    let token = format!("pollux-join.{}", "A".repeat(64));
+    let join = |token: &str, data: &std::path::Path| {
+        Command::new(env!("CARGO_BIN_EXE_pollux"))
+            .args(["node", "join", "--via", "127.0.0.1:1", "--config"])
+            .arg(&file)
+            .arg("--data-dir")
+            .arg(data)
+            .env("POLLUX_JOIN_TOKEN", token)
+            .output()
+            .expect("the program starts")
+    };
+    let nowhere = err(&join(&token, &data));
+    assert!(nowhere.contains("listen.peers"), "{nowhere}");
+    let no_token = err(&join("nonsense", &data));
+    assert!(no_token.contains("copy all of the line"), "{no_token}");
+    let there = dir.path().join("there");
+    assert_eq!(
+        pollux(&["cluster", "init", "--data-dir", there.to_str().unwrap()]).status.code(),
+        Some(0)
+    );
+    let taken = err(&join(&token, &there));
+    assert!(taken.contains("the token is still good"), "{taken}");
+}
+
+#[test]
+fn a_device_certificate_replaces_nothing_unless_it_is_told_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, certs) = (dir.path().join("d1"), dir.path().join("certs"));
+    let (data, certs) = (data.to_str().unwrap(), certs.to_str().unwrap());
+    assert_eq!(pollux(&["cluster", "init", "--data-dir", data]).status.code(), Some(0));
+    let cert = ["device", "cert", "pump", "--data-dir", data, "--out", certs];
+    assert_eq!(pollux(&cert).status.code(), Some(0));
+    let again = pollux(&cert);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(err(&again).contains("exists already") && err(&again).contains("--force"));
+    assert_eq!(pollux(&[&cert[..], &["--force"]].concat()).status.code(), Some(0));
+    let nowhere = pollux(&["device", "cert", "pump", "--data-dir", data, "--out", "/proc/nope"]);
+    assert!(err(&nowhere).contains("/proc/nope"), "{}", err(&nowhere));
+    std::fs::remove_file(std::path::Path::new(data).join("pki/device-ca.key")).unwrap();
+    let elsewhere = pollux(&["device", "cert", "other", "--data-dir", data, "--out", certs]);
+    assert!(err(&elsewhere).contains("first node"), "{}", err(&elsewhere));
+}
+
+#[test]
+fn a_run_that_cannot_end_well_does_not_begin() {
+    let target = ["sim", "--target", "127.0.0.1:9", "--pki", "/nope", "--verify"];
+    let unverified = pollux(&target);
+    assert_eq!(unverified.status.code(), Some(2));
+    assert!(err(&unverified).contains("--grpc"), "{}", err(&unverified));
+    let no_page = pollux(&["sim", "--html", "/nope/x.html"]);
+    assert_eq!(no_page.status.code(), Some(2));
+    assert!(err(&no_page).contains("/nope/x.html"), "{}", err(&no_page));
+}
+
+#[test]
+fn a_port_that_speaks_no_tls_is_told_apart_from_none() {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let answers = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("the program connects");
+        let _hello = stream.read(&mut [0; 1024]);
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").expect("it listens");
+    });
+    let refused = pollux(&["twin", "get", "pump", "--grpc", &url]);
+    answers.join().unwrap();
+    assert_eq!(refused.status.code(), Some(6));
+    assert!(err(&refused).contains("speak TLS"), "{}", err(&refused));
+    let empty = pollux(&["twin", "get", "pump", "--grpc", ""]);
+    assert_eq!(empty.status.code(), Some(2), "{}", err(&empty));
+}

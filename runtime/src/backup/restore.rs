@@ -38,7 +38,7 @@ pub struct Restored {
 /// Makes the data directory of `config` that of the first node of a new cluster with what a backup holds.
 /// The backup is verified first, as a whole. The directory must be empty, but for `pki/` where the
 /// certificate authorities are to go on. Blocks its thread; `progress` is told of each shard before it is
-/// read.
+/// read: of all of them when they are verified, then of all when they are restored.
 ///
 /// # Errors
 /// When the backup is not sound, or the directory cannot be made; it then has no identity.
@@ -48,8 +48,7 @@ pub async fn restore(
     options: RestoreOptions,
     progress: &mut dyn FnMut(&ShardRecord),
 ) -> Result<Restored, BackupFault> {
-    let manifest = verify(from, &mut *progress)?;
-    let lineage = lineage(&manifest, options)?;
+    // What is refused at a glance, before all of the backup is read.
     let mut dir = DataDir::lock(&config.data_dir)?;
     if dir.identity().is_some() {
         return Err(BackupFault::Invalid(format!(
@@ -58,6 +57,8 @@ pub async fn restore(
         )));
     }
     dir.holds_only(&[pki::PKI_DIR])?;
+    let manifest = verify(from, &mut *progress)?;
+    let lineage = lineage(&manifest, options)?;
     let identity = Identity {
         cluster: Uuid::random()?,
         node_uuid: Uuid::random()?,

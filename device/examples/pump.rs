@@ -1,6 +1,8 @@
 //! A device of your own, to start from: it reports a number now and then, and prints what it is asked. Its
 //! files are those that `pollux device cert NAME --out DIR` makes.
 
+#![expect(clippy::print_stdout, reason = "an example shows what happens")]
+
 use std::path::PathBuf;
 use std::time::Duration;
 

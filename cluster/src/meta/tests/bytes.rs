@@ -91,7 +91,8 @@ fn an_image_of_the_version_before_is_read() {
     let node = |uuid, starts, name: &str| Node {
         uuid,
         starts,
-        profile: Profile::named(name),
+        // The level of that program.
+        profile: Profile { formats: Formats { oldest: 2, newest: 2 }, ..Profile::named(name) },
         state: NodeState::Active,
     };
     assert_eq!(meta.nodes[&1], node(0xa1, 7, "node-1"));

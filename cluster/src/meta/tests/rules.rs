@@ -94,7 +94,8 @@ fn a_newcomer_must_fit() {
     assert_eq!(ask(|n| n.fingerprint = 6), refused(Refusal::OtherConfiguration));
     assert_eq!(ask(|n| n.node_uuid = 200), refused(Refusal::KnownDisk { node: 2 }));
     assert_eq!(ask(|n| n.profile.name = "one".into()), refused(Refusal::NameTaken { node: 1 }));
-    let old = Refusal::Formats { level: 2, oldest: 1, newest: 1, node: 0 };
+    let level = Formats::OURS.newest;
+    let old = Refusal::Formats { level, oldest: 1, newest: 1, node: 0 };
     assert_eq!(ask(|n| n.profile.formats = Formats { oldest: 1, newest: 1 }), refused(old));
     invalid(&ask(|n| n.profile.name = String::new()), "name");
     invalid(&ask(|n| n.profile.labels.zone = "a b".into()), "zone");
@@ -273,7 +274,10 @@ fn settings_have_their_ranges() {
 #[test]
 fn a_level_is_raised_when_all_are_upgraded() {
     let mut meta = cluster(2);
-    let formats = |newest| Formats { oldest: 2, newest };
+    // The cluster is at the level of this program.
+    let (oldest, now) = (Formats::OURS.oldest, Formats::OURS.newest);
+    let next = now + 1;
+    let formats = |newest| Formats { oldest, newest };
     let upgraded = |node: u64, newest| Command::Start {
         node,
         node_uuid: u128::from(node) * 100,
@@ -281,13 +285,16 @@ fn a_level_is_raised_when_all_are_upgraded() {
         fingerprint: SHARED,
         formats: formats(newest),
     };
-    assert_eq!(meta.apply(upgraded(1, 3)), Answer::Node(1));
-    let behind = Refusal::Formats { level: 3, oldest: 2, newest: 2, node: 2 };
-    assert_eq!(meta.apply(Command::Finish { level: 3 }), refused(behind));
-    assert_eq!(meta.apply(upgraded(2, 3)), Answer::Node(2));
-    done(&mut meta, Command::Finish { level: 3 });
-    assert_eq!(meta.apply(Command::Finish { level: 2 }), refused(Refusal::BadLevel { level: 3 }));
-    let old = Refusal::Formats { level: 3, oldest: 2, newest: 2, node: 2 };
+    assert_eq!(meta.apply(upgraded(1, next)), Answer::Node(1));
+    let behind = Refusal::Formats { level: next, oldest, newest: now, node: 2 };
+    assert_eq!(meta.apply(Command::Finish { level: next }), refused(behind));
+    assert_eq!(meta.apply(upgraded(2, next)), Answer::Node(2));
+    done(&mut meta, Command::Finish { level: next });
+    assert_eq!(
+        meta.apply(Command::Finish { level: now }),
+        refused(Refusal::BadLevel { level: next })
+    );
+    let old = Refusal::Formats { level: next, oldest, newest: now, node: 2 };
     assert_eq!(meta.apply(start(2, 200, 9)), refused(old));
 }
 

@@ -26,7 +26,9 @@ pub(super) struct Store {
     /// Images of the cut under way, not on disk yet.
     taken: Vec<(TwinKey, Arc<[u8]>)>,
     written: Option<Header>,
+    /// Cuts begun, and in which life of the node the last one was.
     cuts: u64,
+    boot: u64,
 }
 
 impl Store {
@@ -63,6 +65,7 @@ impl World {
         let own = &mut self.hosts[host];
         let Some(node) = own.node.as_mut().filter(|node| node.boot == boot) else { return };
         own.store.cuts += 1;
+        own.store.boot = boot;
         own.store.taken.clear();
         let cut = own.store.cuts;
         node.cutting = Some(cut);
@@ -91,8 +94,10 @@ impl World {
     /// A cut came to nothing because a state took the table's place: there will be another.
     fn cut_again(&mut self, host: usize, cut: u64) {
         let own = &self.hosts[host];
-        if let Some(node) = own.node.as_ref().filter(|_| own.store.cuts == cut) {
-            let boot = node.boot;
+        let boot = own.store.boot;
+        // A node that was restarted since has another one to come.
+        let same = own.node.as_ref().is_some_and(|node| node.boot == boot);
+        if same && own.store.cuts == cut {
             let again = self.sim.chance.between(100, 1_500);
             self.sim.after(again, Event::CutBegins { host, boot });
         }

@@ -6,7 +6,7 @@ use pollux_twin::output::Answer;
 use pollux_twin::{Rejection, Time, View};
 use rkyv::{Archive, Deserialize, Serialize};
 
-use crate::device::check::{Check, value};
+use crate::device::check::{Check, text, value};
 use crate::device::{FrameError, Wire, archive};
 use crate::limits::{FORWARDED_PAGE_MAX, TEXT_BYTES_MAX};
 
@@ -92,13 +92,14 @@ pub fn decode<W: Wire>(bytes: &[u8]) -> Result<W, FrameError> {
 
 impl Check for Call {
     fn check(&self) -> Result<(), FrameError> {
-        text("key", &self.key)?;
-        text("caller", &self.caller)?;
-        text("idempotency key", self.idempotency_key.as_deref().unwrap_or_default())?;
+        text("key", &self.key, TEXT_BYTES_MAX)?;
+        text("caller", &self.caller, TEXT_BYTES_MAX)?;
+        let key = self.idempotency_key.as_deref().unwrap_or_default();
+        text("idempotency key", key, TEXT_BYTES_MAX)?;
         match &self.request {
             Request::Patch { patch, .. } => value(patch),
             Request::Command { name, payload, .. } => {
-                text("command name", name)?;
+                text("command name", name, TEXT_BYTES_MAX)?;
                 value(payload)
             }
             Request::Get
@@ -127,8 +128,8 @@ impl Check for Called {
 
 impl Check for List {
     fn check(&self) -> Result<(), FrameError> {
-        text("beginning", &self.beginning)?;
-        text("key", self.after.as_deref().unwrap_or_default())
+        text("beginning", &self.beginning, TEXT_BYTES_MAX)?;
+        text("key", self.after.as_deref().unwrap_or_default(), TEXT_BYTES_MAX)
     }
 }
 
@@ -139,7 +140,7 @@ impl Check for Listed {
             return Err(FrameError::TooMany { what: "twins", items, max });
         }
         self.items.iter().try_for_each(|(key, seen)| {
-            text("key", key)?;
+            text("key", key, TEXT_BYTES_MAX)?;
             view(seen)
         })
     }
@@ -150,11 +151,6 @@ fn view(view: &View) -> Result<(), FrameError> {
         value(&section.value)?;
     }
     value(&view.delta)
-}
-
-fn text(what: &'static str, text: &str) -> Result<(), FrameError> {
-    let (bytes, max) = (text.len(), TEXT_BYTES_MAX);
-    if bytes > max { Err(FrameError::TextTooLong { what, bytes, max }) } else { Ok(()) }
 }
 
 #[cfg(test)]

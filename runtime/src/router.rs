@@ -16,7 +16,7 @@ use pollux_proto::position::Position;
 use pollux_twin::input::Request;
 use pollux_twin::output::Answer;
 use pollux_twin::twin::View;
-use pollux_twin::{Rejection, ShardId, TwinKey};
+use pollux_twin::{Rejection, ShardId, Time, TwinKey};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -89,10 +89,11 @@ impl Router {
         let begun = self.inner.clock.elapsed();
         let end = begun + call.timeout;
         let repeat_end = begun + Duration::from_millis(REPEAT_MS_MAX);
+        let mut since = Time::default();
         if call.idempotency_key.is_none() && !call.is_read() {
             call.idempotency_key = self.inner.entry_keys.next(self.inner.owners.level());
+            since = self.inner.shards.held(shard).map(|held| held.time()).unwrap_or_default();
         }
-        let since = self.inner.shards.held(shard).map(|held| held.time()).unwrap_or_default();
         let mut unclear = 0;
         loop {
             let timeout = end.saturating_sub(self.inner.clock.elapsed());

@@ -90,7 +90,6 @@ impl Twin {
             expires: now.plus_ms(KEY_WINDOW_MS),
             answer: Ok(0),
         };
-        let full = self.keys.iter().filter(|mark| mark.expires > now).count() >= KEYS_MAX;
         let known = match key {
             CallKey::Own(_) => find(&self.keys, now, mark.key),
             CallKey::Entry { .. } => {
@@ -102,7 +101,7 @@ impl Twin {
                 Recognised::Repeated(known.answer.clone())
             }
             (Some(_), _) => Recognised::Refused(Rejection::KeyReused),
-            (None, CallKey::Own(_)) if full => {
+            (None, CallKey::Own(_)) if self.is_full_of_keys(now) => {
                 let first_end = self.keys.iter().map(|mark| mark.expires).filter(|end| *end > now);
                 let wait_ms = first_end.min().map_or(0, |end| end.since_ms(now));
                 let retry_after_ms = u32::try_from(wait_ms).unwrap_or(u32::MAX);
@@ -111,7 +110,7 @@ impl Twin {
             (None, CallKey::Own(_)) => Recognised::New(Keyed::Lasting(mark)),
             (None, CallKey::Entry { again: None, .. }) => Recognised::New(Keyed::Passing(mark)),
             (None, CallKey::Entry { again: Some(since), .. })
-                if self.may_have_forgotten(now, *since) || full =>
+                if self.may_have_forgotten(now, *since) || self.is_full_of_keys(now) =>
             {
                 Recognised::Refused(Rejection::Unknown)
             }
@@ -120,9 +119,11 @@ impl Twin {
             (None, CallKey::Entry { again: Some(_), .. }) => Recognised::New(Keyed::Lasting(mark)),
         }
     }
-}
 
-impl Twin {
+    fn is_full_of_keys(&self, now: Time) -> bool {
+        self.keys.iter().filter(|mark| mark.expires > now).count() >= KEYS_MAX
+    }
+
     /// Whether the key of a call that was decided at `since` or later may be forgotten within its window.
     /// They go in the order in which they came: none did while there is room, and none that is younger
     /// than one that is there.

@@ -11,7 +11,7 @@ use super::fleet::{self, Fleet};
 use super::{quantile, say};
 use crate::args::{DemoArgs, Output};
 use crate::exit::{Exit, Failure};
-use crate::limits::{ELECTED_MAX, KILL_MAX, KILL_STEP_MS, OWNERS_LOOK};
+use crate::limits::{ELECTED_MAX, KILL_MAX, KILL_STEP_MS};
 use crate::local_cluster::LocalCluster;
 use crate::print;
 
@@ -98,7 +98,6 @@ async fn one(cluster: &mut LocalCluster, fleet: &mut Fleet) -> Result<(u64, u64)
     };
     cluster.nodes[victim].start().await?;
     cluster.settled().await?;
-    tokio::time::sleep(OWNERS_LOOK).await;
     let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     Ok((ms(first), ms(all)))
 }

@@ -39,22 +39,11 @@ pub struct Crowd {
     pub readers: usize,
     /// Services that send commands.
     pub commanders: usize,
-    /// Whether writes have idempotency keys.
-    pub keys: Keys,
-}
-
-/// Whether writes have idempotency keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keys {
-    /// All of them.
-    Always,
-    /// Some have none: what becomes of one whose owner loses its shard, nobody can tell.
-    Mostly,
 }
 
 impl Default for Crowd {
     fn default() -> Self {
-        Self { devices: 8, writers: 4, readers: 4, commanders: 1, keys: Keys::Mostly }
+        Self { devices: 8, writers: 4, readers: 4, commanders: 1 }
     }
 }
 
@@ -115,7 +104,7 @@ impl Load {
         let reporters = common.twins.iter().map(reporter).collect::<Result<_>>()?;
         let mut services = Vec::new();
         for number in 0..crowd.writers as u64 {
-            services.push(tokio::spawn(writer::run(Arc::clone(&common), number, crowd.keys)));
+            services.push(tokio::spawn(writer::run(Arc::clone(&common), number)));
         }
         for number in 0..crowd.readers as u64 {
             services.push(tokio::spawn(reader::run(Arc::clone(&common), number)));

@@ -11,12 +11,12 @@ use tokio::time::sleep;
 use super::limits::TRIES;
 use super::tries::Failed;
 use super::way::{Way, request};
-use super::{Common, Keys, rest};
+use super::{Common, rest};
 use crate::history::{Answer, Repeat, What};
 
 /// One in so many answered writes is sent once more.
 const REPEATED: u64 = 8;
-/// One in so many writes has no key, where not all have one.
+/// One in so many writes has no key.
 const KEYLESS: u64 = 4;
 
 /// A write.
@@ -27,14 +27,14 @@ struct Write {
     key: String,
 }
 
-pub(super) async fn run(common: Arc<Common>, number: u64, keys: Keys) -> Result<()> {
+pub(super) async fn run(common: Arc<Common>, number: u64) -> Result<()> {
     // The version that this writer knows of each twin's section.
     let mut known = vec![0; common.twins.len()];
     let mut round = number * 5;
     while common.goes_on() {
         let value = common.value();
         let at = Common::at(round, known.len());
-        let keyless = keys == Keys::Mostly && round % KEYLESS == number % KEYLESS;
+        let keyless = round % KEYLESS == number % KEYLESS;
         let write = Write {
             twin: common.twins[at].clone(),
             value,

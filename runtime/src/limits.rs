@@ -43,8 +43,8 @@ pub const HANDSHAKES_FIRST_PER_CORE: usize = 256;
 /// Fewest handshakes under way for each core, however late it is: some ten milliseconds of work, so that
 /// no core is idle while devices wait, and 300 a second where a round trip takes 100 ms.
 pub const HANDSHAKES_MIN_PER_CORE: usize = 32;
-/// By how many more handshakes may be under way after each calm pulse: the first number doubles within
-/// half a second on two cores.
+/// By how many more handshakes may be under way after each calm pulse: the first number doubles within a
+/// second or so on two cores.
 pub const HANDSHAKES_GROWTH: usize = 12;
 /// Connections that wait for their handshake, in times of those that may be under way at most: by
 /// default 2,048, which a core does in less than a second, and some 3 KiB each.

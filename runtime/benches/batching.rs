@@ -216,7 +216,8 @@ impl Owner {
                 }
             }
             self.drain(&mut answers, &mut waiting, again).await;
-            if policy == Policy::WhenHanded && !waiting.is_empty() {
+            // Reports that came again just now have no time yet.
+            if linger.is_none() && !waiting.is_empty() {
                 continue;
             }
             if answers.is_empty() && waiting.is_empty() && !open {

@@ -5,6 +5,7 @@
 //! values they would take twice the room. Nothing in an image is trusted: the checksum is compared
 //! first, then rkyv validates with a bounded depth (safety rule 26).
 
+mod glance;
 mod header;
 
 use alloc::sync::Arc;
@@ -19,10 +20,12 @@ use rkyv::validation::shared::SharedValidator;
 use rkyv::{Archive, Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
+pub use self::glance::{Glance, SectionGlance};
 pub use self::header::{Flags, Header, header};
 use self::header::{HEADER_LEN, VERSION, VERSION_BEFORE};
 use crate::change::{Command, KeyMark};
 use crate::tree::codec::ReadError;
+pub use crate::tree::codec::{Packed, PackedArray, PackedObject};
 use crate::twin::{DesiredAcked, Document, Life, Session, Twin};
 
 /// Nested archived parts: a command's answer at the greatest depth read, several parts a level.

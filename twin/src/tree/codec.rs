@@ -5,9 +5,12 @@
 //! first use, so that the same content has the same bytes whatever its history. Reading trusts
 //! nothing: lengths are checked against what is there, and depth is bounded.
 
+mod packed;
 mod read;
 mod write;
 
+pub use packed::{Packed, PackedArray, PackedObject};
+pub(crate) use packed::{plain, section};
 pub(crate) use read::{ReadError, Reader};
 pub(crate) use write::{write_option, write_str, write_tree, write_uint, write_value};
 

@@ -1,7 +1,7 @@
 //! The bytes at rest: what they are, how many, and that nothing else passes for them.
 
 use pollux_twin::change::{Change, Effect, Mark, Section};
-use pollux_twin::image::{ImageError, applied_index, pack, unpack};
+use pollux_twin::image::{Glance, ImageError, applied_index, pack, unpack};
 use pollux_twin::input::{FromDevice, Request};
 use pollux_twin::limits::DEPTH_CEILING;
 use pollux_twin::{Time, Value};
@@ -36,6 +36,8 @@ fn a_twin_comes_back_whole() {
     assert_eq!((twin.view(), index), (bench.view(), 77));
     assert_eq!(applied_index(&image), Ok(77));
     assert_eq!(pack(&twin, 77), image);
+    crate::glance::check(&image);
+    crate::glance::check(&pack(&keyed().twin, 77));
 }
 
 #[test]
@@ -106,6 +108,13 @@ proptest! {
         for (at, byte) in lies {
             let at = 5 + at.index(image.len() - 5);
             image[at] = byte;
+        }
+        if let Ok(glance) = Glance::of(&image) {
+            for section in [Section::Tags, Section::Desired, Section::Reported] {
+                let content = glance.section(section).map(|section| section.content);
+                let _whatever = content.map(|content| (content.find("a"), content.to_value()));
+            }
+            let _whatever: Vec<_> = glance.telemetry().collect();
         }
         let Ok((twin, _)) = unpack(&sealed(image)) else { return Ok(()) };
         let mut bench = Bench { twin, ..Bench::new() };

@@ -94,6 +94,7 @@ proptest! {
         }
         let (unpacked, _) = unpack(&pack(&run.twin, 1)).unwrap();
         prop_assert_eq!(pack(&unpacked, 1), pack(&run.twin, 1));
+        crate::glance::check(&pack(&run.twin, 1));
         prop_assert_eq!(unpacked.view(), run.replica.view());
     }
 

@@ -7,6 +7,7 @@ mod command;
 mod common;
 mod delete;
 mod desire;
+mod glance;
 mod id;
 mod image;
 mod json;

@@ -34,13 +34,18 @@ impl<'a> Reader<'a> {
         if self.rest.is_empty() { Ok(()) } else { Err(ReadError) }
     }
 
-    fn take(&mut self, len: usize) -> Result<&'a [u8]> {
+    /// What has not been read.
+    pub(crate) const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    pub(super) fn take(&mut self, len: usize) -> Result<&'a [u8]> {
         let (taken, rest) = self.rest.split_at_checked(len).ok_or(ReadError)?;
         self.rest = rest;
         Ok(taken)
     }
 
-    fn byte(&mut self) -> Result<u8> {
+    pub(super) fn byte(&mut self) -> Result<u8> {
         let (first, rest) = self.rest.split_first().ok_or(ReadError)?;
         self.rest = rest;
         Ok(*first)
@@ -81,7 +86,13 @@ impl<'a> Reader<'a> {
         self.text(len)
     }
 
-    fn text(&mut self, len: usize) -> Result<&'a str> {
+    /// A string's bytes, for who only compares them.
+    pub(super) fn bytes(&mut self) -> Result<&'a [u8]> {
+        let len = self.count(1)?;
+        self.take(len)
+    }
+
+    pub(super) fn text(&mut self, len: usize) -> Result<&'a str> {
         core::str::from_utf8(self.take(len)?).map_err(|_| ReadError)
     }
 
@@ -90,7 +101,7 @@ impl<'a> Reader<'a> {
         self.value_of(first, DEPTH_READ_MAX)
     }
 
-    fn value_of(&mut self, first: u8, depth_left: usize) -> Result<Value> {
+    pub(super) fn value_of(&mut self, first: u8, depth_left: usize) -> Result<Value> {
         Ok(match first {
             tag::NULL => Value::Null,
             tag::FALSE => Value::Bool(false),

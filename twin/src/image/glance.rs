@@ -1,0 +1,116 @@
+//! A look into an image without unpacking it: what a query asks of very many twins.
+
+use core::cell::OnceCell;
+
+use rkyv::rancor::Error;
+use rkyv::validation::Validator;
+use rkyv::validation::archive::ArchiveValidator;
+use rkyv::validation::shared::SharedValidator;
+
+use super::header::{HEADER_LEN, VERSION_BEFORE};
+use super::{ArchivedImage, ArchivedKeyedImage, DEPTH_MAX, Flags, ImageError, header};
+use crate::change::Section;
+use crate::time::Time;
+use crate::tree::codec::{Packed, PackedObject, ReadError, Reader, plain, section};
+use crate::twin::Presence;
+
+/// A twin as its image shows it.
+pub struct Glance<'a> {
+    flags: Flags,
+    image: &'a ArchivedImage,
+    sections: [OnceCell<Option<SectionGlance<'a>>>; 3],
+}
+
+/// A section as an image shows it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SectionGlance<'a> {
+    /// Goes up by one with each change.
+    pub version: u64,
+    /// When it last changed.
+    pub at: Time,
+    /// Who changed it last.
+    pub by: &'a str,
+    /// The content.
+    pub content: PackedObject<'a>,
+    /// What follows it.
+    rest: &'a [u8],
+}
+
+impl<'a> Glance<'a> {
+    /// Looks into an image. Its checksum is not compared: it was when the image came here.
+    pub fn of(bytes: &'a [u8]) -> Result<Self, ImageError> {
+        let flags = header(bytes)?.flags;
+        let body = &bytes[HEADER_LEN..];
+        let archive = ArchiveValidator::with_max_depth(body, Some(DEPTH_MAX));
+        let mut validator = Validator::new(archive, SharedValidator::new());
+        let image = if bytes[0] == VERSION_BEFORE {
+            rkyv::api::access_with_context::<ArchivedImage, _, Error>(body, &mut validator)
+        } else {
+            rkyv::api::access_with_context::<ArchivedKeyedImage, _, Error>(body, &mut validator)
+                .map(|keyed| &keyed.image)
+        };
+        let image = image.map_err(|_| ImageError::Content)?;
+        Ok(Self { flags, image, sections: Default::default() })
+    }
+
+    /// What the twin is.
+    pub const fn flags(&self) -> Flags {
+        self.flags
+    }
+
+    /// Version of the whole.
+    pub const fn version(&self) -> u64 {
+        self.image.version.to_native()
+    }
+
+    /// The device's connection, as the log knows it.
+    pub fn presence(&self) -> Presence {
+        let session = &self.image.session;
+        Presence {
+            session: session.connected.then(|| session.epoch.to_native()),
+            unknown: false,
+            node: session.node.to_native(),
+            since: Time::from_ms(session.since.ms.to_native()),
+            seen: Time::from_ms(session.seen.ms.to_native()),
+        }
+    }
+
+    /// One section; `None` if the image is unsound.
+    pub fn section(&self, which: Section) -> Option<SectionGlance<'a>> {
+        let (at, before) = match which {
+            Section::Tags => (0, None),
+            Section::Desired => (1, Some(Section::Tags)),
+            Section::Reported => (2, Some(Section::Desired)),
+        };
+        *self.sections[at].get_or_init(|| {
+            let bytes = match before {
+                None => self.image.document.as_slice(),
+                Some(before) => self.section(before)?.rest,
+            };
+            read(bytes).ok()
+        })
+    }
+
+    /// The latest logged telemetry, by name.
+    pub fn telemetry(&self) -> impl Iterator<Item = (&'a str, Packed<'a>)> + use<'a> {
+        let rest = self.section(Section::Reported).map_or(&[][..], |reported| reported.rest);
+        let mut reader = Reader::new(rest);
+        let count = reader.count(4).unwrap_or(0);
+        (0..count).map_while(move |_| one(&mut reader).ok())
+    }
+}
+
+fn one<'a>(reader: &mut Reader<'a>) -> Result<(&'a str, Packed<'a>), ReadError> {
+    let (name, value) = (reader.str()?, plain(reader)?);
+    reader.uint()?;
+    reader.option()?;
+    Ok((name, value))
+}
+
+fn read(bytes: &[u8]) -> Result<SectionGlance<'_>, ReadError> {
+    let mut reader = Reader::new(bytes);
+    let version = reader.uint()?;
+    let at = Time::from_ms(reader.uint()?);
+    let (by, content) = (reader.str()?, section(&mut reader)?);
+    Ok(SectionGlance { version, at, by, content, rest: reader.rest() })
+}

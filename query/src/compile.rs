@@ -1,0 +1,175 @@
+//! From text to a compiled expression. The grammar is CEL's, read by a library; what names and
+//! functions there are, and what may be written, is said here.
+
+mod function;
+mod path;
+
+use cel::common::ast::{
+    CallExpr, ComprehensionExpr, Expr as Ast, IdedExpr, LiteralValue, SelectExpr, SourceInfo,
+    operators,
+};
+use cel::parser::Parser;
+
+use crate::error::ExpressionError;
+use crate::expr::{Arithmetic, Comparison, Constant, Expr, Loop};
+use crate::limits::{EXPRESSION_BYTES_MAX, EXPRESSION_DEPTH_MAX};
+
+type Result<T> = std::result::Result<T, ExpressionError>;
+
+/// Compiles an expression.
+pub(crate) fn compile(source: &str) -> Result<Expr> {
+    let wrong = |message: String| ExpressionError { line: 1, column: 1, message };
+    if source.trim().is_empty() {
+        return Err(wrong("it is empty; write something like reported.temperature > 20".into()));
+    }
+    if source.len() > EXPRESSION_BYTES_MAX {
+        let len = source.len();
+        return Err(wrong(format!("{len} bytes are too long: at most {EXPRESSION_BYTES_MAX}")));
+    }
+    let parser = Parser::new().max_recursion_depth(EXPRESSION_DEPTH_MAX);
+    let (ast, info) = parser.parse_with_source_info(source).map_err(|errors| {
+        let first = errors.errors.into_iter().next();
+        first.map_or_else(
+            || wrong("it is no expression".into()),
+            |first| {
+                let at = |n: isize| usize::try_from(n).unwrap_or(0).max(1);
+                let (line, column) = (at(first.pos.0), at(first.pos.1));
+                ExpressionError { line, column, message: first.msg }
+            },
+        )
+    })?;
+    Compiler { source, info, variables: Vec::new() }.expr(&ast)
+}
+
+/// Under way through a tree.
+struct Compiler<'s> {
+    source: &'s str,
+    info: SourceInfo,
+    /// Variables of the loops around, innermost last.
+    variables: Vec<String>,
+}
+
+impl Compiler<'_> {
+    fn wrong<T>(&self, at: u64, message: impl Into<String>) -> Result<T> {
+        let offset = self.info.offset_for(at).map_or(0, |(start, _)| start as usize);
+        let before = self.source.get(..offset).unwrap_or_default().chars();
+        let (mut line, mut column) = (1, 1);
+        for char in before {
+            (line, column) = if char == '\n' { (line + 1, 1) } else { (line, column + 1) };
+        }
+        Err(ExpressionError { line, column, message: message.into() })
+    }
+
+    fn expr(&mut self, ast: &IdedExpr) -> Result<Expr> {
+        if let Some(path) = self.path(ast)? {
+            return Ok(path);
+        }
+        match &ast.expr {
+            Ast::Literal(literal) => self.literal(ast.id, literal),
+            Ast::Ident(name) => self.unknown_name(ast.id, name),
+            Ast::Select(select) => self.select(select),
+            Ast::Call(call) => self.call(ast.id, call),
+            Ast::List(list) if list.optional_indices.is_empty() => {
+                let items = list.elements.iter().map(|item| self.expr(item));
+                Ok(Expr::List(items.collect::<Result<_>>()?))
+            }
+            Ast::Comprehension(of) => self.comprehension(ast.id, of),
+            Ast::Map(_) | Ast::Struct(_) => {
+                self.wrong(ast.id, "objects cannot be written in an expression; compare members")
+            }
+            Ast::List(_) | Ast::Unspecified => self.wrong(ast.id, "this is not supported"),
+        }
+    }
+
+    fn literal(&self, at: u64, literal: &LiteralValue) -> Result<Expr> {
+        Ok(Expr::Const(match literal {
+            LiteralValue::Null => Constant::Null,
+            LiteralValue::Boolean(is) => Constant::Bool(*is.inner()),
+            LiteralValue::Int(int) => Constant::Int(*int.inner()),
+            LiteralValue::UInt(uint) => Constant::Uint(*uint.inner()),
+            LiteralValue::Double(double) => Constant::Double(*double.inner()),
+            LiteralValue::String(text) => Constant::Str(text.inner().into()),
+            LiteralValue::Bytes(_) => return self.wrong(at, "twins hold no bytes; write a text"),
+        }))
+    }
+
+    fn select(&mut self, select: &SelectExpr) -> Result<Expr> {
+        let from = self.expr(&select.operand)?;
+        let member = Expr::Select(Box::new(from), select.field.as_str().into());
+        Ok(if select.test { Expr::Has(Box::new(member)) } else { member })
+    }
+
+    fn call(&mut self, at: u64, call: &CallExpr) -> Result<Expr> {
+        let CallExpr { func_name, target, args } = call;
+        if let Some(built) = self.operator(func_name, args)? {
+            return Ok(built);
+        }
+        self.function(at, func_name, target.as_deref(), args)
+    }
+
+    /// What is written with signs; their number of operands is the grammar's.
+    fn operator(&mut self, name: &str, args: &[IdedExpr]) -> Result<Option<Expr>> {
+        let comparison = match name {
+            operators::EQUALS => Some(Comparison::Equal),
+            operators::NOT_EQUALS => Some(Comparison::NotEqual),
+            operators::LESS => Some(Comparison::Less),
+            operators::LESS_EQUALS => Some(Comparison::LessOrEqual),
+            operators::GREATER => Some(Comparison::Greater),
+            operators::GREATER_EQUALS => Some(Comparison::GreaterOrEqual),
+            _ => None,
+        };
+        let arithmetic = match name {
+            operators::ADD => Some(Arithmetic::Add),
+            operators::SUBSTRACT => Some(Arithmetic::Subtract),
+            operators::MULTIPLY => Some(Arithmetic::Multiply),
+            operators::DIVIDE => Some(Arithmetic::Divide),
+            operators::MODULO => Some(Arithmetic::Remainder),
+            _ => None,
+        };
+        Ok(Some(match (name, args) {
+            (operators::LOGICAL_NOT, [of]) => Expr::Not(Box::new(self.expr(of)?)),
+            (operators::NEGATE, [of]) => Expr::Negate(Box::new(self.expr(of)?)),
+            (operators::NOT_STRICTLY_FALSE, [of]) => {
+                Expr::NotStrictlyFalse(Box::new(self.expr(of)?))
+            }
+            (operators::CONDITIONAL, [condition, yes, no]) => {
+                Expr::If(Box::new([self.expr(condition)?, self.expr(yes)?, self.expr(no)?]))
+            }
+            (_, [a, b]) => {
+                let built: fn(Box<Expr>, Box<Expr>) -> Expr = match name {
+                    operators::LOGICAL_AND => Expr::And,
+                    operators::LOGICAL_OR => Expr::Or,
+                    operators::INDEX => Expr::Index,
+                    operators::IN => Expr::In,
+                    _ if comparison.is_some() || arithmetic.is_some() => Expr::And,
+                    _ => return Ok(None),
+                };
+                let (a, b) = (Box::new(self.expr(a)?), Box::new(self.expr(b)?));
+                match (comparison, arithmetic) {
+                    (Some(comparison), _) => Expr::Compare(comparison, a, b),
+                    (None, Some(arithmetic)) => Expr::Arithmetic(arithmetic, a, b),
+                    (None, None) => built(a, b),
+                }
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    /// What `all`, `exists` and their like are made into: a result that grows item by item.
+    fn comprehension(&mut self, at: u64, of: &ComprehensionExpr) -> Result<Expr> {
+        if of.iter_var2.is_some() {
+            return self.wrong(at, "loops take one variable");
+        }
+        let range = self.expr(&of.iter_range)?;
+        let begin = self.expr(&of.accu_init)?;
+        self.variables.push(of.accu_var.clone());
+        let goes_on = self.expr(&of.loop_cond);
+        self.variables.push(of.iter_var.clone());
+        let step = self.expr(&of.loop_step);
+        self.variables.pop();
+        let result = self.expr(&of.result);
+        self.variables.pop();
+        let (goes_on, step, result) = (goes_on?, step?, result?);
+        Ok(Expr::Loop(Box::new(Loop { range, begin, goes_on, step, result })))
+    }
+}

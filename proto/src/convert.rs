@@ -5,6 +5,7 @@ mod answer;
 mod call;
 mod changed;
 mod fresh;
+mod query;
 mod select;
 mod twin;
 
@@ -17,6 +18,7 @@ pub use answer::{deleted, sent, written};
 pub use call::{Call, cancel_command, delete, get, get_command, patch, send_command};
 pub use changed::{Versions, changed};
 pub use fresh::{Freshness, freshness};
+pub use query::{Cursor, Query, query, query_group, query_row};
 pub use select::{Page, Watch, Whose, list, watch};
 pub use twin::{command_from_v1, command_to_v1, summary, twin_from_v1, twin_to_v1};
 

@@ -65,3 +65,12 @@ pub const FORWARDED_PAGE_MAX: usize = PAGE_SIZE_MAX as usize + 1;
 /// Changes in one item that a node tells another which watches a shard there: enough that the item's own
 /// cost weighs nothing.
 pub const FED_EVENTS_MAX: usize = 256;
+/// Rows or groups in one item that a node tells another which queries its shards: enough that the item's own
+/// bound comes first.
+pub const QUERIED_ITEMS_MAX: usize = 4_096;
+/// Bytes of an expression between nodes: what a query may have.
+pub const QUERY_TEXT_BYTES_MAX: usize = 4 * 1024;
+/// Expressions of one kind in a query between nodes: what it may have.
+pub const QUERY_TEXTS_MAX: usize = 32;
+/// Bytes of a query's cursor: the values of a row that it is sorted by, and its name.
+pub const CURSOR_BYTES_MAX: usize = 256 * 1024;

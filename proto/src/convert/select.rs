@@ -111,7 +111,8 @@ pub fn watch(request: &v1::WatchRequest) -> Result<Watch, Rejection> {
     Ok(Watch { whose, position, picture: request.picture })
 }
 
-fn tenant(text: &str) -> Result<TenantId, Rejection> {
+/// A tenant's name; empty for the default one.
+pub(super) fn tenant(text: &str) -> Result<TenantId, Rejection> {
     let text = if text.is_empty() { id::DEFAULT_TENANT } else { text };
     TenantId::parse(text).map_err(|error| invalid("tenant", &error))
 }

@@ -109,7 +109,11 @@ async fn round(dir: &Path, args: &BenchStartArgs) -> Result<Round, Failure> {
 }
 
 /// Reads a twin until it is answered, and compares it.
-async fn read(twins: &mut TwinsClient<Channel>, n: u32, clock: Clock) -> Result<(), Failure> {
+pub(crate) async fn read(
+    twins: &mut TwinsClient<Channel>,
+    n: u32,
+    clock: Clock,
+) -> Result<(), Failure> {
     loop {
         let get = GetTwinRequest { device: name(n), ..Default::default() };
         match twins.get(get).await {
@@ -139,7 +143,7 @@ async fn sample(twins: &mut TwinsClient<Channel>, count: u32, clock: Clock) -> R
 }
 
 /// Fills the directory with a node that is then stopped in order; how long that took.
-async fn fill(dir: &Path, args: &BenchStartArgs) -> Result<f64, Failure> {
+pub(crate) async fn fill(dir: &Path, args: &BenchStartArgs) -> Result<f64, Failure> {
     let clock = Clock::new();
     let node = start::node(&config(dir)?).await?;
     let written = write_all(&node.router(), args.twins).await;
@@ -243,6 +247,6 @@ fn forget(dir: &Path) -> Result<u64, Failure> {
     Ok(bytes)
 }
 
-fn failed(step: &str, what: &dyn std::fmt::Display) -> Failure {
+pub(crate) fn failed(step: &str, what: &dyn std::fmt::Display) -> Failure {
     Failure::new(Exit::Failed, format!("{step}: {what}"))
 }

@@ -4,6 +4,7 @@
 mod args;
 mod backup;
 mod bench;
+mod bench_query;
 mod bench_start;
 mod client;
 mod cluster;
@@ -22,6 +23,7 @@ mod local_cluster;
 mod node_process;
 mod parent;
 mod print;
+mod query;
 mod recover;
 mod render;
 mod scrape;

@@ -4,7 +4,7 @@ use pollux_proto::v1;
 use serde_json::{Map, Value, json};
 
 /// JSON that a node sent; it checked it, so anything else is shown as the text it is.
-fn parsed(text: &str) -> Value {
+pub(crate) fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }
 

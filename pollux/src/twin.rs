@@ -7,7 +7,7 @@ use crate::args::{Output, PatchArgs, SectionName, TwinCommand, WatchArgs};
 use crate::client::{self, Client};
 use crate::exit::Failure;
 use crate::start::Signals;
-use crate::{print, render, text};
+use crate::{print, query, render, text};
 
 /// Carries out a verb.
 pub(crate) async fn run(output: Output, command: TwinCommand) -> Result<(), Failure> {
@@ -38,6 +38,7 @@ pub(crate) async fn run(output: Output, command: TwinCommand) -> Result<(), Fail
             };
             list(output, &client, request).await
         }
+        TwinCommand::Query(args) => query::run(output, args).await,
         TwinCommand::Watch(args) => watch(output, args).await,
         TwinCommand::Delete { device, expect, key: idempotency_key, client } => {
             let key = client::key(&device)?;

@@ -34,11 +34,20 @@ pub(crate) fn compile(source: &str) -> Result<Expr> {
             |first| {
                 let at = |n: isize| usize::try_from(n).unwrap_or(0).max(1);
                 let (line, column) = (at(first.pos.0), at(first.pos.1));
-                ExpressionError { line, column, message: first.msg }
+                ExpressionError { line, column, message: plain(&first.msg) }
             },
         )
     })?;
     Compiler { source, info, variables: Vec::new() }.expr(&ast)
+}
+
+/// What the grammar's reader says, without the long list of all that could stand there.
+fn plain(message: &str) -> String {
+    let message = message.trim_start_matches("Syntax error: ");
+    if message.contains("'<EOF>'") {
+        return "it ends where something more should follow".into();
+    }
+    message.split(" expecting {").next().unwrap_or(message).to_owned()
 }
 
 /// Under way through a tree.

@@ -19,6 +19,7 @@ pub mod lineage;
 pub mod metrics;
 pub mod node;
 pub mod pki;
+mod query;
 pub mod router;
 mod service;
 mod session;

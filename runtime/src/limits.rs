@@ -22,6 +22,23 @@ pub const WATCH_ITEM_BYTES: usize = 256 * 1024;
 pub const WATCH_ASK_MS_MAX: u64 = 2_000;
 /// How often the replicas of a watched shard are looked for while none is found: within an election.
 pub const WATCH_LOOK_MS: u64 = 100;
+/// Queries that look at this node's twins at once: each takes a core while nothing more urgent wants it, and
+/// a picture of a table at a time, of which snapshots and backups need some too.
+pub const QUERIES_MAX: usize = 2;
+/// Queries that wait for that.
+pub const QUERIES_WAITING_MAX: usize = 32;
+/// How long they wait.
+pub const QUERY_WAIT_MS_MAX: u64 = 5_000;
+/// When to come back if they waited for nothing: a million twins take about a second.
+pub const QUERY_RETRY_MS: u32 = 1_000;
+/// How long another node may take to look at the twins that it owns: some ten million.
+pub const QUERY_MS_MAX: u64 = 30_000;
+/// How much less a query's thread counts than others: a tenth of a core where they want all of it.
+pub const QUERY_NICENESS: i32 = 10;
+/// Bytes of twins that a query takes at once while it holds their table: some 100 microseconds.
+pub const QUERY_SLICE_BYTES: usize = 256 * 1024;
+/// Bytes of what a query found that go to another node at once.
+pub const QUERY_ITEM_BYTES: usize = 256 * 1024;
 /// Twins that one page of a list may hold.
 pub const PAGE_MAX: usize = 1000;
 /// Bytes read from a device's stream in one turn: its fair share.

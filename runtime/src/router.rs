@@ -27,6 +27,7 @@ pub use self::scope::{Page, Picture, Scope, WatchItem};
 use crate::clock::Clock;
 use crate::cluster::{Forward, Owner, Owners};
 use crate::limits::{OWNER_WAIT_MS_MAX, PAGE_MAX, REPEAT_MS_MAX};
+use crate::query::Turns;
 use crate::shard::ShardHandle;
 use crate::shards::Shards;
 use crate::space::Space;
@@ -46,6 +47,7 @@ struct Inner {
     owners: Owners,
     forward: Forward,
     entry_keys: EntryKeys,
+    turns: Turns,
     space: Space,
     clock: Clock,
     /// The node is about to stop: what it owns goes to others.
@@ -64,7 +66,7 @@ impl Router {
         stopping: CancellationToken,
     ) -> Self {
         let leaving = CancellationToken::new();
-        let entry_keys = EntryKeys::new();
+        let (entry_keys, turns) = (EntryKeys::new(), Turns::new());
         let inner = Inner {
             node,
             lineage,
@@ -72,6 +74,7 @@ impl Router {
             owners,
             forward,
             entry_keys,
+            turns,
             space,
             clock,
             leaving,
@@ -247,6 +250,30 @@ impl Router {
     /// The nodes that may hold a replica of a shard, in the order in which to ask them.
     pub(crate) fn holders(&self, shard: ShardId) -> Vec<NodeId> {
         self.inner.owners.holders(shard)
+    }
+
+    /// Who owns a shard, as this node knows it.
+    pub(crate) fn owner(&self, shard: ShardId) -> Owner {
+        self.inner.owners.owner(shard)
+    }
+
+    /// A node that was asked does not own a shard.
+    pub(crate) fn not_at(&self, shard: ShardId, node: NodeId) {
+        self.inner.owners.not_at(shard, node);
+    }
+
+    /// Waits until a shard may have another owner.
+    pub(crate) async fn owner_changed(&self, shard: ShardId) {
+        self.inner.owners.changed(shard).await;
+    }
+
+    /// Which queries look at the twins here.
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.inner.turns
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.inner.clock
     }
 
     /// The way to other nodes.

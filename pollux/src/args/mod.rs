@@ -19,8 +19,8 @@ pub(crate) use node::{
     ConfigCommand, DevArgs, DeviceCertArgs, DeviceCommand, NodeFlags, StartArgs,
 };
 pub(crate) use services::{
-    ClientFlags, CommandId, CommandVerb, GRPC, PatchArgs, SectionName, SendArgs, TwinCommand,
-    WatchArgs,
+    ClientFlags, CommandId, CommandVerb, GRPC, PatchArgs, QueryArgs, SectionName, SendArgs,
+    TwinCommand, WatchArgs,
 };
 pub(crate) use simulate::{
     BenchArgs, BenchCommand, BenchStartArgs, LoadName, ServeArgs, ShapeName, SimArgs,

@@ -75,6 +75,15 @@ A merge patch (RFC 7396): objects merge, null removes, all else replaces.")]
         #[command(flatten)]
         client: ClientFlags,
     },
+    /// Find twins by what is in them, or count them.
+    #[command(after_help = "Examples:
+  pollux twin query 'reported.temperature > 40.0 && presence.connected'
+  pollux twin query --select reported.temperature,tags.site --order-by 'reported.temperature desc' --limit 10
+  pollux twin query 'presence.seen < now - duration(\"7d\")' --count
+  pollux twin query '!in_sync' --group-by tags.site
+Expressions are of CEL's grammar, over id, tenant, version, tags, desired, reported, telemetry, presence,
+meta, in_sync and now. A twin that lacks what a filter asks for is not found.")]
+    Query(QueryArgs),
     /// Print changes as they become durable, until interrupted.
     #[command(after_help = "Examples:
   pollux twin watch pump-7 --picture
@@ -96,6 +105,39 @@ A merge patch (RFC 7396): objects merge, null removes, all else replaces.")]
         #[command(flatten)]
         client: ClientFlags,
     },
+}
+
+/// Flags of `twin query`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct QueryArgs {
+    /// Only twins for which it holds.
+    #[arg(default_value = "")]
+    pub(crate) filter: String,
+    /// Tenant.
+    #[arg(long, default_value = "default")]
+    pub(crate) tenant: String,
+    /// What to show of each twin: expressions with commas between; may be given several times.
+    #[arg(long, value_name = "EXPRESSIONS", conflicts_with_all = ["count", "group_by"])]
+    pub(crate) select: Vec<String>,
+    /// What to sort by: expressions with commas between, each with ` desc` for greatest first. What a twin
+    /// has not comes last.
+    #[arg(long, value_name = "EXPRESSIONS", conflicts_with_all = ["count", "group_by"])]
+    pub(crate) order_by: Vec<String>,
+    /// At most so many rows, 1 to 10,000.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) limit: u32,
+    /// Go on after an answer: the cursor that it printed.
+    #[arg(long, default_value = "", conflicts_with_all = ["count", "group_by"])]
+    pub(crate) cursor: String,
+    /// Count the twins instead of showing them.
+    #[arg(long)]
+    pub(crate) count: bool,
+    /// Count those apart that differ in these: expressions with commas between.
+    #[arg(long, value_name = "EXPRESSIONS")]
+    pub(crate) group_by: Vec<String>,
+    /// How to reach the node.
+    #[command(flatten)]
+    pub(crate) client: ClientFlags,
 }
 
 /// Flags of `twin patch`.

@@ -184,6 +184,9 @@ pub(crate) enum BenchCommand {
     /// From the start of a node with many twins to the first read answered.
     #[command(after_help = BENCH_START_EXAMPLES)]
     Start(BenchStartArgs),
+    /// How long a node takes to look at many twins for a query.
+    #[command(after_help = "Example:\n  pollux bench query --twins 1000000 --rounds 3")]
+    Query(BenchStartArgs),
     /// The bare server, as the others start it.
     #[command(hide = true)]
     Serve(ServeArgs),

@@ -13,7 +13,7 @@ fn refused(filter: &str, column: usize, advice: &str) {
 fn the_place_is_told() {
     refused("", 1, "empty");
     refused("  ", 1, "empty");
-    refused("tags.site == ", 14, "");
+    refused("tags.site == ", 14, "it ends where something more should follow");
     refused("tags.site = \"Oslo\"", 11, "");
     refused("(tags.floor > 1", 16, "");
     refused("tags.floor > 1 && site == 2", 19, "there is no `site`");

@@ -20,7 +20,7 @@ use super::{Kind, back_up, forward, join, status};
 use crate::clock::Clock;
 use crate::config::Checked;
 use crate::router::Router;
-use crate::watch::serve;
+use crate::{query, watch};
 
 /// A stream of items for another node.
 pub(super) type Served = BoxStream<'static, Result<Bytes, CallFault>>;
@@ -131,7 +131,7 @@ impl Service for Answering {
                     let told = urges.ask_for_peer(&payload).await;
                     Ok(told.ok_or(CallFault::Failed)?.into())
                 }
-                Some(Kind::BackUp | Kind::Watch) | None => {
+                Some(Kind::BackUp | Kind::Watch | Kind::Query) | None => {
                     tracing::warn!(%from, kind, "a node asks what this one does not know");
                     Err(CallFault::Failed)
                 }
@@ -144,7 +144,8 @@ impl Service for Answering {
         let router = self.router.get();
         match Kind::of(kind) {
             Some(Kind::BackUp) => back_up::open_for_peer(router.cloned(), &payload),
-            Some(Kind::Watch) => serve(router, &payload),
+            Some(Kind::Watch) => watch::serve(router, &payload),
+            Some(Kind::Query) => query::serve(router, &payload),
             _ => {
                 tracing::warn!(%from, kind, "a node opens a stream that this one does not know");
                 stream::once(async { Err(CallFault::Failed) }).boxed()

@@ -13,9 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::control::{Control, ControlFault};
 use super::owners::{Owner, Owners};
 use super::{Kind, answering::Served};
-use crate::limits::{APPLIED_LOOK_MS, BARRIER_MS_MAX, OWNER_WAIT_MS_MAX};
+use crate::limits::{BARRIER_MS_MAX, OWNER_WAIT_MS_MAX};
 use crate::router::Router;
-use crate::shard::ShardHandle;
 
 /// Pieces of a shard's state, in order.
 pub(crate) type Pieces = BoxStream<'static, Result<Bytes, String>>;
@@ -69,7 +68,7 @@ impl Control {
         let end = self.clock.elapsed() + Duration::from_millis(OWNER_WAIT_MS_MAX);
         loop {
             let passed = match owners.owner(shard) {
-                Owner::Here(handle) => barrier_here(&handle).await,
+                Owner::Here(handle) => handle.committed().await,
                 Owner::There(node) => {
                     let payload = shard.0.to_le_bytes().to_vec().into();
                     let patience = Duration::from_millis(BARRIER_MS_MAX);
@@ -113,7 +112,7 @@ impl Control {
 pub(super) async fn barrier_for_peer(router: &Router, payload: &[u8]) -> Result<Bytes, CallFault> {
     let shard = payload.try_into().map(u16::from_le_bytes).map_err(|_| CallFault::Failed)?;
     let handle = router.shards().held(ShardId(shard)).ok_or(CallFault::Unreachable)?;
-    let index = barrier_here(&handle).await.ok_or(CallFault::Unreachable)?;
+    let index = handle.committed().await.ok_or(CallFault::Unreachable)?;
     Ok(index.to_le_bytes().to_vec().into())
 }
 
@@ -136,21 +135,12 @@ pub(super) fn open_for_peer(router: Option<Router>, payload: &[u8]) -> Served {
     .boxed()
 }
 
-async fn barrier_here(handle: &ShardHandle) -> Option<u64> {
-    let ours = handle.group().leadership().borrow().ours?;
-    handle.group().read_barrier(ours.epoch()).await.ok().map(|position| position.index)
-}
-
 /// A replica's state, as soon as it has what is wanted.
 async fn pieces(router: &Router, wanted: Wanted) -> Result<Pieces, String> {
     let handle = router.shards().held(ShardId(wanted.shard)).ok_or("it is not held there")?;
-    let reached = async {
-        while handle.applied() < wanted.index {
-            tokio::time::sleep(Duration::from_millis(APPLIED_LOOK_MS)).await;
-        }
-    };
-    let patience = Duration::from_millis(OWNER_WAIT_MS_MAX);
-    tokio::time::timeout(patience, reached).await.map_err(|_| "its replica there is behind")?;
+    if !handle.reaches(wanted.index).await {
+        return Err("its replica there is behind".into());
+    }
     let outgoing = handle.outgoing().map_err(|fault| fault.to_string())?;
     let pulled = stream::unfold(Some(outgoing), |outgoing| async {
         let mut outgoing = outgoing?;

@@ -9,6 +9,7 @@ use pollux_cluster::peer::{Items, PeerNetwork};
 use pollux_cluster::{CallFault, Network, NodeId};
 use pollux_proto::feed::Watch;
 use pollux_proto::forward::{self, Called, EntryCall, List, Listed};
+use pollux_proto::query::Ask;
 use pollux_twin::input::CallKey;
 use pollux_twin::output::Answer;
 use pollux_twin::{Rejection, ShardId, TwinKey, View};
@@ -98,6 +99,12 @@ impl Forward {
     pub(crate) async fn watch(&self, to: NodeId, watch: &Watch) -> Result<Items, CallFault> {
         let payload = forward::encode(watch).map_err(|_| CallFault::Failed)?;
         self.open(to, Kind::Watch, payload).await
+    }
+
+    /// Opens what a query finds on shards that another node owns.
+    pub(crate) async fn query(&self, to: NodeId, ask: &Ask) -> Result<Items, CallFault> {
+        let payload = forward::encode(ask).map_err(|_| CallFault::Failed)?;
+        self.open(to, Kind::Query, payload).await
     }
 
     /// Has another node look for twins in the tables of its shards, which must have come to these places.

@@ -93,6 +93,8 @@ pub(crate) enum Kind {
     EntryCall = 10,
     /// The changes of a shard, as a stream.
     Watch = 11,
+    /// What a query finds on shards that the node owns, as a stream.
+    Query = 13,
 }
 
 impl Kind {
@@ -101,6 +103,7 @@ impl Kind {
         asked
             .into_iter()
             .chain([Self::BackUp, Self::Authority, Self::Rebalance, Self::EntryCall, Self::Watch])
+            .chain([Self::Query])
             .find(|kind| *kind as u16 == number)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pollux_proto::convert::Page;
 use pollux_proto::position::Position;
-use pollux_proto::status;
+use pollux_proto::{status, v1};
 use pollux_twin::input::Request;
 use pollux_twin::output::Answer;
 use pollux_twin::{JsonLimits, Rejection, TwinKey, View};
@@ -16,6 +16,7 @@ use super::limits::{PAGE_BYTES_MAX, PAGE_PART, REQUEST_BYTES_MAX, WATCH_RETRY_MS
 use super::stale::Stand;
 use crate::clock::Clock;
 use crate::metrics::{Door, Method, Metrics};
+use crate::query::{Answer as Answered, Question};
 use crate::router::{Call, Picture, Router, Scope, WatchItem};
 use crate::watch::Watch;
 
@@ -111,6 +112,12 @@ impl Desk {
                 next => return Ok((shown, next, stand)),
             }
         }
+    }
+
+    /// What a query finds.
+    pub(super) async fn query(&self, request: &v1::QueryRequest) -> Result<Answered, Rejection> {
+        let question = Question::read(request, self.clock.wall())?;
+        self.router.query(&question).await
     }
 
     /// Opens a watch, if there is room for one more.

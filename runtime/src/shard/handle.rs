@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use actix::ArbiterHandle;
 use pollux_cluster::{Epoch as LeaderEpoch, Fault, Group, Leadership, NodeId};
@@ -19,7 +20,7 @@ use super::outgoing::Outgoing;
 use super::overlay::Overlay;
 use super::replica::Replica;
 use crate::clock::Clock;
-use crate::limits::CALL_RETRY_MS;
+use crate::limits::{APPLIED_LOOK_MS, CALL_RETRY_MS, OWNER_WAIT_MS_MAX};
 use crate::metrics::{HotTwins, Metrics};
 use crate::router::{Attach, Call};
 use crate::session::Valve;
@@ -227,6 +228,36 @@ impl ShardHandle {
     /// Log index that the table has.
     pub(crate) fn applied(&self) -> u64 {
         self.replica.counts().0
+    }
+
+    /// Up to where the shard's log is committed; only its owner knows.
+    pub(crate) async fn committed(&self) -> Option<u64> {
+        let ours = self.group.leadership().borrow().ours?;
+        self.group.read_barrier(ours.epoch()).await.ok().map(|position| position.index)
+    }
+
+    /// Waits until the table has a place in the log; `false` if that takes too long.
+    pub(crate) async fn reaches(&self, index: u64) -> bool {
+        let reached = async {
+            while self.applied() < index {
+                tokio::time::sleep(Duration::from_millis(APPLIED_LOOK_MS)).await;
+            }
+        };
+        let patience = Duration::from_millis(OWNER_WAIT_MS_MAX);
+        tokio::time::timeout(patience, reached).await.is_ok()
+    }
+
+    /// Whether this node owns the shard, and its table has all that was acknowledged before this call.
+    pub(crate) async fn has_all_acknowledged(&self) -> bool {
+        match self.committed().await {
+            Some(index) => self.reaches(index).await,
+            None => false,
+        }
+    }
+
+    /// Its table.
+    pub(crate) fn replica(&self) -> Arc<Replica> {
+        Arc::clone(&self.replica)
     }
 
     /// The whole state as of now, to be pulled piece by piece.

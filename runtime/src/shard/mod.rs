@@ -25,4 +25,4 @@ pub(crate) use handle::{Launch, ShardHandle};
 pub(crate) use leave::{finish_leaving, leave};
 pub(crate) use machine::ReplicaMachine;
 pub(crate) use messages::{FromSession, Gone, TwinAddress};
-pub(crate) use replica::{Replica, table_index};
+pub(crate) use replica::{PictureOf, Replica, table_index};

@@ -86,6 +86,11 @@ impl Replica {
         self.state().table.fence().time
     }
 
+    /// When the newest opening was: what was last heard of before it may be gone.
+    pub(crate) fn opened(&self) -> Time {
+        self.state().table.opened()
+    }
+
     /// A twin to be activated: unpacked, or absent.
     pub(crate) fn twin(&self, key: &TwinKey) -> Twin {
         let state = self.state();

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use pollux_proto::v1::twins_server::{Twins, TwinsServer};
 use pollux_proto::v1::{
     DeleteTwinRequest, DeleteTwinResponse, GetTwinRequest, GetTwinResponse, ListTwinsRequest,
-    ListTwinsResponse, PatchTwinRequest, PatchTwinResponse, Presence, SectionContent, Twin,
-    WatchRequest, WatchResponse,
+    ListTwinsResponse, PatchTwinRequest, PatchTwinResponse, Presence, QueryRequest, QueryResponse,
+    SectionContent, Twin, WatchRequest, WatchResponse,
 };
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -79,6 +79,12 @@ impl Twins for Same {
         &self,
         _: Request<ListTwinsRequest>,
     ) -> Result<Response<ListTwinsResponse>, Status> {
+        only_reads()
+    }
+
+    type QueryStream = tokio_stream::Empty<Result<QueryResponse, Status>>;
+
+    async fn query(&self, _: Request<QueryRequest>) -> Result<Response<Self::QueryStream>, Status> {
         only_reads()
     }
 

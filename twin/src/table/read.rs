@@ -9,6 +9,7 @@ use super::place::Place;
 use super::{Counts, Fault, Fence, Table};
 use crate::id::TwinKey;
 use crate::image::ImageError;
+use crate::time::Time;
 use crate::twin::{Twin, View};
 
 impl Table {
@@ -20,6 +21,11 @@ impl Table {
     /// The log's fence there.
     pub const fn fence(&self) -> Fence {
         self.fence
+    }
+
+    /// When the newest opening was; what was last seen before it may be gone (safety rule 18).
+    pub const fn opened(&self) -> Time {
+        self.opened
     }
 
     /// How many twins there are.

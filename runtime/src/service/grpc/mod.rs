@@ -2,6 +2,7 @@
 
 mod cluster;
 mod commands;
+mod query;
 mod twins;
 mod watch;
 

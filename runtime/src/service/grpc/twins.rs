@@ -13,6 +13,7 @@ use crate::metrics::Method;
 
 #[tonic::async_trait]
 impl Twins for Grpc {
+    type QueryStream = super::query::Answer;
     type WatchStream = Events;
 
     async fn get(
@@ -98,6 +99,13 @@ impl Twins for Grpc {
             })
         })
         .await
+    }
+
+    async fn query(
+        &self,
+        request: Request<v1::QueryRequest>,
+    ) -> Result<Response<Self::QueryStream>, Status> {
+        self.respond(Method::TwinsQuery, super::query::answer(&self.desk, request.get_ref())).await
     }
 
     async fn watch(

@@ -7,6 +7,7 @@ mod event;
 mod incoming;
 mod openapi;
 mod problem;
+mod query;
 mod routes;
 mod tag;
 mod twins;

@@ -123,6 +123,11 @@ fn about(operation: Operation) -> About {
             &["prefix", "page_size", "page_token", "view", "min_position", "max_age_ms"],
             Json("TwinList"),
         ),
+        O::QueryTwins => About {
+            headers: &[],
+            answer: Json("QueryAnswer"),
+            ..write("Find twins by what is in them, or count them", &[], JSON, "Query")
+        },
         O::GetTwin => About { headers: READ_IF, ..read("Read a twin", STALE, Json("Twin")) },
         O::GetSection(_) => {
             About { headers: READ_IF, ..read("Read one section", STALE, Json("Object")) }
@@ -211,6 +216,8 @@ fn schemas() -> Value {
             json!({"twins": many("Twin"), "next_page_token": {"type": ["string", "null"]}}),
             &["twins", "next_page_token"],
         ),
+        "Query": query(),
+        "QueryAnswer": query_answer(),
         "OneSection": json!({
             "type": "object", "minProperties": 1, "maxProperties": 1,
             "properties": {"tags": any(), "desired": any()}, "additionalProperties": false,
@@ -241,6 +248,48 @@ fn schemas() -> Value {
             }),
             &["type", "title", "status", "detail", "reason"],
         ),
+    })
+}
+
+fn query_answer() -> Value {
+    let integer = json!({"type": "integer", "format": "int64", "minimum": 0});
+    let text = json!({"type": "string"});
+    let row = json!({
+        "type": "object", "required": ["tenant", "device", "values"],
+        "properties": {"tenant": text, "device": text, "values": reference("Object")},
+    });
+    let group = json!({
+        "type": "object", "required": ["by", "count"],
+        "properties": {"by": reference("Object"), "count": integer},
+    });
+    json!({
+        "type": "object", "required": ["matched", "scanned", "position"],
+        "properties": {
+            "matched": integer, "scanned": integer, "position": text,
+            "rows": {"type": "array", "items": row},
+            "next_cursor": {"type": ["string", "null"]},
+            "groups": {"type": "array", "items": group},
+        },
+    })
+}
+
+/// What a query asks; expressions are texts.
+fn query() -> Value {
+    let expressions = json!({"type": "array", "items": {"type": "string"}, "maxItems": 32});
+    let order = json!({
+        "type": "object", "required": ["by"], "additionalProperties": false,
+        "properties": {"by": {"type": "string"}, "descending": {"type": "boolean"}},
+    });
+    json!({
+        "type": "object", "additionalProperties": false,
+        "properties": {
+            "filter": {"type": "string"}, "select": expressions, "group_by": expressions,
+            "order_by": {
+                "type": "array", "maxItems": 32, "items": {"anyOf": [{"type": "string"}, order]},
+            },
+            "limit": {"type": "integer", "minimum": 1, "maximum": 10_000},
+            "cursor": {"type": ["string", "null"]}, "count": {"type": "boolean"},
+        },
     })
 }
 

@@ -11,7 +11,7 @@ use pollux_twin::change::Section;
 use super::super::desk::Desk;
 use super::incoming::Incoming;
 use super::problem::Problem;
-use super::{admin, commands, method_not_allowed, no_such_path, twins, watch};
+use super::{admin, commands, method_not_allowed, no_such_path, query, twins, watch};
 use crate::metrics::{Door, Method};
 
 /// A method of HTTP that a path takes.
@@ -34,6 +34,7 @@ pub(super) enum Operation {
     OpenApi,
     Status,
     ListTwins,
+    QueryTwins,
     GetTwin,
     PutTwin,
     PatchTwin,
@@ -65,6 +66,7 @@ const TENANTS: [&str; 2] = ["/v1", "/v1/tenants/{tenant}"];
 /// Paths of a tenant's twins.
 const TWINS: &[(Verb, &str, Operation)] = &[
     (Verb::Get, "/twins", Operation::ListTwins),
+    (Verb::Post, "/query", Operation::QueryTwins),
     (Verb::Get, "/watch", Operation::WatchTwins),
     (Verb::Get, "/twins/{device}", Operation::GetTwin),
     (Verb::Put, "/twins/{device}", Operation::PutTwin),
@@ -131,6 +133,7 @@ async fn dispatch(
         Operation::OpenApi => Ok(admin::openapi()),
         Operation::Status => Ok(admin::status(&incoming)),
         Operation::ListTwins => twins::list(incoming).await,
+        Operation::QueryTwins => query::query(incoming, body).await,
         Operation::GetTwin => twins::get(incoming).await,
         Operation::PutTwin => twins::write_one(incoming, body, twins::How::Replace).await,
         Operation::PatchTwin => twins::write_one(incoming, body, twins::How::Merge).await,
@@ -186,6 +189,7 @@ impl Operation {
             | Self::OpenApi
             | Self::Status => return None,
             Self::ListTwins => Method::TwinsList,
+            Self::QueryTwins => Method::TwinsQuery,
             Self::GetTwin | Self::GetSection(_) => Method::TwinsGet,
             Self::PutTwin | Self::PatchTwin | Self::PutSection(_) | Self::PatchSection(_) => {
                 Method::TwinsPatch

@@ -1,0 +1,104 @@
+//! Queries over the twins of a tenant, wherever their shards are: who is asked, the looking itself, and
+//! how much of it may be under way. What an expression means and what is kept of what is found is query/'s.
+
+mod ask;
+mod remote;
+mod scan;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pollux_proto::convert::Cursor;
+use pollux_proto::position::Position;
+use pollux_proto::{convert, v1};
+use pollux_query::{After, OrderBy, Part, Query, QueryError, Text};
+use pollux_twin::{Rejection, TenantId, Time};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+pub(crate) use self::remote::serve;
+use crate::limits::{QUERIES_MAX, QUERIES_WAITING_MAX, QUERY_RETRY_MS, QUERY_WAIT_MS_MAX};
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    pub(crate) tenant: TenantId,
+    pub(crate) text: Text,
+    pub(crate) query: Arc<Query>,
+    /// The expressions' `now`.
+    pub(crate) now: Time,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) part: Part,
+    pub(crate) position: Position,
+}
+
+impl Question {
+    /// Reads a request.
+    pub(crate) fn read(request: &v1::QueryRequest, now: Time) -> Result<Self, Rejection> {
+        let convert::Query { tenant, limit, after } = convert::query(request)?;
+        let order =
+            |order: &v1::QueryOrder| OrderBy { by: order.by.clone(), descending: order.descending };
+        let text = Text {
+            filter: request.filter.clone(),
+            select: request.select.clone(),
+            order_by: request.order_by.iter().map(order).collect(),
+            limit,
+            after: after.map(|Cursor { order, key }| After { order, key }),
+            count: request.count,
+            group_by: request.group_by.clone(),
+        };
+        Self::of(tenant, text, now)
+    }
+
+    fn of(tenant: TenantId, text: Text, now: Time) -> Result<Self, Rejection> {
+        let query = Arc::new(Query::parse(&text).map_err(refused)?);
+        Ok(Self { tenant, text, query, now })
+    }
+}
+
+impl Answer {
+    /// The cursor with which the next page begins; empty if there is none.
+    pub(crate) fn next_cursor(&self, request: &v1::QueryRequest) -> String {
+        let rows = &self.part.rows;
+        let shown = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+        match rows.last() {
+            Some(last) if self.part.behind > shown => {
+                Cursor { order: last.order.clone(), key: last.key.clone() }.write(request)
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+fn refused(error: QueryError) -> Rejection {
+    Rejection::Invalid { reason: error.to_string() }
+}
+
+/// How many queries look at once on this node, and how many wait for that.
+#[derive(Clone)]
+pub(crate) struct Turns {
+    looking: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+}
+
+impl Turns {
+    pub(crate) fn new() -> Self {
+        let looking = Arc::new(Semaphore::new(QUERIES_MAX));
+        Self { looking, waiting: Arc::new(Semaphore::new(QUERIES_WAITING_MAX)) }
+    }
+
+    /// Waits for a turn, not for long.
+    async fn next(&self) -> Result<OwnedSemaphorePermit, Rejection> {
+        let overloaded = Rejection::Overloaded { retry_after_ms: QUERY_RETRY_MS };
+        let Ok(_waits) = self.waiting.try_acquire() else { return Err(overloaded) };
+        let patience = Duration::from_millis(QUERY_WAIT_MS_MAX);
+        let turn = Arc::clone(&self.looking).acquire_owned();
+        match tokio::time::timeout(patience, turn).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(overloaded),
+        }
+    }
+}

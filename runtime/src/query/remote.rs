@@ -1,0 +1,164 @@
+//! A query of shards that another node owns: both ends of it, and how what is found becomes items.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::future::ready;
+use futures_util::stream::{self, BoxStream};
+use pollux_cluster::{CallFault, NodeId};
+use pollux_proto::forward::{decode, encode};
+use pollux_proto::limits::QUERIED_ITEMS_MAX;
+use pollux_proto::query::{self as wire, Ask, Done};
+use pollux_query::{After, Group, OrderBy, Part, Row, Text};
+use pollux_twin::{Rejection, ShardId, TenantId, Time, Value};
+
+use super::Question;
+use super::scan::Found;
+use crate::cluster::Forward;
+use crate::limits::{QUERY_ITEM_BYTES, QUERY_MS_MAX};
+use crate::router::Router;
+
+/// Has another node look at shards that it owns.
+pub(super) async fn ask(
+    forward: &Forward,
+    to: NodeId,
+    shards: &[ShardId],
+    question: &Question,
+) -> Result<Found, Rejection> {
+    let Question { tenant, text, now, .. } = question;
+    let order_by = text.order_by.iter().map(|order| (order.by.clone(), order.descending));
+    let asked = Ask {
+        shards: shards.iter().map(|shard| shard.0).collect(),
+        tenant: tenant.as_str().to_owned(),
+        filter: text.filter.clone(),
+        select: text.select.clone(),
+        order_by: order_by.collect(),
+        limit: u32::try_from(text.limit).unwrap_or(u32::MAX),
+        after: text.after.as_ref().map(|after| (after.order.clone(), after.key.clone())),
+        count: text.count,
+        group_by: text.group_by.clone(),
+        now_ms: now.ms,
+    };
+    let answer = async {
+        let mut items = forward.query(to, &asked).await.map_err(|_| Rejection::NotOwner)?;
+        let mut part = Part::default();
+        while let Some(item) = items.next().await {
+            let bytes = item.map_err(|_| Rejection::NotOwner)?;
+            match decode::<wire::Found>(&bytes).map_err(|_| Rejection::NotOwner)? {
+                wire::Found::Rows(rows) => part.rows.extend(rows.into_iter().map(row)),
+                wire::Found::Groups(groups) => part.groups.extend(groups.into_iter().map(group)),
+                wire::Found::Refused(reason) => return Err(Rejection::Invalid { reason }),
+                wire::Found::Done(Done { places, scanned, matched, behind }) => {
+                    let part = Part { scanned, matched, behind, ..part };
+                    let place = |(shard, index)| (ShardId(shard), index);
+                    return Ok((part, places.into_iter().map(place).collect()));
+                }
+            }
+        }
+        Err(Rejection::NotOwner)
+    };
+    let patience = Duration::from_millis(QUERY_MS_MAX);
+    tokio::time::timeout(patience, answer).await.unwrap_or(Err(Rejection::NotOwner))
+}
+
+/// What another node asks of shards that are owned here.
+pub(crate) fn serve(
+    router: Option<&Router>,
+    payload: &[u8],
+) -> BoxStream<'static, Result<Bytes, CallFault>> {
+    let answered = router.cloned().ok_or(CallFault::Unreachable);
+    let asked = decode::<Ask>(payload).map_err(|_| CallFault::Failed);
+    let items = async move {
+        let (router, asked) = (answered?, asked?);
+        let shards: Vec<_> = asked.shards.iter().copied().map(ShardId).collect();
+        let found = match read(asked) {
+            Ok(question) => router.query_here(&shards, &question).await,
+            Err(rejection) => Err(rejection),
+        };
+        match found {
+            Ok(found) => items(found),
+            Err(Rejection::Invalid { reason }) => Ok(vec![wire::Found::Refused(reason)]),
+            Err(_) => Err(CallFault::Unreachable),
+        }
+    };
+    let written = |items: Result<Vec<wire::Found>, CallFault>| match items {
+        Ok(items) => stream::iter(items).map(|item| write(&item)).left_stream(),
+        Err(fault) => stream::once(ready(Err(fault))).right_stream(),
+    };
+    stream::once(items).flat_map(written).boxed()
+}
+
+fn read(asked: Ask) -> Result<Question, Rejection> {
+    let invalid = |error: &dyn std::fmt::Display| Rejection::Invalid { reason: error.to_string() };
+    let tenant = TenantId::parse(&asked.tenant).map_err(|error| invalid(&error))?;
+    let order_by = asked.order_by.into_iter();
+    let text = Text {
+        filter: asked.filter,
+        select: asked.select,
+        order_by: order_by.map(|(by, descending)| OrderBy { by, descending }).collect(),
+        limit: usize::try_from(asked.limit).unwrap_or(usize::MAX),
+        after: asked.after.map(|(order, key)| After { order, key }),
+        count: asked.count,
+        group_by: asked.group_by,
+    };
+    Question::of(tenant, text, Time::from_ms(asked.now_ms))
+}
+
+/// What was found, in pieces that are not too large.
+fn items((part, places): Found) -> Result<Vec<wire::Found>, CallFault> {
+    let rows = part.rows.into_iter().map(|Row { key, order, columns }| {
+        let bytes = key.len() + weight(&order) + weight(&columns);
+        (wire::Row { key, order, columns }, bytes)
+    });
+    let groups = part.groups.into_iter().map(|Group { by, count }| {
+        let bytes = weight(&by) + 8;
+        (wire::Group { by, count }, bytes)
+    });
+    let mut items: Vec<_> = pieces(rows).map(wire::Found::Rows).collect();
+    items.extend(pieces(groups).map(wire::Found::Groups));
+    items.push(wire::Found::Done(Done {
+        places: places.into_iter().map(|(shard, index)| (shard.0, index)).collect(),
+        scanned: part.scanned,
+        matched: part.matched,
+        behind: part.behind,
+    }));
+    Ok(items)
+}
+
+/// About what values take up on the wire.
+fn weight(values: &[Option<Value>]) -> usize {
+    values.iter().map(|value| 8 + value.as_ref().map_or(0, Value::json_len)).sum()
+}
+
+fn pieces<T>(weighed: impl Iterator<Item = (T, usize)>) -> impl Iterator<Item = Vec<T>> {
+    let mut weighed = weighed.peekable();
+    std::iter::from_fn(move || {
+        let (first, mut bytes) = weighed.next()?;
+        let mut piece = vec![first];
+        while let Some((_, weight)) = weighed.peek()
+            && bytes + weight <= QUERY_ITEM_BYTES
+            && piece.len() < QUERIED_ITEMS_MAX
+        {
+            bytes += weight;
+            piece.extend(weighed.next().map(|(next, _)| next));
+        }
+        Some(piece)
+    })
+}
+
+fn write(item: &wire::Found) -> Result<Bytes, CallFault> {
+    encode(item).map_err(|error| {
+        tracing::error!(%error, "what was found for another node was not written");
+        CallFault::Failed
+    })
+}
+
+fn row(row: wire::Row) -> Row {
+    let wire::Row { key, order, columns } = row;
+    Row { key, order, columns }
+}
+
+fn group(group: wire::Group) -> Group {
+    Group { by: group.by, count: group.count }
+}

@@ -1,0 +1,58 @@
+//! `Twins.Query`: an answer in parts.
+
+use std::vec::IntoIter;
+
+use futures_util::stream::{self, Iter};
+use pollux_proto::{convert, v1};
+use pollux_query::Row;
+use pollux_twin::Rejection;
+use prost::Message;
+use tonic::Status;
+
+use super::super::desk::Desk;
+use super::super::limits::PAGE_BYTES_MAX;
+
+/// The parts of an answer.
+pub(super) type Answer = Iter<IntoIter<Result<v1::QueryResponse, Status>>>;
+
+/// Bytes of a part: many rows to a message, and none that a client's default would refuse.
+const PART_BYTES: usize = 256 * 1024;
+const _: () = assert!(PART_BYTES < PAGE_BYTES_MAX, "a part is less than a page");
+
+pub(super) async fn answer(desk: &Desk, request: &v1::QueryRequest) -> Result<Answer, Rejection> {
+    let answer = desk.query(request).await?;
+    let end = v1::QueryEnd {
+        matched: answer.part.matched,
+        scanned: answer.part.scanned,
+        next_cursor: answer.next_cursor(request),
+        position: answer.position.to_string(),
+    };
+    let mut parts = Vec::new();
+    let (mut part, mut bytes) = (v1::QueryResponse::default(), 0);
+    for Row { key, columns, .. } in answer.part.rows {
+        let row = convert::query_row(&key, &columns);
+        bytes += row.encoded_len();
+        part.rows.push(row);
+        next_part(&mut parts, &mut part, &mut bytes);
+    }
+    for group in answer.part.groups {
+        let group = convert::query_group(&group.by, group.count);
+        bytes += group.encoded_len();
+        part.groups.push(group);
+        next_part(&mut parts, &mut part, &mut bytes);
+    }
+    part.end = Some(end);
+    parts.push(Ok(part));
+    Ok(stream::iter(parts))
+}
+
+fn next_part(
+    parts: &mut Vec<Result<v1::QueryResponse, Status>>,
+    part: &mut v1::QueryResponse,
+    bytes: &mut usize,
+) {
+    if *bytes >= PART_BYTES {
+        parts.push(Ok(std::mem::take(part)));
+        *bytes = 0;
+    }
+}

@@ -6,6 +6,7 @@ mod backup;
 mod bench;
 mod bench_query;
 mod bench_start;
+mod bench_writes;
 mod client;
 mod cluster;
 mod cluster_status;

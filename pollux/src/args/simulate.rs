@@ -187,9 +187,26 @@ pub(crate) enum BenchCommand {
     /// How long a node takes to look at many twins for a query.
     #[command(after_help = "Example:\n  pollux bench query --twins 1000000 --rounds 3")]
     Query(BenchStartArgs),
+    /// Durable writes of three nodes on this machine, beside three members of etcd where it is installed.
+    #[command(after_help = "Example:\n  pollux bench writes --duration 8s --rounds 2")]
+    Writes(BenchWritesArgs),
     /// The bare server, as the others start it.
     #[command(hide = true)]
     Serve(ServeArgs),
+}
+
+/// Flags of `bench writes`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct BenchWritesArgs {
+    /// How long each load is measured.
+    #[arg(long, value_name = "TIME", default_value = "8s", value_parser = duration)]
+    pub(crate) duration: Duration,
+    /// How long each runs before that.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
+    pub(crate) warm_up: Duration,
+    /// How often both are measured, in turn.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
 }
 
 /// Flags of `bench start`.

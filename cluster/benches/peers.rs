@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use pollux_cluster::{
     Disk, Fault, Group, GroupId, GroupOptions, Identity, Log, LogOptions, NodeId, PeerNetwork,
-    PeerOptions, PeerRecord, PeerTls, Position, Recovered, SnapshotSource, Standing, StateMachine,
-    Uuid,
+    PeerOptions, PeerRecord, PeerTls, Position, Recovered, SnapshotSink, SnapshotSource, Standing,
+    StateMachine, Uuid,
 };
 use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
@@ -41,7 +41,7 @@ impl StateMachine for Sink {
     fn snapshot(&mut self) -> Result<Box<dyn SnapshotSource>, Fault> {
         Err(Fault::StateMachine("nothing to cut".into()))
     }
-    fn install(&mut self, _: Position, _: Bytes, _: Box<dyn SnapshotSource>) -> Result<(), Fault> {
+    fn install(&mut self, _: Position, _: Bytes, _: Box<dyn SnapshotSink>) -> Result<(), Fault> {
         Ok(())
     }
 }

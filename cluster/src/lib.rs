@@ -35,5 +35,5 @@ pub use raft::{
     Leadership, Members, Proposal, ProposeError, Quorum, ReplicaProgress, Settled, VoterSets,
     plant, stored_voters, voters,
 };
-pub use state_machine::{Recovered, SnapshotSource, StateMachine};
+pub use state_machine::{Pieces, Recovered, Sinks, SnapshotSink, SnapshotSource, StateMachine};
 pub use wal::{Disk, Log, LogOptions, LogStats, Recovery, SimDisk, SlowDisk, Space};

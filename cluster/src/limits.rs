@@ -83,6 +83,12 @@ pub const MEMBERSHIPS_MAX: usize = 1024;
 pub const PEER_MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of one piece of a snapshot on its way to a peer.
 pub const SNAPSHOT_CHUNK_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Pieces of one snapshot: of the usual 256 KiB they are 256 GiB, more than a node holds in memory, and
+/// what is remembered of them is 8 MiB.
+pub const SNAPSHOT_PIECES_MAX: u32 = 1024 * 1024;
+/// A transfer without a new piece for this long is over: its sender gave up long before, and at the slowest
+/// pace other transfers of a node have had their turn.
+pub const SNAPSHOT_IDLE_MS_MAX: u64 = 600_000;
 
 /// Nodes the meta group will list: far more than any cluster planned, small enough to send whole.
 pub const META_NODES_MAX: usize = 10_000;
@@ -172,7 +178,8 @@ pub const CLOCK_OFF_MS: u64 = 5_000;
 pub const CLOCK_BACK_MS: u64 = 4_000;
 /// Peers it takes to say whose clock is wrong: of two clocks that differ nobody can tell.
 pub const CLOCK_PEERS_MIN: usize = 2;
-/// Largest snapshot taken in from a peer: it is collected in memory before it is installed.
+/// Largest snapshot that is collected in memory before it is installed; one that goes to the disk as it
+/// comes is bounded by the disk.
 pub const INCOMING_SNAPSHOT_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
 /// Streams of a connection between nodes: one a lane.

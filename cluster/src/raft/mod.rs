@@ -10,6 +10,7 @@ mod config;
 mod group;
 mod handover;
 mod inbound;
+mod incoming;
 mod leadership;
 mod log_store;
 mod members;

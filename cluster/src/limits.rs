@@ -86,6 +86,16 @@ pub const SNAPSHOT_CHUNK_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Pieces of one snapshot: of the usual 256 KiB they are 256 GiB, more than a node holds in memory, and
 /// what is remembered of them is 8 MiB.
 pub const SNAPSHOT_PIECES_MAX: u32 = 1024 * 1024;
+/// How long a piece may take to be answered before it is sent again: it waits behind a full lane, and for a
+/// disk that has other work.
+pub const SNAPSHOT_PIECE_MS_MAX: u64 = 2_000;
+/// First wait before a piece is sent again that got no answer; it doubles.
+pub const SNAPSHOT_RETRY_MS: u64 = 50;
+/// Longest such wait: a peer that is back gets the next piece within a second.
+pub const SNAPSHOT_RETRY_MS_MAX: u64 = 1_000;
+/// A transfer is given up when a piece has got no answer for this long: a node that is back by then goes on
+/// with it, while the cut of the state is held for one that is gone.
+pub const SNAPSHOT_UNANSWERED_MS_MAX: u64 = 30_000;
 /// A transfer without a new piece for this long is over: its sender gave up long before, and at the slowest
 /// pace other transfers of a node have had their turn.
 pub const SNAPSHOT_IDLE_MS_MAX: u64 = 600_000;

@@ -19,6 +19,7 @@ mod metrics;
 mod peer;
 mod proposal;
 mod seed;
+mod sending;
 #[cfg(test)]
 mod sim;
 mod types;

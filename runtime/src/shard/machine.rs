@@ -13,6 +13,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use super::outgoing::Outgoing;
 use super::replica::Replica;
 use crate::checkpoint::{Incoming, IncomingFault, Keep};
+use crate::metrics::Metrics;
 
 #[cfg(test)]
 mod tests;
@@ -21,11 +22,12 @@ mod tests;
 pub(crate) struct ReplicaMachine {
     replica: Arc<Replica>,
     keep: Arc<Keep>,
+    metrics: Arc<Metrics>,
 }
 
 impl ReplicaMachine {
-    pub(crate) const fn new(replica: Arc<Replica>, keep: Arc<Keep>) -> Self {
-        Self { replica, keep }
+    pub(crate) const fn new(replica: Arc<Replica>, keep: Arc<Keep>, metrics: Arc<Metrics>) -> Self {
+        Self { replica, keep, metrics }
     }
 }
 
@@ -34,11 +36,13 @@ struct IncomingSink {
     shard: ShardId,
     /// There until it is dropped, which waits for the disk as well.
     incoming: Option<Incoming>,
+    metrics: Arc<Metrics>,
 }
 
 impl SnapshotSink for IncomingSink {
     fn push(&mut self, chunk: Bytes) -> Result<(), Fault> {
         let Some(incoming) = &mut self.incoming else { return Err(Fault::Closed("the state")) };
+        self.metrics.snapshot_bytes_total.of("received").inc_by(chunk.len() as u64);
         blocking(|| incoming.push(&chunk)).map_err(refused)
     }
 
@@ -53,6 +57,21 @@ impl Drop for IncomingSink {
         if let Some(incoming) = self.incoming.take() {
             blocking(|| drop(incoming));
         }
+    }
+}
+
+/// A state that goes out, counted.
+struct Counted {
+    outgoing: Outgoing,
+    metrics: Arc<Metrics>,
+}
+
+impl SnapshotSource for Counted {
+    fn next_chunk(&mut self) -> Result<Option<Bytes>, Fault> {
+        let chunk = self.outgoing.next_chunk()?;
+        let bytes = chunk.as_ref().map_or(0, Bytes::len);
+        self.metrics.snapshot_bytes_total.of("sent").inc_by(bytes as u64);
+        Ok(chunk)
     }
 }
 
@@ -71,14 +90,17 @@ impl StateMachine for ReplicaMachine {
     }
 
     fn snapshot(&mut self) -> Result<Box<dyn SnapshotSource>, Fault> {
-        Ok(Box::new(Outgoing::begin(Arc::clone(&self.replica))?))
+        let outgoing = Outgoing::begin(Arc::clone(&self.replica))?;
+        Ok(Box::new(Counted { outgoing, metrics: Arc::clone(&self.metrics) }))
     }
 
     fn sinks(&self) -> Sinks {
         let (shard, keep) = (self.replica.shard(), Arc::clone(&self.keep));
+        let metrics = Arc::clone(&self.metrics);
         Arc::new(move || {
             let incoming = blocking(|| Incoming::begin(Arc::clone(&keep))).map_err(refused)?;
-            Ok(Box::new(IncomingSink { shard, incoming: Some(incoming) }))
+            let (incoming, metrics) = (Some(incoming), Arc::clone(&metrics));
+            Ok(Box::new(IncomingSink { shard, incoming, metrics }))
         })
     }
 

@@ -56,7 +56,7 @@ impl Node {
         let room = Arc::clone(&free);
         let room = Arc::new(move || Some(room.load(Relaxed)));
         let keep = Keep::new(store, SHARD, options, room);
-        let machine = ReplicaMachine::new(Arc::clone(&replica), Arc::clone(&keep));
+        let machine = ReplicaMachine::new(Arc::clone(&replica), Arc::clone(&keep), Arc::default());
         Self { replica, keep, machine, free }
     }
 

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use pollux_cluster::limits::SNAPSHOT_BYTES_PER_S_DEFAULT;
 use pollux_cluster::{
     Disk, Fault, Group, GroupId, GroupOptions, Identity, Log, LogOptions, NodeId, PeerNetwork,
     PeerOptions, PeerRecord, PeerTls, Position, Recovered, SnapshotSink, SnapshotSource, Standing,
@@ -92,7 +93,13 @@ async fn node(node: u64, groups: u32, dir: &Path, ports: &[u16]) {
     let own = ports[usize::try_from(node).expect("small") - 1];
     let socket = UdpSocket::bind(("127.0.0.1", own)).expect("the port is free");
     let tls = read_tls(dir, node);
-    let network = PeerNetwork::start(PeerOptions { socket, identity, config: 0, tls });
+    let network = PeerNetwork::start(PeerOptions {
+        socket,
+        identity,
+        config: 0,
+        tls,
+        snapshot_bytes_per_s: SNAPSHOT_BYTES_PER_S_DEFAULT,
+    });
     let network = network.expect("a network");
     let record =
         |port| PeerRecord { addresses: vec![format!("127.0.0.1:{port}")], ..PeerRecord::default() };

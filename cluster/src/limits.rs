@@ -96,6 +96,15 @@ pub const SNAPSHOT_RETRY_MS_MAX: u64 = 1_000;
 /// A transfer is given up when a piece has got no answer for this long: a node that is back by then goes on
 /// with it, while the cut of the state is held for one that is gone.
 pub const SNAPSHOT_UNANSWERED_MS_MAX: u64 = 30_000;
+/// Bytes of snapshots that leave a node per second by default: twice what catching up asks for, while a
+/// 10 Gbit/s network has nine tenths left.
+pub const SNAPSHOT_BYTES_PER_S_DEFAULT: u64 = 100 * 1024 * 1024;
+/// Slowest pace that can be set: a piece takes a quarter of a second, and no transfer is taken for a dead one.
+pub const SNAPSHOT_BYTES_PER_S_MIN: u64 = 1024 * 1024;
+/// Fastest pace that can be set: beyond it no network limits anything.
+pub const SNAPSHOT_BYTES_PER_S_MAX: u64 = 100 * 1024 * 1024 * 1024;
+/// What a pace allows at once, as the time it takes: a few pieces, far less than anybody feels.
+pub const SNAPSHOT_BURST_MS: u64 = 20;
 /// A transfer without a new piece for this long is over: its sender gave up long before, and at the slowest
 /// pace other transfers of a node have had their turn.
 pub const SNAPSHOT_IDLE_MS_MAX: u64 = 600_000;

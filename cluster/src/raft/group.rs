@@ -104,7 +104,8 @@ impl Group {
         let sinks = adapter.sinks();
         no_gap(id, adapter.applied(), log.purged())?;
         let checkpoints = adapter.checkpoints();
-        let peers = Peers { network: Arc::clone(&network), group: id, node };
+        let peers =
+            Peers { network: Arc::clone(&network), group: id, node, pace: network.snapshot_pace() };
         let alone = Alone::new(node);
         let store = LogStore::new(log.clone(), alone.clone());
         let raft = Raft::build(node.0, config, peers, store, adapter);

@@ -17,6 +17,7 @@ use openraft::{EmptyNode, OptionalSend, RaftNetworkFactory, RaftNetworkV2};
 
 use super::adapter::SnapshotData;
 use super::message::{Call, decode_appended, decode_voted};
+use super::pace::SnapshotPace;
 use super::types::{C, SnapshotC, VoteC};
 use crate::fault::Fault;
 use crate::ids::{GroupId, NodeId};
@@ -28,6 +29,8 @@ pub(crate) struct Peers {
     pub(crate) network: Arc<dyn Network>,
     pub(crate) group: GroupId,
     pub(crate) node: NodeId,
+    /// What all snapshots of the node share.
+    pub(crate) pace: Option<SnapshotPace>,
 }
 
 /// One replica as seen from another.
@@ -61,7 +64,7 @@ impl Peer {
         kind: RPCTypes,
         option: &RPCOption,
     ) -> Result<Bytes, RPCError<C>> {
-        let Peers { network, group, node } = &self.peers;
+        let Peers { network, group, node, .. } = &self.peers;
         let ttl = option.soft_ttl();
         match network.call(*node, self.target, *group, lane, call, ttl).await {
             Ok(answer) => Ok(answer),
@@ -73,6 +76,13 @@ impl Peer {
                 target: self.target.0,
                 timeout: ttl,
             })),
+        }
+    }
+
+    /// Waits until so many bytes of snapshots may go.
+    pub(super) async fn pass(&self, bytes: usize) {
+        if let Some(pace) = &self.peers.pace {
+            pace.pass(bytes).await;
         }
     }
 }

@@ -1,5 +1,6 @@
-//! A snapshot on its way to another replica, piece by piece. Owns what is sent again: a piece that got no
-//! answer. One that was refused ends the transfer, and the library begins another one.
+//! A snapshot on its way to another replica: piece by piece, at the pace that all of this node share. Owns
+//! what is sent again: a piece that got no answer. One that was refused ends the transfer, and the library
+//! begins another one.
 
 use std::time::Duration;
 
@@ -54,6 +55,7 @@ impl Peer {
         let mut pause = Duration::from_millis(SNAPSHOT_RETRY_MS);
         let mut first = None;
         loop {
+            self.pass(call.len()).await;
             let first = first.get_or_insert_with(C::now);
             let sent = self.send(Lane::Snapshot, call.clone(), RPCTypes::InstallSnapshot, option);
             match sent.await {

@@ -17,6 +17,7 @@ use super::life::Life;
 use super::truth::Truth;
 use crate::ids::{GroupId, NodeId};
 use crate::network::{CallFault, Inbound, Lane, Network};
+use crate::raft::SnapshotPace;
 use crate::raft::message::{Call, Piece};
 use crate::raft::types::{MetaC, VoteC};
 
@@ -54,6 +55,9 @@ const LOST_ONE_IN: u64 = 100;
 /// One call in so many arrives twice.
 const DOUBLED_ONE_IN: u64 = 50;
 
+/// So slow that a snapshot of a few hundred bytes has to wait.
+const PACE_BYTES_PER_S: u64 = 10_000;
+
 /// What becomes of one message.
 enum Fate {
     Arrives(Duration),
@@ -67,7 +71,7 @@ impl Net {
 
     /// The network as a node sees it during one life.
     pub(super) fn port(&self, life: Life) -> Port {
-        Port { net: self.clone(), life }
+        Port { net: self.clone(), life, pace: SnapshotPace::new(PACE_BYTES_PER_S) }
     }
 
     /// Tells the truth of a piece that is sent again, and of a transfer that goes on behind one.
@@ -179,6 +183,7 @@ type Answer = Option<Result<Bytes, CallFault>>;
 pub(super) struct Port {
     net: Net,
     life: Life,
+    pace: SnapshotPace,
 }
 
 impl Network for Port {
@@ -234,5 +239,9 @@ impl Network for Port {
             Some(inbound) => state.inbound.insert((node, group), (self.life.clone(), inbound)),
             None => state.inbound.remove(&(node, group)),
         };
+    }
+
+    fn snapshot_pace(&self) -> Option<SnapshotPace> {
+        Some(self.pace.clone())
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use pollux_cluster::{
     Disk, Epoch, Fault, Group, GroupId, GroupOptions, LocalNetwork, Log, LogOptions, NodeId,
-    Position, Recovered, SnapshotSource, StateMachine,
+    Position, Recovered, SnapshotSink, SnapshotSource, StateMachine,
 };
 
 const GROUPS: u32 = 16;
@@ -29,7 +29,7 @@ impl StateMachine for Sink {
     fn snapshot(&mut self) -> Result<Box<dyn SnapshotSource>, Fault> {
         Err(Fault::StateMachine("nothing to cut".into()))
     }
-    fn install(&mut self, _: Position, _: Bytes, _: Box<dyn SnapshotSource>) -> Result<(), Fault> {
+    fn install(&mut self, _: Position, _: Bytes, _: Box<dyn SnapshotSink>) -> Result<(), Fault> {
         Ok(())
     }
 }

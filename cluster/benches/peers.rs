@@ -15,10 +15,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use pollux_cluster::limits::SNAPSHOT_BYTES_PER_S_DEFAULT;
 use pollux_cluster::{
     Disk, Fault, Group, GroupId, GroupOptions, Identity, Log, LogOptions, NodeId, PeerNetwork,
-    PeerOptions, PeerRecord, PeerTls, Position, Recovered, SnapshotSource, Standing, StateMachine,
-    Uuid,
+    PeerOptions, PeerRecord, PeerTls, Position, Recovered, SnapshotSink, SnapshotSource, Standing,
+    StateMachine, Uuid,
 };
 use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
@@ -41,7 +42,7 @@ impl StateMachine for Sink {
     fn snapshot(&mut self) -> Result<Box<dyn SnapshotSource>, Fault> {
         Err(Fault::StateMachine("nothing to cut".into()))
     }
-    fn install(&mut self, _: Position, _: Bytes, _: Box<dyn SnapshotSource>) -> Result<(), Fault> {
+    fn install(&mut self, _: Position, _: Bytes, _: Box<dyn SnapshotSink>) -> Result<(), Fault> {
         Ok(())
     }
 }
@@ -92,7 +93,13 @@ async fn node(node: u64, groups: u32, dir: &Path, ports: &[u16]) {
     let own = ports[usize::try_from(node).expect("small") - 1];
     let socket = UdpSocket::bind(("127.0.0.1", own)).expect("the port is free");
     let tls = read_tls(dir, node);
-    let network = PeerNetwork::start(PeerOptions { socket, identity, config: 0, tls });
+    let network = PeerNetwork::start(PeerOptions {
+        socket,
+        identity,
+        config: 0,
+        tls,
+        snapshot_bytes_per_s: SNAPSHOT_BYTES_PER_S_DEFAULT,
+    });
     let network = network.expect("a network");
     let record =
         |port| PeerRecord { addresses: vec![format!("127.0.0.1:{port}")], ..PeerRecord::default() };

@@ -32,8 +32,8 @@ pub use peer::{
 };
 pub use raft::{
     Applied, ChangeError, Demoted, Group, GroupMetrics, GroupOptions, HandOverError, LeaderToken,
-    Leadership, Members, Proposal, ProposeError, Quorum, ReplicaProgress, Settled, VoterSets,
-    plant, stored_voters, voters,
+    Leadership, Members, Proposal, ProposeError, Quorum, ReplicaProgress, Settled, SnapshotPace,
+    VoterSets, plant, stored_voters, voters,
 };
-pub use state_machine::{Recovered, SnapshotSource, StateMachine};
+pub use state_machine::{Pieces, Recovered, Sinks, SnapshotSink, SnapshotSource, StateMachine};
 pub use wal::{Disk, Log, LogOptions, LogStats, Recovery, SimDisk, SlowDisk, Space};

@@ -83,6 +83,31 @@ pub const MEMBERSHIPS_MAX: usize = 1024;
 pub const PEER_MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of one piece of a snapshot on its way to a peer.
 pub const SNAPSHOT_CHUNK_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Pieces of one snapshot: of the usual 256 KiB they are 256 GiB, more than a node holds in memory, and
+/// what is remembered of them is 8 MiB.
+pub const SNAPSHOT_PIECES_MAX: u32 = 1024 * 1024;
+/// How long a piece may take to be answered before it is sent again: it waits behind a full lane, and for a
+/// disk that has other work.
+pub const SNAPSHOT_PIECE_MS_MAX: u64 = 2_000;
+/// First wait before a piece is sent again that got no answer; it doubles.
+pub const SNAPSHOT_RETRY_MS: u64 = 50;
+/// Longest such wait: a peer that is back gets the next piece within a second.
+pub const SNAPSHOT_RETRY_MS_MAX: u64 = 1_000;
+/// A transfer is given up when a piece has got no answer for this long: a node that is back by then goes on
+/// with it, while the cut of the state is held for one that is gone.
+pub const SNAPSHOT_UNANSWERED_MS_MAX: u64 = 30_000;
+/// Bytes of snapshots that leave a node per second by default: twice what catching up asks for, while a
+/// 10 Gbit/s network has nine tenths left.
+pub const SNAPSHOT_BYTES_PER_S_DEFAULT: u64 = 100 * 1024 * 1024;
+/// Slowest pace that can be set: a piece takes a quarter of a second, and no transfer is taken for a dead one.
+pub const SNAPSHOT_BYTES_PER_S_MIN: u64 = 1024 * 1024;
+/// Fastest pace that can be set: beyond it no network limits anything.
+pub const SNAPSHOT_BYTES_PER_S_MAX: u64 = 100 * 1024 * 1024 * 1024;
+/// What a pace allows at once, as the time it takes: a few pieces, far less than anybody feels.
+pub const SNAPSHOT_BURST_MS: u64 = 20;
+/// A transfer without a new piece for this long is over: its sender gave up long before, and at the slowest
+/// pace other transfers of a node have had their turn.
+pub const SNAPSHOT_IDLE_MS_MAX: u64 = 600_000;
 
 /// Nodes the meta group will list: far more than any cluster planned, small enough to send whole.
 pub const META_NODES_MAX: usize = 10_000;
@@ -172,7 +197,8 @@ pub const CLOCK_OFF_MS: u64 = 5_000;
 pub const CLOCK_BACK_MS: u64 = 4_000;
 /// Peers it takes to say whose clock is wrong: of two clocks that differ nobody can tell.
 pub const CLOCK_PEERS_MIN: usize = 2;
-/// Largest snapshot taken in from a peer: it is collected in memory before it is installed.
+/// Largest snapshot that is collected in memory before it is installed; one that goes to the disk as it
+/// comes is bounded by the disk.
 pub const INCOMING_SNAPSHOT_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
 /// Streams of a connection between nodes: one a lane.

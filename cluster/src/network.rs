@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use crate::ids::{GroupId, NodeId};
+use crate::raft::SnapshotPace;
 
 /// Why a call to a peer has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,6 +67,11 @@ pub trait Network: Send + Sync + 'static {
 
     /// From now on calls to `group` on `node` go to `inbound`; none ends that.
     fn attach(&self, node: NodeId, group: GroupId, inbound: Option<Arc<dyn Inbound>>);
+
+    /// The pace that all snapshots leaving this node share; none: as fast as they are taken.
+    fn snapshot_pace(&self) -> Option<SnapshotPace> {
+        None
+    }
 }
 
 /// All nodes in one process: a node alone, and tests.

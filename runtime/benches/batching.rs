@@ -19,7 +19,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use pollux_cluster::{
     Disk, Epoch as LeaderEpoch, Fault, Group, GroupId, GroupOptions, LocalNetwork, Log, LogOptions,
-    NodeId, Position, Recovered, SnapshotSource, StateMachine,
+    NodeId, Position, Recovered, SnapshotSink, SnapshotSource, StateMachine,
 };
 use pollux_twin::change::Section;
 use pollux_twin::shard::{Now, Options, Output, ProposalId, Shard, Slot, Wait};
@@ -71,7 +71,7 @@ impl StateMachine for Replica {
     fn snapshot(&mut self) -> Result<Box<dyn SnapshotSource>, Fault> {
         Err(Fault::StateMachine("nothing to cut".into()))
     }
-    fn install(&mut self, _: Position, _: Bytes, _: Box<dyn SnapshotSource>) -> Result<(), Fault> {
+    fn install(&mut self, _: Position, _: Bytes, _: Box<dyn SnapshotSink>) -> Result<(), Fault> {
         Ok(())
     }
 }

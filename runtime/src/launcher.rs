@@ -43,7 +43,7 @@ impl Launcher {
             group_options(&self.config, GroupOptions::shard()),
             &self.disk.log,
             Arc::clone(&self.network),
-            ReplicaMachine::new(Arc::clone(&replica), Arc::clone(&keep)),
+            ReplicaMachine::new(Arc::clone(&replica), Arc::clone(&keep), Arc::clone(&self.metrics)),
         )
         .await?;
         if origin == Origin::Founded {

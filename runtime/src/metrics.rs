@@ -101,6 +101,9 @@ macro_rules! metrics {
 /// Certificates that a node depends on.
 const CERTIFICATES: &[&str] = &["cluster-ca", "server-ca", "device-ca", "node", "server"];
 
+/// Where states of shards went.
+const DIRECTIONS: &[&str] = &["sent", "received"];
+
 metrics! {
     /// When a certificate ends that this node depends on, in seconds since 1970; 0 where there is none.
     certificate_end_timestamp_seconds: Labelled<Gauge> =
@@ -157,6 +160,8 @@ metrics! {
     checkpoints_total: Counter = Counter::default();
     /// Twins written by checkpoints.
     checkpoint_twins_total: Counter = Counter::default();
+    /// Bytes of states by which replicas are brought up that the log no longer reaches.
+    snapshot_bytes_total: Labelled = Labelled::new("direction", DIRECTIONS);
     /// Bytes appended to the log.
     log_appended_bytes_total: Counter = Counter::default();
     /// Syncs of the log to disk.

@@ -12,7 +12,7 @@ use super::state::Meta;
 use crate::fault::Fault;
 use crate::ids::Position;
 use crate::limits::SNAPSHOT_CHUNK_BYTES_MAX;
-use crate::state_machine::{Recovered, SnapshotSource, StateMachine};
+use crate::state_machine::{Pieces, Recovered, SnapshotSink, SnapshotSource, StateMachine};
 
 /// The meta group's state after some entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -135,8 +135,9 @@ impl StateMachine for MetaMachine {
         &mut self,
         position: Position,
         membership: Bytes,
-        mut source: Box<dyn SnapshotSource>,
+        sink: Box<dyn SnapshotSink>,
     ) -> Result<(), Fault> {
+        let mut source = Pieces::of(sink)?;
         let mut bytes = Vec::new();
         while let Some(piece) = source.next_chunk()? {
             bytes.extend_from_slice(&piece);
@@ -159,14 +160,23 @@ mod tests {
         Box::new(|_| Ok(()))
     }
 
+    /// The machine's state as another one has it before it installs it.
+    fn taken_in(machine: &mut MetaMachine) -> Box<dyn SnapshotSink> {
+        let (mut source, mut sink) = (machine.snapshot().unwrap(), machine.sinks()().unwrap());
+        while let Some(piece) = source.next_chunk().unwrap() {
+            sink.push(piece).unwrap();
+        }
+        sink
+    }
+
     #[test]
     fn a_snapshot_that_cannot_be_kept_is_not_taken() {
         let (mut machine, _) = MetaMachine::new(None, nowhere());
-        let source = machine.snapshot().unwrap();
+        let sink = taken_in(&mut machine);
         let full = Box::new(|_: &MetaPicture| Err(Fault::StateMachine("no room".into())));
         let (mut other, watch) = MetaMachine::new(None, full);
         let at = Position { term: 1, leader: 1, index: 1 };
-        other.install(at, Bytes::new(), source).unwrap_err();
+        other.install(at, Bytes::new(), sink).unwrap_err();
         assert_eq!(*watch.borrow(), MetaPicture::default());
     }
     use crate::meta::Profile;
@@ -189,8 +199,8 @@ mod tests {
             let _ = MetaPicture::decode(&picture.encode()[..end]);
         }
         let (mut other, other_watch) = MetaMachine::new(None, nowhere());
-        let source = machine.snapshot().unwrap();
-        other.install(at(2), Bytes::from("members"), source).unwrap();
+        let sink = taken_in(&mut machine);
+        other.install(at(2), Bytes::from("members"), sink).unwrap();
         assert_eq!(*other_watch.borrow(), picture);
         let (mut restarted, _) = MetaMachine::new(Some(picture), nowhere());
         assert_eq!(restarted.recovered().unwrap().applied, Some(at(2)));

@@ -5,7 +5,7 @@
 //! # Use
 //!
 //! ```text
-//! let network = PeerNetwork::start(PeerOptions { socket, identity, config, tls })?;
+//! let network = PeerNetwork::start(PeerOptions { socket, identity, config, tls, .. })?;
 //! network.set_service(Some(Arc::new(service)));        // requests and streams of other nodes
 //! network.set_join_desk(Some(Arc::new(desk)));         // nodes that want to join
 //! network.set_peers(records);                          // whom to connect with: again at each change
@@ -71,6 +71,7 @@ use crate::fault::Fault;
 use crate::identity::{Identity, Uuid};
 use crate::ids::{GroupId, NodeId};
 use crate::network::{CallFault, Inbound, Lane, Network};
+use crate::raft::SnapshotPace;
 use hub::Hub;
 
 /// What the network of a node needs to start.
@@ -83,12 +84,15 @@ pub struct PeerOptions {
     pub config: u64,
     /// Its certificate, and whom it trusts.
     pub tls: PeerTls,
+    /// How fast snapshots leave this node, all of them together.
+    pub snapshot_bytes_per_s: u64,
 }
 
 /// A node's connections with its peers. Cheap to clone; one for each process.
 #[derive(Clone)]
 pub struct PeerNetwork {
     hub: Arc<Hub>,
+    pace: SnapshotPace,
 }
 
 impl PeerNetwork {
@@ -97,7 +101,7 @@ impl PeerNetwork {
     /// # Errors
     /// [`Fault::Peers`] when the certificates are not what they should be, or do not name this node.
     pub fn start(options: PeerOptions) -> Result<Self, Fault> {
-        let PeerOptions { socket, identity, config, tls } = options;
+        let PeerOptions { socket, identity, config, tls, snapshot_bytes_per_s } = options;
         let named = tls.chain.first().map(tls::name_of);
         let own = (identity.cluster.0, identity.node.0);
         if named != Some(Ok(own)) {
@@ -124,7 +128,7 @@ impl PeerNetwork {
         };
         let hub = Arc::new(Hub::new(endpoint, facts, client));
         hub.spawn(accept::accept(Arc::clone(&hub)));
-        Ok(Self { hub })
+        Ok(Self { hub, pace: SnapshotPace::new(snapshot_bytes_per_s) })
     }
 
     /// This node.
@@ -271,5 +275,9 @@ impl Network for PeerNetwork {
     fn attach(&self, node: NodeId, group: GroupId, inbound: Option<Arc<dyn Inbound>>) {
         assert_eq!(node, self.node(), "a group of another node is attached to this node's network");
         self.hub.site.attach(group, inbound);
+    }
+
+    fn snapshot_pace(&self) -> Option<SnapshotPace> {
+        Some(self.pace.clone())
     }
 }

@@ -18,14 +18,16 @@ use super::types::{C, LogIdC, MetaC, SnapshotC, StoredC, log_id, position};
 use crate::fault::Fault;
 use crate::ids::Position;
 use crate::limits::MEMBERSHIPS_MAX;
-use crate::state_machine::{SnapshotSource, StateMachine};
+use crate::state_machine::{Sinks, SnapshotSink, SnapshotSource, StateMachine};
 
 /// What a snapshot holds.
 pub(crate) enum SnapshotData {
     /// Nothing: it only says how far the durable checkpoint reaches.
     Mark,
-    /// The pieces of a cut.
+    /// The pieces of a cut, on their way out.
     Cut(Box<dyn SnapshotSource>),
+    /// The pieces of another replica's cut, all of them.
+    Come(Box<dyn SnapshotSink>),
 }
 
 /// How far the state is durable outside the log, and the memberships that were in force.
@@ -110,6 +112,11 @@ impl Adapter {
         Arc::clone(&self.checkpoints)
     }
 
+    /// How snapshots of other replicas are taken in.
+    pub(crate) fn sinks(&mut self) -> Sinks {
+        self.machine().sinks()
+    }
+
     fn machine(&mut self) -> &mut dyn StateMachine {
         self.machine.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut()
     }
@@ -178,11 +185,20 @@ impl RaftStateMachine<C> for Adapter {
     }
 
     async fn install_snapshot(&mut self, meta: &MetaC, data: SnapshotData) -> io::Result<()> {
-        let (Some(last), SnapshotData::Cut(source)) = (meta.last_log_id, data) else {
-            return Err(io::Error::other("a snapshot to install must have a place and pieces"));
+        let Some(last) = meta.last_log_id else {
+            return Err(io::Error::other("a snapshot to install must have a place"));
+        };
+        let sink = match data {
+            SnapshotData::Come(sink) => sink,
+            SnapshotData::Cut(source) => {
+                pour(source, &self.sinks(), position(&last)).map_err(Fault::into_io)?
+            }
+            SnapshotData::Mark => {
+                return Err(io::Error::other("a snapshot to install must have pieces"));
+            }
         };
         let membership = encode_stored(&meta.last_membership);
-        self.machine().install(position(&last), membership, source).map_err(Fault::into_io)?;
+        self.machine().install(position(&last), membership, sink).map_err(Fault::into_io)?;
         self.applied = Some(last);
         self.membership = meta.last_membership.clone();
         let memberships = VecDeque::from([self.membership.clone()]);
@@ -199,6 +215,20 @@ impl RaftStateMachine<C> for Adapter {
         let some = meta.last_log_id.is_some();
         Ok(some.then_some(SnapshotC { meta, snapshot: SnapshotData::Mark }))
     }
+}
+
+/// A cut of this node's as if it had come from another one: the library may hand one over that it was given.
+fn pour(
+    mut source: Box<dyn SnapshotSource>,
+    sinks: &Sinks,
+    place: Position,
+) -> Result<Box<dyn SnapshotSink>, Fault> {
+    let mut sink = sinks()?;
+    while let Some(chunk) = source.next_chunk()? {
+        sink.push(chunk)?;
+    }
+    sink.end(place)?;
+    Ok(sink)
 }
 
 /// Tells the library how far the checkpoint reaches.

@@ -10,7 +10,7 @@ use crate::ids::GroupId;
 use crate::limits::{
     APPEND_ENTRIES_MAX, APPLY_COMMANDS_MAX, GROUP_REQUESTS_MAX, HEARTBEAT_MS_MIN,
     KEEP_BYTES_DEFAULT, KEEP_ENTRIES_DEFAULT, NOTICES_MAX, REPLICATE_ENTRIES_MAX,
-    REPLICATION_LAG_MAX,
+    REPLICATION_LAG_MAX, SNAPSHOT_PIECE_MS_MAX,
 };
 
 /// A group's timing, and what its log keeps behind a checkpoint.
@@ -110,6 +110,7 @@ impl GroupOptions {
             enable_leader_restore: Some(false),
             quorum_loss_probe_interval: Some(2 * self.election_max_ms + self.heartbeat_ms),
             snapshot_policy: SnapshotPolicy::Never,
+            install_snapshot_timeout: SNAPSHOT_PIECE_MS_MAX,
             // What is kept is decided in `Group::checkpointed`, by entries and by bytes.
             max_in_snapshot_log_to_keep: u64::MAX,
             max_payload_entries: REPLICATE_ENTRIES_MAX,

@@ -59,6 +59,7 @@ struct Inner {
     log: GroupLog,
     alone: Alone,
     network: Arc<dyn Network>,
+    receiver: Arc<Receiver>,
     checkpoints: Arc<Mutex<Checkpoints>>,
     leadership: watch::Receiver<Leadership>,
     changing: Changing,
@@ -99,17 +100,20 @@ impl Group {
         machine: S,
     ) -> Result<Self, Fault> {
         let log = log.clone();
-        let adapter = Adapter::new(Box::new(machine))?;
+        let mut adapter = Adapter::new(Box::new(machine))?;
+        let sinks = adapter.sinks();
         no_gap(id, adapter.applied(), log.purged())?;
         let checkpoints = adapter.checkpoints();
-        let peers = Peers { network: Arc::clone(&network), group: id, node };
+        let peers =
+            Peers { network: Arc::clone(&network), group: id, node, pace: network.snapshot_pace() };
         let alone = Alone::new(node);
         let store = LogStore::new(log.clone(), alone.clone());
         let raft = Raft::build(node.0, config, peers, store, adapter);
         let raft = raft.await.map_err(|e| Fault::Group(format!("start group {id}: {e}")))?;
         raft.runtime_config().elect(!log.is_below_floor());
         raft.run();
-        network.attach(node, id, Some(Arc::new(Receiver::new(raft.clone(), log.clone()))));
+        let receiver = Arc::new(Receiver::new(raft.clone(), log.clone(), sinks));
+        network.attach(node, id, Some(Arc::<Receiver>::clone(&receiver)));
         let changing = Changing::default();
         let silence = options.election_max();
         let follower = Follower { raft: raft.clone(), changing: Arc::clone(&changing), silence };
@@ -123,6 +127,7 @@ impl Group {
             log,
             alone,
             network,
+            receiver,
             checkpoints,
             leadership,
             changing,
@@ -294,6 +299,7 @@ impl Group {
     /// Ends the replica's tasks and waits for them. What is not answered by then stays unknown.
     pub async fn shutdown(&self) {
         self.inner.network.attach(self.inner.node, self.inner.id, None);
+        self.inner.receiver.close().await;
         if self.inner.raft.shutdown().await.is_err() {
             tracing::error!(group = %self.inner.id, "a task of the group had panicked");
         }

@@ -1,48 +1,39 @@
-//! Calls from other replicas of a group. Owns decoding, the call into the consensus library, and the
-//! pieces of a snapshot until it is whole.
+//! Calls from other replicas of a group. Owns decoding and the call into the consensus library; leaves the
+//! pieces of a snapshot to `incoming` until it is whole.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use openraft::Raft;
 use openraft::raft::{SnapshotResponse, TransferLeaderResponse};
+use openraft::type_config::TypeConfigExt;
+use tokio::sync::Mutex;
 
 use super::adapter::{Adapter, SnapshotData};
+use super::incoming::{Incoming, Outcome, Taken, watch};
 use super::message::{Call, Piece, encode_appended, encode_snapshot_answer, encode_voted};
-use super::types::{C, MetaC, SnapshotC};
-use crate::fault::Fault;
-use crate::limits::INCOMING_SNAPSHOT_BYTES_MAX;
+use super::types::{C, SnapshotC, VoteC};
 use crate::network::{CallFault, Inbound};
-use crate::state_machine::SnapshotSource;
+use crate::state_machine::Sinks;
 use crate::wal::GroupLog;
 
 /// The receiving end of a group on this node.
 pub(crate) struct Receiver {
     raft: Raft<C, Adapter>,
     log: GroupLog,
-    incoming: Arc<Mutex<Option<Incoming>>>,
-}
-
-/// A snapshot that is not whole yet.
-struct Incoming {
-    meta: MetaC,
-    pieces: Vec<Bytes>,
-    bytes: usize,
-}
-
-/// The pieces of a whole one.
-struct Received(std::vec::IntoIter<Bytes>);
-
-impl SnapshotSource for Received {
-    fn next_chunk(&mut self) -> Result<Option<Bytes>, Fault> {
-        Ok(self.0.next())
-    }
+    incoming: Arc<Mutex<Incoming>>,
 }
 
 impl Receiver {
-    pub(crate) fn new(raft: Raft<C, Adapter>, log: GroupLog) -> Self {
-        Self { raft, log, incoming: Arc::default() }
+    pub(crate) fn new(raft: Raft<C, Adapter>, log: GroupLog, sinks: Sinks) -> Self {
+        Self { raft, log, incoming: Arc::new(Mutex::new(Incoming::new(sinks))) }
+    }
+
+    /// From now on no snapshot comes in, and what has come of one is gone.
+    pub(crate) async fn close(&self) {
+        self.incoming.lock().await.close();
     }
 }
 
@@ -66,7 +57,7 @@ impl Inbound for Receiver {
 
 async fn answer(
     raft: &Raft<C, Adapter>,
-    incoming: &Mutex<Option<Incoming>>,
+    incoming: &Arc<Mutex<Incoming>>,
     call: Call,
 ) -> Result<Bytes, CallFault> {
     let failed = |_| CallFault::Failed;
@@ -81,39 +72,36 @@ async fn answer(
                 raft.handle_transfer_leader(request).await.map_err(|_| CallFault::Failed)?;
             Bytes::copy_from_slice(&[u8::from(answer.is_err())])
         }
-        Call::Snapshot(piece) => {
-            let vote = piece.vote;
-            let whole = collect(incoming, piece)?;
-            let answer = match whole {
-                Some(snapshot) => raft.install_full_snapshot(vote, snapshot).await,
-                None => Ok(SnapshotResponse::new(vote)),
-            };
-            encode_snapshot_answer(&answer.map_err(|_| CallFault::Failed)?)
-        }
+        Call::Snapshot(piece) => take(raft, incoming, piece).await?,
     })
 }
 
-/// Keeps a piece; gives the whole when it was the last one.
-fn collect(
-    incoming: &Mutex<Option<Incoming>>,
+async fn take(
+    raft: &Raft<C, Adapter>,
+    incoming: &Arc<Mutex<Incoming>>,
     piece: Piece,
-) -> Result<Option<SnapshotC<SnapshotData>>, CallFault> {
-    let mut slot = incoming.lock().unwrap_or_else(PoisonError::into_inner);
-    if piece.number == 0 {
-        *slot = Some(Incoming { meta: piece.meta.clone(), pieces: Vec::new(), bytes: 0 });
+) -> Result<Bytes, CallFault> {
+    let vote = piece.vote;
+    let taken = {
+        let mut slot = incoming.lock().await;
+        let taken = slot.take(piece, |snapshot| install(raft.clone(), vote, snapshot));
+        watch(incoming, &mut slot);
+        taken?
+    };
+    match taken {
+        Taken::Piece => Ok(encode_snapshot_answer(&SnapshotResponse::new(vote))),
+        Taken::Last(outcome) => outcome.await,
     }
-    let fits = |i: &Incoming| i.meta == piece.meta && i.pieces.len() == piece.number as usize;
-    let mut whole = slot.take().filter(fits).ok_or(CallFault::Failed)?;
-    if let Some(bytes) = piece.bytes {
-        whole.bytes += bytes.len();
-        if whole.bytes > INCOMING_SNAPSHOT_BYTES_MAX {
-            tracing::error!(bytes = whole.bytes, "refused a snapshot that is too large");
-            return Err(CallFault::Failed);
+}
+
+/// Installs a snapshot to its end, whether its sender waits for that or not.
+fn install(raft: Raft<C, Adapter>, vote: VoteC, snapshot: SnapshotC<SnapshotData>) -> Outcome {
+    let installed = C::spawn(async move { raft.install_full_snapshot(vote, snapshot).await });
+    let outcome = async move {
+        match installed.await {
+            Ok(Ok(answer)) => Ok(encode_snapshot_answer(&answer)),
+            Ok(Err(_)) | Err(_) => Err(CallFault::Failed),
         }
-        whole.pieces.push(bytes);
-        *slot = Some(whole);
-        return Ok(None);
-    }
-    let source = Received(whole.pieces.into_iter());
-    Ok(Some(SnapshotC { meta: whole.meta, snapshot: SnapshotData::Cut(Box::new(source)) }))
+    };
+    outcome.boxed().shared()
 }

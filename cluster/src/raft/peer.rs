@@ -1,5 +1,5 @@
 //! A group's calls to its other replicas. Owns the translation of the library's network into bytes on a
-//! [`Network`]; leaves the answering to `inbound`.
+//! [`Network`]; leaves the answering to `inbound`, and a snapshot's pieces to `sending`.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -16,11 +16,12 @@ use openraft::raft::{
 use openraft::{EmptyNode, OptionalSend, RaftNetworkFactory, RaftNetworkV2};
 
 use super::adapter::SnapshotData;
-use super::message::{Call, Piece, decode_appended, decode_snapshot_answer, decode_voted};
+use super::message::{Call, decode_appended, decode_voted};
+use super::pace::SnapshotPace;
 use super::types::{C, SnapshotC, VoteC};
 use crate::fault::Fault;
 use crate::ids::{GroupId, NodeId};
-use crate::network::{CallFault, Network};
+use crate::network::{CallFault, Lane, Network};
 
 /// Makes the clients of one group on one node.
 #[derive(Clone)]
@@ -28,6 +29,8 @@ pub(crate) struct Peers {
     pub(crate) network: Arc<dyn Network>,
     pub(crate) group: GroupId,
     pub(crate) node: NodeId,
+    /// What all snapshots of the node share.
+    pub(crate) pace: Option<SnapshotPace>,
 }
 
 /// One replica as seen from another.
@@ -51,10 +54,19 @@ impl Peer {
         kind: RPCTypes,
         option: &RPCOption,
     ) -> Result<Bytes, RPCError<C>> {
-        let Peers { network, group, node } = &self.peers;
+        self.send(call.lane(), call.encode(), kind, option).await
+    }
+
+    pub(super) async fn send(
+        &self,
+        lane: Lane,
+        call: Bytes,
+        kind: RPCTypes,
+        option: &RPCOption,
+    ) -> Result<Bytes, RPCError<C>> {
+        let Peers { network, group, node, .. } = &self.peers;
         let ttl = option.soft_ttl();
-        let lane = call.lane();
-        match network.call(*node, self.target, *group, lane, call.encode(), ttl).await {
+        match network.call(*node, self.target, *group, lane, call, ttl).await {
             Ok(answer) => Ok(answer),
             Err(fault @ CallFault::Unreachable) => Err(Unreachable::new(&fault).into()),
             Err(fault @ CallFault::Failed) => Err(NetworkError::new(&fault).into()),
@@ -67,39 +79,11 @@ impl Peer {
         }
     }
 
-    async fn send_pieces(
-        &self,
-        vote: VoteC,
-        snapshot: SnapshotC<SnapshotData>,
-        option: &RPCOption,
-    ) -> Result<SnapshotResponse<C>, StreamingError<C>> {
-        let SnapshotC { meta, snapshot } = snapshot;
-        let SnapshotData::Cut(mut source) = snapshot else {
-            return Err(StreamingError::Network(NetworkError::from_string(
-                "only a cut of the state can be sent",
-            )));
-        };
-        for number in 0.. {
-            let bytes = source.next_chunk().map_err(|e| NetworkError::new(&e))?;
-            let last = bytes.is_none();
-            let piece = Piece { vote, meta: meta.clone(), number, bytes };
-            let call = self.call(Call::Snapshot(piece), RPCTypes::InstallSnapshot, option);
-            let answer = call.await.map_err(streaming)?;
-            let answer = decode_snapshot_answer(answer).map_err(|e| NetworkError::new(&e))?;
-            if last || answer.vote > vote {
-                return Ok(answer);
-            }
+    /// Waits until so many bytes of snapshots may go.
+    pub(super) async fn pass(&self, bytes: usize) {
+        if let Some(pace) = &self.peers.pace {
+            pace.pass(bytes).await;
         }
-        Err(StreamingError::Network(NetworkError::from_string("a snapshot has too many pieces")))
-    }
-}
-
-fn streaming(fault: RPCError<C>) -> StreamingError<C> {
-    match fault {
-        RPCError::Timeout(e) => StreamingError::Timeout(e),
-        RPCError::Unreachable(e) => StreamingError::Unreachable(e),
-        RPCError::Network(e) => StreamingError::Network(e),
-        RPCError::RemoteError(e) => StreamingError::Network(NetworkError::new(&e)),
     }
 }
 

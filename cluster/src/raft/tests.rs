@@ -18,7 +18,9 @@ use super::*;
 use crate::fault::Fault;
 use crate::ids::{Epoch, GroupId, NodeId, Position};
 use crate::network::{Isolated, LocalNetwork};
-use crate::state_machine::{Recovered, SnapshotSource, StateMachine};
+use crate::state_machine::{
+    Pieces as Memory, Recovered, SnapshotSink, SnapshotSource, StateMachine,
+};
 use crate::wal::{Log, LogOptions, SimDisk, Stalled};
 
 mod membership;
@@ -93,8 +95,9 @@ impl StateMachine for Journal {
         &mut self,
         position: Position,
         membership: Bytes,
-        mut source: Box<dyn SnapshotSource>,
+        sink: Box<dyn SnapshotSink>,
     ) -> Result<(), Fault> {
+        let mut source = Memory::of(sink)?;
         let mut entries = BTreeMap::new();
         while let Some(piece) = source.next_chunk()? {
             let index = u64::from_le_bytes(piece[..8].try_into().unwrap());

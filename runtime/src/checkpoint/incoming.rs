@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pollux_cluster::Position;
-use pollux_twin::table::{Digest, Restore, RestoreError};
+use pollux_twin::table::{Digest, Header as TableHeader, Restore, RestoreError, Table};
 use pollux_twin::{ShardId, TwinKey};
 use thiserror::Error;
 
-use super::keep::{Keep, ReplaceFault, weight};
+use super::keep::{Keep, weight};
 use super::store::{StoreFault, Tree};
 use super::stream::{Head, Piece, Reader, StreamFault};
 use crate::limits::FILL_BYTES;
@@ -30,15 +30,6 @@ pub(crate) enum IncomingFault {
     Other { shard: ShardId, position: Position, head: Head },
 }
 
-impl From<ReplaceFault> for IncomingFault {
-    fn from(fault: ReplaceFault) -> Self {
-        match fault {
-            ReplaceFault::Store(fault) => fault.into(),
-            ReplaceFault::Restore(fault) => fault.into(),
-        }
-    }
-}
-
 /// A state that comes in. Dropping it gives it up.
 pub(crate) struct Incoming {
     keep: Arc<Keep>,
@@ -48,9 +39,17 @@ pub(crate) struct Incoming {
     restore: Restore,
     head: Option<Head>,
     end: Option<Digest>,
+    /// Once all came and is as it should be.
+    whole: Option<Whole>,
     /// What is not yet in the tree.
     fill: Vec<(TwinKey, Arc<[u8]>)>,
     fill_bytes: usize,
+}
+
+struct Whole {
+    table: Table,
+    header: TableHeader,
+    position: Position,
 }
 
 impl Incoming {
@@ -63,6 +62,7 @@ impl Incoming {
             restore: Restore::new(),
             head: None,
             end: None,
+            whole: None,
             fill: Vec::new(),
             fill_bytes: 0,
         })
@@ -86,26 +86,35 @@ impl Incoming {
         if self.fill_bytes >= FILL_BYTES { self.write() } else { Ok(()) }
     }
 
-    /// All came: puts it in the place of the state that is there, durably. Blocks.
+    /// All came: checks that it is the whole state of `shard` at `position`. Blocks.
+    pub(crate) fn end(&mut self, shard: ShardId, position: Position) -> Result<(), IncomingFault> {
+        self.reader.finish()?;
+        let (head, digest) = self.head.zip(self.end).ok_or(StreamFault::Cut)?;
+        if (head.shard, head.position) != (shard, position) {
+            return Err(IncomingFault::Other { shard, position, head });
+        }
+        self.write()?;
+        let header = head.table(digest);
+        let table = self.keep.table(take(&mut self.restore), &header)?;
+        self.whole = Some(Whole { table, header, position });
+        Ok(())
+    }
+
+    /// Puts it in the place of the state that is there, durably, after [`Incoming::end`]. Blocks.
     pub(crate) fn finish(
         mut self,
         replica: &Replica,
         position: Position,
         membership: Bytes,
     ) -> Result<(), IncomingFault> {
-        self.reader.finish()?;
-        let (head, digest) = self.head.zip(self.end).ok_or(StreamFault::Cut)?;
-        let shard = replica.shard();
-        if (head.shard, head.position) != (shard, position) {
-            return Err(IncomingFault::Other { shard, position, head });
-        }
-        self.write()?;
-        let Some(tree) = &self.tree else { return Err(StreamFault::Cut.into()) };
-        let (restore, header) = (take(&mut self.restore), head.table(digest));
+        let whole = self.whole.take().filter(|whole| whole.position == position);
+        let (Some(Whole { table, header, .. }), Some(tree)) = (whole, &self.tree) else {
+            return Err(StreamFault::Cut.into());
+        };
         let place = (position, membership);
-        let old = self.keep.replace(replica, tree, restore, &header, place)?;
+        let old = self.keep.replace(replica, tree, table, &header, place)?;
         self.tree = None;
-        let twins = header.digest.count;
+        let (shard, twins) = (replica.shard(), header.digest.count);
         tracing::info!(%shard, %position, twins, "took in a state from another replica");
         // What is left of it if this fails is removed at the next start.
         if let Err(fault) = self.keep.discard(old) {

@@ -6,9 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use pollux_cluster::Position;
-use pollux_twin::table::{Header as TableHeader, Options, Restore, RestoreError};
+use pollux_twin::table::{Header as TableHeader, Options, Restore, RestoreError, Table};
 use pollux_twin::{ShardId, TwinKey};
-use thiserror::Error;
 
 use super::header::Header;
 use super::store::{Store, StoreFault, Tree};
@@ -21,15 +20,6 @@ pub(crate) type FreeBytes = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
 
 /// Images of a shard that were cut and are not yet written.
 type Unwritten = BTreeMap<TwinKey, Arc<[u8]>>;
-
-/// A state that was not put in the place of another, which is still whole.
-#[derive(Debug, Error)]
-pub(crate) enum ReplaceFault {
-    #[error(transparent)]
-    Store(#[from] StoreFault),
-    #[error(transparent)]
-    Restore(#[from] RestoreError),
-}
 
 /// One shard's checkpoint.
 pub(crate) struct Keep {
@@ -96,17 +86,25 @@ impl Keep {
         self.store.discard(tree)
     }
 
+    /// The table of which `restore` holds the images, if they are all that the header stands for.
+    pub(super) fn table(
+        &self,
+        restore: Restore,
+        header: &TableHeader,
+    ) -> Result<Table, RestoreError> {
+        restore.finish(header, self.options)
+    }
+
     /// Puts the state in `fresh` in the place of the current one: on the disk by one write, then in
-    /// memory. `restore` holds the images that are in the tree. Blocks.
+    /// memory. `table` has what is in the tree. Blocks.
     pub(super) fn replace(
         &self,
         replica: &Replica,
         fresh: &Tree,
-        restore: Restore,
+        table: Table,
         header: &TableHeader,
         (position, membership): (Position, Bytes),
-    ) -> Result<Tree, ReplaceFault> {
-        let table = restore.finish(header, self.options)?;
+    ) -> Result<Tree, StoreFault> {
         let record = Header::new(position, &membership, header).encode();
         let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
         fresh.write(&record, std::iter::empty::<(&str, Option<&[u8]>)>())?;

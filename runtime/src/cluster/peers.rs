@@ -51,6 +51,7 @@ pub(super) fn listen(
         identity: identity.clone(),
         config: meta::fingerprint(config),
         tls,
+        snapshot_bytes_per_s: config.raft.snapshot_bytes_per_s,
     })?;
     network.set_peers(book::records(known));
     let authorities = Authorities::new(cas, network.clone(), identity.clone(), clock);

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use pollux_cluster::limits::{SNAPSHOT_BYTES_PER_S_MAX, SNAPSHOT_BYTES_PER_S_MIN};
 use pollux_twin::id::SLOTS;
 use pollux_twin::limits::Limits;
 
@@ -337,7 +338,13 @@ impl Checks<'_> {
             let right = "it must be more than raft.election_min_ms, best by a heartbeat";
             self.refuse("raft.election_max_ms", raft.election_max_ms, right);
         }
-        RaftConfig { heartbeat, election_min, election_max }
+        let snapshot_bytes_per_s = self.range(
+            "raft.snapshot_bytes_per_s",
+            raft.snapshot_bytes_per_s,
+            SNAPSHOT_BYTES_PER_S_MIN,
+            SNAPSHOT_BYTES_PER_S_MAX,
+        );
+        RaftConfig { heartbeat, election_min, election_max, snapshot_bytes_per_s }
     }
 
     fn trace(&mut self, config: &Written) -> TraceConfig {
@@ -402,6 +409,10 @@ mod tests {
         refused("[devices]\nrate_burst = 1", "at least devices.rate_per_s");
         refused("[raft]\nelection_min_ms = 150", "twice raft.heartbeat_ms");
         refused("[raft]\nelection_max_ms = 300", "more than raft.election_min_ms");
+        refused(
+            "[raft]\nsnapshot_bytes_per_s = 0",
+            "snapshot_bytes_per_s in a.toml is 0; it takes 1048576",
+        );
         refused("[listen]\npeers = \"0.0.0.0:4433\"", "another port than listen.devices");
         refused("[advertise]\npeers = \"node-1\"", "a host and a port");
         refused("[node]\nzone = \"two words\"", "without spaces");

@@ -156,7 +156,7 @@ pub struct TwinsConfig {
     pub gate_bytes: usize,
 }
 
-/// Elections.
+/// Elections, and snapshots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RaftConfig {
     /// Time between signs of life.
@@ -165,6 +165,8 @@ pub struct RaftConfig {
     pub election_min: Duration,
     /// Longest.
     pub election_max: Duration,
+    /// How fast states of shards leave this node.
+    pub snapshot_bytes_per_s: u64,
 }
 
 /// Tracing.

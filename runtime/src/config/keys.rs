@@ -3,6 +3,7 @@
 //! The texts here are the documentation: `pollux config show` prints them. What values are
 //! possible is [`super::check`]'s to say.
 
+use pollux_cluster::limits::SNAPSHOT_BYTES_PER_S_DEFAULT;
 use serde::{Deserialize, Serialize};
 
 /// One key as documented.
@@ -207,6 +208,9 @@ section! {
         election_min_ms: u64 = 300,
         /// Longest such silence; each election draws between the two.
         election_max_ms: u64 = 400,
+        /// Bytes a second at which this node brings up replicas of others with whole states, all of them
+        /// together; to one node never more than 128 MiB.
+        snapshot_bytes_per_s: u64 = SNAPSHOT_BYTES_PER_S_DEFAULT,
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::ids::{Epoch, Position};
 use crate::raft::{Group, GroupOptions, ProposeError};
-use crate::state_machine::{Recovered, SnapshotSource, StateMachine};
+use crate::state_machine::{Recovered, SnapshotSink, SnapshotSource, StateMachine};
 use crate::wal::{Log, LogOptions, SimDisk};
 
 const GROUPS: u32 = 3;
@@ -29,7 +29,7 @@ impl StateMachine for Journal {
     fn snapshot(&mut self) -> Result<Box<dyn SnapshotSource>, Fault> {
         Err(Fault::StateMachine("nothing to cut".into()))
     }
-    fn install(&mut self, _: Position, _: Bytes, _: Box<dyn SnapshotSource>) -> Result<(), Fault> {
+    fn install(&mut self, _: Position, _: Bytes, _: Box<dyn SnapshotSink>) -> Result<(), Fault> {
         Err(Fault::StateMachine("nothing to install".into()))
     }
 }

@@ -66,7 +66,7 @@ impl Ca {
     fn options(&self, identity: Identity) -> PeerOptions {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let tls = self.tls(identity.cluster, identity.node.0);
-        PeerOptions { socket, identity, config: 5, tls }
+        PeerOptions { socket, identity, config: 5, tls, snapshot_bytes_per_s: 1 << 30 }
     }
 
     fn start(&self, identity: Identity) -> PeerNetwork {

@@ -11,7 +11,9 @@ use super::life::Life;
 use super::truth::{Step, Truth};
 use crate::fault::Fault;
 use crate::ids::{GroupId, Position};
-use crate::state_machine::{Recovered, SnapshotSource, StateMachine};
+use crate::state_machine::{
+    Pieces as Memory, Recovered, SnapshotSink, SnapshotSource, StateMachine,
+};
 
 /// The whole state at a place.
 #[derive(Clone, Debug)]
@@ -173,9 +175,9 @@ impl StateMachine for Machine {
         &mut self,
         position: Position,
         membership: Bytes,
-        mut source: Box<dyn SnapshotSource>,
+        sink: Box<dyn SnapshotSink>,
     ) -> Result<(), Fault> {
-        let image = Image::from_pieces(position, membership, source.as_mut())?;
+        let image = Image::from_pieces(position, membership, &mut Memory::of(sink)?)?;
         if self.life.is_over() {
             return Err(Fault::StateMachine("the node is gone".into()));
         }

@@ -117,6 +117,40 @@ async fn all_lose_power(world: Arc<World>) {
     }
 }
 
+/// A replica was away until the log had gone. Of the messages by which it is brought up many get lost, and
+/// some come twice; what has come stays there, and the rest follows.
+async fn a_replica_is_brought_up_through_losses(world: Arc<World>) {
+    let (seat, epoch) = leader_but(&world, GROUP, &[]).await;
+    let voters = seat.group.metrics().members.voters;
+    let away = voters.iter().find(|node| node.0 != seat.life.node).unwrap().0;
+    isolate(&world, away);
+    for _ in 0..60 {
+        put(&world, &seat, epoch).await;
+    }
+    let before = world.seat(away, GROUP).unwrap().machine.copy().position;
+    let mut upto = None;
+    for other in voters.iter().filter(|node| node.0 != away) {
+        let other = world.seat(other.0, GROUP).unwrap();
+        let copy = other.machine.copy();
+        upto = copy.position;
+        assert!(other.machine.keep(copy) && upto > before);
+        other.group.checkpointed(upto.unwrap()).await.unwrap();
+        while other.group.metrics().purged <= before {
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+    world.net.heal();
+    world.net.lose_pieces(3);
+    for _ in 0..600 {
+        sleep(Duration::from_millis(100)).await;
+        let position = world.seat(away, GROUP).unwrap().machine.copy().position;
+        if position >= upto {
+            return world.net.heal();
+        }
+    }
+    panic!("node {away} is not brought up");
+}
+
 /// A leader hears nobody any more, and all others restart: they forget that they granted it a lease.
 async fn others_restart_behind_a_leader(world: Arc<World>) {
     let (old, epoch) = leader_but(&world, SLOW, &[]).await;
@@ -169,6 +203,18 @@ fn a_replica_that_forgot_what_it_had_promised_is_found() {
     let mutant = Some(Mutant::PromisesForgotten);
     let report = told(1, Restart::Yes, mutant);
     assert!(report.breaches.iter().any(|b| LOSS.contains(&b.law)), "{:?}", report.breaches);
+}
+
+#[test]
+fn a_snapshot_goes_on_where_pieces_get_lost() {
+    for seed in 1..=3 {
+        let setup = Setup { nodes: 3, groups: 2, single_one_in: 0, ..Setup::of(seed) };
+        let report = play(setup, |world| Box::pin(a_replica_is_brought_up_through_losses(world)));
+        assert_eq!(report.breaches, [], "seed {seed}");
+        let counts = report.counts;
+        assert!(counts.snapshots >= 1 && counts.resumed >= 1, "seed {seed}: {counts:?}");
+        assert!(counts.pieces_again >= counts.resumed, "seed {seed}: {counts:?}");
+    }
 }
 
 /// Tells a story in ten worlds: never any harm, unless the bug is put in; then in one of them at least.

@@ -49,6 +49,10 @@ pub(super) struct Counts {
     pub(super) crashes: u64,
     pub(super) doubled_calls: u64,
     pub(super) snapshots: u64,
+    /// Pieces of snapshots that were sent again.
+    pub(super) pieces_again: u64,
+    /// Transfers that went on behind such a piece.
+    pub(super) resumed: u64,
     pub(super) checkpoints: u64,
     pub(super) members_changed: u64,
     pub(super) handed_over: u64,
@@ -67,6 +71,8 @@ impl Counts {
             (&mut self.crashes, other.crashes),
             (&mut self.doubled_calls, other.doubled_calls),
             (&mut self.snapshots, other.snapshots),
+            (&mut self.pieces_again, other.pieces_again),
+            (&mut self.resumed, other.resumed),
             (&mut self.checkpoints, other.checkpoints),
             (&mut self.members_changed, other.members_changed),
             (&mut self.handed_over, other.handed_over),

@@ -23,20 +23,6 @@ fn killed(dir: &Path) -> tempfile::TempDir {
     left
 }
 
-/// Gives its chunks and keeps what a crash before each of them would leave.
-struct Killing {
-    chunks: std::vec::IntoIter<Bytes>,
-    dir: std::path::PathBuf,
-    left: Arc<std::sync::Mutex<Vec<tempfile::TempDir>>>,
-}
-
-impl SnapshotSource for Killing {
-    fn next_chunk(&mut self) -> Result<Option<Bytes>, Fault> {
-        self.left.lock().unwrap().push(killed(&self.dir));
-        Ok(self.chunks.next())
-    }
-}
-
 #[test]
 fn the_old_or_the_new_state_is_whole_after_a_crash() {
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
@@ -51,16 +37,10 @@ fn the_old_or_the_new_state_is_whole_after_a_crash() {
     b.keep.write(&b.replica).unwrap();
     let old = b.picture();
     let (position, chunks) = (a.replica.place().0.unwrap(), drained(a.machine.snapshot().unwrap()));
-    let left = Arc::default();
-    let source = Killing {
-        chunks: chunks.clone().into_iter(),
-        dir: dirs[1].path().into(),
-        left: Arc::clone(&left),
-    };
-    b.machine.install(position, Bytes::from_static(b"members"), Box::new(source)).unwrap();
+    let mut left = Vec::new();
+    b.take_in_from(position, chunks.clone(), || left.push(killed(dirs[1].path()))).unwrap();
     let new = b.picture();
-    let left = std::mem::take(&mut *left.lock().unwrap());
-    assert_eq!(left.len(), chunks.len() + 1);
+    assert_eq!(left.len(), chunks.len() + 2);
     for (step, left) in left.iter().enumerate() {
         let mut again = Node::open(left.path());
         assert_eq!(again.picture(), old, "step {step}");

@@ -56,7 +56,7 @@ impl Node {
         let room = Arc::clone(&free);
         let room = Arc::new(move || Some(room.load(Relaxed)));
         let keep = Keep::new(store, SHARD, options, room);
-        let machine = ReplicaMachine::new(Arc::clone(&replica), Arc::clone(&keep));
+        let machine = ReplicaMachine::new(Arc::clone(&replica), Arc::clone(&keep), Arc::default());
         Self { replica, keep, machine, free }
     }
 
@@ -66,9 +66,27 @@ impl Node {
         self.machine.apply(at(index), &entry.encode());
     }
 
+    /// As it comes from another replica: chunk by chunk, then installed.
     fn take_in(&mut self, position: Position, chunks: Vec<Bytes>) -> Result<(), Fault> {
-        let source = Box::new(Chunks(chunks.into_iter()));
-        self.machine.install(position, Bytes::from_static(b"members"), source)
+        self.take_in_from(position, chunks, || {})
+    }
+
+    /// The same, with a look before each chunk and before the end.
+    fn take_in_from(
+        &mut self,
+        position: Position,
+        chunks: Vec<Bytes>,
+        mut look: impl FnMut(),
+    ) -> Result<(), Fault> {
+        let mut sink = self.machine.sinks()()?;
+        for chunk in chunks {
+            look();
+            sink.push(chunk)?;
+        }
+        look();
+        sink.end(position)?;
+        look();
+        self.machine.install(position, Bytes::from_static(b"members"), sink)
     }
 
     fn picture(&self) -> Picture {
@@ -94,14 +112,6 @@ fn picture(replica: &Replica) -> Picture {
         wakeful: table.wakeful().cloned().collect(),
         images: table.scan("", None, usize::MAX),
     })
-}
-
-struct Chunks(std::vec::IntoIter<Bytes>);
-
-impl SnapshotSource for Chunks {
-    fn next_chunk(&mut self) -> Result<Option<Bytes>, Fault> {
-        Ok(self.0.next())
-    }
 }
 
 /// All chunks of a source.

@@ -64,19 +64,37 @@ fn damaged_cut_doubled_and_reordered_chunks_leave_the_old_state_whole() {
 }
 
 #[test]
-fn a_source_that_fails_leaves_the_old_state_whole() {
-    struct Failing(std::vec::IntoIter<Bytes>);
-    impl SnapshotSource for Failing {
-        fn next_chunk(&mut self) -> Result<Option<Bytes>, Fault> {
-            self.0.next().map(Some).ok_or(Fault::Closed("the link"))
-        }
-    }
-    let (dir, mut b, position, mut chunks) = two();
+fn a_state_that_does_not_come_to_its_end_leaves_the_old_one_whole() {
+    let (dir, mut b, position, chunks) = two();
     let old = b.picture();
-    chunks.truncate(2);
-    let source = Box::new(Failing(chunks.into_iter()));
-    assert!(b.machine.install(position, Bytes::new(), source).is_err());
-    assert_eq!(b.picture(), old);
+    for some in 0..chunks.len() {
+        let mut sink = b.machine.sinks()().unwrap();
+        chunks[..some].iter().for_each(|chunk| sink.push(chunk.clone()).unwrap());
+        assert_eq!(b.picture(), old, "nothing of it is seen");
+        assert!(b.machine.install(position, Bytes::new(), sink).is_err(), "it never ended");
+        assert_eq!(b.picture(), old);
+    }
     drop(b);
     assert_eq!(Node::open(dir.path()).picture(), old);
+}
+
+#[test]
+fn what_comes_goes_to_the_disk_and_the_old_state_goes_on() {
+    let (dir, mut b, position, chunks) = two();
+    let mut sink = b.machine.sinks()().unwrap();
+    let mut own = Entries::new(1, 20, 10);
+    (0..10).for_each(|_| drop(own.next()));
+    for chunk in chunks {
+        sink.push(chunk).unwrap();
+        // Entries are applied and checkpoints made meanwhile.
+        b.apply(&own.next());
+        b.keep.write(&b.replica).unwrap();
+    }
+    sink.end(position).unwrap();
+    let old = b.picture();
+    b.machine.install(position, Bytes::new(), sink).unwrap();
+    let new = b.picture();
+    assert_ne!(new, old);
+    drop(b);
+    assert_eq!(Node::open(dir.path()).picture(), new);
 }

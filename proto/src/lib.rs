@@ -9,6 +9,7 @@ pub mod json_view;
 pub mod limits;
 pub mod peer;
 pub mod position;
+pub mod relay;
 pub mod status;
 mod text;
 pub mod v1;

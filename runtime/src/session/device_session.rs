@@ -97,6 +97,12 @@ impl DeviceSession {
                         expected: "a report, or another frame of a session",
                     });
                 }
+                Received::Relay { .. } => {
+                    return Err(FrameError::Unexpected {
+                        found: "wish to be relayed after the hello",
+                        expected: "a report, or another frame of a session",
+                    });
+                }
                 Received::Message(_) if self.epoch == 0 => {
                     return Err(FrameError::Unexpected {
                         found: "frame before the welcome",

@@ -65,6 +65,7 @@ use crate::limits::URGES_MAX;
 use crate::node::Addresses;
 use crate::pki::{Expiry, PKI_DIR, Pki};
 use crate::router::Router;
+use crate::session::Endpoint;
 use crate::shards::Shards;
 
 /// What nodes ask of each other beside the calls of groups. The numbers are on the wire.
@@ -93,6 +94,10 @@ pub(crate) enum Kind {
     EntryCall = 10,
     /// The changes of a shard, as a stream.
     Watch = 11,
+    /// The session of a device that the asking node relays, as a stream of what it is told.
+    Relay = 12,
+    /// What a device says that the asked node relays, as a stream.
+    Relayed = 13,
 }
 
 impl Kind {
@@ -101,6 +106,7 @@ impl Kind {
         asked
             .into_iter()
             .chain([Self::BackUp, Self::Authority, Self::Rebalance, Self::EntryCall, Self::Watch])
+            .chain([Self::Relay, Self::Relayed])
             .find(|kind| *kind as u16 == number)
     }
 }
@@ -202,6 +208,11 @@ impl Member {
             expiry: self.expiry.clone(),
             urges: self.urges.clone(),
         }
+    }
+
+    /// From now on devices that other nodes relay are served here.
+    pub(crate) fn serve_relayed(&self, endpoint: Arc<Endpoint>) {
+        self.answering.set_endpoint(endpoint);
     }
 
     /// When the certificates end that this node depends on.

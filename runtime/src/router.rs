@@ -325,6 +325,14 @@ impl Router {
         self.inner.owners.changed(shard).await;
     }
 
+    /// Resolves when a node is no more taken for the owner of a twin's shard.
+    pub(crate) async fn owned_elsewhere(&self, key: &TwinKey, than: NodeId) {
+        let shard = self.inner.shards.of(key);
+        while matches!(self.inner.owners.owner(shard), Owner::There(node) if node == than) {
+            self.inner.owners.changed(shard).await;
+        }
+    }
+
     /// Whether a node belongs to the cluster.
     pub(crate) fn is_member(&self, node: NodeId) -> bool {
         self.inner.owners.is_member(node)

@@ -269,7 +269,12 @@ impl Endpoint {
                 return Err(redirect);
             }
             let device = (&attach.key, attach.incarnation, connection.remote_address().to_string());
-            match self.relays.begin(self.router.forward(), node, device).await {
+            let begun = tokio::select! {
+                begun = self.relays.begin(self.router.forward(), node, device) => begun,
+                // A node that was lost says nothing, and an election ends before that is noticed.
+                () = self.router.owned_elsewhere(&attach.key, node) => continue,
+            };
+            match begun {
                 Ok(way) => return Ok(Found::There(way)),
                 Err(NotRelayed::Unknown) => return Err(redirect),
                 Err(NotRelayed::Full) => {

@@ -116,13 +116,17 @@ pub(super) async fn read(
     recv: &mut RecvStream,
     decoder: &mut Decoder<DeviceFrame>,
 ) -> Result<FirstWords, Refusal> {
-    let mut unreachable = Vec::new();
+    // Said once at most.
+    let mut unreachable = None;
     loop {
         if let Some(frame) = decoder.poll().map_err(Refusal::Protocol)? {
             match Received::from(frame) {
-                Received::Hello(hello) => return Ok(FirstWords { hello, unreachable }),
-                Received::Relay { unreachable: named } if unreachable.is_empty() => {
-                    unreachable = named;
+                Received::Hello(hello) => {
+                    let unreachable = unreachable.unwrap_or_default();
+                    return Ok(FirstWords { hello, unreachable });
+                }
+                Received::Relay { unreachable: named } if unreachable.is_none() => {
+                    unreachable = Some(named);
                     continue;
                 }
                 _ => {

@@ -137,11 +137,17 @@ async fn one_device_has_it_all(hidden: &Hidden, devices: &Devices) -> Result<()>
     ensure!(metric(relay, "pollux_sessions_relayed")? > 0, "nothing is relayed");
     ensure!(metric(relay, "pollux_hellos_total{result=\"relayed\"}")? > 0, "nothing is relayed");
 
+    // Larger than what goes between the nodes at once, up and down.
+    let long = |letter: &str| Object::from([("long".to_owned(), letter.repeat(64_000).into())]);
+    let acked = timeout(STEP, device.report(Value::Object(long("u")))).await??;
+    ensure!(acked.version == 6, "{acked:?}");
+
     let before = metric(owner, "pollux_datagrams_total")?;
     device.telemetry_volatile(vec![("rssi".to_owned(), Value::Int(-61))])?;
     counted(owner, "pollux_datagrams_total", before + 1).await?;
 
-    relay.ask(&["twin", "patch", DEVICE, r#"{"w":1}"#])?;
+    let wanted = Value::Object(long("d")).to_json();
+    relay.ask(&["twin", "patch", DEVICE, &wanted])?;
     while timeout(STEP, tells.recv()).await?.context("the device is closed")? < 1 {}
     let verb = ["command", "send", DEVICE, "echo", r#"{"a":7}"#, "--wait"];
     let done = relay.ask(&verb)?;

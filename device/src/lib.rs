@@ -48,6 +48,9 @@
 //! }
 //! ```
 //!
+//! Where the owner cannot be dialled, behind a firewall or address translation, a node that answers is asked
+//! to relay, and the owner is tried again now and then; nothing has to be configured for it.
+//!
 //! [`session`] is the pure machine that decides; the rest drives it over QUIC, one small task a
 //! device. Thousands of devices of one process share an [`Endpoint`].
 

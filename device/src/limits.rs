@@ -43,6 +43,11 @@ pub const RIVAL_MS: u64 = 30_000;
 pub const PREPARE_SPREAD_MS: u64 = 250;
 /// A connection made ahead of a move is kept so long: nodes wait no longer for a hello.
 pub const SPARE_MS: u64 = 10_000;
+/// For so long, or half as long again or half of it by chance, an owner that did not answer where a node said
+/// that it is counts as unreachable; doubled each time. A network that was mended is noticed in a minute.
+pub const UNREACHABLE_MS: u64 = 60_000;
+/// Longest such time: an address that is wrong for good costs some fifty dials a day.
+pub const UNREACHABLE_MS_MAX: u64 = 30 * 60 * 1000;
 /// Rounds of all addresses without a session after which old news of the owner is forgotten: a
 /// cluster that was made anew counts its epochs from the start.
 pub const STALE_ROUNDS: u32 = 2;

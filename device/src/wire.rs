@@ -30,7 +30,10 @@ pub(crate) fn renumber(bytes: &[u8], number: u64) -> Option<Box<[u8]>> {
         | DeviceFrame::DesiredAck { seq, .. }
         | DeviceFrame::CommandResult { seq, .. }
         | DeviceFrame::CommandUnknown { seq, .. } => *seq = number,
-        DeviceFrame::Hello { .. } | DeviceFrame::Get | DeviceFrame::Ping { .. } => return None,
+        DeviceFrame::Hello { .. }
+        | DeviceFrame::Get
+        | DeviceFrame::Ping { .. }
+        | DeviceFrame::Relay { .. } => return None,
     }
     encode(&frame, bytes.len()).ok()
 }

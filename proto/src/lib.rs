@@ -10,6 +10,7 @@ pub mod limits;
 pub mod peer;
 pub mod position;
 pub mod query;
+pub mod relay;
 pub mod status;
 mod text;
 pub mod v1;

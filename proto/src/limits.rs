@@ -24,6 +24,16 @@ pub const TOKEN_BYTES_MAX: usize = 2 * 1024;
 pub const TEXT_BYTES_MAX: usize = 4 * 1024;
 /// Other nodes named in a welcome: more replicas than a shard has.
 pub const REPLICAS_MAX: usize = 16;
+/// Addresses that a device names as unreachable: more replicas than a shard usually has. All of them fit
+/// into what a node reads before the hello.
+pub const UNREACHABLE_MAX: usize = 8;
+/// Bytes of such an address: the longest name that DNS knows, and a port.
+pub const ADDRESS_BYTES_MAX: usize = 261;
+/// Bytes of a device's stream, or of its owner's, in one item between the relaying node and the owner: the
+/// share of a turn, so that devices which send much leave room for others.
+pub const RELAYED_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of the reason with which an owner closes a relayed device: what QUIC's own close takes in a packet.
+pub const RELAYED_REASON_BYTES_MAX: usize = 512;
 /// Bytes of one text in a refusal's metadata: HTTP/2 peers take some KiB of headers in all.
 pub const REJECTION_TEXT_BYTES_MAX: usize = 512;
 /// Bytes of a refusal's metadata that a caller reads: two texts with every character escaped.

@@ -90,6 +90,15 @@ pub const ARRIVALS_BYTES: u64 = 8 << 20;
 pub const BUSY_RETRY_MS: u32 = 1_000;
 /// The same while as many are coming as can be: with the devices' own back-off, a crowd thins out.
 pub const BUSY_RETRY_MS_MAX: u32 = 11_000;
+/// Devices that a node relays at once. To relay is for those that cannot help it: each takes two streams of
+/// a connection between nodes, which has 16,384, and up to 1 MiB where both sides read slowly.
+pub const RELAYED_MAX: usize = 4_096;
+/// Items of a relayed device that wait for the connection between the nodes, each way: one is being made
+/// while the others are written.
+pub const RELAYED_ITEMS_MAX: usize = 4;
+/// When a device for which there is no room among the relayed may come again: until one of them leaves, or
+/// its own owner can be dialled.
+pub const RELAY_RETRY_MS: u32 = 5_000;
 /// How long a stop waits for devices to be told and checkpoints to be written.
 pub const STOP_MS_MAX: u64 = 20_000;
 /// Bytes that a device may send before its session read them: one frame of the largest size.

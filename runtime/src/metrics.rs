@@ -24,7 +24,7 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 
 /// How a hello can end.
 const HELLO_RESULTS: &[&str] =
-    &["welcome", "not_you", "not_allowed", "busy", "invalid", "redirect"];
+    &["welcome", "not_you", "not_allowed", "busy", "invalid", "redirect", "relayed"];
 
 /// How a connection that a device begins is answered.
 const HANDSHAKE_ANSWERS: &[&str] = &["begun", "retry", "refused"];
@@ -110,6 +110,8 @@ metrics! {
         Labelled::with("certificate", CERTIFICATES, Gauge::default);
     /// Devices with an open session.
     devices_connected: Gauge = Gauge::default();
+    /// Devices' sessions on other nodes that this one relays.
+    sessions_relayed: Gauge = Gauge::default();
     /// Connections that devices began, by answer: handshake begun, asked to prove the address, refused.
     handshakes_total: Labelled = Labelled::new("answer", HANDSHAKE_ANSWERS);
     /// Handshakes with devices under way.

@@ -25,7 +25,7 @@ use crate::router::Router;
 use crate::service::{self, Served};
 use crate::session::{
     DeviceTls, Endpoint, EndpointOptions, HandshakeBounds, Intake, PacedSocket, QUIC_VERSION,
-    bound_arrivals, device_transport,
+    Relaying, bound_arrivals, device_transport,
 };
 use crate::shard::finish_leaving;
 use crate::shards::Shards;
@@ -202,6 +202,7 @@ async fn open_doors(
     clock: Clock,
 ) -> Result<(Arc<Endpoint>, Served), Fault> {
     let endpoint = listen_for_devices(config, pki, router, metrics, clock)?;
+    member.serve_relayed(Arc::clone(&endpoint));
     let control = member.control(router);
     let (router, metrics) = (router.clone(), Arc::clone(metrics));
     let services =
@@ -272,6 +273,7 @@ fn listen_for_devices(
         rate_burst: devices.rate_burst,
         limits: Arc::new(limits),
         intake,
+        relaying: if devices.relay { Relaying::On } else { Relaying::Off },
     };
     Ok(Endpoint::new(quinn, router.clone(), Arc::clone(metrics), clock, options))
 }

@@ -20,7 +20,7 @@ use pollux_twin::{Rejection, ShardId, Time, TwinKey};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::attached::{Attach, Attached, Door};
+pub(crate) use self::attached::{Attach, Attached, Door, Elsewhere};
 pub use self::call::Call;
 use self::entry_keys::EntryKeys;
 pub use self::scope::{Page, Picture, Scope, WatchItem};
@@ -272,10 +272,6 @@ impl Router {
         &self.inner.turns
     }
 
-    pub(crate) fn clock(&self) -> Clock {
-        self.inner.clock
-    }
-
     /// The way to other nodes.
     pub(crate) fn forward(&self) -> &Forward {
         &self.inner.forward
@@ -314,14 +310,16 @@ impl Router {
 
     /// Opens a device's session, or says where it can be opened. While nobody owns the shard the
     /// device is held for a while, so that it need not shake hands once more.
-    pub(crate) async fn attach(&self, attach: Attach) -> Result<Door, Rejection> {
+    pub(crate) async fn attach(&self, attach: &Attach) -> Result<Door, Rejection> {
         let shard = self.inner.shards.of(&attach.key);
         let end = self.inner.clock.elapsed() + Duration::from_millis(OWNER_WAIT_MS_MAX);
         loop {
             let result = match self.inner.owners.owner(shard) {
                 Owner::Here(handle) => self.attach_here(&handle, attach.clone()).await,
                 Owner::There(node) => match self.inner.owners.door(node, shard) {
-                    Some((address, epoch)) => return Ok(Door::There { address, epoch }),
+                    Some((address, epoch)) => {
+                        return Ok(Door::There(Elsewhere { node, address, epoch }));
+                    }
                     None => Err(Rejection::NotOwner),
                 },
                 Owner::Unknown => Err(Rejection::NotOwner),
@@ -333,6 +331,38 @@ impl Router {
                 result => return result.map(Door::Here),
             }
         }
+    }
+
+    /// Opens the session of a device that another node relays: here or not at all.
+    pub(crate) async fn attach_for_peer(&self, attach: Attach) -> Result<Attached, Rejection> {
+        match self.inner.owners.owner(self.inner.shards.of(&attach.key)) {
+            Owner::Here(handle) => self.attach_here(&handle, attach).await,
+            Owner::There(_) | Owner::Unknown => Err(Rejection::NotOwner),
+        }
+    }
+
+    /// A node does not own the shard of a twin, or cannot be reached: waits until another may.
+    pub(crate) async fn look_for_owner(&self, key: &TwinKey, not_at: NodeId) {
+        let shard = self.inner.shards.of(key);
+        self.inner.owners.not_at(shard, not_at);
+        self.inner.owners.changed(shard).await;
+    }
+
+    /// Resolves when a node is no more taken for the owner of a twin's shard.
+    pub(crate) async fn owned_elsewhere(&self, key: &TwinKey, than: NodeId) {
+        let shard = self.inner.shards.of(key);
+        while matches!(self.inner.owners.owner(shard), Owner::There(node) if node == than) {
+            self.inner.owners.changed(shard).await;
+        }
+    }
+
+    /// Whether a node belongs to the cluster.
+    pub(crate) fn is_member(&self, node: NodeId) -> bool {
+        self.inner.owners.is_member(node)
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.inner.clock
     }
 
     async fn attach_here(

@@ -114,7 +114,9 @@ impl Items {
         Self { source: Source::Remote { link, id, inbox } }
     }
 
-    pub(super) fn local(items: BoxStream<'static, Result<Bytes, CallFault>>) -> Self {
+    /// A stream that comes from this node itself.
+    #[must_use]
+    pub fn local(items: BoxStream<'static, Result<Bytes, CallFault>>) -> Self {
         Self { source: Source::Local(items) }
     }
 }

@@ -24,6 +24,8 @@ pub(crate) enum Purpose {
     Session,
     /// A session after a move.
     Move,
+    /// To see whether an owner can be dialled again, while a session is open.
+    Probe,
 }
 
 #[derive(Clone, Debug)]
@@ -34,12 +36,19 @@ pub(crate) struct Attempt {
     pub(crate) stage: Stage,
     /// When it has taken too long.
     pub(crate) until: Duration,
+    /// Whether its hello asks to be relayed.
+    pub(crate) asked: bool,
 }
 
 impl Attempt {
     /// Whether a node may act on its hello without us hearing of it.
     pub(crate) const fn is_greeting(&self) -> bool {
         matches!(self.stage, Stage::Greeting)
+    }
+
+    /// Whether nobody has answered yet.
+    pub(crate) const fn is_dialling(&self) -> bool {
+        matches!(self.stage, Stage::Dialling { .. })
     }
 }
 
@@ -62,7 +71,7 @@ impl Attempts {
         self.made += 1;
         let (id, address) = (self.made, Arc::clone(address));
         let stage = Stage::Dialling { since: now };
-        self.all.push(Attempt { id, address, purpose, stage, until });
+        self.all.push(Attempt { id, address, purpose, stage, until, asked: false });
         id
     }
 

@@ -96,6 +96,7 @@ impl<T> Session<T> {
         self.link = Link::Open(Open::new(attempt.id, session, in_flight_max, now));
         let replicas = welcome.replicas.into_iter().map(|replica| replica.address);
         self.route.welcomed(Arc::clone(&attempt.address), replicas);
+        self.route.unreachable.settle(now);
         // Numbers up to `last` are durable, but what came of them is not known here: they are sent
         // again too, and the owner repeats its answers without applying them again (rule 12).
         self.queue.rewind_all();
@@ -126,6 +127,10 @@ impl<T> Session<T> {
             return;
         }
         let address: Arc<str> = address.into();
+        if self.route.unreachable.is(now, &address) {
+            self.sent_in_vain(now, attempt);
+            return;
+        }
         match self.route.redirected(&attempt.address, &address, epoch) {
             Told::Follow => self.follow(now, &attempt.address, &address),
             Told::Old => self.set_back(now, attempt, Setback::Old),
@@ -150,6 +155,7 @@ impl<T> Session<T> {
             (RefusedReason::Busy, None) => {
                 self.set_back(now, attempt, Setback::Busy { after_ms: 0 });
             }
+            (RefusedReason::Invalid, None) if attempt.asked => self.not_understood(now, attempt),
             // As long as an owner has us, others may say what they like.
             _ if self.link.open().is_some() => self.set_back(now, attempt, Setback::Failed),
             (RefusedReason::NotYou | RefusedReason::NotAllowed | RefusedReason::Invalid, None) => {

@@ -16,10 +16,12 @@ mod options;
 mod pace;
 mod patience;
 mod queue;
+mod relay;
 mod route;
 mod seek;
 #[cfg(test)]
 mod tests;
+mod unreachable;
 #[cfg(test)]
 mod world;
 
@@ -180,6 +182,9 @@ impl<T> Session<T> {
         bytes_max: usize,
     ) {
         if self.attempts.greeted(attempt) {
+            if let Some(asks) = self.asks(now, attempt) {
+                write(&asks, out);
+            }
             write(&self.hello(), out);
         }
         if self.link.open().is_none_or(|open| open.attempt != attempt) {
@@ -202,7 +207,7 @@ impl<T> Session<T> {
     /// When [`Session::handle_deadline`] has something to do.
     pub fn next_deadline(&self) -> Option<Duration> {
         let hold = self.link.open().and(self.hold_until);
-        let link = [self.link_deadline(), hold, self.ahead_deadline()];
+        let link = [self.link_deadline(), hold, self.ahead_deadline(), self.probe_deadline()];
         let attempts = [self.attempts.deadline(), self.seek_deadline()];
         link.into_iter().chain(attempts).flatten().min()
     }
@@ -215,6 +220,7 @@ impl<T> Session<T> {
         self.attempts_due(now);
         self.link_due(now);
         self.ahead_due(now);
+        self.probe_due(now);
         self.seek(now);
     }
 

@@ -21,7 +21,7 @@ impl<T> Session<T> {
     /// Will make a connection ahead of a move, a little later: all devices of the shard are told.
     pub(super) fn prepare(&mut self, now: Duration, address: String) {
         let address: Arc<str> = address.into();
-        if self.attempts.has(&address) {
+        if self.attempts.has(&address) || self.route.unreachable.is(now, &address) {
             return;
         }
         self.hangup_spare();
@@ -49,6 +49,8 @@ impl<T> Session<T> {
             return;
         }
         self.ways.moves += 1;
+        let detour = self.detour(now, &address);
+        let address = detour.inspect(|here| self.route.go(here)).unwrap_or(address);
         self.hangup_open();
         self.leave(now, Cause::Moved, "the shard has moved".into());
         if self.attempts.has(&address) {

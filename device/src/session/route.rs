@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::unreachable::Unreachable;
 use crate::limits::{ASKED_MAX, REDIRECTS_MAX, REPLICAS_MAX, STALE_ROUNDS};
 
 /// A shard epoch: term and leader.
@@ -26,6 +27,8 @@ pub(crate) struct Route {
     redirects: u8,
     rounds: u32,
     marks: Vec<Mark>,
+    /// Owners that cannot be dialled where nodes say that they are.
+    pub(crate) unreachable: Unreachable,
 }
 
 /// What became of an address.
@@ -40,6 +43,8 @@ struct Mark {
     again: Duration,
     /// How often it asked us to wait, or knew no better.
     waits: u32,
+    /// It does not relay, or knows nothing of that.
+    plain: bool,
 }
 
 impl Mark {
@@ -83,6 +88,7 @@ impl Route {
             redirects: 0,
             rounds: 0,
             marks: Vec::new(),
+            unreachable: Unreachable::default(),
         }
     }
 
@@ -90,12 +96,14 @@ impl Route {
     pub(crate) fn pick(&self, now: Duration, is_busy: impl Fn(&str) -> bool) -> Pick {
         // By how well they stand: the first of the best.
         let mut best: Option<(u32, &Arc<str>)> = None;
-        for address in self.order() {
+        for address in self.order(now) {
             let mark = self.marks.iter().find(|mark| mark.address == *address);
             if is_busy(address) || mark.is_some_and(|mark| mark.tried || mark.ready() > now) {
                 continue;
             }
             let standing = match mark.map_or(0, |mark| mark.waits) {
+                // Only if nobody relays.
+                _ if self.unreachable.is(now, address) => 4,
                 _ if self.told.as_ref() == Some(address) => 0,
                 // Who was asked a few times may know now; after that, others have their turn.
                 1..ASKED_MAX => 1,
@@ -165,7 +173,7 @@ impl Route {
         self.told = None;
         self.redirects = 0;
         self.rounds += 1;
-        self.marks.iter_mut().for_each(|mark| mark.tried = false);
+        self.marks.iter_mut().for_each(|mark| (mark.tried, mark.plain) = (false, false));
         if self.rounds >= STALE_ROUNDS {
             self.newest = None;
         }
@@ -175,6 +183,28 @@ impl Route {
     pub(crate) fn failed(&mut self, address: &Arc<str>) {
         self.told.take_if(|told| *told == *address);
         self.mark(address).tried = true;
+    }
+
+    /// The owner cannot be dialled: all others may be asked for more than where it is.
+    pub(crate) fn ask_anew(&mut self) {
+        self.redirects = 0;
+        for mark in &mut self.marks {
+            (mark.tried, mark.again) = (false, Duration::ZERO);
+        }
+    }
+
+    /// An address is asked for no more than where the owner is, in this round.
+    pub(crate) fn plain(&mut self, address: &Arc<str>) {
+        self.mark(address).plain = true;
+    }
+
+    pub(crate) fn is_plain(&self, address: &str) -> bool {
+        self.marks.iter().any(|mark| mark.plain && *mark.address == *address)
+    }
+
+    /// Whether a node has said that the owner is there.
+    pub(crate) fn is_told(&self, address: &str) -> bool {
+        self.told.as_deref() == Some(address)
     }
 
     /// An address asked us to wait; how often it did.
@@ -255,15 +285,16 @@ impl Route {
             None => {
                 let address = Arc::clone(address);
                 let (until, again) = (Duration::ZERO, Duration::ZERO);
-                self.marks.push(Mark { address, tried: false, until, again, waits: 0 });
+                let (tried, waits, plain) = (false, 0, false);
+                self.marks.push(Mark { address, tried, until, again, waits, plain });
                 self.marks.len() - 1
             }
         };
         &mut self.marks[at]
     }
 
-    /// All that are known, each once, the doubted one last.
-    fn order(&self) -> Vec<&Arc<str>> {
+    /// All that are known, each once, the doubted one last but for owners that cannot be dialled.
+    fn order(&self, now: Duration) -> Vec<&Arc<str>> {
         let (before, after) = self.configured.split_at(self.start);
         let mut order: Vec<&Arc<str>> = Vec::with_capacity(4);
         let all = self.told.iter().chain(&self.replicas).chain(&self.owner);
@@ -278,6 +309,11 @@ impl Route {
         {
             let doubted = order.remove(at);
             order.push(doubted);
+        }
+        for address in self.unreachable.all(now) {
+            if !order.contains(&address) {
+                order.push(address);
+            }
         }
         order
     }

@@ -123,12 +123,16 @@ impl<T> Session<T> {
             return;
         };
         let Stage::Dialling { since } = attempt.stage else { return };
+        self.route.unreachable.reached(&attempt.address);
         let took = now.saturating_sub(since).as_millis();
         self.handshake_ms = u32::try_from(took).unwrap_or(u32::MAX);
         self.patience.measured(round_trip);
         match attempt.purpose {
             Purpose::Move => {
                 (attempt.stage, attempt.until) = (Stage::Standing, now + ms(SPARE_MS));
+            }
+            Purpose::Probe => {
+                (attempt.stage, attempt.until) = (Stage::Hello, now + ms(GREETING_MS));
             }
             Purpose::Session => {
                 (attempt.stage, attempt.until) = (Stage::Hello, now + ms(GREETING_MS));
@@ -164,7 +168,12 @@ impl<T> Session<T> {
             tracing::debug!(address = &*attempt.address, %reason, "an attempt failed");
             self.unanswered(now, &attempt);
             let setback = match loss {
-                Loss::Broken => Setback::Failed,
+                Loss::Broken => {
+                    self.not_reached(now, &attempt);
+                    Setback::Failed
+                }
+                // Its refusal was lost on the way.
+                Loss::Protocol if attempt.asked => return self.not_understood(now, &attempt),
                 Loss::Overload => Setback::Busy { after_ms: 0 },
                 Loss::Protocol => Setback::Busy { after_ms: longest_ms },
             };
@@ -177,13 +186,14 @@ impl<T> Session<T> {
         for attempt in self.attempts.take_if(|attempt| attempt.until <= now) {
             self.outputs.push_back(Output::Hangup { attempt: attempt.id });
             self.unanswered(now, &attempt);
+            self.not_reached(now, &attempt);
             self.set_back(now, &attempt, Setback::Failed);
         }
     }
 
     /// An attempt is over; its connection is gone or about to be closed.
     pub(super) fn set_back(&mut self, now: Duration, attempt: &Attempt, setback: Setback) {
-        if attempt.purpose == Purpose::Move {
+        if attempt.purpose != Purpose::Session {
             return;
         }
         let mut next = now + ms(self.jitter.below(self.options.backoff.first_ms + 1));
@@ -206,6 +216,11 @@ impl<T> Session<T> {
                 }
             }
         }
+        self.seek_soon(next);
+    }
+
+    /// The next node is dialled then, or before.
+    pub(super) fn seek_soon(&mut self, next: Duration) {
         if let Some(seek) = &mut self.seek {
             let racing = self.attempts.racing() > 0;
             seek.at = Some(seek.at.filter(|_| racing).map_or(next, |at| at.min(next)));

@@ -6,7 +6,10 @@ use pollux_twin::{Value, limits::ID_BYTES_MAX};
 
 use crate::device::error::FrameError;
 use crate::device::frame::{AckResult, Datagram, DeviceFrame, NodeFrame};
-use crate::limits::{REPLICAS_MAX, TEXT_BYTES_MAX, TOKEN_BYTES_MAX, VALUE_DEPTH_MAX};
+use crate::limits::{
+    ADDRESS_BYTES_MAX, REPLICAS_MAX, TEXT_BYTES_MAX, TOKEN_BYTES_MAX, UNREACHABLE_MAX,
+    VALUE_DEPTH_MAX,
+};
 
 /// What can be checked against the wire's bounds.
 pub trait Check {
@@ -32,6 +35,13 @@ impl Check for DeviceFrame {
                 Err(reason) => text("reason", reason, TEXT_BYTES_MAX),
             },
             Self::CommandUnknown { .. } | Self::Get | Self::Ping { .. } => Ok(()),
+            Self::Relay { unreachable } => {
+                if unreachable.len() > UNREACHABLE_MAX {
+                    let (items, max) = (unreachable.len(), UNREACHABLE_MAX);
+                    return Err(FrameError::TooMany { what: "addresses", items, max });
+                }
+                unreachable.iter().try_for_each(|one| text("address", one, ADDRESS_BYTES_MAX))
+            }
         }
     }
 }

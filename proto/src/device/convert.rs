@@ -19,8 +19,13 @@ pub const SUPERSEDED: &str = "another connection of this device came";
 /// A frame of a device, by who deals with it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Received {
-    /// For the session: the first frame.
+    /// For the session: the first frame, or the second.
     Hello(Hello),
+    /// For the session, before the hello: relay, if the owner is at one of these addresses.
+    Relay {
+        /// `host:port` of owners that did not answer.
+        unreachable: Vec<String>,
+    },
     /// For the twin.
     Message(FromDevice),
     /// For the session: answer with a pong.
@@ -50,6 +55,7 @@ impl From<DeviceFrame> for Received {
                 return Self::Hello(Hello { tenant, device, incarnation, token });
             }
             DeviceFrame::Ping { nonce } => return Self::Ping { nonce },
+            DeviceFrame::Relay { unreachable } => return Self::Relay { unreachable },
             DeviceFrame::Report { seq, patch, observed_at } => {
                 FromDevice::Report { seq, patch, observed_at }
             }

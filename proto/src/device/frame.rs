@@ -1,4 +1,5 @@
-//! The frames of `pollux/1`. Their bytes are pinned by golden tests: a change needs a new ALPN name.
+//! The frames of `pollux/1`. Their bytes are pinned by golden tests: a change needs a new ALPN name. What
+//! is added comes last, and whoever sends it goes on without it where it is refused.
 #![expect(
     missing_docs,
     reason = "rkyv derives undocumented variant structs; all of ours have docs"
@@ -73,6 +74,12 @@ pub enum DeviceFrame {
     Ping {
         /// Echoed.
         nonce: u64,
+    },
+    /// Before the hello: if the owner is to be dialled at one of these addresses, do not redirect but relay.
+    /// A node from before this frame refuses it as it does any bytes that are none.
+    Relay {
+        /// `host:port` of owners that did not answer when they were dialled.
+        unreachable: Vec<String>,
     },
 }
 

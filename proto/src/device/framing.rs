@@ -136,6 +136,11 @@ impl<F: Frame> Decoder<F> {
         self.buffer.len()
     }
 
+    /// What came after the frames that were polled: somebody else goes on with it.
+    pub fn into_rest(self) -> BytesMut {
+        self.buffer
+    }
+
     fn claimed(&self) -> Option<usize> {
         let prefix = self.buffer.first_chunk::<PREFIX_BYTES>()?;
         Some(u32::from_le_bytes(*prefix) as usize)

@@ -11,12 +11,14 @@ pub mod convert;
 pub mod error;
 pub mod frame;
 pub mod framing;
+pub mod lengths;
 pub mod name;
 
 pub use archive::{Append, Wire, Wrong};
 pub use error::{CloseCode, FrameError};
 pub use frame::{AckResult, Datagram, DeviceFrame, Limits, NodeFrame, RefusedReason, Replica};
 pub use framing::{Decoder, decode_datagram, encode, encode_datagram};
+pub use lengths::Lengths;
 
 /// The ALPN name, which carries the version of everything in this module.
 pub const ALPN: &[u8] = b"pollux/1";

@@ -40,7 +40,8 @@ pub(crate) fn device_frames() -> Vec<DeviceFrame> {
             F::CommandResult { .. } => F::CommandUnknown { seq: 5, id: 6 },
             F::CommandUnknown { .. } => F::Get,
             F::Get => F::Ping { nonce: 0x0102_0304_0506_0708 },
-            F::Ping { .. } => return None,
+            F::Ping { .. } => F::Relay { unreachable: vec!["192.0.2.1:4433".to_owned()] },
+            F::Relay { .. } => return None,
         })
     };
     let hello = F::Hello {

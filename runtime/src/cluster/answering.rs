@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use futures_util::stream::{self, BoxStream};
+use futures_util::stream;
 use futures_util::{FutureExt, StreamExt};
 use pollux_cluster::peer::{JoinDesk, Service};
 use pollux_cluster::{CallFault, NodeId};
@@ -20,10 +20,8 @@ use super::{Kind, back_up, forward, join, status};
 use crate::clock::Clock;
 use crate::config::Checked;
 use crate::router::Router;
+use crate::session::{Endpoint, Served, failed};
 use crate::{query, watch};
-
-/// A stream of items for another node.
-pub(super) type Served = BoxStream<'static, Result<Bytes, CallFault>>;
 
 /// Answers once the parts that can are there; before that it is as if this node could not be reached.
 pub(super) struct Answering {
@@ -35,6 +33,7 @@ pub(super) struct Answering {
     steps: OnceLock<Steps>,
     authorities: OnceLock<Authorities>,
     urges: OnceLock<Urges>,
+    endpoint: OnceLock<Arc<Endpoint>>,
 }
 
 /// What taking nodes in needs.
@@ -56,6 +55,7 @@ impl Answering {
             steps: OnceLock::new(),
             authorities: OnceLock::new(),
             urges: OnceLock::new(),
+            endpoint: OnceLock::new(),
         }
     }
 
@@ -77,6 +77,10 @@ impl Answering {
 
     pub(super) fn set_urges(&self, urges: Urges) {
         assert!(self.urges.set(urges).is_ok(), "a node has one steward");
+    }
+
+    pub(super) fn set_endpoint(&self, endpoint: Arc<Endpoint>) {
+        assert!(self.endpoint.set(endpoint).is_ok(), "a node has one endpoint for devices");
     }
 
     pub(super) fn set_desk(&self, desk: Desk) {
@@ -131,7 +135,8 @@ impl Service for Answering {
                     let told = urges.ask_for_peer(&payload).await;
                     Ok(told.ok_or(CallFault::Failed)?.into())
                 }
-                Some(Kind::BackUp | Kind::Watch | Kind::Query) | None => {
+                Some(Kind::BackUp | Kind::Watch | Kind::Query | Kind::Relay | Kind::Relayed)
+                | None => {
                     tracing::warn!(%from, kind, "a node asks what this one does not know");
                     Err(CallFault::Failed)
                 }
@@ -146,9 +151,17 @@ impl Service for Answering {
             Some(Kind::BackUp) => back_up::open_for_peer(router.cloned(), &payload),
             Some(Kind::Watch) => watch::serve(router, &payload),
             Some(Kind::Query) => query::serve(router, &payload),
+            Some(Kind::Relay) => match self.endpoint.get() {
+                Some(endpoint) => endpoint.open_for_relay(from, &payload),
+                None => stream::once(async { Err(CallFault::Unreachable) }).boxed(),
+            },
+            Some(Kind::Relayed) => match self.endpoint.get() {
+                Some(endpoint) => endpoint.relays().open_for_owner(from, &payload),
+                None => failed(),
+            },
             _ => {
                 tracing::warn!(%from, kind, "a node opens a stream that this one does not know");
-                stream::once(async { Err(CallFault::Failed) }).boxed()
+                failed()
             }
         }
     }

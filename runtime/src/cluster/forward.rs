@@ -10,6 +10,7 @@ use pollux_cluster::{CallFault, Network, NodeId};
 use pollux_proto::feed::Watch;
 use pollux_proto::forward::{self, Called, EntryCall, List, Listed};
 use pollux_proto::query::Ask;
+use pollux_proto::relay::{Relay, Relayed};
 use pollux_twin::input::CallKey;
 use pollux_twin::output::Answer;
 use pollux_twin::{Rejection, ShardId, TwinKey, View};
@@ -105,6 +106,18 @@ impl Forward {
     pub(crate) async fn query(&self, to: NodeId, ask: &Ask) -> Result<Items, CallFault> {
         let payload = forward::encode(ask).map_err(|_| CallFault::Failed)?;
         self.open(to, Kind::Query, payload).await
+    }
+
+    /// Has the owner of a device's shard open its session, which this node relays.
+    pub(crate) async fn relay(&self, to: NodeId, relay: &Relay) -> Result<Items, CallFault> {
+        let payload = forward::encode(relay).map_err(|_| CallFault::Failed)?;
+        self.open(to, Kind::Relay, payload).await
+    }
+
+    /// Opens what a device says that another node relays.
+    pub(crate) async fn relayed(&self, to: NodeId, id: u64) -> Result<Items, CallFault> {
+        let payload = forward::encode(&Relayed { id }).map_err(|_| CallFault::Failed)?;
+        self.open(to, Kind::Relayed, payload).await
     }
 
     /// Has another node look for twins in the tables of its shards, which must have come to these places.

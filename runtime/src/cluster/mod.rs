@@ -65,6 +65,7 @@ use crate::limits::URGES_MAX;
 use crate::node::Addresses;
 use crate::pki::{Expiry, PKI_DIR, Pki};
 use crate::router::Router;
+use crate::session::Endpoint;
 use crate::shards::Shards;
 
 /// What nodes ask of each other beside the calls of groups. The numbers are on the wire.
@@ -93,8 +94,12 @@ pub(crate) enum Kind {
     EntryCall = 10,
     /// The changes of a shard, as a stream.
     Watch = 11,
+    /// The session of a device that the asking node relays, as a stream of what it is told.
+    Relay = 12,
+    /// What a device says that the asked node relays, as a stream.
+    Relayed = 13,
     /// What a query finds on shards that the node owns, as a stream.
-    Query = 13,
+    Query = 14,
 }
 
 impl Kind {
@@ -103,7 +108,7 @@ impl Kind {
         asked
             .into_iter()
             .chain([Self::BackUp, Self::Authority, Self::Rebalance, Self::EntryCall, Self::Watch])
-            .chain([Self::Query])
+            .chain([Self::Relay, Self::Relayed, Self::Query])
             .find(|kind| *kind as u16 == number)
     }
 }
@@ -205,6 +210,11 @@ impl Member {
             expiry: self.expiry.clone(),
             urges: self.urges.clone(),
         }
+    }
+
+    /// From now on devices that other nodes relay are served here.
+    pub(crate) fn serve_relayed(&self, endpoint: Arc<Endpoint>) {
+        self.answering.set_endpoint(endpoint);
     }
 
     /// When the certificates end that this node depends on.

@@ -120,6 +120,11 @@ impl Owners {
         Some((address, epoch))
     }
 
+    /// Whether a node belongs to the cluster.
+    pub(crate) fn is_member(&self, node: NodeId) -> bool {
+        self.picture.borrow().meta.nodes.contains_key(&node.0)
+    }
+
     /// The level at which the cluster writes.
     pub(crate) fn level(&self) -> u32 {
         self.picture.borrow().meta.level

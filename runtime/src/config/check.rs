@@ -258,6 +258,7 @@ impl Checks<'_> {
                 10_000_000,
             ),
             handshakes_max: self.count("devices.handshakes_max", devices.handshakes_max, 1, 65_536),
+            relay: devices.relay,
         }
     }
 

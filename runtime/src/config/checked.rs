@@ -119,6 +119,8 @@ pub struct DevicesConfig {
     pub connections_max: u32,
     /// Handshakes under way at once at most.
     pub handshakes_max: u32,
+    /// Whether devices are relayed that cannot dial their owner.
+    pub relay: bool,
 }
 
 /// The write-ahead log.

@@ -133,6 +133,8 @@ section! {
         /// Handshakes under way at once at most. How many it is at a time follows from how late the node
         /// runs; twice as many connections wait, and the newest beyond them are refused for now.
         handshakes_max: u64 = 1024,
+        /// Relay devices that cannot dial the node that owns their shard, where that is another one.
+        relay: bool = true,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pollux_cluster::Epoch as LeaderEpoch;
+use pollux_cluster::{Epoch as LeaderEpoch, NodeId};
 use pollux_twin::input::{ConnectionId, FromDevice};
 use pollux_twin::{ShardId, TwinKey};
 
@@ -28,12 +28,16 @@ pub(crate) enum Door {
     /// Here.
     Here(Attached),
     /// On another node.
-    There {
-        /// `host:port` of its device endpoint.
-        address: String,
-        /// The epoch in which it owns the shard.
-        epoch: LeaderEpoch,
-    },
+    There(Elsewhere),
+}
+
+/// Another node that owns a shard.
+pub(crate) struct Elsewhere {
+    pub(crate) node: NodeId,
+    /// `host:port` of its device endpoint.
+    pub(crate) address: String,
+    /// The epoch in which it owns the shard.
+    pub(crate) epoch: LeaderEpoch,
 }
 
 /// A session's way to its twin.

@@ -15,12 +15,12 @@ use pollux_proto::status;
 use pollux_twin::Rejection;
 use pollux_twin::input::FromDevice;
 use pollux_twin::output::{ByeReason, ToDevice};
-use quinn::{Connection, RecvStream, SendStream};
 
 use super::in_flight::InFlight;
+use super::line::{Broken, Came, LastWords, Line, Reads};
 use super::outbox::{Outbox, Waiting};
 use super::rate::Rate;
-use crate::limits::{LAST_WORDS_MS_MAX, MAILBOX_RETRY_MS, SESSION_READ_BYTES};
+use crate::limits::MAILBOX_RETRY_MS;
 use crate::metrics::Metrics;
 use crate::router::Attached;
 
@@ -36,10 +36,8 @@ pub(crate) enum End {
 }
 
 /// A session under way.
-pub(crate) struct DeviceSession {
-    pub(crate) connection: Connection,
-    pub(crate) send: SendStream,
-    pub(crate) recv: RecvStream,
+pub(crate) struct DeviceSession<L> {
+    pub(crate) line: L,
     pub(crate) decoder: Decoder<DeviceFrame>,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) twin: Attached,
@@ -55,7 +53,7 @@ pub(crate) struct DeviceSession {
     pub(crate) datagrams: u64,
 }
 
-impl DeviceSession {
+impl<L: Line> DeviceSession<L> {
     /// Runs until the session is over.
     pub(crate) async fn run(&mut self) -> End {
         loop {
@@ -72,16 +70,13 @@ impl DeviceSession {
                     Err(_) => return End::Gone,
                 },
                 () = self.twin.valve().opened(), if shut => {}
-                read = self.recv.read_chunk(SESSION_READ_BYTES, true), if !shut => match read {
-                    Ok(Some(chunk)) => self.decoder.push(&chunk.bytes),
-                    Ok(None) => {
+                came = self.line.next(if shut { Reads::Held } else { Reads::On }) => match came {
+                    Came::Bytes(bytes) => self.decoder.push(&bytes),
+                    Came::Datagram(bytes) => self.handle_datagram(&bytes),
+                    Came::Finished => {
                         return self.decoder.finish().map_or_else(End::Protocol, |()| End::Gone);
                     }
-                    Err(_) => return End::Gone,
-                },
-                datagram = self.connection.read_datagram() => match datagram {
-                    Ok(bytes) => self.handle_datagram(&bytes),
-                    Err(_) => return End::Gone,
+                    Came::Gone => return End::Gone,
                 },
             }
         }
@@ -94,6 +89,12 @@ impl DeviceSession {
                 Received::Hello(_) => {
                     return Err(FrameError::Unexpected {
                         found: "second hello",
+                        expected: "a report, or another frame of a session",
+                    });
+                }
+                Received::Relay { .. } => {
+                    return Err(FrameError::Unexpected {
+                        found: "wish to be relayed after the hello",
                         expected: "a report, or another frame of a session",
                     });
                 }
@@ -149,7 +150,7 @@ impl DeviceSession {
     }
 
     /// Writes all that waits; `Some` if a `Bye` was among it.
-    async fn write(&mut self) -> Result<Option<End>, quinn::WriteError> {
+    async fn write(&mut self) -> Result<Option<End>, Broken> {
         let Waiting { messages, pongs, ahead } = self.outbox.take();
         let mut bytes = BytesMut::new();
         let mut end = None;
@@ -161,7 +162,7 @@ impl DeviceSession {
                 self.epoch = session;
             }
             self.note(&message);
-            let frame = match self.moved(&message).await {
+            let frame = match moved(&self.twin, &message).await {
                 Some(moved) => moved,
                 None => NodeFrame::from_message(session, message, || self.terms()),
             };
@@ -174,7 +175,7 @@ impl DeviceSession {
             encode_or_log(&NodeFrame::PrepareMove { address: address.to_string() }, &mut bytes);
         }
         if !bytes.is_empty() {
-            self.send.write_all(&bytes).await?;
+            self.line.write(&bytes).await?;
         }
         Ok(end)
     }
@@ -184,13 +185,6 @@ impl DeviceSession {
         let next_owners = self.twin.next_owners().into_iter().take(REPLICAS_MAX);
         let replicas = next_owners.map(|address| Replica { address }).collect();
         WelcomeTerms { limits: self.limits.as_ref().clone(), replicas }
-    }
-
-    /// The farewell of a device whose shard has gone to another node, rather than an end.
-    async fn moved(&self, message: &ToDevice) -> Option<NodeFrame> {
-        let ToDevice::Bye { reason: ByeReason::Stopping } = message else { return None };
-        let (address, epoch) = self.twin.moved().await?;
-        Some(NodeFrame::Moved { address, epoch: (epoch.term, epoch.leader) })
     }
 
     /// Counts an answer and how long it took.
@@ -221,27 +215,30 @@ impl DeviceSession {
                 let bye = NodeFrame::Bye { reason: error.to_string(), reconnect: false };
                 encode_or_log(&bye, &mut bytes);
                 // The device may be past reading; the close that follows says it too.
-                let _ = self.send.write_all(&bytes).await;
+                let _ = self.line.write(&bytes).await;
                 error.close_code()
             }
         };
-        let _ = self.send.finish();
-        if !matches!(end, End::Gone) {
-            // Wait until the last words are acknowledged; a device that is not there any more
-            // acknowledges nothing.
-            let patience = Duration::from_millis(LAST_WORDS_MS_MAX);
-            let _ = tokio::time::timeout(patience, self.send.stopped()).await;
-        }
-        let unread = self.connection.stats().frame_rx.datagram.saturating_sub(self.datagrams);
+        // A device that is not there any more acknowledges nothing.
+        let words = if matches!(end, End::Gone) { LastWords::None } else { LastWords::Said };
+        self.line.finish(words).await;
+        let unread = self.line.datagrams().saturating_sub(self.datagrams);
         self.metrics.datagrams_total.inc_by(unread);
         self.metrics.datagrams_dropped_total.inc_by(unread);
         let reason = match &end {
             End::Protocol(error) => error.to_string(),
             End::Gone | End::Bye => String::new(),
         };
-        self.connection.close(code.code().into(), reason.as_bytes());
+        self.line.close(code, &reason).await;
         self.twin.detach().await;
     }
+}
+
+/// The farewell of a device whose shard has gone to another node, rather than an end.
+async fn moved(twin: &Attached, message: &ToDevice) -> Option<NodeFrame> {
+    let ToDevice::Bye { reason: ByeReason::Stopping } = message else { return None };
+    let (address, epoch) = twin.moved().await?;
+    Some(NodeFrame::Moved { address, epoch: (epoch.term, epoch.leader) })
 }
 
 fn encode_or_log(frame: &NodeFrame, bytes: &mut BytesMut) {

@@ -6,28 +6,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::BytesMut;
-use pollux_proto::device::convert::{Hello, Received};
-use pollux_proto::device::{
-    CloseCode, Decoder, DeviceFrame, FrameError, Limits, NodeFrame, RefusedReason, encode,
-};
-use pollux_proto::status;
+use pollux_proto::device::{CloseCode, Decoder, DeviceFrame, Limits};
 use pollux_twin::input::ConnectionId;
-use pollux_twin::{DeviceId, Rejection, TenantId, TwinKey};
-use quinn::{Connecting, Connection, ConnectionError, RecvStream, SendStream};
+use pollux_twin::{Rejection, TwinKey};
+use quinn::{Connecting, Connection, ConnectionError, SendStream};
 
 use super::arrivals::{Arrivals, Turn};
 use super::device_session::{DeviceSession, End};
 use super::handshakes::Bounds;
+use super::hello::{self, FirstWords, Refusal};
 use super::in_flight::InFlight;
 use super::intake::Intake;
+use super::line::{Line, QuicLine};
 use super::outbox::Outbox;
 use super::rate::Rate;
-use super::tls::PeerName;
+use super::relay::{NotRelayed, Passage, Relaying, Relays, Way};
 use crate::clock::Clock;
-use crate::limits::{HANDSHAKE_MS_MAX, HELLO_MS_MAX, LAST_WORDS_MS_MAX, SESSION_READ_BYTES};
+use crate::limits::{HANDSHAKE_MS_MAX, HELLO_MS_MAX, OWNER_WAIT_MS_MAX, RELAY_RETRY_MS};
 use crate::metrics::Metrics;
-use crate::router::{Attach, Door, Router};
+use crate::router::{Attach, Attached, Door, Elsewhere, Router};
 
 /// What an endpoint needs to serve devices.
 #[derive(Debug, Clone)]
@@ -44,31 +41,43 @@ pub(crate) struct EndpointOptions {
     pub(crate) limits: Arc<Limits>,
     /// How much may be on its way at once.
     pub(crate) intake: Arc<Intake>,
+    /// Whether devices are relayed that cannot dial their owner.
+    pub(crate) relaying: Relaying,
 }
 
 /// The endpoint, shared by its connections.
 pub(crate) struct Endpoint {
     quinn: quinn::Endpoint,
-    router: Router,
-    metrics: Arc<Metrics>,
+    pub(super) router: Router,
+    pub(super) metrics: Arc<Metrics>,
     options: EndpointOptions,
     arrivals: Arc<Arrivals>,
+    relays: Arc<Relays>,
     connections: AtomicUsize,
     next_connection: AtomicU64,
 }
 
-/// Why a connection never became a session.
-enum Refusal {
-    /// It broke, or was not what it should be; nobody to tell.
-    Gone,
-    /// The device broke the protocol.
-    Protocol(FrameError),
-    /// No hello in time.
-    Late,
-    /// Another node owns the device's shard.
-    Elsewhere { address: String, epoch: (u64, u64) },
-    /// A refusal in the words of the protocol.
-    Refused { reason: RefusedReason, message: String, retry_after_ms: Option<u32> },
+/// What becomes of a device that has said hello.
+enum Greeted {
+    /// Its session is here.
+    Here(Box<DeviceSession<QuicLine>>),
+    /// Its session is on another node, to which it is relayed.
+    There(Box<Passage>),
+}
+
+/// The way that was found for it.
+enum Found {
+    Here(Attached),
+    There(Way),
+}
+
+/// A device that counts among the connections, until this is dropped.
+pub(super) struct Counted<'a>(&'a AtomicUsize);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Endpoint {
@@ -81,12 +90,14 @@ impl Endpoint {
         options: EndpointOptions,
     ) -> Arc<Self> {
         let arrivals = Arrivals::new(options.handshakes, clock, Arc::clone(&metrics));
+        let relays = Relays::new(options.relaying, Arc::clone(&metrics));
         Arc::new(Self {
             quinn,
             router,
             metrics,
             options,
             arrivals,
+            relays,
             connections: AtomicUsize::new(0),
             next_connection: AtomicU64::new(1),
         })
@@ -95,6 +106,11 @@ impl Endpoint {
     /// Where devices dial.
     pub(crate) fn address(&self) -> std::io::Result<SocketAddr> {
         self.quinn.local_addr()
+    }
+
+    /// The devices that it relays.
+    pub(crate) fn relays(&self) -> &Relays {
+        &self.relays
     }
 
     /// Accepts until the endpoint is closed.
@@ -114,8 +130,12 @@ impl Endpoint {
             let begun = incoming.accept();
             let endpoint = Arc::clone(self);
             tokio::spawn(async move {
-                if let Some(session) = Box::pin(endpoint.establish(begun, turn)).await {
-                    endpoint.serve(session).await;
+                match Box::pin(endpoint.establish(begun, turn)).await {
+                    Some(Greeted::Here(session)) => endpoint.serve(session).await,
+                    Some(Greeted::There(passage)) => {
+                        Box::pin(passage.run(endpoint.router.stopping())).await;
+                    }
+                    None => {}
                 }
                 endpoint.connections.fetch_sub(1, Ordering::Relaxed);
             });
@@ -128,8 +148,14 @@ impl Endpoint {
         self.connections.load(Ordering::Relaxed) >= self.options.connections_max
     }
 
+    /// Counts a device that came by another way.
+    pub(super) fn count(&self) -> Counted<'_> {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        Counted(&self.connections)
+    }
+
     /// Whether there is no room for all that there are.
-    fn is_crowded(&self) -> bool {
+    pub(super) fn is_crowded(&self) -> bool {
         self.connections.load(Ordering::Relaxed) > self.options.connections_max
     }
 
@@ -146,11 +172,11 @@ impl Endpoint {
         self.quinn.close(CloseCode::Bye.code().into(), b"the node stops");
     }
 
-    async fn serve(&self, mut session: Box<DeviceSession>) {
+    pub(super) async fn serve<L: Line>(&self, mut session: Box<DeviceSession<L>>) {
         self.metrics.devices_connected.inc();
         let end = session.run().await;
         if let End::Protocol(error) = &end {
-            tracing::debug!(%error, peer = %session.connection.remote_address(), "session ended");
+            tracing::debug!(%error, peer = session.line.peer(), "session ended");
         }
         session.end(end).await;
         self.metrics.devices_connected.dec();
@@ -160,7 +186,7 @@ impl Endpoint {
         &self,
         begun: Result<Connecting, ConnectionError>,
         turn: Turn,
-    ) -> Option<Box<DeviceSession>> {
+    ) -> Option<Greeted> {
         let connection = match shake_hands(begun).await {
             Ok(connection) => connection,
             Err(error) => {
@@ -173,14 +199,20 @@ impl Endpoint {
         let _turn = self.is_crowded().then_some(turn);
         let hello_in_time = Duration::from_millis(HELLO_MS_MAX);
         let refusal = match tokio::time::timeout(hello_in_time, self.greet(&connection)).await {
-            Ok(Ok(session)) => {
-                self.metrics.hellos_total.of("welcome").inc();
-                return Some(session);
+            Ok(Ok(greeted)) => {
+                let result = match greeted {
+                    Greeted::Here(_) => "welcome",
+                    Greeted::There(_) => "relayed",
+                };
+                self.metrics.hellos_total.of(result).inc();
+                return Some(greeted);
             }
             Ok(Err((refusal, send))) => (refusal, send),
             Err(_) => (Refusal::Late, None),
         };
-        self.turn_away(&connection, refusal.0, refusal.1).await;
+        let (code, result, frame) = refusal.0.told();
+        self.metrics.hellos_total.of(result).inc();
+        hello::turn_away(&connection, (code, frame), refusal.1).await;
         None
     }
 
@@ -188,131 +220,105 @@ impl Endpoint {
     async fn greet(
         &self,
         connection: &Connection,
-    ) -> Result<Box<DeviceSession>, (Refusal, Option<SendStream>)> {
+    ) -> Result<Greeted, (Refusal, Option<SendStream>)> {
         let (send, mut recv) = connection.accept_bi().await.map_err(|_| (Refusal::Gone, None))?;
         let mut decoder = Decoder::for_hello();
-        let attached = async {
-            let hello = read_hello(&mut recv, &mut decoder).await?;
-            let key = self.authenticate(connection, &hello)?;
+        let found = async {
+            let FirstWords { hello, unreachable } = hello::read(&mut recv, &mut decoder).await?;
+            let key = hello::authenticate(connection, &hello)?;
             if self.is_crowded() {
                 return Err(self.no_room());
             }
-            let outbox = Arc::new(Outbox::default());
-            let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
-            let attach = Attach {
-                key,
-                connection: id,
-                incarnation: hello.incarnation,
-                outbox: Arc::clone(&outbox),
-            };
-            match self.router.attach(attach).await.map_err(refusal_of)? {
-                Door::Here(twin) => Ok((outbox, twin)),
-                Door::There { address, epoch } => {
-                    Err(Refusal::Elsewhere { address, epoch: (epoch.term, epoch.leader) })
-                }
-            }
+            let attach = self.attach(key, hello.incarnation);
+            let outbox = Arc::clone(&attach.outbox);
+            let found = self.find_way(attach, &unreachable, connection).await?;
+            Ok((found, outbox))
         };
-        match attached.await {
-            Ok((outbox, twin)) => {
-                decoder.set_bytes_max(self.options.limits.frame_bytes_max as usize);
-                let now_ms = twin.clock().elapsed_ms();
-                Ok(Box::new(DeviceSession {
-                    connection: connection.clone(),
-                    send,
-                    recv,
-                    decoder,
-                    outbox,
-                    twin,
-                    limits: Arc::clone(&self.options.limits),
-                    metrics: Arc::clone(&self.metrics),
-                    rate: Rate::new(self.options.rate_per_s, self.options.rate_burst, now_ms),
-                    in_flight: InFlight::new(Arc::clone(&self.options.intake)),
-                    epoch: 0,
-                    datagrams: 0,
-                }))
+        match found.await {
+            Ok((Found::Here(twin), outbox)) => {
+                let line = QuicLine { connection: connection.clone(), send, recv };
+                Ok(Greeted::Here(Box::new(self.session(line, decoder, outbox, twin))))
+            }
+            Ok((Found::There(way), _)) => {
+                let rest = decoder.into_rest();
+                let passage = Passage::new(connection.clone(), (send, recv), rest, way);
+                Ok(Greeted::There(Box::new(passage)))
             }
             Err(refusal) => Err((refusal, Some(send))),
         }
     }
 
-    /// The certificate names the device; the hello may only repeat it.
-    fn authenticate(&self, connection: &Connection, hello: &Hello) -> Result<TwinKey, Refusal> {
-        let not_you = |message: String| Refusal::Refused {
-            reason: RefusedReason::NotYou,
-            message,
-            retry_after_ms: None,
-        };
-        let named = connection
-            .peer_identity()
-            .and_then(|name| name.downcast::<PeerName>().ok())
-            .ok_or_else(|| not_you("no client certificate; connect with one".into()))?;
-        let named = (*named).map_err(|reason| not_you(reason.into()))?;
-        let invalid = |error: pollux_twin::id::IdError| Refusal::Refused {
-            reason: RefusedReason::Invalid,
-            message: error.to_string(),
-            retry_after_ms: None,
-        };
-        let tenant = match hello.tenant.as_str() {
-            "" => named.tenant(),
-            tenant => tenant,
-        };
-        let tenant = TenantId::parse(tenant).map_err(invalid)?;
-        let device = DeviceId::parse(&hello.device).map_err(invalid)?;
-        let asked = TwinKey::new(&tenant, &device);
-        if asked != named {
-            return Err(not_you(format!(
-                "certificate names {named}, but the hello names {asked}; they must be the same"
-            )));
+    /// Finds the owner of a device's shard. If that is another node the device goes there by itself, unless
+    /// it says that it cannot.
+    async fn find_way(
+        &self,
+        attach: Attach,
+        unreachable: &[String],
+        connection: &Connection,
+    ) -> Result<Found, Refusal> {
+        let clock = self.router.clock();
+        let end = clock.elapsed() + Duration::from_millis(OWNER_WAIT_MS_MAX);
+        while clock.elapsed() < end {
+            let Elsewhere { node, address, epoch } = match self.router.attach(&attach).await? {
+                Door::Here(twin) => return Ok(Found::Here(twin)),
+                Door::There(elsewhere) => elsewhere,
+            };
+            let asked = self.relays.relaying() == Relaying::On && unreachable.contains(&address);
+            let redirect = Refusal::Elsewhere { address, epoch: (epoch.term, epoch.leader) };
+            if !asked {
+                return Err(redirect);
+            }
+            let device = (&attach.key, attach.incarnation, connection.remote_address().to_string());
+            let begun = tokio::select! {
+                begun = self.relays.begin(self.router.forward(), node, device) => begun,
+                // A node that was lost says nothing, and an election ends before that is noticed.
+                () = self.router.owned_elsewhere(&attach.key, node) => continue,
+            };
+            match begun {
+                Ok(way) => return Ok(Found::There(way)),
+                Err(NotRelayed::Unknown) => return Err(redirect),
+                Err(NotRelayed::Full) => {
+                    let message = "node relays as many devices as it may; come again later";
+                    return Err(Refusal::busy(message.into(), RELAY_RETRY_MS));
+                }
+                Err(NotRelayed::NotThere) => self.router.look_for_owner(&attach.key, node).await,
+            }
         }
-        Ok(named)
+        Err(Rejection::NotOwner.into())
     }
 
-    fn no_room(&self) -> Refusal {
+    pub(super) fn attach(&self, key: TwinKey, incarnation: u64) -> Attach {
+        let connection = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
+        Attach { key, connection, incarnation, outbox: Arc::new(Outbox::default()) }
+    }
+
+    pub(super) fn session<L: Line>(
+        &self,
+        line: L,
+        mut decoder: Decoder<DeviceFrame>,
+        outbox: Arc<Outbox>,
+        twin: Attached,
+    ) -> DeviceSession<L> {
+        decoder.set_bytes_max(self.options.limits.frame_bytes_max as usize);
+        let now_ms = twin.clock().elapsed_ms();
+        DeviceSession {
+            line,
+            decoder,
+            outbox,
+            twin,
+            limits: Arc::clone(&self.options.limits),
+            metrics: Arc::clone(&self.metrics),
+            rate: Rate::new(self.options.rate_per_s, self.options.rate_burst, now_ms),
+            in_flight: InFlight::new(Arc::clone(&self.options.intake)),
+            epoch: 0,
+            datagrams: 0,
+        }
+    }
+
+    pub(super) fn no_room(&self) -> Refusal {
         let max = self.options.connections_max;
-        Refusal::Refused {
-            reason: RefusedReason::Busy,
-            message: format!("node has {max} connections, as many as it may; come again later"),
-            retry_after_ms: Some(self.arrivals.retry_after_ms()),
-        }
-    }
-
-    /// Says why, if there is somebody to say it to, and closes.
-    async fn turn_away(&self, connection: &Connection, refusal: Refusal, send: Option<SendStream>) {
-        let (code, result, frame) = match refusal {
-            Refusal::Gone => (CloseCode::Done, "gone", None),
-            Refusal::Late => (CloseCode::HelloTimeout, "late", None),
-            Refusal::Protocol(error) => {
-                let frame = NodeFrame::Refused {
-                    reason: RefusedReason::Invalid,
-                    message: error.to_string(),
-                    retry_after_ms: None,
-                };
-                (error.close_code(), "invalid", Some(frame))
-            }
-            Refusal::Elsewhere { address, epoch } => {
-                (CloseCode::Moved, "redirect", Some(NodeFrame::Redirect { address, epoch }))
-            }
-            Refusal::Refused { reason, message, retry_after_ms } => {
-                tracing::debug!(?reason, message, peer = %connection.remote_address(), "refused");
-                let frame = NodeFrame::Refused { reason, message, retry_after_ms };
-                let result = result_of(reason);
-                (CloseCode::Refused, result, Some(frame))
-            }
-        };
-        self.metrics.hellos_total.of(result).inc();
-        if let (Some(frame), Some(mut send)) = (&frame, send) {
-            let mut bytes = BytesMut::new();
-            if encode(frame, &mut bytes).is_ok() && send.write_all(&bytes).await.is_ok() {
-                let _ = send.finish();
-                let patience = Duration::from_millis(LAST_WORDS_MS_MAX);
-                let _ = tokio::time::timeout(patience, send.stopped()).await;
-            }
-        }
-        let reason = match frame {
-            Some(NodeFrame::Refused { message, .. }) => message,
-            _ => String::new(),
-        };
-        connection.close(code.code().into(), reason.as_bytes());
+        let message = format!("node has {max} connections, as many as it may; come again later");
+        Refusal::busy(message, self.arrivals.retry_after_ms())
     }
 }
 
@@ -322,48 +328,4 @@ async fn shake_hands(
 ) -> Result<Connection, ConnectionError> {
     let patience = Duration::from_millis(HANDSHAKE_MS_MAX);
     tokio::time::timeout(patience, begun?).await.unwrap_or(Err(ConnectionError::TimedOut))
-}
-
-/// A refusal, as the metrics name it.
-const fn result_of(reason: RefusedReason) -> &'static str {
-    match reason {
-        RefusedReason::NotYou => "not_you",
-        RefusedReason::NotAllowed => "not_allowed",
-        RefusedReason::Busy => "busy",
-        RefusedReason::Invalid => "invalid",
-    }
-}
-
-fn refusal_of(rejection: Rejection) -> Refusal {
-    let row = status::row(&rejection);
-    Refusal::Refused {
-        reason: row.refused,
-        message: status::message(&rejection),
-        retry_after_ms: row.retry_after_ms,
-    }
-}
-
-async fn read_hello(
-    recv: &mut RecvStream,
-    decoder: &mut Decoder<DeviceFrame>,
-) -> Result<Hello, Refusal> {
-    loop {
-        if let Some(frame) = decoder.poll().map_err(Refusal::Protocol)? {
-            return match Received::from(frame) {
-                Received::Hello(hello) => Ok(hello),
-                _ => Err(Refusal::Protocol(FrameError::Unexpected {
-                    found: "frame before the hello",
-                    expected: "a hello as the first frame",
-                })),
-            };
-        }
-        match recv.read_chunk(SESSION_READ_BYTES, true).await {
-            Ok(Some(chunk)) => decoder.push(&chunk.bytes),
-            Ok(None) => {
-                decoder.finish().map_err(Refusal::Protocol)?;
-                return Err(Refusal::Gone);
-            }
-            Err(_) => return Err(Refusal::Gone),
-        }
-    }
 }

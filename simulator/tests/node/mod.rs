@@ -195,6 +195,8 @@ impl Node {
                         slot.handle(Input::Hello { connection, incarnation, node: 1 });
                         session = slot.session.as_ref().unwrap().0;
                     }
+                    // This node knows no others that it could relay to.
+                    Received::Relay { .. } => {}
                     Received::Message(message) => self.message(&name, session, message),
                     Received::Ping { nonce } => {
                         outbox.try_send(NodeFrame::Pong { nonce }).unwrap();
@@ -327,6 +329,15 @@ impl Twins for Node {
         &self,
         _: Request<v1::ListTwinsRequest>,
     ) -> Result<Response<v1::ListTwinsResponse>, Status> {
+        other()
+    }
+
+    type QueryStream = tokio_stream::Empty<Result<v1::QueryResponse, Status>>;
+
+    async fn query(
+        &self,
+        _: Request<v1::QueryRequest>,
+    ) -> Result<Response<Self::QueryStream>, Status> {
         other()
     }
 

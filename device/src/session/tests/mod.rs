@@ -1,6 +1,7 @@
 //! The session machine by scripts: a frame in, frames and events out. Finding the way to an owner is
 //! in `ways`.
 
+mod relay;
 mod ways;
 
 use super::*;

@@ -151,6 +151,16 @@ impl World {
         }
         match self.net.next_up(conn) {
             Some(DeviceFrame::Hello { incarnation, .. }) => self.hello(number, conn, incarnation),
+            // Some know nothing of relaying; the others do not relay.
+            Some(DeviceFrame::Relay { .. }) if self.one_in(3) => {
+                let refused = NodeFrame::Refused {
+                    reason: RefusedReason::Invalid,
+                    message: "bytes are not a frame of this protocol".to_owned(),
+                    retry_after_ms: None,
+                };
+                self.say(conn, refused);
+                self.net.leave_node(conn);
+            }
             Some(DeviceFrame::Ping { nonce }) => self.say(conn, NodeFrame::Pong { nonce }),
             Some(DeviceFrame::Report { seq, patch: Value::Int(report), .. }) => {
                 self.report(number, conn, seq, report);

@@ -83,6 +83,11 @@ pub const MEMBERSHIPS_MAX: usize = 1024;
 pub const PEER_MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of one piece of a snapshot on its way to a peer.
 pub const SNAPSHOT_CHUNK_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// From one beat of all groups to the next: a tick waits for one. As long as the library's ticks are with a
+/// heartbeat of 100 ms, so that they are as many as before, and a third of the fastest heartbeats in use.
+pub const BEAT_MS: u64 = 20;
+/// A wait of at least this long is a tick: the library's shortest, with the shortest heartbeat, is longer.
+pub const TICK_MS_MIN: u64 = 1;
 /// Pieces of one snapshot: of the usual 256 KiB they are 256 GiB, more than a node holds in memory, and
 /// what is remembered of them is 8 MiB.
 pub const SNAPSHOT_PIECES_MAX: u32 = 1024 * 1024;

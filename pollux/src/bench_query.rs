@@ -10,7 +10,7 @@ use serde_json::json;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::args::{BenchStartArgs, Output};
-use crate::bench_start::{failed, fill, read};
+use crate::bench_start::{failed, fill, forget, read};
 use crate::exit::Failure;
 use crate::node_process::NodeProcess;
 use crate::print;
@@ -25,6 +25,7 @@ pub(crate) async fn run(output: Output, args: &BenchStartArgs) -> Result<(), Fai
     let dir = args.data_dir.clone().unwrap_or(own);
     if !dir.exists() {
         fill(&dir, args).await?;
+        forget(&dir)?;
     }
     let rounds = on_a_node(&dir, args).await;
     if args.data_dir.is_none() {

@@ -229,7 +229,7 @@ fn config(dir: &Path) -> Result<pollux_runtime::config::Checked, Failure> {
 
 /// Has the kernel forget what it cached of the directory's files, so that a start reads the disk;
 /// says how many bytes they have.
-fn forget(dir: &Path) -> Result<u64, Failure> {
+pub(crate) fn forget(dir: &Path) -> Result<u64, Failure> {
     let wrong = |error: std::io::Error| failed("walk the data directory", &error);
     let mut bytes = 0;
     for entry in std::fs::read_dir(dir).map_err(wrong)? {

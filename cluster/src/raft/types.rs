@@ -47,7 +47,7 @@ impl RaftTypeConfig for C {
     type Payload = EntryPayload<Proposed, u64, EmptyNode>;
     type Entry = openraft::Entry<LeaderId<u64, u64>, Self::Payload>;
     #[cfg(not(test))]
-    type AsyncRuntime = openraft::TokioRuntime;
+    type AsyncRuntime = super::beat::BeatRuntime;
     #[cfg(test)]
     type AsyncRuntime = super::sim::SeededRuntime;
     type Responder<T>

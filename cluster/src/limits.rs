@@ -49,8 +49,8 @@ pub const GROUPS_MAX: usize = 4096;
 /// Entries read at once for replication: a follower's catch-up must not pin the node's memory.
 pub const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Shortest heartbeat: below it the ticks of many groups cost more than the sooner election is worth.
-pub const HEARTBEAT_MS_MIN: u64 = 10;
+/// Shortest heartbeat: a beat, as groups tick no more often.
+pub const HEARTBEAT_MS_MIN: u64 = BEAT_MS;
 /// A voter is handed the leadership only if it answered within this many heartbeats: one may be
 /// under way.
 pub const HAND_OVER_HEARTBEATS: u64 = 2;

@@ -8,7 +8,7 @@ use openraft::{Config, SnapshotPolicy};
 use crate::fault::Fault;
 use crate::ids::GroupId;
 use crate::limits::{
-    APPEND_ENTRIES_MAX, APPLY_COMMANDS_MAX, GROUP_REQUESTS_MAX, HEARTBEAT_MS_MIN,
+    APPEND_ENTRIES_MAX, APPLY_COMMANDS_MAX, BEAT_MS, GROUP_REQUESTS_MAX, HEARTBEAT_MS_MIN,
     KEEP_BYTES_DEFAULT, KEEP_ENTRIES_DEFAULT, NOTICES_MAX, REPLICATE_ENTRIES_MAX,
     REPLICATION_LAG_MAX, SNAPSHOT_PIECE_MS_MAX,
 };
@@ -77,7 +77,7 @@ impl GroupOptions {
             )));
         }
         // One heartbeat may be held back by the shortest pause between two, and is seen at a tick.
-        let tick = self.heartbeat_ms * 13 / 64;
+        let tick = (self.heartbeat_ms * 13 / 64).max(BEAT_MS);
         let least = 2 * self.heartbeat_ms + tick;
         if self.election_min_ms <= least {
             return Err(Fault::Options(format!(
@@ -139,7 +139,7 @@ mod tests {
             profile.config(GroupId::META).unwrap();
         }
         for (wrong, word) in [
-            (GroupOptions { heartbeat_ms: 4, ..shard.clone() }, "at least 10 ms"),
+            (GroupOptions { heartbeat_ms: 4, ..shard.clone() }, "at least 20 ms"),
             (GroupOptions { election_min_ms: 220, ..shard.clone() }, "twice the heartbeat"),
             (GroupOptions { election_max_ms: 300, ..shard }, "stand at once"),
         ] {

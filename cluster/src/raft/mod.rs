@@ -4,7 +4,6 @@
 
 mod adapter;
 mod alone;
-#[cfg_attr(test, expect(dead_code, reason = "the world of tests has a runtime of its own"))]
 mod beat;
 mod change;
 mod codec;

@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use pollux_cluster::limits::{SNAPSHOT_BYTES_PER_S_MAX, SNAPSHOT_BYTES_PER_S_MIN};
+use pollux_cluster::limits::{
+    HEARTBEAT_MS_MIN, SNAPSHOT_BYTES_PER_S_MAX, SNAPSHOT_BYTES_PER_S_MIN,
+};
 use pollux_twin::id::SLOTS;
 use pollux_twin::limits::Limits;
 
@@ -328,7 +330,7 @@ impl Checks<'_> {
 
     fn raft(&mut self, config: &Written) -> RaftConfig {
         let raft = &config.raft;
-        let heartbeat = self.ms("raft.heartbeat_ms", raft.heartbeat_ms, 10, 60_000);
+        let heartbeat = self.ms("raft.heartbeat_ms", raft.heartbeat_ms, HEARTBEAT_MS_MIN, 60_000);
         let election_min = self.ms("raft.election_min_ms", raft.election_min_ms, 20, 120_000);
         let election_max = self.ms("raft.election_max_ms", raft.election_max_ms, 30, 240_000);
         if election_min < heartbeat * 2 {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use pollux_tests::node::{Devices, NodeOptions};
+use pollux_proto::device::CloseCode;
+use pollux_tests::node::{Devices, NodeOptions, raw};
 use pollux_twin::Value;
 use serde_json::json;
 use tokio::time::timeout;
@@ -70,6 +71,26 @@ async fn a_reader_sees_what_came_as_a_datagram() -> Result<()> {
     }
     device.close();
     assert!(node.stop()?.success());
+    Ok(())
+}
+
+/// Connections made ahead of a move say nothing until the shard moves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_says_nothing_does_not_keep_a_node_from_stopping() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let node = NodeOptions::new(&dir.path().join("data")).start()?;
+    let devices = Devices::of(node.data())?;
+    let silent = devices.raw(&node.devices, "silent").await?;
+    let mut begun = devices.raw(&node.devices, "begun").await?;
+    let hello = raw::bytes_of(&raw::hello("begun"));
+    begun.write(&hello[..hello.len() / 2]).await?;
+    let options = node.again();
+    assert!(tokio::task::spawn_blocking(move || node.stop()).await??.success());
+    for device in [silent, begun] {
+        let ended = device.ended().await?;
+        assert_eq!(ended.close().map(|(code, _)| code), Some(u64::from(CloseCode::Bye.code())));
+    }
+    assert!(!options.said().contains("linger"), "it waited for them: {}", options.said());
     Ok(())
 }
 

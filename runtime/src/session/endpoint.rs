@@ -221,10 +221,19 @@ impl Endpoint {
         &self,
         connection: &Connection,
     ) -> Result<Greeted, (Refusal, Option<SendStream>)> {
-        let (send, mut recv) = connection.accept_bi().await.map_err(|_| (Refusal::Gone, None))?;
+        // Who made a connection ahead of a move says nothing for long.
+        let stopping = self.router.stopping();
+        let opened = tokio::select! {
+            opened = connection.accept_bi() => opened.map_err(|_| Refusal::Gone),
+            () = stopping.cancelled() => Err(Refusal::Stopping),
+        };
+        let (send, mut recv) = opened.map_err(|refusal| (refusal, None))?;
         let mut decoder = Decoder::for_hello();
         let found = async {
-            let FirstWords { hello, unreachable } = hello::read(&mut recv, &mut decoder).await?;
+            let FirstWords { hello, unreachable } = tokio::select! {
+                words = hello::read(&mut recv, &mut decoder) => words?,
+                () = stopping.cancelled() => return Err(Refusal::Stopping),
+            };
             let key = hello::authenticate(connection, &hello)?;
             if self.is_crowded() {
                 return Err(self.no_room());

@@ -29,6 +29,8 @@ pub(super) enum Refusal {
     Protocol(FrameError),
     /// No hello in time.
     Late,
+    /// No hello before the node stops.
+    Stopping,
     /// Another node owns the device's shard.
     Elsewhere { address: String, epoch: (u64, u64) },
     /// A refusal in the words of the protocol.
@@ -47,6 +49,7 @@ impl Refusal {
         match self {
             Self::Gone => (CloseCode::Done, "gone", None),
             Self::Late => (CloseCode::HelloTimeout, "late", None),
+            Self::Stopping => (CloseCode::Bye, "stopping", None),
             Self::Protocol(error) => {
                 let frame = NodeFrame::Refused {
                     reason: RefusedReason::Invalid,

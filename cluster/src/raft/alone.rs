@@ -1,4 +1,4 @@
-//! Whether this node is all there is of a group: its leader, and its only voter. Owns the one word that
+//! Whether this node is all there ever was of a group: its leader, and its only voter. Owns the one word that
 //! says so and when it is taken back; leaves elections and memberships to the consensus library.
 //!
 //! While the word stands, no other node can have been elected: an election above this node's own needs
@@ -45,6 +45,10 @@ impl Alone {
         let members = state.membership_state.effective();
         let mut configs = members.get_joint_config().iter();
         let alone = leads && configs.all(|voters| voters.len() == 1 && voters.contains(&node));
+        // Seed 36 of the world once showed an old state where a group had come down to one voter. Until
+        // that is understood the word is given only where there never was anybody else.
+        let never_more = members.log_id().as_ref().is_some_and(|first| first.index == 0);
+        let alone = alone && never_more;
         self.term.store(if alone { vote.leader_id.term } else { 0 }, Ordering::SeqCst);
         alone && members.nodes().all(|(id, _)| *id == node)
     }

@@ -56,3 +56,7 @@ pub(crate) const LINE_EVERY: u64 = 5;
 pub(crate) const SHARD_ATTEMPTS_MAX: u32 = 5;
 /// Bytes of a backup between two words on its progress: every second or so.
 pub(crate) const PROGRESS_BYTES: u64 = 32 * 1024 * 1024;
+/// How often the members of etcd are asked whether they have found each other.
+pub(crate) const ETCD_LOOK: Duration = Duration::from_millis(100);
+/// How many times: ten seconds, where they take one.
+pub(crate) const ETCD_LOOKS: usize = 100;

@@ -82,5 +82,7 @@ pub const QUERIED_ITEMS_MAX: usize = 4_096;
 pub const QUERY_TEXT_BYTES_MAX: usize = 4 * 1024;
 /// Expressions of one kind in a query between nodes: what it may have.
 pub const QUERY_TEXTS_MAX: usize = 32;
+/// Rows of a query's answer, if the caller names no number: as on a page of a list.
+pub const QUERY_ROWS: u32 = PAGE_SIZE;
 /// Bytes of a query's cursor: the values of a row that it is sorted by, and its name.
 pub const CURSOR_BYTES_MAX: usize = 256 * 1024;

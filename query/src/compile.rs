@@ -118,23 +118,6 @@ impl Compiler<'_> {
 
     /// What is written with signs; their number of operands is the grammar's.
     fn operator(&mut self, name: &str, args: &[IdedExpr]) -> Result<Option<Expr>> {
-        let comparison = match name {
-            operators::EQUALS => Some(Comparison::Equal),
-            operators::NOT_EQUALS => Some(Comparison::NotEqual),
-            operators::LESS => Some(Comparison::Less),
-            operators::LESS_EQUALS => Some(Comparison::LessOrEqual),
-            operators::GREATER => Some(Comparison::Greater),
-            operators::GREATER_EQUALS => Some(Comparison::GreaterOrEqual),
-            _ => None,
-        };
-        let arithmetic = match name {
-            operators::ADD => Some(Arithmetic::Add),
-            operators::SUBSTRACT => Some(Arithmetic::Subtract),
-            operators::MULTIPLY => Some(Arithmetic::Multiply),
-            operators::DIVIDE => Some(Arithmetic::Divide),
-            operators::MODULO => Some(Arithmetic::Remainder),
-            _ => None,
-        };
         Ok(Some(match (name, args) {
             (operators::LOGICAL_NOT, [of]) => Expr::Not(Box::new(self.expr(of)?)),
             (operators::NEGATE, [of]) => Expr::Negate(Box::new(self.expr(of)?)),
@@ -145,20 +128,8 @@ impl Compiler<'_> {
                 Expr::If(Box::new([self.expr(condition)?, self.expr(yes)?, self.expr(no)?]))
             }
             (_, [a, b]) => {
-                let built: fn(Box<Expr>, Box<Expr>) -> Expr = match name {
-                    operators::LOGICAL_AND => Expr::And,
-                    operators::LOGICAL_OR => Expr::Or,
-                    operators::INDEX => Expr::Index,
-                    operators::IN => Expr::In,
-                    _ if comparison.is_some() || arithmetic.is_some() => Expr::And,
-                    _ => return Ok(None),
-                };
-                let (a, b) = (Box::new(self.expr(a)?), Box::new(self.expr(b)?));
-                match (comparison, arithmetic) {
-                    (Some(comparison), _) => Expr::Compare(comparison, a, b),
-                    (None, Some(arithmetic)) => Expr::Arithmetic(arithmetic, a, b),
-                    (None, None) => built(a, b),
-                }
+                let Some(built) = binary(name) else { return Ok(None) };
+                built(Box::new(self.expr(a)?), Box::new(self.expr(b)?))
             }
             _ => return Ok(None),
         }))
@@ -181,4 +152,29 @@ impl Compiler<'_> {
         let (goes_on, step, result) = (goes_on?, step?, result?);
         Ok(Expr::Loop(Box::new(Loop { range, begin, goes_on, step, result })))
     }
+}
+
+/// Makes one expression of two.
+type Binary = fn(Box<Expr>, Box<Expr>) -> Expr;
+
+/// What a sign between two operands makes of them.
+fn binary(name: &str) -> Option<Binary> {
+    Some(match name {
+        operators::LOGICAL_AND => Expr::And,
+        operators::LOGICAL_OR => Expr::Or,
+        operators::INDEX => Expr::Index,
+        operators::IN => Expr::In,
+        operators::EQUALS => |a, b| Expr::Compare(Comparison::Equal, a, b),
+        operators::NOT_EQUALS => |a, b| Expr::Compare(Comparison::NotEqual, a, b),
+        operators::LESS => |a, b| Expr::Compare(Comparison::Less, a, b),
+        operators::LESS_EQUALS => |a, b| Expr::Compare(Comparison::LessOrEqual, a, b),
+        operators::GREATER => |a, b| Expr::Compare(Comparison::Greater, a, b),
+        operators::GREATER_EQUALS => |a, b| Expr::Compare(Comparison::GreaterOrEqual, a, b),
+        operators::ADD => |a, b| Expr::Arithmetic(Arithmetic::Add, a, b),
+        operators::SUBSTRACT => |a, b| Expr::Arithmetic(Arithmetic::Subtract, a, b),
+        operators::MULTIPLY => |a, b| Expr::Arithmetic(Arithmetic::Multiply, a, b),
+        operators::DIVIDE => |a, b| Expr::Arithmetic(Arithmetic::Divide, a, b),
+        operators::MODULO => |a, b| Expr::Arithmetic(Arithmetic::Remainder, a, b),
+        _ => return None,
+    })
 }

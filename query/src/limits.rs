@@ -27,3 +27,6 @@ pub const ROWS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Groups of one answer.
 pub const GROUPS_MAX: usize = 10_000;
+
+/// Milliseconds of a duration that is written out: a hundred thousand years; beyond it is a mistake.
+pub(crate) const DURATION_MS_MAX: f64 = 3.2e15;

@@ -3,6 +3,8 @@
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::limits::DURATION_MS_MAX;
+
 /// A time (milliseconds since the Unix epoch) by RFC 3339, to the millisecond, in UTC.
 pub(crate) fn time(ms: i64) -> String {
     let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000);
@@ -48,10 +50,8 @@ pub(crate) fn parse_duration(text: &str) -> Option<i64> {
         total += number.parse::<f64>().ok()? * ms;
         rest = behind;
     }
-    /// A hundred thousand years: beyond it is a mistake.
-    const MS_MAX: f64 = 3.2e15;
     #[expect(clippy::cast_possible_truncation, reason = "bounded in the same line")]
-    (total <= MS_MAX).then(|| (sign * total).round() as i64)
+    (total <= DURATION_MS_MAX).then(|| (sign * total).round() as i64)
 }
 
 #[cfg(test)]

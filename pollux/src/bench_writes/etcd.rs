@@ -3,7 +3,6 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use prost::Message;
 use tonic::client::Grpc;
@@ -15,12 +14,10 @@ use tonic_prost::ProstCodec;
 use super::load::{Writer, value};
 use super::{NODES, failed};
 use crate::exit::Failure;
+use crate::limits::{ETCD_LOOK, ETCD_LOOKS};
 
 /// The call that writes a key.
 const PUT: PathAndQuery = PathAndQuery::from_static("/etcdserverpb.KV/Put");
-/// Patience for the members to find each other.
-const READY_LOOKS: usize = 100;
-const READY_LOOK: Duration = Duration::from_millis(100);
 
 /// Members that run; ended when dropped.
 pub(super) struct Etcd {
@@ -134,11 +131,11 @@ impl Writer for Put {
 /// Waits until a write is acknowledged.
 pub(super) async fn ready(channel: &Channel) -> Result<(), Failure> {
     let mut put = Put::new(channel, 0);
-    for _ in 0..READY_LOOKS {
+    for _ in 0..ETCD_LOOKS {
         if put.write().await.is_ok() {
             return Ok(());
         }
-        tokio::time::sleep(READY_LOOK).await;
+        tokio::time::sleep(ETCD_LOOK).await;
     }
     put.write().await.map_err(Into::into)
 }

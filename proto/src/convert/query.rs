@@ -6,11 +6,8 @@ use pollux_twin::{JsonLimits, Rejection, TenantId, TwinKey, Value};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::select::tenant;
-use crate::limits::{CURSOR_BYTES_MAX, VALUE_DEPTH_MAX};
+use crate::limits::{CURSOR_BYTES_MAX, QUERY_ROWS, VALUE_DEPTH_MAX};
 use crate::v1;
-
-/// Rows of an answer where nobody said how many.
-const ROWS: u32 = 100;
 
 /// What `Twins.Query` asks. What its expressions mean is query/'s.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,7 +35,7 @@ pub fn query(request: &v1::QueryRequest) -> Result<Query, Rejection> {
         "" => None,
         text => Some(Cursor::read(text, request)?),
     };
-    let limit = if request.limit == 0 { ROWS } else { request.limit };
+    let limit = if request.limit == 0 { QUERY_ROWS } else { request.limit };
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     Ok(Query { tenant: tenant(&request.tenant)?, limit, after })
 }

@@ -9,14 +9,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pollux_proto::convert::Cursor;
+use pollux_proto::limits::{QUERY_TEXT_BYTES_MAX, QUERY_TEXTS_MAX};
 use pollux_proto::position::Position;
 use pollux_proto::{convert, v1};
-use pollux_query::{After, OrderBy, Part, Query, QueryError, Text};
+use pollux_query::{
+    After, EXPRESSION_BYTES_MAX, EXPRESSIONS_MAX, OrderBy, Part, Query, QueryError, Text,
+};
 use pollux_twin::{Rejection, TenantId, Time};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(crate) use self::remote::serve;
 use crate::limits::{QUERIES_MAX, QUERIES_WAITING_MAX, QUERY_RETRY_MS, QUERY_WAIT_MS_MAX};
+
+// Whatever can be asked here can be asked of another node.
+const _: () =
+    assert!(EXPRESSION_BYTES_MAX <= QUERY_TEXT_BYTES_MAX, "each expression fits the wire");
+const _: () = assert!(EXPRESSIONS_MAX <= QUERY_TEXTS_MAX, "all expressions fit the wire");
 
 /// What is asked.
 #[derive(Clone, Debug)]

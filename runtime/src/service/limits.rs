@@ -31,6 +31,9 @@ pub(super) const WATCHES_MAX: usize = 1024;
 pub(super) const WATCH_RETRY_MS: u32 = 5_000;
 /// Bytes of one page of a list: below the 4 MiB that gRPC clients take by default.
 pub(super) const PAGE_BYTES_MAX: usize = 3 * 1024 * 1024;
+/// Bytes of rows after which a part of a query's answer goes out: many rows to a message, and far below what
+/// gRPC clients take.
+pub(super) const QUERY_PART_BYTES: usize = 256 * 1024;
 /// Twins of a page unpacked at a time.
 pub(super) const PAGE_PART: usize = 64;
 /// How often health and readiness are looked at.

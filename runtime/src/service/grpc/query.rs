@@ -10,14 +10,10 @@ use prost::Message;
 use tonic::Status;
 
 use super::super::desk::Desk;
-use super::super::limits::PAGE_BYTES_MAX;
+use super::super::limits::QUERY_PART_BYTES;
 
 /// The parts of an answer.
 pub(super) type Answer = Iter<IntoIter<Result<v1::QueryResponse, Status>>>;
-
-/// Bytes of a part: many rows to a message, and none that a client's default would refuse.
-const PART_BYTES: usize = 256 * 1024;
-const _: () = assert!(PART_BYTES < PAGE_BYTES_MAX, "a part is less than a page");
 
 pub(super) async fn answer(desk: &Desk, request: &v1::QueryRequest) -> Result<Answer, Rejection> {
     let answer = desk.query(request).await?;
@@ -51,7 +47,7 @@ fn next_part(
     part: &mut v1::QueryResponse,
     bytes: &mut usize,
 ) {
-    if *bytes >= PART_BYTES {
+    if *bytes >= QUERY_PART_BYTES {
         parts.push(Ok(std::mem::take(part)));
         *bytes = 0;
     }

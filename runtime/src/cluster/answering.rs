@@ -5,9 +5,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use futures_util::stream;
-use futures_util::{FutureExt, StreamExt};
 use pollux_cluster::peer::{JoinDesk, Service};
 use pollux_cluster::{CallFault, NodeId};
 use tokio::task::spawn_blocking;
@@ -15,12 +14,13 @@ use tokio::task::spawn_blocking;
 use super::authorities::Authorities;
 use super::meta::Decider;
 use super::rebalance::Urges;
+use super::served::{Served, refused};
 use super::steps::Steps;
 use super::{Kind, back_up, forward, join, status};
 use crate::clock::Clock;
 use crate::config::Checked;
 use crate::router::Router;
-use crate::session::{Endpoint, Served, failed};
+use crate::session::Endpoint;
 use crate::{query, watch};
 
 /// Answers once the parts that can are there; before that it is as if this node could not be reached.
@@ -153,15 +153,15 @@ impl Service for Answering {
             Some(Kind::Query) => query::serve(router, &payload),
             Some(Kind::Relay) => match self.endpoint.get() {
                 Some(endpoint) => endpoint.open_for_relay(from, &payload),
-                None => stream::once(async { Err(CallFault::Unreachable) }).boxed(),
+                None => refused(CallFault::Unreachable),
             },
             Some(Kind::Relayed) => match self.endpoint.get() {
                 Some(endpoint) => endpoint.relays().open_for_owner(from, &payload),
-                None => failed(),
+                None => refused(CallFault::Failed),
             },
             _ => {
                 tracing::warn!(%from, kind, "a node opens a stream that this one does not know");
-                failed()
+                refused(CallFault::Failed)
             }
         }
     }

@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use super::Kind;
 use super::control::{Control, ControlFault};
 use super::owners::{Owner, Owners};
+use super::served::Served;
 use crate::limits::{BARRIER_MS_MAX, OWNER_WAIT_MS_MAX};
 use crate::router::Router;
-use crate::session::Served;
 
 /// Pieces of a shard's state, in order.
 pub(crate) type Pieces = BoxStream<'static, Result<Bytes, String>>;

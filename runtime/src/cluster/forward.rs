@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use pollux_cluster::peer::{Items, PeerNetwork};
 use pollux_cluster::{CallFault, Network, NodeId};
+use pollux_proto::device::Wire;
 use pollux_proto::feed::Watch;
 use pollux_proto::forward::{self, Called, EntryCall, List, Listed};
 use pollux_proto::query::Ask;
@@ -56,6 +57,16 @@ impl Forward {
         self.peers.open(to, kind as u16, payload).await
     }
 
+    async fn open_for<W: Wire>(
+        &self,
+        to: NodeId,
+        kind: Kind,
+        asked: &W,
+    ) -> Result<Items, CallFault> {
+        let payload = forward::encode(asked).map_err(|_| CallFault::Failed)?;
+        self.open(to, kind, payload).await
+    }
+
     /// Has the owner of a twin's shard carry out a call.
     ///
     /// # Errors
@@ -98,26 +109,22 @@ impl Forward {
 
     /// Opens the changes of a shard at another node.
     pub(crate) async fn watch(&self, to: NodeId, watch: &Watch) -> Result<Items, CallFault> {
-        let payload = forward::encode(watch).map_err(|_| CallFault::Failed)?;
-        self.open(to, Kind::Watch, payload).await
+        self.open_for(to, Kind::Watch, watch).await
     }
 
     /// Opens what a query finds on shards that another node owns.
     pub(crate) async fn query(&self, to: NodeId, ask: &Ask) -> Result<Items, CallFault> {
-        let payload = forward::encode(ask).map_err(|_| CallFault::Failed)?;
-        self.open(to, Kind::Query, payload).await
+        self.open_for(to, Kind::Query, ask).await
     }
 
     /// Has the owner of a device's shard open its session, which this node relays.
     pub(crate) async fn relay(&self, to: NodeId, relay: &Relay) -> Result<Items, CallFault> {
-        let payload = forward::encode(relay).map_err(|_| CallFault::Failed)?;
-        self.open(to, Kind::Relay, payload).await
+        self.open_for(to, Kind::Relay, relay).await
     }
 
     /// Opens what a device says that another node relays.
     pub(crate) async fn relayed(&self, to: NodeId, id: u64) -> Result<Items, CallFault> {
-        let payload = forward::encode(&Relayed { id }).map_err(|_| CallFault::Failed)?;
-        self.open(to, Kind::Relayed, payload).await
+        self.open_for(to, Kind::Relayed, &Relayed { id }).await
     }
 
     /// Has another node look for twins in the tables of its shards, which must have come to these places.
@@ -191,7 +198,7 @@ pub(super) fn list(router: &Router, payload: &[u8]) -> Result<Bytes, CallFault> 
     encode(&Listed { shards, items })
 }
 
-fn encode<W: pollux_proto::device::Wire>(message: &W) -> Result<Bytes, CallFault> {
+fn encode<W: Wire>(message: &W) -> Result<Bytes, CallFault> {
     forward::encode(message).map_err(|error| {
         tracing::error!(%error, "an answer for another node was not written");
         CallFault::Failed

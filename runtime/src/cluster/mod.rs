@@ -19,6 +19,7 @@ mod owners;
 mod peers;
 mod rebalance;
 mod seen;
+mod served;
 mod status;
 mod steps;
 mod steward;
@@ -45,6 +46,7 @@ pub use join::{JoinFault, init, join};
 pub(crate) use meta::{TREE as META_TREE, accepted, fingerprint, keep_meta};
 pub(crate) use owners::{Owner, Owners};
 pub(crate) use rebalance::{Planned, Rebalance};
+pub(crate) use served::{Served, refused};
 pub(crate) use status::Asked;
 pub use token::TokenError;
 
@@ -103,13 +105,25 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    const ALL: [Self; 14] = [
+        Self::Call,
+        Self::List,
+        Self::Meta,
+        Self::Status,
+        Self::Step,
+        Self::Barrier,
+        Self::BackUp,
+        Self::Authority,
+        Self::Rebalance,
+        Self::EntryCall,
+        Self::Watch,
+        Self::Relay,
+        Self::Relayed,
+        Self::Query,
+    ];
+
     fn of(number: u16) -> Option<Self> {
-        let asked = [Self::Call, Self::List, Self::Meta, Self::Status, Self::Step, Self::Barrier];
-        asked
-            .into_iter()
-            .chain([Self::BackUp, Self::Authority, Self::Rebalance, Self::EntryCall, Self::Watch])
-            .chain([Self::Relay, Self::Relayed, Self::Query])
-            .find(|kind| *kind as u16 == number)
+        Self::ALL.into_iter().find(|kind| *kind as u16 == number)
     }
 }
 

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::future::ready;
-use futures_util::stream::{self, BoxStream};
+use futures_util::stream;
 use pollux_cluster::{CallFault, NodeId};
 use pollux_proto::forward::{decode, encode};
 use pollux_proto::limits::QUERIED_ITEMS_MAX;
@@ -15,7 +14,7 @@ use pollux_twin::{Rejection, ShardId, TenantId, Time, Value};
 
 use super::Question;
 use super::scan::Found;
-use crate::cluster::Forward;
+use crate::cluster::{Forward, Served, refused};
 use crate::limits::{QUERY_ITEM_BYTES, QUERY_MS_MAX};
 use crate::router::Router;
 
@@ -63,10 +62,7 @@ pub(super) async fn ask(
 }
 
 /// What another node asks of shards that are owned here.
-pub(crate) fn serve(
-    router: Option<&Router>,
-    payload: &[u8],
-) -> BoxStream<'static, Result<Bytes, CallFault>> {
+pub(crate) fn serve(router: Option<&Router>, payload: &[u8]) -> Served {
     let answered = router.cloned().ok_or(CallFault::Unreachable);
     let asked = decode::<Ask>(payload).map_err(|_| CallFault::Failed);
     let items = async move {
@@ -83,8 +79,8 @@ pub(crate) fn serve(
         }
     };
     let written = |items: Result<Vec<wire::Found>, CallFault>| match items {
-        Ok(items) => stream::iter(items).map(|item| write(&item)).left_stream(),
-        Err(fault) => stream::once(ready(Err(fault))).right_stream(),
+        Ok(items) => stream::iter(items).map(|item| write(&item)).boxed(),
+        Err(fault) => refused(fault),
     };
     stream::once(items).flat_map(written).boxed()
 }

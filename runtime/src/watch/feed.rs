@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream::{self, BoxStream};
+use futures_util::stream;
 use futures_util::{Stream, StreamExt};
 use pollux_cluster::{CallFault, NodeId};
 use pollux_proto::feed::{Changed, Changes, Stand, Told, Watch};
@@ -18,7 +18,7 @@ use tokio::time::Interval;
 use super::hub::{Cannot, Hub, Step};
 use super::ring::{Cursor, Event};
 use super::{Source, Steps, progress};
-use crate::cluster::Forward;
+use crate::cluster::{Forward, Served, refused};
 use crate::limits::{WATCH_ASK_MS_MAX, WATCH_ITEM_BYTES};
 use crate::router::Router;
 
@@ -43,10 +43,7 @@ pub(super) async fn open(forward: &Forward, to: NodeId, watch: &Watch) -> Result
 }
 
 /// What another node watches of a shard that is held here.
-pub(crate) fn serve(
-    router: Option<&Router>,
-    payload: &[u8],
-) -> BoxStream<'static, Result<Bytes, CallFault>> {
+pub(crate) fn serve(router: Option<&Router>, payload: &[u8]) -> Served {
     let Ok(watch) = decode::<Watch>(payload) else { return refused(CallFault::Failed) };
     let held = |router: &Router| router.shards().held(ShardId(watch.shard));
     let shown = router.and_then(|router| {
@@ -59,12 +56,8 @@ pub(crate) fn serve(
     }
 }
 
-fn refused(fault: CallFault) -> BoxStream<'static, Result<Bytes, CallFault>> {
-    stream::once(ready(Err(fault))).boxed()
-}
-
 /// The items of a walk.
-fn tell(hub: Arc<Hub>, age_ms: u64, watch: Watch) -> BoxStream<'static, Result<Bytes, CallFault>> {
+fn tell(hub: Arc<Hub>, age_ms: u64, watch: Watch) -> Served {
     let told = match hub.stand(watch.after) {
         Ok(at) => Told::Stands(Stand { at, age_ms }),
         Err(Cannot::Remember) => Told::TooOld,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use pollux_cluster::NodeId;
 use pollux_cluster::peer::Items;
+use pollux_cluster::{CallFault, NodeId};
 use pollux_proto::device::{CloseCode, Decoder, NodeFrame, encode};
 use pollux_proto::forward::decode;
 use pollux_proto::limits::RELAYED_BYTES_MAX;
@@ -20,7 +20,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::super::endpoint::Endpoint;
 use super::super::hello::Refusal;
 use super::super::line::{Broken, Came, LastWords, Line, Reads};
-use super::{Served, failed};
+use crate::cluster::{Served, refused};
 use crate::limits::{LAST_WORDS_MS_MAX, RELAYED_ITEMS_MAX};
 
 /// A device's line through another node.
@@ -87,7 +87,7 @@ impl Endpoint {
         let named = relay.and_then(|relay| Some((TwinKey::parse(&relay.key).ok()?, relay)));
         let Some((key, relay)) = named.filter(|_| self.router.is_member(from)) else {
             tracing::warn!(%from, "a node relays what is no device, or is no member");
-            return failed();
+            return refused(CallFault::Failed);
         };
         let (down, items) = mpsc::channel(RELAYED_ITEMS_MAX);
         tokio::spawn(Arc::clone(self).serve_relayed(from, key, relay, down));

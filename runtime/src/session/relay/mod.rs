@@ -9,8 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use futures_util::stream::{self, BoxStream};
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use pollux_cluster::peer::Items;
 use pollux_cluster::{CallFault, NodeId};
 use pollux_proto::forward::decode;
@@ -21,12 +20,9 @@ use tokio_stream::wrappers::ReceiverStream;
 
 pub(super) use passage::Passage;
 
-use crate::cluster::Forward;
+use crate::cluster::{Forward, Served, refused};
 use crate::limits::{RELAYED_ITEMS_MAX, RELAYED_MAX};
 use crate::metrics::Metrics;
-
-/// A stream of items for another node.
-pub(crate) type Served = BoxStream<'static, Result<Bytes, CallFault>>;
 
 /// Whether this node relays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +125,7 @@ impl Relays {
             None => {
                 // The device may be gone already.
                 tracing::debug!(%from, "a node asks for a device that is not relayed to it");
-                failed()
+                refused(CallFault::Failed)
             }
         }
     }
@@ -162,11 +158,6 @@ impl Drop for Place {
         state.relayed -= 1;
         self.relays.metrics.sessions_relayed.dec();
     }
-}
-
-/// A stream that is refused.
-pub(crate) fn failed() -> Served {
-    stream::once(async { Err(CallFault::Failed) }.boxed()).boxed()
 }
 
 #[cfg(test)]

@@ -150,10 +150,8 @@ async fn bare(args: &BenchArgs, load: Load) -> Result<Report, Failure> {
 fn options(args: &BenchArgs, load: Load, server: &NodeProcess) -> Result<Options, Failure> {
     let at = server.listening();
     let pki = server.pki();
-    let read = |name: &str| read(&pki.join(name));
-    let identities =
-        Identities::Authority { certificate: read("device-ca.pem")?, key: read("device-ca.key")? };
-    let mut options = Options::new(&at.devices, read("server-ca.pem")?, identities);
+    let mut options = sim::devices_of(&pki)?;
+    options.targets = vec![at.devices.clone()];
     options.services = vec![format!("http://{}", at.grpc)];
     options.server_pid = server.id();
     fill(&mut options, args, load);

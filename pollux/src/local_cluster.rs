@@ -17,7 +17,7 @@ use crate::exit::{Exit, Failure};
 use crate::limits::{PORTS_APART, SETTLED_LOOK, SETTLED_MAX};
 use crate::node_process::NodeProcess;
 use crate::wires::Wires;
-use crate::{cluster_status, configure};
+use crate::{cluster_status, configure, sim};
 
 /// The file that says where its nodes listen: when all were stopped, they find each other there again.
 const PLACES_FILE: &str = "nodes.json";
@@ -378,6 +378,13 @@ impl LocalCluster {
     /// The `pki/` folder of its first node, which has the CA of its devices.
     pub(crate) fn pki(&self) -> PathBuf {
         dir_of(&self.options.dir, 0).join(pollux_runtime::pki::PKI_DIR)
+    }
+
+    /// Devices that dial any of its nodes.
+    pub(crate) fn devices(&self) -> Result<pollux_simulator::Options, Failure> {
+        let mut devices = sim::devices_of(&self.pki())?;
+        devices.targets = self.nodes.iter().map(|node| node.places.devices.to_string()).collect();
+        Ok(devices)
     }
 
     /// Stops all nodes in order, all at once; their data stays.

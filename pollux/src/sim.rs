@@ -101,6 +101,19 @@ pub(crate) fn finish(output: Output, args: &SimArgs, report: &Report) -> Result<
     Ok(())
 }
 
+/// Devices that a node's device CA vouches for, by the `pki/` folder of its data directory.
+pub(crate) fn devices_of(pki: &Path) -> Result<Options, Failure> {
+    let read = |name: &str| {
+        let path = pki.join(name);
+        std::fs::read(&path).map_err(|error| {
+            Failure::new(Exit::Failed, format!("read {}: {error}", path.display()))
+        })
+    };
+    let identities =
+        Identities::Authority { certificate: read("device-ca.pem")?, key: read("device-ca.key")? };
+    Ok(Options::new("", read("server-ca.pem")?, identities))
+}
+
 /// What the simulator is to do, as the flags say.
 pub(crate) fn options(
     args: &SimArgs,
@@ -109,16 +122,10 @@ pub(crate) fn options(
     pki: &Path,
     server_pid: Option<u32>,
 ) -> Result<Options, Failure> {
-    let read = |name: &str| {
-        let path = pki.join(name);
-        std::fs::read(&path).map_err(|error| {
-            Failure::new(Exit::Usage, format!("read {}: {error}", path.display()))
-                .next("name the pki folder of the node's data directory with --pki")
-        })
-    };
-    let identities =
-        Identities::Authority { certificate: read("device-ca.pem")?, key: read("device-ca.key")? };
-    let mut options = Options::new("", read("server-ca.pem")?, identities);
+    let mut options = devices_of(pki).map_err(|failure| {
+        Failure { exit: Exit::Usage, ..failure }
+            .next("name the pki folder of the node's data directory with --pki")
+    })?;
     let url = |address: String| match address.contains("://") {
         true => address,
         false => format!("http://{address}"),

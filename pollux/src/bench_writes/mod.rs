@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use pollux_proto::v1::patch_twin_request::Change;
 use pollux_proto::v1::twins_client::TwinsClient;
 use pollux_proto::v1::{PatchTwinRequest, Section};
-use pollux_simulator::{Identities, Load, Options, Progress};
+use pollux_simulator::{Load, Progress};
 use serde_json::{Value, json};
 use tonic::Status;
 use tonic::transport::Channel;
@@ -123,16 +123,7 @@ impl Writer for Tags {
 
 /// The same as reports of devices, one in flight each.
 async fn reports(args: &BenchWritesArgs, cluster: &LocalCluster) -> Result<Figures, Failure> {
-    let pki = cluster.pki();
-    let read = |name: &str| {
-        let path = pki.join(name);
-        std::fs::read(&path)
-            .map_err(|error| failed("read", &format_args!("{}: {error}", path.display())))
-    };
-    let identities =
-        Identities::Authority { certificate: read("device-ca.pem")?, key: read("device-ca.key")? };
-    let mut options = Options::new("", read("server-ca.pem")?, identities);
-    options.targets = cluster.nodes.iter().map(|node| node.places.devices.to_string()).collect();
+    let mut options = cluster.devices()?;
     options.devices = DEVICES;
     options.load = Load::OneInFlight;
     options.report_bytes = load::VALUE_BYTES;

@@ -1,8 +1,6 @@
 //! The fleet of a demonstration: what it does, when something may be done to the cluster, and what it saw.
 
-use pollux_simulator::{
-    Fault, Identities, Load, Moment, Options, Phase, Progress, Report, Timeline, run_with,
-};
+use pollux_simulator::{Fault, Load, Moment, Options, Phase, Progress, Report, Timeline, run_with};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -107,15 +105,7 @@ pub(crate) fn sums_json(report: &Report) -> serde_json::Value {
 }
 
 pub(super) fn options(args: &DemoArgs, cluster: &LocalCluster) -> Result<Options, Failure> {
-    let pki = cluster.pki();
-    let read = |name: &str| {
-        std::fs::read(pki.join(name))
-            .map_err(|error| Failure::new(Exit::Failed, format!("read {name}: {error}")))
-    };
-    let identities =
-        Identities::Authority { certificate: read("device-ca.pem")?, key: read("device-ca.key")? };
-    let mut options = Options::new("", read("server-ca.pem")?, identities);
-    options.targets = cluster.nodes.iter().map(|node| node.places.devices.to_string()).collect();
+    let mut options = cluster.devices()?;
     let grpc = cluster.nodes.iter().map(|node| format!("http://{}", node.places.grpc));
     options.services = grpc.collect();
     options.devices = args.devices;

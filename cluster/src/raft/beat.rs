@@ -2,10 +2,10 @@
 //! wakes once for the heartbeats of many groups, and what they say to a peer shares packets.
 
 #[cfg(not(test))]
-mod runtime;
+mod ticks;
 
 #[cfg(not(test))]
-pub(crate) use self::runtime::BeatRuntime;
+pub(crate) use self::ticks::BeatRuntime;
 use crate::limits::BEAT_MS;
 
 /// Microseconds from a moment, told from the first beat, to the next one.

@@ -20,6 +20,7 @@ mod metrics;
 mod pace;
 mod peer;
 mod proposal;
+mod runtime;
 mod seed;
 mod sending;
 #[cfg(test)]

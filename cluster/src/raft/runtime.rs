@@ -1,29 +1,37 @@
-//! tokio with ticks that wait for the beat; everything else is tokio's own.
+//! tokio as the consensus library's runtime, but for what [`Parts`] has a way of its own for: when those
+//! wake that wait until a moment, how news is told, and where chance comes from.
 
+use std::fmt::Debug;
 use std::future::Future;
-use std::sync::OnceLock;
+use std::marker::PhantomData;
 use std::time::Duration;
 
-use openraft::{AsyncRuntime, Instant as _, OptionalSend, TokioRuntime};
+use openraft::async_runtime::watch::Watch;
+use openraft::{AsyncRuntime, OptionalSend, TokioRuntime};
+use rand::Rng;
 
-use super::until_beat;
-use crate::limits::TICK_MS_MIN;
+/// A moment.
+pub(super) type Instant = <TokioRuntime as AsyncRuntime>::Instant;
+
+/// What is not as tokio has it.
+pub(crate) trait Parts: Debug + 'static {
+    /// A source of chance.
+    type Rng: Rng;
+    /// Tells the newest value to those who wait for it.
+    type Watch: Watch;
+
+    /// A source of chance for whoever asks.
+    fn rng() -> Self::Rng;
+
+    /// When somebody wakes that waits until then.
+    fn wakes_at(deadline: Instant) -> Instant;
+}
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct BeatRuntime(TokioRuntime);
+pub(crate) struct Runtime<P>(TokioRuntime, PhantomData<P>);
 
-type Instant = <TokioRuntime as AsyncRuntime>::Instant;
-
-/// The first beat at or after a moment. Beats are counted from the first time that one was asked for.
-fn next_beat(at: Instant, now: Instant) -> Instant {
-    static FIRST: OnceLock<Instant> = OnceLock::new();
-    let first = *FIRST.get_or_init(|| now);
-    let since = u64::try_from((at - first).as_micros()).unwrap_or(u64::MAX);
-    at + Duration::from_micros(until_beat(since))
-}
-
-impl AsyncRuntime for BeatRuntime {
+impl<P: Parts> AsyncRuntime for Runtime<P> {
     type JoinError = <TokioRuntime as AsyncRuntime>::JoinError;
     type JoinHandle<T: OptionalSend + 'static> = <TokioRuntime as AsyncRuntime>::JoinHandle<T>;
     type Sleep = <TokioRuntime as AsyncRuntime>::Sleep;
@@ -31,9 +39,9 @@ impl AsyncRuntime for BeatRuntime {
     type TimeoutError = <TokioRuntime as AsyncRuntime>::TimeoutError;
     type Timeout<R, T: Future<Output = R> + OptionalSend> =
         <TokioRuntime as AsyncRuntime>::Timeout<R, T>;
-    type ThreadLocalRng = <TokioRuntime as AsyncRuntime>::ThreadLocalRng;
+    type ThreadLocalRng = P::Rng;
     type Mpsc = <TokioRuntime as AsyncRuntime>::Mpsc;
-    type Watch = <TokioRuntime as AsyncRuntime>::Watch;
+    type Watch = P::Watch;
     type Oneshot = <TokioRuntime as AsyncRuntime>::Oneshot;
     type Mutex<T: OptionalSend + 'static> = <TokioRuntime as AsyncRuntime>::Mutex<T>;
 
@@ -49,11 +57,8 @@ impl AsyncRuntime for BeatRuntime {
         TokioRuntime::sleep(duration)
     }
 
-    /// The library's ticks wait like this, several milliseconds; the other waits are far shorter and exact.
     fn sleep_until(deadline: Self::Instant) -> Self::Sleep {
-        let now = Instant::now();
-        let is_tick = deadline > now + Duration::from_millis(TICK_MS_MIN);
-        TokioRuntime::sleep_until(if is_tick { next_beat(deadline, now) } else { deadline })
+        TokioRuntime::sleep_until(P::wakes_at(deadline))
     }
 
     fn timeout<R, F: Future<Output = R> + OptionalSend>(
@@ -74,12 +79,12 @@ impl AsyncRuntime for BeatRuntime {
         TokioRuntime::is_panic(join_error)
     }
 
-    fn thread_rng() -> Self::ThreadLocalRng {
-        TokioRuntime::thread_rng()
+    fn thread_rng() -> P::Rng {
+        P::rng()
     }
 
     fn new(threads: usize) -> Self {
-        Self(TokioRuntime::new(threads))
+        Self(TokioRuntime::new(threads), PhantomData)
     }
 
     fn block_on<F, T>(&mut self, future: F) -> T

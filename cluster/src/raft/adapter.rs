@@ -13,8 +13,9 @@ use futures_util::{Stream, TryStreamExt};
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 
+use super::alone::Alone;
 use super::codec::{decode_stored, encode_stored};
-use super::types::{C, LogIdC, MetaC, SnapshotC, StoredC, log_id, position};
+use super::types::{C, LogIdC, MetaC, SnapshotC, StoredC, epoch, log_id, position};
 use crate::fault::Fault;
 use crate::ids::Position;
 use crate::limits::MEMBERSHIPS_MAX;
@@ -73,6 +74,7 @@ pub(crate) struct Adapter {
     applied: Option<LogIdC>,
     membership: StoredC,
     checkpoints: Arc<Mutex<Checkpoints>>,
+    alone: Alone,
     /// While the group starts only the mark of a snapshot is wanted.
     serving: bool,
 }
@@ -83,7 +85,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Adapter {
     /// Asks the machine where it stands.
-    pub(crate) fn new(mut machine: Box<dyn StateMachine>) -> Result<Self, Fault> {
+    pub(crate) fn new(mut machine: Box<dyn StateMachine>, alone: Alone) -> Result<Self, Fault> {
         let recovered = machine.recovered()?;
         let membership = decode_stored(&recovered.membership)?;
         let applied = recovered.applied.map(log_id);
@@ -94,6 +96,7 @@ impl Adapter {
             applied,
             membership,
             checkpoints: Arc::new(Mutex::new(checkpoints)),
+            alone,
             serving: false,
         })
     }
@@ -165,6 +168,7 @@ impl RaftStateMachine<C> for Adapter {
     {
         while let Some((entry, responder)) = entries.try_next().await? {
             let answer = self.step(entry.log_id, entry.payload).map_err(Fault::into_io)?;
+            self.alone.applied(epoch(*entry.log_id.committed_leader_id()));
             if let Some(responder) = responder {
                 responder.send(answer);
             }

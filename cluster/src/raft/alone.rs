@@ -1,11 +1,15 @@
-//! Whether this node is all there ever was of a group: its leader, and its only voter. Owns the one word that
-//! says so and when it is taken back; leaves elections and memberships to the consensus library.
+//! Whether this node is all there is of a group, its leader and its only voter, and has applied all that was
+//! committed before it led. Owns the one word that says so and when it is taken back; leaves elections
+//! and memberships to the consensus library.
 //!
 //! While the word stands, no other node can have been elected: an election above this node's own needs
 //! its vote, or a membership that this node, as the leader, appends first. Both go through this node's
 //! log store, and the word is taken back there before either is handed to the disk, so before anybody
 //! else can hear of it. It is given inside the consensus core, which is also what calls the log store:
 //! the two never overlap.
+//!
+//! A leader may be elected before it has applied what others have acknowledged: all of that lies before
+//! the first entry of its own term, so the word counts from the moment that entry is applied.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,17 +26,27 @@ pub(crate) struct Alone {
     node: NodeId,
     /// The term in which this node leads alone; zero where that is not known.
     term: Arc<AtomicU64>,
+    /// The term of the last entry that the state machine has, if this node was its leader; else zero.
+    applied: Arc<AtomicU64>,
 }
 
 impl Alone {
     pub(crate) fn new(node: NodeId) -> Self {
-        Self { node, term: Arc::default() }
+        Self { node, term: Arc::default(), applied: Arc::default() }
     }
 
-    /// Whether this node led alone in this epoch at some moment of the call.
+    /// Whether this node led alone in this epoch at some moment of the call, with all that was committed
+    /// before.
     pub(super) fn holds(&self, epoch: Epoch) -> bool {
         let term = self.term.load(Ordering::SeqCst);
-        term != 0 && epoch == Epoch { term, leader: self.node.0 }
+        let led = term != 0 && epoch == Epoch { term, leader: self.node.0 };
+        led && self.applied.load(Ordering::SeqCst) == term
+    }
+
+    /// The state machine has an entry of this epoch, and all before it.
+    pub(super) fn applied(&self, epoch: Epoch) {
+        let term = if epoch.leader == self.node.0 { epoch.term } else { 0 };
+        self.applied.store(term, Ordering::SeqCst);
     }
 
     /// Gives the word if the group's state bears it out, and says whether not even a learner hears of
@@ -45,10 +59,6 @@ impl Alone {
         let members = state.membership_state.effective();
         let mut configs = members.get_joint_config().iter();
         let alone = leads && configs.all(|voters| voters.len() == 1 && voters.contains(&node));
-        // Seed 36 of the world once showed an old state where a group had come down to one voter. Until
-        // that is understood the word is given only where there never was anybody else.
-        let never_more = members.log_id().as_ref().is_some_and(|first| first.index == 0);
-        let alone = alone && never_more;
         self.term.store(if alone { vote.leader_id.term } else { 0 }, Ordering::SeqCst);
         alone && members.nodes().all(|(id, _)| *id == node)
     }
@@ -87,6 +97,11 @@ mod tests {
         let alone = Alone::new(NodeId(1));
         assert!(!alone.holds(Epoch { term: 0, leader: 1 }), "nothing is known at first");
         alone.term.store(OURS.term, Ordering::SeqCst);
+        for before in [Epoch { term: 2, leader: 1 }, Epoch { term: 3, leader: 2 }] {
+            alone.applied(before);
+            assert!(!alone.holds(OURS), "what was committed before may not be applied yet");
+        }
+        alone.applied(OURS);
         alone
     }
 

@@ -100,13 +100,13 @@ impl Group {
         machine: S,
     ) -> Result<Self, Fault> {
         let log = log.clone();
-        let mut adapter = Adapter::new(Box::new(machine))?;
+        let alone = Alone::new(node);
+        let mut adapter = Adapter::new(Box::new(machine), alone.clone())?;
         let sinks = adapter.sinks();
         no_gap(id, adapter.applied(), log.purged())?;
         let checkpoints = adapter.checkpoints();
         let peers =
             Peers { network: Arc::clone(&network), group: id, node, pace: network.snapshot_pace() };
-        let alone = Alone::new(node);
         let store = LogStore::new(log.clone(), alone.clone());
         let raft = Raft::build(node.0, config, peers, store, adapter);
         let raft = raft.await.map_err(|e| Fault::Group(format!("start group {id}: {e}")))?;
@@ -227,8 +227,8 @@ impl Group {
         Ok(position(ready.read_log_id().log_id()))
     }
 
-    /// Whether this node leads in `epoch` and is the only voter, so that nobody could have been elected
-    /// above it: a read barrier that begins now passes without a question to anyone. False where that is
+    /// Whether this node leads in `epoch`, has applied all that was committed before, and is the only voter,
+    /// so that nobody could have been elected above it: a read barrier that begins now passes without a question to anyone. False where that is
     /// not known; then ask with [`Group::read_barrier`]. Costs one look at memory.
     #[must_use]
     pub fn leads_alone(&self, epoch: Epoch) -> bool {

@@ -121,8 +121,9 @@ struct Builder;
 impl StoreBuilder<C, LogStore, Adapter, Log> for Builder {
     async fn build(&self) -> Result<(Log, LogStore, Adapter), StorageError<C>> {
         let log = open(&SimDisk::new(), "/suite");
-        let store = LogStore::new(log.group(GroupId(1)).unwrap(), Alone::new(NodeId(1)));
-        let adapter = Adapter::new(Box::new(Journal::default())).unwrap();
+        let alone = Alone::new(NodeId(1));
+        let store = LogStore::new(log.group(GroupId(1)).unwrap(), alone.clone());
+        let adapter = Adapter::new(Box::new(Journal::default()), alone).unwrap();
         Ok((log, store, adapter))
     }
 }

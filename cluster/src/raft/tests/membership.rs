@@ -114,9 +114,7 @@ async fn replicas_come_as_learners_vote_and_leave() {
     assert!(matches!(behind, Err(ChangeError::Behind { node: NodeId(2), .. })), "{behind:?}");
     first.change_voters(&ids(&[1]), Demoted::Learns, seen(first)).await.unwrap();
     assert_eq!(first.metrics().members.learners, ids(&[2, 3]));
-    // It goes on by itself, but never again reads without asking the log: there were others.
-    put(first, epoch, "alone").await;
-    assert!(!first.leads_alone(epoch), "the word is for those that never had others");
+    alone(first, epoch).await;
     three.stop().await;
 }
 

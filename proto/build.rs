@@ -4,10 +4,11 @@
 use std::path::PathBuf;
 use std::{env, error::Error, fs};
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "pollux/v1/types.proto",
     "pollux/v1/twins.proto",
     "pollux/v1/commands.proto",
+    "pollux/v1/devices.proto",
     "pollux/v1/cluster.proto",
 ];
 

@@ -6,6 +6,7 @@ use pollux_twin::image::{pack, unpack};
 use pollux_twin::input::{CallId, CallKey, ConnectionId, FromDevice, Request};
 use pollux_twin::output::ToDevice;
 use pollux_twin::patch::{delta, merge};
+use pollux_twin::registration::{Proof, RegistryRequest, Shown};
 use pollux_twin::{Input, Limits, Output, Rejection, Time, Twin, Value};
 
 /// Inputs of one run: enough to meet every state, few enough to run thousands of times a second.
@@ -88,7 +89,10 @@ impl Run<'_> {
     fn input(&mut self) -> Input {
         let connection = ConnectionId(u64::from(self.byte()));
         match self.byte() % 8 {
-            0 => Input::Hello { connection, incarnation: u64::from(self.byte() % 3), node: 1 },
+            0 => {
+                let (incarnation, shown) = (u64::from(self.byte() % 3), self.shown());
+                Input::Hello { connection, incarnation, node: 1, shown }
+            }
             1 => Input::Disconnected { session: self.near(self.session) },
             2..=4 => Input::Device { session: self.near(self.session), message: self.message() },
             _ => Input::Call {
@@ -97,6 +101,38 @@ impl Run<'_> {
                 key: self.maybe(Self::key),
                 request: self.request(),
             },
+        }
+    }
+
+    fn shown(&mut self) -> Shown {
+        match self.byte() % 8 {
+            0 => Shown::Token([self.byte() % 3; 32]),
+            1 => Shown::Certificate(Some([self.byte() % 3; 32])),
+            _ => Shown::Certificate(None),
+        }
+    }
+
+    fn credential(&mut self) -> (String, Proof, Option<Time>) {
+        let digest = [self.byte() % 3; 32];
+        let proof = if self.one_in(2) { Proof::Token(digest) } else { Proof::Certificate(digest) };
+        (self.name(), proof, self.maybe(|run| Time::from_ms(u64::from(run.byte()))))
+    }
+
+    fn registry(&mut self) -> RegistryRequest {
+        match self.byte() % 6 {
+            0 => RegistryRequest::Get,
+            1 => RegistryRequest::Register {
+                tags: self.maybe(|run| run.value(0)),
+                desired: self.maybe(|run| run.value(0)),
+                credentials: (0..self.byte() % 3).map(|_| self.credential()).collect(),
+            },
+            2 => RegistryRequest::Disable { reason: self.name() },
+            3 => RegistryRequest::Enable,
+            4 => {
+                let (name, proof, expires) = self.credential();
+                RegistryRequest::Give { name, proof, expires }
+            }
+            _ => RegistryRequest::Revoke { name: self.name() },
         }
     }
 
@@ -135,7 +171,7 @@ impl Run<'_> {
     fn request(&mut self) -> Request {
         let expected = self.maybe(|run| u64::from(run.byte() % 4));
         let id = u64::from(self.byte() % 6);
-        match self.byte() % 8 {
+        match self.byte() % 10 {
             0..=2 => Request::Patch {
                 section: [Section::Tags, Section::Desired][usize::from(self.byte() % 2)],
                 patch: self.value(0),
@@ -151,7 +187,8 @@ impl Run<'_> {
                 wait: self.one_in(2),
             },
             6 => Request::CancelCommand { id },
-            _ => Request::GetCommand { id },
+            7 => Request::GetCommand { id },
+            _ => Request::Registry(Box::new(self.registry())),
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use pollux_proto::v1::cluster_client::ClusterClient;
 use pollux_proto::v1::commands_client::CommandsClient;
+use pollux_proto::v1::devices_client::DevicesClient;
 use pollux_proto::v1::twins_client::TwinsClient;
 use pollux_twin::id::TenantId;
 use pollux_twin::json::JsonErrorKind;
@@ -81,6 +82,11 @@ impl Client {
     /// The Commands service.
     pub(crate) fn commands(&self) -> CommandsClient<Channel> {
         CommandsClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
+    }
+
+    /// The Devices service.
+    pub(crate) fn devices(&self) -> DevicesClient<Channel> {
+        DevicesClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     /// The Cluster service.

@@ -70,6 +70,9 @@ impl From<Status> for Failure {
             "unknown_command" => {
                 (Exit::NotFound, "see which commands are kept with `pollux command list`")
             }
+            "unknown_credential" => {
+                (Exit::NotFound, "see which credentials it has with `pollux device get`")
+            }
             "version_mismatch" => {
                 (Exit::Conflict, "read the twin again and repeat with its version as --expect")
             }

@@ -37,6 +37,12 @@ pub(crate) const SERVICE_RATE: f64 = 50.0;
 pub(crate) const SETTLED_LOOKS: u32 = 15;
 /// How long a token may let a node in: nodes take no more.
 pub(crate) const TOKEN_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Devices of an import that wait to be sent: enough that reading the file is never waited for.
+pub(crate) const IMPORT_AHEAD: usize = 1024;
+/// Bytes of a line of an import: more than a twin's sections may have.
+pub(crate) const IMPORT_LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Refused lines of an import that are shown one by one.
+pub(crate) const IMPORT_SHOWN_MAX: usize = 100;
 /// Largest datagram.
 pub(crate) const WIRE_BYTES_MAX: usize = 64 * 1024;
 /// Senders on one wire: the other nodes, and those that join.

@@ -5,6 +5,7 @@ mod args;
 mod backup;
 mod bench;
 mod bench_query;
+mod bench_register;
 mod bench_start;
 mod bench_writes;
 mod client;
@@ -18,6 +19,7 @@ mod device;
 mod exit;
 mod faults;
 mod form;
+mod import;
 mod limits;
 mod live;
 mod local_cluster;
@@ -26,6 +28,7 @@ mod parent;
 mod print;
 mod query;
 mod recover;
+mod registry;
 mod render;
 mod scrape;
 mod sim;
@@ -40,7 +43,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use args::{Cli, DeviceCommand, Output, Verb};
+use args::{Cli, Output, Verb};
 use exit::{Exit, Failure};
 
 // Many small objects that live long or very short: jemalloc keeps them denser and frees faster.
@@ -62,7 +65,6 @@ fn main() -> ExitCode {
 fn run(output: Output, verb: Verb) -> Result<(), Failure> {
     match verb {
         Verb::Config(command) => configure::run(output, command),
-        Verb::Device(DeviceCommand::Cert(args)) => device::cert(output, &args),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "pollux", &mut script);
@@ -90,7 +92,8 @@ async fn run_async(output: Output, verb: Verb) -> Result<(), Failure> {
         Verb::Sim(args) => sim::run(output, args).await,
         Verb::Demo(command) => demo::run(output, command).await,
         Verb::Bench(command) => bench::run(output, command).await,
-        Verb::Config(_) | Verb::Device(_) | Verb::Completions { .. } => {
+        Verb::Device(command) => registry::run(output, command).await,
+        Verb::Config(_) | Verb::Completions { .. } => {
             unreachable!("carried out without threads")
         }
     }

@@ -1,6 +1,6 @@
 //! Messages of pollux.v1 as the documents that the HTTP endpoint answers too, and as text.
 
-use pollux_proto::v1;
+use pollux_proto::{convert, v1};
 use serde_json::{Map, Value, json};
 
 /// JSON that a node sent; it checked it, so anything else is shown as the text it is.
@@ -108,6 +108,9 @@ fn changed_members(changed: &v1::Changed) -> (&'static str, Map<String, Value>) 
                 out["reason"] = reason.as_str().into();
             }
             ("command_moved", out)
+        }
+        Some(What::Registered(device)) => {
+            ("registered", parsed(&convert::device_json(device).to_json()))
         }
         Some(What::Deleted(deleted)) => ("deleted", json!({"by": deleted.by})),
     };

@@ -4,6 +4,7 @@
 mod answer;
 mod call;
 mod changed;
+mod device;
 mod fresh;
 mod query;
 mod select;
@@ -14,9 +15,13 @@ use pollux_twin::{DeviceId, JsonError, JsonLimits, Rejection, TenantId, TwinKey,
 
 use crate::v1;
 
-pub use answer::{deleted, sent, written};
+pub use answer::{deleted, registered, sent, written};
 pub use call::{Call, cancel_command, delete, get, get_command, patch, send_command};
 pub use changed::{Versions, changed};
+pub use device::{
+    device_json, device_to_v1, digest, disable, enable, get_device, give_credential, hex, register,
+    revoke_credential,
+};
 pub use fresh::{Freshness, freshness};
 pub use query::{Cursor, Query, query, query_group, query_row};
 pub use select::{Page, Watch, Whose, list, watch};

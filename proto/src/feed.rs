@@ -101,6 +101,7 @@ fn effect(effect: &Effect) -> Result<(), FrameError> {
         | Effect::Connected { .. }
         | Effect::Disconnected { .. }
         | Effect::DesiredAcked { .. }
+        | Effect::Registered(_)
         | Effect::Deleted { .. } => Ok(()),
     }
 }

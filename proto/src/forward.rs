@@ -2,7 +2,9 @@
 //! of twins whose tables are there. Archived like frames, and checked like them before use.
 use bytes::{Bytes, BytesMut};
 use pollux_twin::input::Request;
+use pollux_twin::limits::CREDENTIALS_MAX;
 use pollux_twin::output::Answer;
+use pollux_twin::registration::RegistryRequest;
 use pollux_twin::{Rejection, Time, View};
 use rkyv::{Archive, Deserialize, Serialize};
 
@@ -102,12 +104,34 @@ impl Check for Call {
                 text("command name", name, TEXT_BYTES_MAX)?;
                 value(payload)
             }
+            Request::Registry(request) => registry(request),
             Request::Get
             | Request::Delete { .. }
             | Request::CancelCommand { .. }
             | Request::GetCommand { .. } => Ok(()),
         }
     }
+}
+
+fn registry(request: &RegistryRequest) -> Result<(), FrameError> {
+    match request {
+        RegistryRequest::Register { tags, desired, credentials } => {
+            count("credentials", credentials.len(), CREDENTIALS_MAX)?;
+            credentials.iter().try_for_each(|(name, ..)| credential(name))?;
+            [tags, desired].into_iter().flatten().try_for_each(value)
+        }
+        RegistryRequest::Disable { reason } => text("reason", reason, TEXT_BYTES_MAX),
+        RegistryRequest::Give { name, .. } | RegistryRequest::Revoke { name } => credential(name),
+        RegistryRequest::Get | RegistryRequest::Enable => Ok(()),
+    }
+}
+
+fn credential(name: &str) -> Result<(), FrameError> {
+    text("name of the credential", name, TEXT_BYTES_MAX)
+}
+
+fn count(what: &'static str, items: usize, max: usize) -> Result<(), FrameError> {
+    if items > max { Err(FrameError::TooMany { what, items, max }) } else { Ok(()) }
 }
 
 impl Check for EntryCall {
@@ -121,6 +145,9 @@ impl Check for Called {
         match &self.result {
             Ok(Answer::Twin(seen)) => view(seen),
             Ok(Answer::Command(command)) => value(&command.payload),
+            Ok(Answer::Registration(entry)) => {
+                count("credentials", entry.credentials.len(), CREDENTIALS_MAX)
+            }
             Ok(Answer::Written { .. } | Answer::Deleted { .. }) | Err(_) => Ok(()),
         }
     }

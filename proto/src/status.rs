@@ -55,11 +55,16 @@ pub const fn row(rejection: &Rejection) -> Row {
             passing("overloaded", Code::ResourceExhausted, 429, *retry_after_ms)
         }
         R::OutOfSpace => passing("out_of_space", Code::ResourceExhausted, 507, RETRY_SPACE_MS),
-        R::Quarantined => Row {
-            refused: RefusedReason::NotAllowed,
-            ..lasting("quarantined", Code::DataLoss, 500)
-        },
+        R::Quarantined => not_allowed("quarantined", Code::DataLoss, 500),
         R::NotOwner => passing("not_owner", Code::Unavailable, 503, RETRY_OWNER_MS),
+        R::NotRegistered => not_allowed("not_registered", Code::PermissionDenied, 403),
+        R::Disabled { .. } => not_allowed("disabled", Code::PermissionDenied, 403),
+        R::BadCredential { .. } => Row {
+            refused: RefusedReason::NotYou,
+            ..lasting("bad_credential", Code::Unauthenticated, 401)
+        },
+        R::UnknownCredential { .. } => lasting("unknown_credential", Code::NotFound, 404),
+        R::LevelTooLow { .. } => lasting("level_too_low", Code::FailedPrecondition, 409),
         R::Behind => passing("behind", Code::Unavailable, 503, RETRY_OWNER_MS),
         R::Unknown => Row {
             refused: RefusedReason::Busy,
@@ -79,6 +84,11 @@ const fn lasting(reason: &'static str, grpc: Code, http: u16) -> Row {
         close: CloseCode::Refused,
         retry_after_ms: None,
     }
+}
+
+/// A refusal that a device itself can do nothing about.
+const fn not_allowed(reason: &'static str, grpc: Code, http: u16) -> Row {
+    Row { refused: RefusedReason::NotAllowed, ..lasting(reason, grpc, http) }
 }
 
 /// A refusal that passes by itself.

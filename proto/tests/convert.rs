@@ -6,6 +6,7 @@ use pollux_proto::v1;
 use pollux_twin::change::Section;
 use pollux_twin::input::{CallId, ConnectionId, FromDevice, Request};
 use pollux_twin::output::Answer;
+use pollux_twin::registration::Shown;
 use pollux_twin::{
     Change, Effect, Input, JsonLimits, Limits, Mark, Output, Rejection, Time, Twin, TwinKey, Value,
 };
@@ -36,7 +37,12 @@ fn lively_twin() -> Twin {
     let device = |message| Input::Device { session: 1, message };
     handle(patch(Section::Tags, r#"{"site":"Kraków \u0001","big":18446744073709551615}"#));
     handle(patch(Section::Desired, r#"{"speed":3.0,"mode":"on","odd/key~":[1,{"a":null}]}"#));
-    handle(Input::Hello { connection: ConnectionId(1), incarnation: 9, node: 1 });
+    handle(Input::Hello {
+        connection: ConnectionId(1),
+        incarnation: 9,
+        node: 1,
+        shown: Shown::Certificate(None),
+    });
     handle(device(FromDevice::Report {
         seq: 1,
         patch: value(r#"{"speed":2.5,"n":-9223372036854775808}"#),

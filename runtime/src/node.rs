@@ -238,7 +238,8 @@ fn listen_for_devices(
     metrics: &Arc<Metrics>,
     clock: Clock,
 ) -> Result<Arc<Endpoint>, Fault> {
-    let tls = pki.server_config(ClientAuth::Required)?;
+    let auth = if config.devices.tokens { ClientAuth::Optional } else { ClientAuth::Required };
+    let tls = pki.server_config(auth)?;
     let tls = DeviceTls::new(tls).map_err(|error| internal("TLS for devices", &error))?;
     let mut server = quinn::ServerConfig::with_crypto(Arc::new(tls));
     let devices = &config.devices;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{join_all, try_join_all};
+use pollux_cluster::meta::CONTROL_LEVEL;
 use pollux_cluster::{CallFault, NodeId};
 use pollux_proto::position::Position;
 use pollux_twin::input::Request;
@@ -97,6 +98,9 @@ impl Router {
             call.idempotency_key = self.inner.entry_keys.next(self.inner.owners.level());
             since = self.inner.shards.held(shard).map(|held| held.time()).unwrap_or_default();
         }
+        if matches!(call.request, Request::Registry(_)) {
+            self.must_have(CONTROL_LEVEL)?;
+        }
         let mut unclear = 0;
         loop {
             let timeout = end.saturating_sub(self.inner.clock.elapsed());
@@ -124,6 +128,12 @@ impl Router {
             }
             self.inner.owners.changed(shard).await;
         }
+    }
+
+    /// Refuses what the cluster's level does not have yet.
+    fn must_have(&self, needed: u32) -> Result<(), Rejection> {
+        let level = self.inner.owners.level();
+        if level < needed { Err(Rejection::LevelTooLow { level, needed }) } else { Ok(()) }
     }
 
     async fn call_there(

@@ -41,7 +41,8 @@ fn every_version_is_written_down_as_it_is() {
         } else {
             let found = constant(&source, &["VERSION", "FORMAT", "WIRE_VERSION"]);
             assert_eq!(found, Some(written), "{format}: what {stands_in} writes");
-            let before = constant(&source, &["VERSION_BEFORE", "WIRE_VERSION_MIN"]);
+            let before =
+                constant(&source, &["VERSION_FIRST", "VERSION_BEFORE", "WIRE_VERSION_MIN"]);
             assert_eq!(oldest, before.or(found), "{format}: the oldest that {stands_in} reads");
         }
         seen += 1;

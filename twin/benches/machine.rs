@@ -10,6 +10,7 @@ use pollux_twin::change::Section;
 use pollux_twin::image::{pack, unpack};
 use pollux_twin::input::{CallId, ConnectionId, FromDevice, Request};
 use pollux_twin::output::Output;
+use pollux_twin::registration::Shown;
 use pollux_twin::{Change, Input, JsonLimits, Limits, Time, Twin, Value};
 
 const ROUNDS: usize = 9;
@@ -148,7 +149,12 @@ fn document() -> Twin {
         twin.handle(Time::from_ms(1_795_000_000_000), &Limits::default(), input).expect("fits");
         while twin.poll_output().is_some() {}
     };
-    feed(Input::Hello { connection: ConnectionId(1), incarnation: 1, node: 1 });
+    feed(Input::Hello {
+        connection: ConnectionId(1),
+        incarnation: 1,
+        node: 1,
+        shown: Shown::Certificate(None),
+    });
     for (section, text) in [(Section::Tags, TAGS), (Section::Desired, DESIRED)] {
         let (patch, whole, expected) = (json(text), false, None);
         let request = Request::Patch { section, patch, whole, expected };

@@ -4,11 +4,13 @@
 //! which reads no clock, no config and no limit.
 #![expect(missing_docs, reason = "rkyv derives resolvers whose fields nobody can document")]
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use rkyv::{Archive, Deserialize, Serialize};
 
+use crate::registration::Registration;
 use crate::rejection::Rejection;
 use crate::time::Time;
 use crate::value::Value;
@@ -130,6 +132,8 @@ pub enum Effect {
         /// Who deleted it.
         by: String,
     },
+    /// The registry's entry of the device is another from now on.
+    Registered(Box<Registration>),
 }
 
 /// A one-time request to a device.

@@ -5,9 +5,19 @@
 //! values they would take twice the room. Nothing in an image is trusted: the checksum is compared
 //! first, then rkyv validates with a bounded depth (safety rule 26).
 
+/// One of the forms, in bytes of which nothing is trusted.
+macro_rules! access {
+    ($archived:ty, $body:expr) => {{
+        let archive = ArchiveValidator::with_max_depth($body, Some(DEPTH_MAX));
+        let mut validator = Validator::new(archive, SharedValidator::new());
+        rkyv::api::access_with_context::<$archived, _, Error>($body, &mut validator)
+    }};
+}
+
 mod glance;
 mod header;
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -22,8 +32,9 @@ use xxhash_rust::xxh3::Xxh3;
 
 pub use self::glance::{Glance, SectionGlance};
 pub use self::header::{Flags, Header, header};
-use self::header::{HEADER_LEN, VERSION, VERSION_BEFORE};
+use self::header::{HEADER_LEN, VERSION, VERSION_FIRST, VERSION_KEYED};
 use crate::change::{Command, KeyMark};
+use crate::registration::Registration;
 use crate::tree::codec::ReadError;
 pub use crate::tree::codec::{Packed, PackedArray, PackedObject};
 use crate::twin::{DesiredAcked, Document, Life, Session, Twin};
@@ -54,7 +65,7 @@ impl fmt::Display for ImageError {
             Self::Version { found } => {
                 write!(
                     f,
-                    "read image: format {found}; this version reads formats {VERSION_BEFORE} and {VERSION}"
+                    "read image: format {found}; this version reads formats {VERSION_FIRST} to {VERSION}"
                 )
             }
             Self::Checksum => f.write_str("read image: checksum does not match; it is corrupt"),
@@ -91,12 +102,23 @@ struct KeyedImage {
     entry_keys: Vec<KeyMark>,
 }
 
+/// With what the registry knows of the device, which the forms before have no place for.
+#[derive(Archive, Serialize, Deserialize)]
+struct RegisteredImage {
+    keyed: KeyedImage,
+    registration: Registration,
+}
+
 /// The image of a twin whose last change stands at `applied_index` in its shard's log.
 pub fn pack(twin: &Twin, applied_index: u64) -> Arc<[u8]> {
     let document = twin.document_bytes();
     let mut bytes = Vec::with_capacity(HEADER_LEN + document.len() + 256);
-    let keyed = !twin.entry_keys.is_empty();
-    bytes.push(if keyed { VERSION } else { VERSION_BEFORE });
+    let version = match (&twin.registration, twin.entry_keys.is_empty()) {
+        (Some(_), _) => VERSION,
+        (None, false) => VERSION_KEYED,
+        (None, true) => VERSION_FIRST,
+    };
+    bytes.push(version);
     bytes.extend_from_slice(&[0; 4]);
     bytes.extend_from_slice(&applied_index.to_le_bytes());
     bytes.push(Flags::of(twin).0);
@@ -111,11 +133,17 @@ pub fn pack(twin: &Twin, applied_index: u64) -> Arc<[u8]> {
         version: twin.version,
         document,
     };
-    let written = if keyed {
-        let keyed = KeyedImage { image, entry_keys: twin.entry_keys.clone() };
-        rkyv::api::high::to_bytes_in::<_, Error>(&keyed, bytes)
-    } else {
+    let written = if version == VERSION_FIRST {
         rkyv::api::high::to_bytes_in::<_, Error>(&image, bytes)
+    } else {
+        let keyed = KeyedImage { image, entry_keys: twin.entry_keys.clone() };
+        match twin.registration.as_deref().cloned() {
+            None => rkyv::api::high::to_bytes_in::<_, Error>(&keyed, bytes),
+            Some(registration) => {
+                let registered = RegisteredImage { keyed, registration };
+                rkyv::api::high::to_bytes_in::<_, Error>(&registered, bytes)
+            }
+        }
     };
     let mut bytes = written.expect("writing to memory does not fail");
     let sum = checksum(&bytes);
@@ -127,18 +155,22 @@ pub fn pack(twin: &Twin, applied_index: u64) -> Arc<[u8]> {
 pub fn unpack(bytes: &[u8]) -> Result<(Twin, u64), ImageError> {
     let index = check(bytes)?.index;
     let body = &bytes[HEADER_LEN..];
-    let archive = ArchiveValidator::with_max_depth(body, Some(DEPTH_MAX));
-    let mut validator = Validator::new(archive, SharedValidator::new());
-    let (image, entry_keys) = if bytes[0] == VERSION_BEFORE {
-        let image = rkyv::api::access_with_context::<ArchivedImage, _, Error>(body, &mut validator)
-            .and_then(rkyv::deserialize::<Image, Error>);
-        (image.map_err(|_| ImageError::Content)?, Vec::new())
-    } else {
-        let keyed =
-            rkyv::api::access_with_context::<ArchivedKeyedImage, _, Error>(body, &mut validator)
-                .and_then(rkyv::deserialize::<KeyedImage, Error>);
-        let KeyedImage { image, entry_keys } = keyed.map_err(|_| ImageError::Content)?;
-        (image, entry_keys)
+    let unsound = |_| ImageError::Content;
+    let (image, entry_keys, registration) = match bytes[0] {
+        VERSION_FIRST => {
+            let image = access!(ArchivedImage, body).and_then(rkyv::deserialize::<Image, _>);
+            (image.map_err(unsound)?, Vec::new(), None)
+        }
+        VERSION_KEYED => {
+            let keyed = access!(ArchivedKeyedImage, body).and_then(rkyv::deserialize);
+            let KeyedImage { image, entry_keys } = keyed.map_err(unsound)?;
+            (image, entry_keys, None)
+        }
+        _ => {
+            let registered = access!(ArchivedRegisteredImage, body).and_then(rkyv::deserialize);
+            let RegisteredImage { keyed, registration } = registered.map_err(unsound)?;
+            (keyed.image, keyed.entry_keys, Some(Box::new(registration)))
+        }
     };
     let mut twin = Twin::absent();
     twin.life = image.life;
@@ -151,6 +183,7 @@ pub fn unpack(bytes: &[u8]) -> Result<(Twin, u64), ImageError> {
     twin.entry_keys = entry_keys;
     twin.commands = image.commands;
     twin.command_last = image.command_last;
+    twin.registration = registration;
     Ok((twin, index))
 }
 

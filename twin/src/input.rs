@@ -1,12 +1,14 @@
 //! What can happen to a twin. One file of [`crate::twin`] handles each group.
 #![expect(missing_docs, reason = "rkyv derives resolvers whose fields nobody can document")]
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::change::Section;
+use crate::registration::{RegistryRequest, Shown};
 use crate::time::Time;
 use crate::value::Value;
 
@@ -21,7 +23,7 @@ pub struct ConnectionId(pub u64);
 /// One input of a [`crate::Twin`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
-    /// A device, already authenticated, wants a session.
+    /// A device wants a session. Its certificate, if it showed one, was checked.
     Hello {
         /// The connection that asks.
         connection: ConnectionId,
@@ -29,6 +31,8 @@ pub enum Input {
         incarnation: u64,
         /// The owner's node.
         node: u64,
+        /// What the device proved itself by.
+        shown: Shown,
     },
     /// A message of a device in its session.
     Device {
@@ -190,4 +194,6 @@ pub enum Request {
         /// Which.
         id: u64,
     },
+    /// Something about the device's entry in the registry.
+    Registry(Box<RegistryRequest>),
 }

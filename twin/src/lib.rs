@@ -20,6 +20,7 @@ pub mod limits;
 pub mod lineage;
 pub mod output;
 pub mod patch;
+pub mod registration;
 pub mod rejection;
 pub mod shard;
 pub mod table;

@@ -76,6 +76,19 @@ pub const PICTURE_EARLY_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Twins of a picture looked at in one turn: tenths of a millisecond, for which nothing is applied.
 pub const PICTURE_TURN_MAX: usize = 512;
 
+/// Credentials of one device: two of each kind while they are changed, and some more.
+pub const CREDENTIALS_MAX: usize = 8;
+
+/// Which devices may come, as the operator wants it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Admission {
+    /// Any that proves itself and is not disabled: it is registered just in time.
+    #[default]
+    Proven,
+    /// Only those that were registered before.
+    Registered,
+}
+
 /// The bounds that an operator may raise, as the owner checks them when it decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -89,6 +102,8 @@ pub struct Limits {
     pub object_keys_max: usize,
     /// See [`COMMAND_BYTES_MAX`].
     pub command_bytes_max: usize,
+    /// Which devices may come.
+    pub admission: Admission,
 }
 
 impl Default for Limits {
@@ -99,6 +114,7 @@ impl Default for Limits {
             key_bytes_max: KEY_BYTES_MAX,
             object_keys_max: OBJECT_KEYS_MAX,
             command_bytes_max: COMMAND_BYTES_MAX,
+            admission: Admission::default(),
         }
     }
 }

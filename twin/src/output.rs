@@ -8,6 +8,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::change::{Change, Command, Section};
 use crate::input::{CallId, ConnectionId};
+use crate::registration::Registration;
 use crate::rejection::Rejection;
 use crate::value::Value;
 
@@ -47,6 +48,13 @@ pub enum ToDevice {
         desired: Value,
         /// Version of `reported`.
         reported_version: u64,
+    },
+    /// There is no session for this connection.
+    Refused {
+        /// The connection that said hello.
+        connection: ConnectionId,
+        /// Why.
+        rejection: Rejection,
     },
     /// A numbered message is durable, or refused (which is durable too).
     Ack {
@@ -95,6 +103,10 @@ pub enum ByeReason {
     Deleted,
     /// The node stops; come back.
     Stopping,
+    /// The device may not have a session any more.
+    Refused(Rejection),
+    /// What it proved itself by may not count any more: come back and prove it anew.
+    ProveAgain,
     /// The device broke the protocol; the text says how.
     Protocol(String),
 }
@@ -118,4 +130,6 @@ pub enum Answer {
     },
     /// A command as it stands.
     Command(Box<Command>),
+    /// The registry's entry of the device.
+    Registration(Box<Registration>),
 }

@@ -85,4 +85,28 @@ pub enum Rejection {
     Unknown,
     /// What this replica has applied is older than a stale read asked for.
     Behind,
+    /// The device is not registered, and only those that are may come.
+    NotRegistered,
+    /// The device is disabled.
+    Disabled {
+        /// Why, as whoever disabled it said; may be empty.
+        reason: String,
+    },
+    /// What the device showed is no credential of its own.
+    BadCredential {
+        /// It was one, of this name, and has expired.
+        expired: Option<String>,
+    },
+    /// The device has no credential of this name.
+    UnknownCredential {
+        /// The name.
+        name: String,
+    },
+    /// The cluster runs at a level that does not have what was asked for.
+    LevelTooLow {
+        /// The level it runs at.
+        level: u32,
+        /// The level that has it.
+        needed: u32,
+    },
 }

@@ -2,7 +2,7 @@
 //!
 //! `handle` decides and runs ahead: the changes it emits are already carried out on itself. Each
 //! group of inputs has its file: `session`, `report`, `telemetry`, `desire`, `command`, `result`,
-//! `delete`, `read`; `dedup` recognises repetitions, `check` holds the limits, `apply` is what the
+//! `delete`, `register`, `read`; `dedup` recognises repetitions, `check` holds the limits, `apply` is what the
 //! actor and every replica share. Batching, commit and release of outputs belong to the `Shard`
 //! machine; bytes at rest to [`crate::image`].
 
@@ -16,6 +16,7 @@ mod desire;
 mod document;
 mod lineage;
 mod read;
+mod register;
 mod report;
 mod rest;
 mod result;
@@ -36,6 +37,7 @@ use crate::change::{Change, Command, KeyMark};
 use crate::input::{CallId, Input};
 use crate::limits::Limits;
 use crate::output::{Answer, Output, ToDevice};
+use crate::registration::{Registration, Shown};
 use crate::rejection::Rejection;
 use crate::time::Time;
 pub(crate) use document::{Document, Latest, SectionState};
@@ -59,6 +61,8 @@ pub struct Twin {
     pub(crate) commands: Vec<Command>,
     /// Id of the last command.
     pub(crate) command_last: u64,
+    /// What the registry knows of the device, once there was something to know.
+    pub(crate) registration: Option<Box<Registration>>,
     local: Local,
 }
 
@@ -68,6 +72,8 @@ struct Local {
     outputs: VecDeque<Output>,
     /// Whether the current session was heard of since this actor was activated.
     heard: bool,
+    /// What the device of the current session showed, if this actor opened it.
+    shown: Option<Shown>,
     /// Calls that wait for the end of a command, in order of arrival.
     waiting: Vec<(CallId, u64)>,
     /// Telemetry that came as datagrams, with its session: newer than the log, and lost with the
@@ -95,8 +101,11 @@ impl Twin {
                 Ok(())
             }
             _ if self.quarantined => Err(Rejection::Quarantined),
-            Input::Hello { connection, incarnation, node } => {
-                self.hello(now, connection, incarnation, node);
+            Input::Hello { connection, incarnation, node, shown } => {
+                match self.admit(now, limits, shown) {
+                    Ok(()) => self.hello(now, connection, incarnation, node, shown),
+                    Err(rejection) => self.turn_away(connection, rejection),
+                }
                 Ok(())
             }
             Input::Device { session, message } => self.device(now, limits, session, message),

@@ -2,6 +2,7 @@
 
 mod backup;
 mod cluster;
+mod devices;
 mod node;
 mod services;
 mod simulate;
@@ -15,16 +16,17 @@ pub(crate) use cluster::{
     CaCommand, ClusterCommand, DemoArgs, DemoCommand, FailoverArgs, InitArgs, JoinArgs,
     NodeCommand, RecoverArgs, ShardCommand, StatusArgs,
 };
-pub(crate) use node::{
-    ConfigCommand, DevArgs, DeviceCertArgs, DeviceCommand, NodeFlags, StartArgs,
+pub(crate) use devices::{
+    CredentialCommand, DeviceCertArgs, DeviceCommand, ImportArgs, OneDevice, RegisterArgs,
 };
+pub(crate) use node::{ConfigCommand, DevArgs, NodeFlags, StartArgs};
 pub(crate) use services::{
     ClientFlags, CommandId, CommandVerb, GRPC, PatchArgs, QueryArgs, SectionName, SendArgs,
     TwinCommand, WatchArgs,
 };
 pub(crate) use simulate::{
-    BenchArgs, BenchCommand, BenchStartArgs, BenchWritesArgs, LoadName, ServeArgs, ShapeName,
-    SimArgs,
+    BenchArgs, BenchCommand, BenchRegisterArgs, BenchStartArgs, BenchWritesArgs, LoadName,
+    ServeArgs, ShapeName, SimArgs,
 };
 
 const EXIT_CODES: &str = "\
@@ -97,7 +99,7 @@ pub(crate) enum Verb {
     /// Send commands to devices.
     #[command(subcommand)]
     Command(CommandVerb),
-    /// Prepare devices.
+    /// Prepare devices, and decide which may come.
     #[command(subcommand)]
     Device(DeviceCommand),
     /// Put a node under the load of a simulated fleet, and report.

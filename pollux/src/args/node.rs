@@ -103,35 +103,6 @@ pub(crate) enum ConfigCommand {
     Show(NodeFlags),
 }
 
-/// Verbs about devices.
-#[derive(Debug, Subcommand)]
-pub(crate) enum DeviceCommand {
-    /// Issue a client certificate for a device, signed by the node's own device CA.
-    #[command(
-        after_help = "Example:\n  pollux device cert acme/pump-7 --data-dir .pollux-dev --out ."
-    )]
-    Cert(DeviceCertArgs),
-}
-
-/// Flags of `device cert`.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct DeviceCertArgs {
-    /// The device: `tenant/device`, or `device` of the default tenant.
-    pub(crate) device: String,
-    /// Data directory of the node whose device CA signs.
-    #[arg(long, value_name = "DIR", default_value = ".pollux-dev")]
-    pub(crate) data_dir: PathBuf,
-    /// Folder for the files: certificate, key, and the CA to know the node by.
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    pub(crate) out: PathBuf,
-    /// Replace the files of that name, if there are some: the device's old key is lost then.
-    #[arg(long)]
-    pub(crate) force: bool,
-    /// Days that the certificate is good for.
-    #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=36500))]
-    pub(crate) days: u32,
-}
-
 /// Nodes of a cluster on this machine.
 pub(super) fn local_nodes(text: &str) -> Result<usize, String> {
     let wrong = || format!("{text:?} is no number of nodes; it takes 1 to {LOCAL_NODES_MAX}");

@@ -187,6 +187,9 @@ pub(crate) enum BenchCommand {
     /// How long a node takes to look at many twins for a query.
     #[command(after_help = "Example:\n  pollux bench query --twins 1000000 --rounds 3")]
     Query(BenchStartArgs),
+    /// How fast a node registers very many devices over one import.
+    #[command(after_help = "Example:\n  pollux bench register --devices 1000000")]
+    Register(BenchRegisterArgs),
     /// Durable writes of three nodes on this machine, beside three members of etcd where it is installed.
     #[command(after_help = "Example:\n  pollux bench writes --duration 8s --rounds 2")]
     Writes(BenchWritesArgs),
@@ -207,6 +210,17 @@ pub(crate) struct BenchWritesArgs {
     /// How often both are measured, in turn.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) rounds: u32,
+}
+
+/// Flags of `bench register`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct BenchRegisterArgs {
+    /// Devices.
+    #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) devices: u32,
+    /// Core for the node that is started (needs taskset).
+    #[arg(long, value_name = "CORE")]
+    pub(crate) server_core: Option<u32>,
 }
 
 /// Flags of `bench start`.

@@ -1,8 +1,10 @@
 //! Answers of a twin as responses. An answer of another kind than was asked for is a fault of the
 //! one who routed it, and comes back as it is.
 
+use pollux_twin::TwinKey;
 use pollux_twin::output::Answer;
 
+use super::device::device_to_v1;
 use super::twin::command_to_v1;
 use crate::v1;
 
@@ -20,6 +22,14 @@ pub fn written(answer: Answer) -> Result<v1::PatchTwinResponse, Answer> {
 pub fn deleted(answer: Answer) -> Result<v1::DeleteTwinResponse, Answer> {
     match answer {
         Answer::Deleted { version } => Ok(v1::DeleteTwinResponse { version }),
+        other => Err(other),
+    }
+}
+
+/// Of a call to the registry.
+pub fn registered(key: &TwinKey, answer: Answer) -> Result<v1::Device, Answer> {
+    match answer {
+        Answer::Registration(entry) => Ok(device_to_v1(key, &entry)),
         other => Err(other),
     }
 }

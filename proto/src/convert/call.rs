@@ -97,7 +97,7 @@ pub fn cancel_command(request: v1::CancelCommandRequest) -> Result<Call, Rejecti
     call(&request.tenant, &request.device, request.idempotency_key, cancel)
 }
 
-fn call(
+pub(super) fn call(
     tenant: &str,
     device: &str,
     idempotency_key: String,
@@ -107,6 +107,6 @@ fn call(
     Ok(Call { key: key(tenant, device)?, idempotency_key, request })
 }
 
-fn wrong(reason: &str) -> Rejection {
+pub(super) fn wrong(reason: &str) -> Rejection {
     Rejection::Invalid { reason: reason.to_owned() }
 }

@@ -2,6 +2,7 @@
 
 use pollux_twin::{Change, Effect, Time, TwinKey, Value};
 
+use super::device::device_to_v1;
 use super::twin::{command_to_v1, state_to_v1};
 use crate::v1;
 use crate::v1::changed::What;
@@ -22,11 +23,11 @@ pub fn changed(key: &TwinKey, versions: Versions, change: &Change) -> Option<v1:
         device: key.device().to_owned(),
         version: versions.twin,
         at_ms: change.at.ms,
-        what: Some(what(versions, change)?),
+        what: Some(what(key, versions, change)?),
     })
 }
 
-fn what(versions: Versions, change: &Change) -> Option<What> {
+fn what(key: &TwinKey, versions: Versions, change: &Change) -> Option<What> {
     Some(match &change.effect {
         Effect::None => return None,
         Effect::Patched { section, patch, whole, observed_at, by } => {
@@ -62,6 +63,7 @@ fn what(versions: Versions, change: &Change) -> Option<What> {
             let state = state.into();
             What::CommandMoved(v1::CommandMoved { id: *id, state, answer_json, reason })
         }
+        Effect::Registered(entry) => What::Registered(device_to_v1(key, entry)),
         Effect::Deleted { by } => What::Deleted(v1::Deleted { by: by.clone() }),
     })
 }

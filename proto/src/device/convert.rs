@@ -7,6 +7,7 @@ use pollux_twin::output::{ByeReason, ToDevice};
 
 use crate::device::frame::{AckResult, Datagram, DeviceFrame, Limits, NodeFrame, Replica};
 use crate::limits::{FRAME_BYTES_MAX, RETRY_MS, TEXT_BYTES_MAX};
+use crate::status;
 
 /// The reason of the bye that ends a session which a newer one of the same device has taken over:
 /// part of `pollux/1`, so that a device knows it when it has several attempts under way.
@@ -15,6 +16,9 @@ pub const TAKEN_OVER: &str = "taken over by a newer session";
 /// The reason of the bye that ends a connection which another one of the same run of the device has
 /// taken over; part of `pollux/1` likewise.
 pub const SUPERSEDED: &str = "another connection of this device came";
+
+/// The bye to a device whose credential may not count any more: another owner let it in by it.
+const PROVE_AGAIN: &str = "prove yourself again";
 
 /// A frame of a device, by who deals with it.
 #[derive(Clone, Debug, PartialEq)]
@@ -145,6 +149,7 @@ impl NodeFrame {
                 deadline: command.deadline,
             },
             ToDevice::AskCommand { id } => Self::CommandStatus { id },
+            ToDevice::Refused { connection: _, rejection } => refused(&rejection),
             ToDevice::Bye { reason } => bye(reason),
         }
     }
@@ -167,6 +172,16 @@ fn nack(seq: u64, rejection: &Rejection) -> NodeFrame {
     NodeFrame::Nack { seq, expected, retry_after_ms }
 }
 
+fn refused(rejection: &Rejection) -> NodeFrame {
+    let row = status::row(rejection);
+    let message = status::message(rejection);
+    NodeFrame::Refused {
+        reason: row.refused,
+        message: crate::text::head(&message, TEXT_BYTES_MAX).to_owned(),
+        retry_after_ms: row.retry_after_ms,
+    }
+}
+
 fn bye(reason: ByeReason) -> NodeFrame {
     // After a take-over by another run of the device or a deletion, coming back at once would undo
     // what someone meant, and after a broken protocol it would break again.
@@ -174,6 +189,10 @@ fn bye(reason: ByeReason) -> NodeFrame {
         ByeReason::TakenOver => (TAKEN_OVER.to_owned(), false),
         ByeReason::Superseded => (SUPERSEDED.to_owned(), true),
         ByeReason::Deleted => ("the twin was deleted".to_owned(), false),
+        ByeReason::Refused(rejection) => {
+            (crate::text::head(&status::message(&rejection), TEXT_BYTES_MAX).to_owned(), false)
+        }
+        ByeReason::ProveAgain => (PROVE_AGAIN.to_owned(), true),
         ByeReason::Stopping => ("the node stops".to_owned(), true),
         ByeReason::Protocol(text) => (crate::text::head(&text, TEXT_BYTES_MAX).to_owned(), false),
     };

@@ -39,7 +39,17 @@ pub fn to_value(rejection: &Rejection) -> Value {
             set("max", u64::from(*max).into());
         }
         R::OutOfOrder { expected } => set("expected", (*expected).into()),
-        R::Invalid { .. }
+        R::Disabled { reason } => set("why", reason.as_str().into()),
+        R::BadCredential { expired: Some(name) } | R::UnknownCredential { name } => {
+            set("credential", name.as_str().into());
+        }
+        R::LevelTooLow { level, needed } => {
+            set("level", u64::from(*level).into());
+            set("needed", u64::from(*needed).into());
+        }
+        R::BadCredential { expired: None }
+        | R::NotRegistered
+        | R::Invalid { .. }
         | R::Overloaded { .. }
         | R::NotFound
         | R::NotAnObject
@@ -93,6 +103,11 @@ pub fn from_value(value: &Value) -> Option<Rejection> {
         "out_of_space" => R::OutOfSpace,
         "quarantined" => R::Quarantined,
         "not_owner" => R::NotOwner,
+        "not_registered" => R::NotRegistered,
+        "disabled" => R::Disabled { reason: text("why")? },
+        "bad_credential" => R::BadCredential { expired: text("credential") },
+        "unknown_credential" => R::UnknownCredential { name: text("credential")? },
+        "level_too_low" => R::LevelTooLow { level: small("level")?, needed: small("needed")? },
         "behind" => R::Behind,
         "unknown" => R::Unknown,
         _ => return None,

@@ -38,6 +38,11 @@ pub fn message(rejection: &Rejection) -> String {
         R::Overloaded { retry_after_ms } => {
             return format!("too busy, nothing was done; try again in {retry_after_ms} ms");
         }
+        R::NotRegistered
+        | R::Disabled { .. }
+        | R::BadCredential { .. }
+        | R::UnknownCredential { .. }
+        | R::LevelTooLow { .. } => return of_registry(rejection),
         R::NotFound => "there is no such twin, or it was deleted",
         R::NotAnObject => "a section must be a JSON object",
         R::DeviceOffline => {
@@ -61,6 +66,33 @@ pub fn message(rejection: &Rejection) -> String {
         }
     };
     fixed.to_owned()
+}
+
+/// The sentence of a refusal by the registry.
+fn of_registry(rejection: &Rejection) -> String {
+    use Rejection as R;
+    match rejection {
+        R::Disabled { reason } if !reason.is_empty() => {
+            format!("the device is disabled ({reason}); enable it to let it in")
+        }
+        R::Disabled { .. } => "the device is disabled; enable it to let it in".to_owned(),
+        R::BadCredential { expired: Some(name) } => {
+            format!("credential {name:?} of the device has expired; give it another")
+        }
+        R::BadCredential { expired: None } => {
+            "what the device shows is no credential of its own; give it one, or show another"
+                .to_owned()
+        }
+        R::UnknownCredential { name } => {
+            format!("the device has no credential {name:?}; read its entry for those it has")
+        }
+        R::LevelTooLow { level, needed } => format!(
+            "the cluster runs at level {level}, and this needs level {needed}; upgrade all nodes, then run \
+             `pollux cluster upgrade --finish`"
+        ),
+        _ => "the device is not registered, and only those that are may come; register it first"
+            .to_owned(),
+    }
 }
 
 /// A section's name in JSON and in sentences.

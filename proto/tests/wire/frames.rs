@@ -150,8 +150,14 @@ pub(crate) fn rejections() -> Vec<Rejection> {
             R::OutOfSpace => R::Quarantined,
             R::Quarantined => R::NotOwner,
             R::NotOwner => R::Unknown,
-            // The last one is told to services only: no device reads stale, so no frame carries it.
-            R::Unknown | R::Behind => return None,
+            // The others are no answers to a message of a device.
+            R::Unknown
+            | R::Behind
+            | R::NotRegistered
+            | R::Disabled { .. }
+            | R::BadCredential { .. }
+            | R::UnknownCredential { .. }
+            | R::LevelTooLow { .. } => return None,
         })
     };
     std::iter::successors(Some(R::NotFound), next).collect()

@@ -1,6 +1,6 @@
 //! Every rejection has its row, and comes back from what it was sent as.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use pollux_proto::status::{from_status, from_value, message, row, to_status, to_value};
 use pollux_twin::Rejection;
@@ -8,13 +8,25 @@ use pollux_twin::Rejection;
 use crate::frames::rejections;
 
 fn all() -> Vec<Rejection> {
-    rejections().into_iter().chain([Rejection::Behind]).collect()
+    let name = || "old".to_owned();
+    let others = [
+        Rejection::Behind,
+        Rejection::NotRegistered,
+        Rejection::Disabled { reason: String::new() },
+        Rejection::Disabled { reason: "stolen".to_owned() },
+        Rejection::BadCredential { expired: None },
+        Rejection::BadCredential { expired: Some(name()) },
+        Rejection::UnknownCredential { name: name() },
+        Rejection::LevelTooLow { level: 3, needed: 4 },
+    ];
+    rejections().into_iter().chain(others).collect()
 }
 
 #[test]
 fn reasons_are_unique_words() {
     let reasons: BTreeSet<_> = all().iter().map(|rejection| row(rejection).reason).collect();
-    assert_eq!(reasons.len(), all().len());
+    let kinds: HashSet<_> = all().iter().map(std::mem::discriminant).collect();
+    assert_eq!(reasons.len(), kinds.len());
     for reason in reasons {
         assert!(reason.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{reason}");
     }

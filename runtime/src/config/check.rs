@@ -10,7 +10,7 @@ use pollux_cluster::limits::{
     HEARTBEAT_MS_MIN, SNAPSHOT_BYTES_PER_S_MAX, SNAPSHOT_BYTES_PER_S_MIN,
 };
 use pollux_twin::id::SLOTS;
-use pollux_twin::limits::Limits;
+use pollux_twin::limits::{Admission, Limits};
 
 use super::checked::{
     Advertise, Checked, CheckpointConfig, ClusterConfig, DevicesConfig, Listen, LogConfig,
@@ -261,12 +261,27 @@ impl Checks<'_> {
             ),
             handshakes_max: self.count("devices.handshakes_max", devices.handshakes_max, 1, 65_536),
             relay: devices.relay,
+            tokens: devices.tokens,
+        }
+    }
+
+    fn admission(&mut self, config: &Written) -> Admission {
+        match config.devices.admission.as_str() {
+            "proven" => Admission::Proven,
+            "registered" => Admission::Registered,
+            other => {
+                let right = "it takes \"proven\" or \"registered\"";
+                self.refuse("devices.admission", format!("{other:?}"), right);
+                Admission::default()
+            }
         }
     }
 
     fn limits(&mut self, config: &Written) -> Limits {
         let limits = &config.limits;
+        let admission = self.admission(config);
         Limits {
+            admission,
             section_bytes_max: self.size(
                 "limits.section_bytes_max",
                 limits.section_bytes_max,

@@ -121,6 +121,8 @@ pub struct DevicesConfig {
     pub handshakes_max: u32,
     /// Whether devices are relayed that cannot dial their owner.
     pub relay: bool,
+    /// Whether devices may come without a certificate.
+    pub tokens: bool,
 }
 
 /// The write-ahead log.

@@ -135,6 +135,11 @@ section! {
         handshakes_max: u64 = 1024,
         /// Relay devices that cannot dial the node that owns their shard, where that is another one.
         relay: bool = true,
+        /// Which devices may come: "proven", any that proves itself and is not disabled; or "registered", only
+        /// those that were registered before.
+        admission: String = "proven".to_owned(),
+        /// Take devices without a certificate that show a token of their own.
+        tokens: bool = false,
     }
 }
 

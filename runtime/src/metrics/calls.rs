@@ -44,6 +44,13 @@ pub enum Method {
     CommandsGet,
     CommandsCancel,
     CommandsList,
+    DevicesRegister,
+    DevicesImport,
+    DevicesGet,
+    DevicesDisable,
+    DevicesEnable,
+    DevicesGiveCredential,
+    DevicesRevokeCredential,
 }
 
 impl Method {
@@ -59,6 +66,13 @@ impl Method {
         "Commands.Get",
         "Commands.Cancel",
         "Commands.List",
+        "Devices.Register",
+        "Devices.Import",
+        "Devices.Get",
+        "Devices.Disable",
+        "Devices.Enable",
+        "Devices.GiveCredential",
+        "Devices.RevokeCredential",
     ];
 
     /// `Service.Method`.

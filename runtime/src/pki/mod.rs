@@ -4,6 +4,7 @@
 //! elsewhere.
 
 mod authority;
+mod digest;
 mod error;
 mod expiry;
 mod files;
@@ -21,6 +22,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 pub use authority::{Authority, Identity};
+pub use digest::sha256;
 pub use error::PkiError;
 pub(crate) use expiry::Expiry;
 pub use name::device_name_of;
@@ -81,6 +83,15 @@ impl Pki {
     pub fn server_config(&self, auth: ClientAuth) -> Result<Arc<rustls::ServerConfig>, PkiError> {
         tls::server_config(&self.device_roots, &self.server, auth)
     }
+}
+
+/// The first certificate of a PEM file, in DER.
+///
+/// # Errors
+/// When it cannot be read, or has none.
+pub fn certificate_of(file: &Path) -> Result<CertificateDer<'static>, PkiError> {
+    let first = files::read_chain(file)?.into_iter().next();
+    first.ok_or_else(|| files::content(file, "a certificate in PEM form", "it has none"))
 }
 
 /// The device CA of a `pki/` folder, made if missing.

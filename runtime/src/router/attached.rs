@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pollux_cluster::{Epoch as LeaderEpoch, NodeId};
 use pollux_twin::input::{ConnectionId, FromDevice};
+use pollux_twin::registration::Shown;
 use pollux_twin::{ShardId, TwinKey};
 
 use super::{Inner, Router};
@@ -14,12 +15,14 @@ use crate::limits::MOVED_WAIT_MS_MAX;
 use crate::session::{Outbox, Valve};
 use crate::shard::{FromSession, Gone, TwinAddress};
 
-/// A device, authenticated, that wants its session.
+/// A device, its certificate checked, that wants its session.
 #[derive(Clone, Debug)]
 pub(crate) struct Attach {
     pub(crate) key: TwinKey,
     pub(crate) connection: ConnectionId,
     pub(crate) incarnation: u64,
+    /// What it proves itself by.
+    pub(crate) shown: Shown,
     pub(crate) outbox: Arc<Outbox>,
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pollux_twin::input::{CallKey, Request};
+use pollux_twin::registration::RegistryRequest;
 use pollux_twin::{Time, TwinKey};
 
 use crate::limits::UNCLEAR_MAX;
@@ -25,8 +26,12 @@ pub struct Call {
 
 impl Call {
     /// Whether it changes nothing.
-    pub(super) fn is_read(&self) -> bool {
-        matches!(self.request, Request::Get | Request::GetCommand { .. })
+    pub(crate) fn is_read(&self) -> bool {
+        match &self.request {
+            Request::Get | Request::GetCommand { .. } => true,
+            Request::Registry(request) => **request == RegistryRequest::Get,
+            _ => false,
+        }
     }
 
     /// Whether it may be repeated after so many attempts of which nobody can tell what came.

@@ -54,6 +54,14 @@ pub(super) const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub(super) const ANSWER_MARGIN: Duration = Duration::from_millis(20);
 /// How often a silent watch says that it lives: below the shortest timeout of common proxies.
 pub(super) const WATCH_KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Devices of one import that are being registered at once: some batches of every shard.
+pub(super) const IMPORT_CALLS_MAX: usize = 2048;
+/// How often an import says how far it is.
+pub(super) const IMPORT_TOLD_EVERY: Duration = Duration::from_millis(500);
+/// Refusals after which it says so at once: they wait in memory.
+pub(super) const IMPORT_REFUSED_MAX: usize = 1000;
+/// How often a device of an import is tried while the node is busy: a minute or more.
+pub(super) const IMPORT_TRIES: usize = 100;
 /// How long a token for a joining node is good, if its maker says nothing: as long as it takes to set
 /// a machine up.
 pub(super) const TOKEN_TIME: Duration = Duration::from_secs(3600);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use pollux_proto::device::{CloseCode, Decoder, DeviceFrame, Limits};
 use pollux_twin::input::ConnectionId;
+use pollux_twin::registration::Shown;
 use pollux_twin::{Rejection, TwinKey};
 use quinn::{Connecting, Connection, ConnectionError, SendStream};
 
@@ -234,11 +235,11 @@ impl Endpoint {
                 words = hello::read(&mut recv, &mut decoder) => words?,
                 () = stopping.cancelled() => return Err(Refusal::Stopping),
             };
-            let key = hello::authenticate(connection, &hello)?;
+            let (key, shown) = hello::authenticate(connection, &hello)?;
             if self.is_crowded() {
                 return Err(self.no_room());
             }
-            let attach = self.attach(key, hello.incarnation);
+            let attach = self.attach(key, hello.incarnation, shown);
             let outbox = Arc::clone(&attach.outbox);
             let found = self.find_way(attach, &unreachable, connection).await?;
             Ok((found, outbox))
@@ -272,7 +273,10 @@ impl Endpoint {
                 Door::Here(twin) => return Ok(Found::Here(twin)),
                 Door::There(elsewhere) => elsewhere,
             };
-            let asked = self.relays.relaying() == Relaying::On && unreachable.contains(&address);
+            // What says nothing of the credential cannot speak for a token.
+            let tells = matches!(attach.shown, Shown::Certificate(_));
+            let relays = self.relays.relaying() == Relaying::On && tells;
+            let asked = relays && unreachable.contains(&address);
             let redirect = Refusal::Elsewhere { address, epoch: (epoch.term, epoch.leader) };
             if !asked {
                 return Err(redirect);
@@ -296,9 +300,9 @@ impl Endpoint {
         Err(Rejection::NotOwner.into())
     }
 
-    pub(super) fn attach(&self, key: TwinKey, incarnation: u64) -> Attach {
+    pub(super) fn attach(&self, key: TwinKey, incarnation: u64, shown: Shown) -> Attach {
         let connection = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
-        Attach { key, connection, incarnation, outbox: Arc::new(Outbox::default()) }
+        Attach { key, connection, incarnation, shown, outbox: Arc::new(Outbox::default()) }
     }
 
     pub(super) fn session<L: Line>(

@@ -8,11 +8,14 @@ use pollux_proto::device::{
     CloseCode, Decoder, DeviceFrame, FrameError, NodeFrame, RefusedReason, encode,
 };
 use pollux_proto::status;
+use pollux_twin::id::DEFAULT_TENANT;
+use pollux_twin::registration::Shown;
 use pollux_twin::{DeviceId, Rejection, TenantId, TwinKey};
 use quinn::{Connection, RecvStream, SendStream};
 
-use super::tls::PeerName;
+use super::tls::{Peer, PeerName};
 use crate::limits::{LAST_WORDS_MS_MAX, SESSION_READ_BYTES};
+use crate::pki::sha256;
 
 /// What a device says before it is answered.
 pub(super) struct FirstWords {
@@ -151,34 +154,46 @@ pub(super) async fn read(
     }
 }
 
-/// The certificate names the device; the hello may only repeat it.
-pub(super) fn authenticate(connection: &Connection, hello: &Hello) -> Result<TwinKey, Refusal> {
+/// Who a device is, and what it shows of it: a certificate names it, and the hello may only repeat that; who has
+/// none shows a token, which the twin compares.
+pub(super) fn authenticate(
+    connection: &Connection,
+    hello: &Hello,
+) -> Result<(TwinKey, Shown), Refusal> {
     let not_you = |message: String| Refusal::Refused {
         reason: RefusedReason::NotYou,
         message,
         retry_after_ms: None,
     };
-    let named = connection
-        .peer_identity()
-        .and_then(|name| name.downcast::<PeerName>().ok())
-        .ok_or_else(|| not_you("no client certificate; connect with one".into()))?;
-    let named = (*named).map_err(|reason| not_you(reason.into()))?;
+    let named = connection.peer_identity().and_then(|name| name.downcast::<PeerName>().ok());
+    let named = named.map(|name| name.map_err(|reason| not_you(reason.into()))).transpose()?;
+    let token = hello.token.as_deref().map(|token| Shown::Token(sha256(token.as_bytes())));
+    let shown = match (&named, token) {
+        // Whoever shows a token means it: where it counts no more, no certificate makes up for it.
+        (_, Some(token)) => token,
+        (Some(peer), None) => Shown::Certificate(Some(peer.certificate)),
+        (None, None) => {
+            let message = "neither a client certificate nor a token; show one of them";
+            return Err(not_you(message.into()));
+        }
+    };
     let invalid = |error: pollux_twin::id::IdError| Refusal::Refused {
         reason: RefusedReason::Invalid,
         message: error.to_string(),
         retry_after_ms: None,
     };
-    let tenant = match hello.tenant.as_str() {
-        "" => named.tenant(),
-        tenant => tenant,
+    let tenant = match (hello.tenant.as_str(), &named) {
+        ("", Some(peer)) => peer.key.tenant(),
+        ("", None) => DEFAULT_TENANT,
+        (tenant, _) => tenant,
     };
     let tenant = TenantId::parse(tenant).map_err(invalid)?;
     let device = DeviceId::parse(&hello.device).map_err(invalid)?;
     let asked = TwinKey::new(&tenant, &device);
-    if asked != named {
-        return Err(not_you(format!(
-            "certificate names {named}, but the hello names {asked}; they must be the same"
-        )));
+    match named {
+        Some(Peer { key, .. }) if asked != key => Err(not_you(format!(
+            "certificate names {key}, but the hello names {asked}; they must be the same"
+        ))),
+        _ => Ok((asked, shown)),
     }
-    Ok(named)
 }

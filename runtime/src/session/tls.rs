@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::BytesMut;
 use pollux_twin::TwinKey;
+use pollux_twin::registration::Digest;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn_proto::crypto::{
     self, CryptoError, ExportKeyingMaterialError, HeaderKey, KeyPair, Keys, PacketKey,
@@ -18,13 +19,22 @@ use quinn_proto::{ConnectionId, Side, TransportError, TransportErrorCode};
 use rustls::quic::{KeyChange, PacketKeySet, Secrets, ServerConnection, Suite, Version};
 use rustls::{AlertDescription, CipherSuite, ServerConfig};
 
-use crate::pki::device_name_of;
+use crate::pki::{device_name_of, sha256};
 
 /// The one version of QUIC that devices speak.
 pub(crate) const QUIC_VERSION: u32 = 1;
 
 /// What a device's certificate names, or why it names nothing.
-pub(crate) type PeerName = Result<TwinKey, Box<str>>;
+pub(crate) type PeerName = Result<Peer, Box<str>>;
+
+/// A device by its certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Peer {
+    /// Whom it names.
+    pub(crate) key: TwinKey,
+    /// The certificate's SHA-256.
+    pub(crate) certificate: Digest,
+}
 
 /// The device endpoint's side of TLS.
 pub(crate) struct DeviceTls {
@@ -155,9 +165,11 @@ impl crypto::Session for TlsSession {
         let change = tls.write_hs(out);
         if change.is_none() && out.is_empty() && !tls.is_handshaking() {
             let chain = tls.peer_certificates().unwrap_or_default();
-            let name = chain
-                .first()
-                .map(|own| device_name_of(own).map_err(|error| error.to_string().into_boxed_str()));
+            let name = chain.first().map(|own| {
+                let key =
+                    device_name_of(own).map_err(|error| error.to_string().into_boxed_str())?;
+                Ok(Peer { key, certificate: sha256(own) })
+            });
             self.stage = Stage::Over(name);
         }
         match change? {
@@ -377,7 +389,8 @@ mod tests {
         let key = TwinKey::parse("acme/pump").unwrap();
         let device = ca.issue_device(&key, now(), 1).unwrap();
         let (client, server) = connect(&place, Some(&device)).await;
-        assert_eq!(name_of(&server), Some(Ok(key)));
+        let certificate = sha256(&device.chain()[0]);
+        assert_eq!(name_of(&server), Some(Ok(Peer { key, certificate })));
         exchange(&client, &server).await;
         // The next keys are made only now, by either side's wish, and again for the phase after.
         for side in [&client, &server, &server, &client] {

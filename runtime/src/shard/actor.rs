@@ -7,7 +7,6 @@ use std::rc::Rc;
 
 use actix::{Actor, ArbiterHandle, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
 use pollux_cluster::{Group, Quorum};
-use pollux_twin::input::Request;
 use pollux_twin::shard::{Options, Shard};
 use pollux_twin::{Rejection, TwinKey};
 
@@ -119,7 +118,7 @@ impl Handler<ShardCall> for ShardActor {
     type Result = ();
 
     fn handle(&mut self, ShardCall { call, reply }: ShardCall, _: &mut Self::Context) {
-        let is_write = !matches!(call.request, Request::Get | Request::GetCommand { .. });
+        let is_write = !call.is_read();
         let mut admitted = self.core.borrow_mut().admit();
         if admitted.is_ok() && is_write && self.core.borrow().is_out_of_space() {
             admitted = Err(Rejection::OutOfSpace);
@@ -152,6 +151,7 @@ impl Handler<ShardAttach> for ShardActor {
         let hello = Hello {
             connection: attach.connection,
             incarnation: attach.incarnation,
+            shown: attach.shown,
             outbox: attach.outbox,
         };
         let answer = match twin.try_send(hello) {

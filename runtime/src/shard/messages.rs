@@ -6,6 +6,7 @@ use actix::Message;
 use pollux_twin::Rejection;
 use pollux_twin::input::{ConnectionId, FromDevice};
 use pollux_twin::output::Answer;
+use pollux_twin::registration::Shown;
 use tokio::sync::oneshot;
 
 use super::twin_actor::TwinActor;
@@ -83,6 +84,7 @@ pub(crate) struct TwinCall {
 pub(crate) struct Hello {
     pub(crate) connection: ConnectionId,
     pub(crate) incarnation: u64,
+    pub(crate) shown: Shown,
     pub(crate) outbox: Arc<Outbox>,
 }
 

@@ -134,15 +134,24 @@ impl TwinActor {
     /// The connection stays known until it is gone: if the bye is never released, because the
     /// generation is given up, the device must still be sent away.
     fn outbox_for(&mut self, session: u64, message: &ToDevice) -> Option<Arc<Outbox>> {
-        if let ToDevice::Welcome { connection, .. } = message {
-            let device = self.devices.iter_mut().find(|device| device.connection == *connection)?;
-            device.session = Some(session);
+        match message {
+            ToDevice::Welcome { connection, .. } => {
+                self.device(*connection)?.session = Some(session);
+            }
+            ToDevice::Refused { connection, .. } => {
+                return self.device(*connection).map(|device| Arc::clone(&device.outbox));
+            }
+            _ => {}
         }
         let device = self.devices.iter_mut().find(|device| device.session == Some(session))?;
         if matches!(message, ToDevice::Bye { .. }) {
             device.session = None;
         }
         Some(Arc::clone(&device.outbox))
+    }
+
+    fn device(&mut self, connection: ConnectionId) -> Option<&mut Device> {
+        self.devices.iter_mut().find(|device| device.connection == connection)
     }
 
     /// Sets the timer to the machine's next deadline.
@@ -270,14 +279,14 @@ impl Handler<Hello> for TwinActor {
     type Result = ();
 
     fn handle(&mut self, hello: Hello, ctx: &mut Self::Context) {
-        let Hello { connection, incarnation, outbox } = hello;
+        let Hello { connection, incarnation, shown, outbox } = hello;
         if self.is_over(ctx) {
             outbox.push(0, ToDevice::Bye { reason: ByeReason::Stopping });
             return;
         }
         let node = self.core.borrow().node();
         self.devices.push(Device { connection, session: None, outbox });
-        self.decide(ctx, Input::Hello { connection, incarnation, node });
+        self.decide(ctx, Input::Hello { connection, incarnation, node, shown });
     }
 }
 

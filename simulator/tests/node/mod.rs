@@ -17,6 +17,7 @@ use pollux_simulator::Identities;
 use pollux_simulator::echo::{ServerTls, endpoint};
 use pollux_twin::input::{CallId, CallKey, ConnectionId, FromDevice};
 use pollux_twin::output::{Answer, ToDevice};
+use pollux_twin::registration::Shown;
 use pollux_twin::{Input, JsonLimits, Limits, Output, Rejection, Time, Twin, TwinKey};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use tokio::sync::{mpsc, oneshot};
@@ -192,7 +193,12 @@ impl Node {
                         let connection = ConnectionId(id);
                         let incarnation = hello.incarnation;
                         slot.replicas.clone_from(&self.places);
-                        slot.handle(Input::Hello { connection, incarnation, node: 1 });
+                        slot.handle(Input::Hello {
+                            connection,
+                            incarnation,
+                            node: 1,
+                            shown: Shown::Certificate(None),
+                        });
                         session = slot.session.as_ref().unwrap().0;
                     }
                     // This node knows no others that it could relay to.

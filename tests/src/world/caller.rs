@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use pollux_twin::change::Section;
 use pollux_twin::input::{CallKey, Request};
 use pollux_twin::output::Answer;
+use pollux_twin::registration::{Proof, RegistryRequest};
 use pollux_twin::value::Object;
 use pollux_twin::{Rejection, Time, TwinKey, Value};
 
@@ -70,6 +71,13 @@ pub(super) struct Callers {
     pub(super) returned: u64,
 }
 
+/// Gives the device a token that tells the operation, in place of the one before.
+fn token(id: u64) -> RegistryRequest {
+    let mut digest = [0; 32];
+    digest[..8].copy_from_slice(&id.to_le_bytes());
+    RegistryRequest::Give { name: "token".into(), proof: Proof::Token(digest), expires: None }
+}
+
 impl World {
     /// A caller begins something new.
     pub(super) fn caller_acts(&mut self, caller: usize) {
@@ -130,6 +138,7 @@ impl World {
             }
             18 => Request::GetCommand { id: chance.between(1, 4) },
             _ if chance.one_in(3) => Request::Delete { expected: None },
+            _ if chance.one_in(2) => Request::Registry(Box::new(token(id))),
             _ => Request::Get,
         }
     }

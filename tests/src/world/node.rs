@@ -10,6 +10,7 @@ use pollux_runtime::watch::Ring;
 use pollux_twin::input::{CallId, ConnectionId, FromDevice, Input};
 use pollux_twin::limits::Limits;
 use pollux_twin::output::{Answer, ByeReason, Output as Told, ToDevice};
+use pollux_twin::registration::Shown;
 use pollux_twin::shard::{Now, Options, Output, Shard, Slot, Wait};
 use pollux_twin::table::Table;
 use pollux_twin::{Epoch, Rejection, Time, Twin, TwinKey, image};
@@ -436,7 +437,16 @@ impl World {
         let active = node.twins.get_mut(key).expect("it was just activated");
         active.conns.push((conn, None));
         let connection = ConnectionId(conn);
-        self.decide(host, key, Input::Hello { connection, incarnation, node: number(host) });
+        self.decide(
+            host,
+            key,
+            Input::Hello {
+                connection,
+                incarnation,
+                node: number(host),
+                shown: Shown::Certificate(None),
+            },
+        );
     }
 
     /// A device of a session says something.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use pollux_twin::change::{CommandState, Section};
+use pollux_twin::registration::{Credential, Proof, Registration};
 use pollux_twin::table::{Outcome, Table};
 use pollux_twin::twin::View;
 use pollux_twin::{Change, Effect, Entry, Epoch, Mark, Rejection, Time, Twin, TwinKey, Value};
@@ -32,6 +33,8 @@ pub(super) struct Past {
     pub(super) sessions: BTreeMap<u64, u64>,
     /// Everything that each command was.
     pub(super) commands: BTreeMap<u64, Vec<CommandState>>,
+    /// Everything that its entry in the registry was.
+    pub(super) entries: Vec<Registration>,
     /// Content of each section at each version.
     pub(super) contents: BTreeMap<(Section, u64), Value>,
 }
@@ -153,6 +156,15 @@ impl Past {
             Effect::Deleted { by } => {
                 if let Some(op) = by.strip_prefix("delete-").and_then(|op| op.parse().ok()) {
                     self.effected(op, view.version);
+                }
+            }
+            Effect::Registered(entry) => {
+                self.entries.push(Registration::clone(entry));
+                if let Some(Credential { proof: Proof::Token(digest), .. }) =
+                    entry.credentials.last()
+                {
+                    let op = digest.first_chunk().copied().map(u64::from_le_bytes);
+                    self.effected(op.expect("a digest has so many bytes"), view.version);
                 }
             }
             Effect::CommandQueued(command) => {

@@ -13,13 +13,15 @@ use rkyv::validation::archive::ArchiveValidator;
 use rkyv::validation::shared::SharedValidator;
 
 use super::{ArchivedEntry, Entry};
-use crate::change::Mark;
+use crate::change::{Change, Effect, Mark};
 use crate::id::TwinKey;
 
-/// The newest form, of entries with a key that a node made: there are some from level 3 on.
-const VERSION: u8 = 2;
-/// The form of all others: the same but that there is no such key.
-const VERSION_BEFORE: u8 = 1;
+/// The newest form, of entries with a change of the registry: there are some from level 4 on.
+const VERSION: u8 = 3;
+/// The form of others with a key that a node made: there are some from level 3 on.
+const VERSION_KEYED: u8 = 2;
+/// The form of all others. Each form is the one before with something more that may stand in it.
+const VERSION_FIRST: u8 = 1;
 /// Nested archived parts: a patch at the greatest depth that is decided, several parts a level.
 const DEPTH_MAX: NonZeroUsize = NonZeroUsize::new(160).expect("not zero");
 
@@ -41,7 +43,7 @@ impl fmt::Display for EntryError {
             Self::Version { found: Some(found) } => {
                 write!(
                     f,
-                    "read entry: format {found}; this version reads formats {VERSION_BEFORE} and {VERSION}"
+                    "read entry: format {found}; this version reads formats {VERSION_FIRST} to {VERSION}"
                 )
             }
             Self::Version { found: None } => f.write_str("read entry: it is empty"),
@@ -56,7 +58,7 @@ impl Entry {
     /// The entry as bytes for the log.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(256);
-        bytes.push(if self.has_entry_key() { VERSION } else { VERSION_BEFORE });
+        bytes.push(self.version());
         rkyv::api::high::to_bytes_in::<_, Error>(self, bytes)
             .expect("writing to memory does not fail")
     }
@@ -64,7 +66,7 @@ impl Entry {
     /// The entry of such bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, EntryError> {
         let body = match bytes.split_first() {
-            Some((&(VERSION | VERSION_BEFORE), body)) => body,
+            Some((&(VERSION_FIRST..=VERSION), body)) => body,
             other => return Err(EntryError::Version { found: other.map(|(first, _)| *first) }),
         };
         let archive = ArchiveValidator::with_max_depth(body, Some(DEPTH_MAX));
@@ -78,13 +80,15 @@ impl Entry {
         rkyv::deserialize::<Self, Error>(archived).map_err(|_| EntryError::Content)
     }
 
-    fn has_entry_key(&self) -> bool {
-        match self {
-            Self::Open { .. } => false,
-            Self::Batch { changes, .. } => {
-                changes.iter().any(|(_, change)| matches!(change.mark, Mark::EntryKey(_)))
-            }
-        }
+    /// The lowest form that can hold it, so that programs which do not know the newer ones read all else.
+    fn version(&self) -> u8 {
+        let Self::Batch { changes, .. } = self else { return VERSION_FIRST };
+        let of = |(_, change): &(TwinKey, Change)| match change {
+            Change { effect: Effect::Registered(_), .. } => VERSION,
+            Change { mark: Mark::EntryKey(_), .. } => VERSION_KEYED,
+            _ => VERSION_FIRST,
+        };
+        changes.iter().map(of).max().unwrap_or(VERSION_FIRST)
     }
 }
 
@@ -101,6 +105,7 @@ fn has_sound_keys(entry: &ArchivedEntry) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use alloc::boxed::Box;
     use alloc::vec;
 
     use super::*;
@@ -139,10 +144,20 @@ mod tests {
     #[test]
     fn a_key_that_a_node_made_takes_the_newer_form() {
         let mut entry = batch(1);
-        assert_eq!(entry.encode()[0], VERSION_BEFORE);
+        assert_eq!(entry.encode()[0], VERSION_FIRST);
         let Entry::Batch { changes, .. } = &mut entry else { unreachable!("it is a batch") };
         let expires = Time::from_ms(9);
         changes[0].1.mark = Mark::EntryKey(KeyMark { key: 1, request: 2, expires, answer: Ok(3) });
+        let bytes = entry.encode();
+        assert_eq!(bytes[0], VERSION_KEYED);
+        assert_eq!(Entry::decode(&bytes), Ok(entry));
+    }
+
+    #[test]
+    fn a_change_of_the_registry_takes_the_newest_form() {
+        let mut entry = batch(1);
+        let Entry::Batch { changes, .. } = &mut entry else { unreachable!("it is a batch") };
+        changes[0].1.effect = Effect::Registered(Box::default());
         let bytes = entry.encode();
         assert_eq!(bytes[0], VERSION);
         assert_eq!(Entry::decode(&bytes), Ok(entry));

@@ -7,9 +7,13 @@ use rkyv::validation::Validator;
 use rkyv::validation::archive::ArchiveValidator;
 use rkyv::validation::shared::SharedValidator;
 
-use super::header::{HEADER_LEN, VERSION_BEFORE};
-use super::{ArchivedImage, ArchivedKeyedImage, DEPTH_MAX, Flags, ImageError, header};
+use super::header::{HEADER_LEN, VERSION_FIRST, VERSION_KEYED};
+use super::{
+    ArchivedImage, ArchivedKeyedImage, ArchivedRegisteredImage, DEPTH_MAX, Flags, ImageError,
+    header,
+};
 use crate::change::Section;
+use crate::registration::{ArchivedRegistration, ArchivedStanding, Standing};
 use crate::time::Time;
 use crate::tree::codec::{Packed, PackedObject, ReadError, Reader, plain, section};
 use crate::twin::Presence;
@@ -18,6 +22,7 @@ use crate::twin::Presence;
 pub struct Glance<'a> {
     flags: Flags,
     image: &'a ArchivedImage,
+    registration: Option<&'a ArchivedRegistration>,
     sections: [OnceCell<Option<SectionGlance<'a>>>; 3],
 }
 
@@ -41,16 +46,16 @@ impl<'a> Glance<'a> {
     pub fn of(bytes: &'a [u8]) -> Result<Self, ImageError> {
         let flags = header(bytes)?.flags;
         let body = &bytes[HEADER_LEN..];
-        let archive = ArchiveValidator::with_max_depth(body, Some(DEPTH_MAX));
-        let mut validator = Validator::new(archive, SharedValidator::new());
-        let image = if bytes[0] == VERSION_BEFORE {
-            rkyv::api::access_with_context::<ArchivedImage, _, Error>(body, &mut validator)
-        } else {
-            rkyv::api::access_with_context::<ArchivedKeyedImage, _, Error>(body, &mut validator)
-                .map(|keyed| &keyed.image)
+        let unsound = |_: Error| ImageError::Content;
+        let (image, registration) = match bytes[0] {
+            VERSION_FIRST => (access!(ArchivedImage, body).map_err(unsound)?, None),
+            VERSION_KEYED => (&access!(ArchivedKeyedImage, body).map_err(unsound)?.image, None),
+            _ => {
+                let registered = access!(ArchivedRegisteredImage, body).map_err(unsound)?;
+                (&registered.keyed.image, Some(&registered.registration))
+            }
         };
-        let image = image.map_err(|_| ImageError::Content)?;
-        Ok(Self { flags, image, sections: Default::default() })
+        Ok(Self { flags, image, registration, sections: Default::default() })
     }
 
     /// What the twin is.
@@ -73,6 +78,15 @@ impl<'a> Glance<'a> {
             since: Time::from_ms(session.since.ms.to_native()),
             seen: Time::from_ms(session.seen.ms.to_native()),
         }
+    }
+
+    /// Whether the device may come.
+    pub fn standing(&self) -> Standing {
+        self.registration.map_or(Standing::Unregistered, |entry| match entry.standing {
+            ArchivedStanding::Unregistered => Standing::Unregistered,
+            ArchivedStanding::Enabled => Standing::Enabled,
+            ArchivedStanding::Disabled => Standing::Disabled,
+        })
     }
 
     /// One section; `None` if the image is unsound.

@@ -3,10 +3,12 @@
 use super::ImageError;
 use crate::twin::{Life, Twin};
 
-/// The newest form, for twins with keys that nodes made: there are some from level 3 on.
-pub(super) const VERSION: u8 = 2;
+/// The newest form, for twins of which the registry knows something: there are some from level 4 on.
+pub(super) const VERSION: u8 = 3;
+/// The form of others with keys that nodes made: there are some from level 3 on.
+pub(super) const VERSION_KEYED: u8 = 2;
 /// The form of all others.
-pub(super) const VERSION_BEFORE: u8 = 1;
+pub(super) const VERSION_FIRST: u8 = 1;
 /// Version byte, checksum, index, flags.
 pub(super) const HEADER_LEN: usize = 1 + 4 + 8 + 1;
 
@@ -66,7 +68,7 @@ impl Flags {
 /// Reads the head of an image, without comparing the checksum.
 pub fn header(bytes: &[u8]) -> Result<Header, ImageError> {
     match bytes.first() {
-        Some(&(VERSION | VERSION_BEFORE)) => {}
+        Some(&(VERSION_FIRST..=VERSION)) => {}
         Some(&found) => return Err(ImageError::Version { found }),
         None => return Err(ImageError::Short),
     }

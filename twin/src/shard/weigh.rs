@@ -3,6 +3,7 @@
 //! Never less than the encoded form takes (a test holds it), and cheap: one walk, no encoding.
 
 use crate::change::{Change, Effect, Mark};
+use crate::registration::Registration;
 use crate::value::Value;
 
 /// An archived value in a list, without what it points to.
@@ -11,6 +12,10 @@ const ITEM_BYTES: usize = 12;
 const MEMBER_BYTES: usize = 40;
 /// A change with everything that has a fixed size.
 const CHANGE_BYTES: usize = 320;
+/// An entry of the registry with everything that has a fixed size.
+const ENTRY_BYTES: usize = 64;
+/// A credential in it, likewise.
+const CREDENTIAL_BYTES: usize = 96;
 /// A B-tree node of an archived object, however few members it holds.
 const NODE_BYTES: usize = 160;
 
@@ -43,7 +48,14 @@ fn weigh_effect(effect: &Effect) -> usize {
         Effect::CommandMoved { state: Failed { reason }, .. } => reason.len(),
         Effect::CommandMoved { .. } => 0,
         Effect::Deleted { by } => by.len(),
+        Effect::Registered(entry) => weigh_entry(entry),
     }
+}
+
+fn weigh_entry(entry: &Registration) -> usize {
+    let credentials: usize =
+        entry.credentials.iter().map(|one| CREDENTIAL_BYTES + one.name.len() + one.by.len()).sum();
+    ENTRY_BYTES + entry.by.len() + entry.reason.len() + credentials
 }
 
 /// Recursion is bounded by the depth that a decided value may have.

@@ -9,6 +9,7 @@ use core::fmt;
 use super::{DesiredAcked, Document, Latest, Life, SectionState, Twin};
 use crate::change::{Change, Command, CommandState, Effect, KeyMark, Mark, Section};
 use crate::limits::{COMMANDS_DONE_MAX, ENTRY_KEYS_MAX, REPORTS_IN_FLIGHT_MAX};
+use crate::registration::Standing;
 use crate::time::Time;
 use crate::tree::{Stamp, Write};
 use crate::value::{Object, Value};
@@ -105,6 +106,7 @@ impl Twin {
                 check(self.life == Life::Alive, "deleted, but not alive")?;
                 check(self.version < u64::MAX, "versions are used up")
             }
+            Effect::Registered(_) => check(self.version < u64::MAX, "versions are used up"),
         }
     }
 
@@ -140,6 +142,11 @@ impl Twin {
             }
             Effect::CommandMoved { id, state } => self.command_moved(*id, state),
             Effect::Deleted { by } => self.deleted(at, by),
+            Effect::Registered(entry) => {
+                self.life = Life::Alive;
+                self.version += 1;
+                self.registration = Some(entry.clone());
+            }
         }
     }
 
@@ -187,6 +194,9 @@ impl Twin {
         self.version += 1;
         self.desired_acked = None;
         self.commands.clear();
+        // Who was kept out stays out; of all others nothing is known any more.
+        self.registration.take_if(|entry| entry.standing != Standing::Disabled);
+        self.registration.iter_mut().for_each(|entry| entry.credentials.clear());
         self.session.connected = false;
         self.session.since = at;
         let document = core::mem::take(&mut self.document);

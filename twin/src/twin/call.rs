@@ -10,6 +10,7 @@ use crate::change::{Change, Effect, Section};
 use crate::input::{CallId, CallKey, Request};
 use crate::limits::{KEY_TEXT_BYTES_MAX, Limits};
 use crate::output::Answer;
+use crate::registration::RegistryRequest;
 use crate::rejection::Rejection;
 use crate::time::Time;
 use crate::tree::Write;
@@ -32,6 +33,9 @@ impl Twin {
         match request {
             Request::Get => return self.answer_twin(call),
             Request::GetCommand { id } => return self.answer_command(call, id),
+            Request::Registry(ref request) if **request == RegistryRequest::Get => {
+                return self.answer_registration(call);
+            }
             _ => {}
         }
         let keyed = match self.recognise(now, &caller, key, &request) {
@@ -68,6 +72,9 @@ impl Twin {
                 self.expire_commands(now);
                 self.cancel(now, call, keyed, id);
             }
+            Request::Registry(request) => {
+                self.register(now, limits, call, keyed, caller, *request);
+            }
             Request::Get | Request::GetCommand { .. } => unreachable!("answered above"),
         }
     }
@@ -91,6 +98,7 @@ impl Twin {
         match request {
             Request::Patch { section: which, .. } => self.answer(call, Ok(section(*which))),
             Request::Delete { .. } => self.answer(call, Ok(Answer::Deleted { version: number })),
+            Request::Registry(_) => self.answer_registration(call),
             Request::Command { wait: true, .. }
                 if self.command(number).is_some_and(|command| !command.state.is_over()) =>
             {

@@ -80,6 +80,11 @@ pub(super) fn text(what: &str, text: &str) -> Result<(), Rejection> {
     Ok(())
 }
 
+/// A text that may be left out.
+pub(super) fn text_or_none(what: &str, given: &str) -> Result<(), Rejection> {
+    if given.is_empty() { Ok(()) } else { text(what, given) }
+}
+
 pub(super) fn bytes(bytes: usize, max: usize) -> Result<(), Rejection> {
     if bytes > max {
         let wide = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);

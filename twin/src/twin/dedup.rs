@@ -9,6 +9,7 @@ use super::{Session, Twin};
 use crate::change::{KeyMark, Mark};
 use crate::input::{CallKey, Request};
 use crate::limits::{ENTRY_KEYS_MAX, KEY_WINDOW_MS, KEYS_MAX};
+use crate::registration::{Proof, RegistryRequest};
 use crate::rejection::Rejection;
 use crate::time::Time;
 use crate::tree::codec::{write_option, write_str, write_uint, write_value};
@@ -174,6 +175,50 @@ fn fingerprint(request: &Request) -> u64 {
             bytes.push(5);
             write_uint(&mut bytes, *id);
         }
+        Request::Registry(request) => {
+            bytes.push(6);
+            write_registry(&mut bytes, request);
+        }
     }
     xxh3_64(&bytes)
+}
+
+fn write_registry(bytes: &mut Vec<u8>, request: &RegistryRequest) {
+    match request {
+        RegistryRequest::Get => bytes.push(0),
+        RegistryRequest::Register { tags, desired, credentials } => {
+            bytes.push(1);
+            for patch in [tags, desired] {
+                bytes.push(u8::from(patch.is_some()));
+                patch.iter().for_each(|patch| write_value(bytes, patch));
+            }
+            for (name, proof, expires) in credentials {
+                write_credential(bytes, name, *proof, *expires);
+            }
+        }
+        RegistryRequest::Disable { reason } => {
+            bytes.push(2);
+            write_str(bytes, reason);
+        }
+        RegistryRequest::Enable => bytes.push(3),
+        RegistryRequest::Give { name, proof, expires } => {
+            bytes.push(4);
+            write_credential(bytes, name, *proof, *expires);
+        }
+        RegistryRequest::Revoke { name } => {
+            bytes.push(5);
+            write_str(bytes, name);
+        }
+    }
+}
+
+fn write_credential(bytes: &mut Vec<u8>, name: &str, proof: Proof, expires: Option<Time>) {
+    let (kind, digest) = match proof {
+        Proof::Token(digest) => (0, digest),
+        Proof::Certificate(digest) => (1, digest),
+    };
+    write_str(bytes, name);
+    bytes.push(kind);
+    bytes.extend(digest);
+    write_option(bytes, expires.map(|end| end.ms));
 }

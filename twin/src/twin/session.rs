@@ -8,6 +8,7 @@ use crate::change::{Change, CommandState, Effect, Mark};
 use crate::input::{ConnectionId, FromDevice};
 use crate::limits::Limits;
 use crate::output::{ByeReason, ToDevice};
+use crate::registration::Shown;
 use crate::rejection::Rejection;
 use crate::time::Time;
 
@@ -19,6 +20,7 @@ impl Twin {
         connection: ConnectionId,
         incarnation: u64,
         node: u64,
+        shown: Shown,
     ) {
         self.expire_commands(now);
         if let Some(old) = self.session() {
@@ -32,7 +34,7 @@ impl Twin {
             mark: Mark::None,
             effect: Effect::Connected { session, incarnation, node },
         });
-        self.local.heard = true;
+        (self.local.heard, self.local.shown) = (true, Some(shown));
         let welcome = ToDevice::Welcome {
             connection,
             last_seq: self.session.last_seq,

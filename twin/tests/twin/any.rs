@@ -2,6 +2,7 @@
 
 use pollux_twin::change::Section;
 use pollux_twin::input::{CallId, CallKey, ConnectionId, FromDevice, Input, Request};
+use pollux_twin::registration::{Proof, RegistryRequest, Shown};
 use pollux_twin::value::Object;
 use pollux_twin::{Time, Value};
 use proptest::prelude::*;
@@ -82,6 +83,39 @@ fn request() -> impl Strategy<Value = Request> {
         ),
         1 => (0..4u64).prop_map(|id| Request::CancelCommand { id }),
         1 => (0..4u64).prop_map(|id| Request::GetCommand { id }),
+        2 => registry().prop_map(|request| Request::Registry(Box::new(request))),
+    ]
+}
+
+fn proof() -> impl Strategy<Value = Proof> {
+    (0..3u8, any::<bool>()).prop_map(|(digest, token)| match token {
+        true => Proof::Token([digest; 32]),
+        false => Proof::Certificate([digest; 32]),
+    })
+}
+
+fn shown() -> impl Strategy<Value = Shown> {
+    prop_oneof![
+        3 => Just(Shown::Certificate(None)),
+        1 => (0..3u8).prop_map(|digest| Shown::Certificate(Some([digest; 32]))),
+        1 => (0..3u8).prop_map(|digest| Shown::Token([digest; 32])),
+    ]
+}
+
+fn registry() -> impl Strategy<Value = RegistryRequest> {
+    let expires = || prop::option::of((900..1_400u64).prop_map(Time::from_ms));
+    let credential = move || ("[cd]", proof(), expires());
+    let patch = || prop::option::weighted(0.3, patch());
+    prop_oneof![
+        1 => Just(RegistryRequest::Get),
+        2 => (patch(), patch(), prop::collection::vec(credential(), 0..3)).prop_map(
+            |(tags, desired, credentials)| RegistryRequest::Register { tags, desired, credentials }
+        ),
+        1 => "[r]{0,1}".prop_map(|reason| RegistryRequest::Disable { reason }),
+        2 => Just(RegistryRequest::Enable),
+        1 => credential()
+            .prop_map(|(name, proof, expires)| RegistryRequest::Give { name, proof, expires }),
+        1 => "[cd]".prop_map(|name| RegistryRequest::Revoke { name }),
     ]
 }
 
@@ -107,10 +141,8 @@ pub(crate) enum Step {
 pub(crate) fn step() -> impl Strategy<Value = Step> {
     let connection = || (0..3u64).prop_map(ConnectionId);
     let input = prop_oneof![
-        1 => (connection(), 0..2u64).prop_map(|(connection, incarnation)| Input::Hello {
-            connection,
-            incarnation,
-            node: 1,
+        1 => (connection(), 0..2u64, shown()).prop_map(|(connection, incarnation, shown)| {
+            Input::Hello { connection, incarnation, node: 1, shown }
         }),
         2 => (0..4u64, message())
             .prop_map(|(session, message)| Input::Device { session, message }),

@@ -3,6 +3,7 @@
 use pollux_twin::change::{Change, Section};
 use pollux_twin::input::{CallId, CallKey, ConnectionId, FromDevice, Input, Request};
 use pollux_twin::output::{Answer, Output, ToDevice};
+use pollux_twin::registration::Shown;
 use pollux_twin::{JsonLimits, Limits, Time, Twin, Value, View};
 
 /// A value from JSON text.
@@ -59,7 +60,12 @@ impl Bench {
     }
 
     pub(crate) fn hello(&mut self, incarnation: u64) -> Vec<String> {
-        self.input(Input::Hello { connection: ConnectionId(1), incarnation, node: 1 })
+        self.shows(incarnation, Shown::Certificate(None))
+    }
+
+    /// A hello of a device that proves itself by this.
+    pub(crate) fn shows(&mut self, incarnation: u64, shown: Shown) -> Vec<String> {
+        self.input(Input::Hello { connection: ConnectionId(1), incarnation, node: 1, shown })
     }
 
     /// A message in the current session.
@@ -135,6 +141,10 @@ fn effect(effect: &pollux_twin::Effect) -> String {
             let verb = if *whole { "replaced" } else { "patched" };
             format!("{section:?} {verb} {patch} by {by}")
         }
+        Registered(entry) => {
+            let names: Vec<_> = entry.credentials.iter().map(|one| one.name.as_str()).collect();
+            format!("registered {} {names:?}", entry.standing.name())
+        }
         CommandQueued(command) => format!("queued {} {}", command.id, command.name),
         CommandMoved { id, state } => format!("moved {id} {state:?}"),
         other => format!("{other:?}"),
@@ -154,6 +164,7 @@ fn told(message: &ToDevice) -> String {
         ToDevice::Nack { seq, rejection } => format!("nack #{seq} {rejection:?}"),
         ToDevice::Command(command) => format!("command {} {}", command.id, command.name),
         ToDevice::AskCommand { id } => format!("ask {id}"),
+        ToDevice::Refused { rejection, .. } => format!("refused {rejection:?}"),
         ToDevice::Bye { reason } => format!("bye {reason:?}"),
     }
 }
@@ -166,6 +177,10 @@ fn answered(answer: &Answer) -> String {
         }
         Answer::Written { section, version } => format!("written {section:?} {version}"),
         Answer::Deleted { version } => format!("deleted {version}"),
+        Answer::Registration(entry) => {
+            let names: Vec<_> = entry.credentials.iter().map(|one| one.name.as_str()).collect();
+            format!("entry {} {names:?}", entry.standing.name())
+        }
         Answer::Command(command) => format!("command {} {:?}", command.id, command.state),
     }
 }

@@ -18,6 +18,7 @@ mod lineage;
 mod patch;
 mod quarantine;
 mod read;
+mod register;
 mod report;
 mod result;
 mod session;

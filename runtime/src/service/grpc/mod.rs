@@ -2,6 +2,8 @@
 
 mod cluster;
 mod commands;
+mod devices;
+mod import;
 mod query;
 mod twins;
 mod watch;
@@ -13,6 +15,7 @@ use pollux_proto::status::to_status;
 use pollux_proto::v1::FILE_DESCRIPTOR_SET;
 use pollux_proto::v1::cluster_server::ClusterServer;
 use pollux_proto::v1::commands_server::CommandsServer;
+use pollux_proto::v1::devices_server::DevicesServer;
 use pollux_proto::v1::twins_server::TwinsServer;
 use pollux_twin::Rejection;
 use pollux_twin::input::CallKey;
@@ -60,6 +63,7 @@ pub(super) async fn serve(
     let twins = TwinsServer::new(grpc.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
     let cluster = ClusterServer::new(cluster::ClusterDoor(control))
         .max_decoding_message_size(REQUEST_BYTES_MAX);
+    let devices = DevicesServer::new(grpc.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
     let commands = CommandsServer::new(grpc).max_decoding_message_size(REQUEST_BYTES_MAX);
     let served = Server::builder()
         .max_concurrent_streams(STREAMS_MAX)
@@ -68,6 +72,7 @@ pub(super) async fn serve(
         .http2_keepalive_timeout(Some(PROBE_PERIOD))
         .add_service(twins)
         .add_service(commands)
+        .add_service(devices)
         .add_service(cluster)
         .add_service(health)
         .add_service(v1.expect("the descriptors were made by the build"))

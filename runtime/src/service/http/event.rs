@@ -1,6 +1,6 @@
 //! Items of a watch as JSON: the same words as `Changed` in `twins.proto`.
 
-use pollux_proto::json_view;
+use pollux_proto::{convert, json_view};
 use pollux_twin::change::{CommandState, Section};
 use pollux_twin::value::Object;
 use pollux_twin::{Change, Effect, Time, TwinKey, Value};
@@ -27,7 +27,7 @@ pub(super) fn of(item: WatchItem) -> Option<(&'static str, String, Value)> {
 }
 
 fn changed(key: &TwinKey, version: u64, section_version: u64, change: &Change) -> Option<Value> {
-    let (what, body) = what(section_version, change)?;
+    let (what, body) = what(key, section_version, change)?;
     Some(object([
         ("tenant", key.tenant().into()),
         ("device", key.device().into()),
@@ -37,7 +37,7 @@ fn changed(key: &TwinKey, version: u64, section_version: u64, change: &Change) -
     ]))
 }
 
-fn what(section_version: u64, change: &Change) -> Option<(&'static str, Value)> {
+fn what(key: &TwinKey, section_version: u64, change: &Change) -> Option<(&'static str, Value)> {
     Some(match &change.effect {
         Effect::None => return None,
         Effect::Patched { section, patch, whole, observed_at, by } => {
@@ -66,6 +66,9 @@ fn what(section_version: u64, change: &Change) -> Option<(&'static str, Value)> 
         }
         Effect::CommandQueued(command) => ("command_queued", json_view::command(command)),
         Effect::CommandMoved { id, state } => ("command_moved", moved(*id, state)),
+        Effect::Registered(entry) => {
+            ("registered", convert::device_json(&convert::device_to_v1(key, entry)))
+        }
         Effect::Deleted { by } => ("deleted", object([("by", by.as_str().into())])),
     })
 }

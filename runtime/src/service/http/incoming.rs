@@ -71,6 +71,11 @@ impl Incoming {
         })
     }
 
+    /// The name of a credential in the path.
+    pub(super) fn credential(&self) -> &str {
+        self.part("name").unwrap_or_default()
+    }
+
     fn part(&self, name: &str) -> Option<&str> {
         self.path.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str())
     }

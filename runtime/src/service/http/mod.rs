@@ -3,6 +3,7 @@
 
 mod admin;
 mod commands;
+mod devices;
 mod event;
 mod incoming;
 mod openapi;

@@ -1,6 +1,8 @@
 //! The OpenAPI document of the HTTP door, made of the table in `routes`. Written by hand rather
 //! than derived: bodies are documents of our own JSON, not structs that a macro could read.
 
+mod devices;
+
 use pollux_twin::change::Section;
 use serde_json::{Map, Value, json};
 
@@ -23,13 +25,13 @@ pub(super) fn document() -> Value {
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
-        "components": {"schemas": schemas()},
+        "components": {"schemas": all_schemas()},
     })
 }
 
 fn described(path: &str, operation: Operation) -> Value {
     let about = about(operation);
-    let mut parameters: Vec<Value> = ["tenant", "device", "id"]
+    let mut parameters: Vec<Value> = ["tenant", "device", "id", "name"]
         .into_iter()
         .filter(|name| path.contains(&format!("{{{name}}}")))
         .map(|name| {
@@ -155,6 +157,12 @@ fn about(operation: Operation) -> About {
         O::CancelCommand => {
             About { answer: Json("Command"), ..write("Withdraw a waiting command", WRITE, &[], "") }
         }
+        O::GetDevice
+        | O::RegisterDevice
+        | O::DisableDevice
+        | O::EnableDevice
+        | O::GiveCredential
+        | O::RevokeCredential => devices::about(operation),
     }
 }
 
@@ -185,6 +193,14 @@ fn content(answer: Answer) -> Value {
 
 fn reference(schema: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{schema}")})
+}
+
+fn all_schemas() -> Value {
+    let mut schemas = schemas();
+    for (name, schema) in devices::schemas() {
+        schemas[name] = schema;
+    }
+    schemas
 }
 
 fn schemas() -> Value {

@@ -11,7 +11,7 @@ use pollux_twin::change::Section;
 use super::super::desk::Desk;
 use super::incoming::Incoming;
 use super::problem::Problem;
-use super::{admin, commands, method_not_allowed, no_such_path, query, twins, watch};
+use super::{admin, commands, devices, method_not_allowed, no_such_path, query, twins, watch};
 use crate::metrics::{Door, Method};
 
 /// A method of HTTP that a path takes.
@@ -48,6 +48,12 @@ pub(super) enum Operation {
     SendCommand,
     GetCommand,
     CancelCommand,
+    GetDevice,
+    RegisterDevice,
+    DisableDevice,
+    EnableDevice,
+    GiveCredential,
+    RevokeCredential,
 }
 
 /// Paths of the node.
@@ -63,7 +69,7 @@ const ROOT: &[(Verb, &str, Operation)] = &[
 /// What every path of a tenant's twins begins with: short for the default tenant.
 const TENANTS: [&str; 2] = ["/v1", "/v1/tenants/{tenant}"];
 
-/// Paths of a tenant's twins.
+/// Paths of a tenant's twins and devices.
 const TWINS: &[(Verb, &str, Operation)] = &[
     (Verb::Get, "/twins", Operation::ListTwins),
     (Verb::Post, "/query", Operation::QueryTwins),
@@ -84,6 +90,12 @@ const TWINS: &[(Verb, &str, Operation)] = &[
     (Verb::Post, "/twins/{device}/commands", Operation::SendCommand),
     (Verb::Get, "/twins/{device}/commands/{id}", Operation::GetCommand),
     (Verb::Delete, "/twins/{device}/commands/{id}", Operation::CancelCommand),
+    (Verb::Get, "/devices/{device}", Operation::GetDevice),
+    (Verb::Put, "/devices/{device}", Operation::RegisterDevice),
+    (Verb::Post, "/devices/{device}/disable", Operation::DisableDevice),
+    (Verb::Post, "/devices/{device}/enable", Operation::EnableDevice),
+    (Verb::Put, "/devices/{device}/credentials/{name}", Operation::GiveCredential),
+    (Verb::Delete, "/devices/{device}/credentials/{name}", Operation::RevokeCredential),
 ];
 
 /// Every method of every path.
@@ -151,6 +163,12 @@ async fn dispatch(
         Operation::SendCommand => commands::send(incoming, body).await,
         Operation::GetCommand => commands::get(incoming).await,
         Operation::CancelCommand => commands::cancel(incoming).await,
+        Operation::GetDevice => devices::get(incoming).await,
+        Operation::RegisterDevice => devices::register(incoming, body).await,
+        Operation::DisableDevice => devices::disable(incoming, body).await,
+        Operation::EnableDevice => devices::enable(incoming).await,
+        Operation::GiveCredential => devices::give_credential(incoming, body).await,
+        Operation::RevokeCredential => devices::revoke_credential(incoming).await,
     }
 }
 
@@ -200,6 +218,12 @@ impl Operation {
             Self::SendCommand => Method::CommandsSend,
             Self::GetCommand => Method::CommandsGet,
             Self::CancelCommand => Method::CommandsCancel,
+            Self::GetDevice => Method::DevicesGet,
+            Self::RegisterDevice => Method::DevicesRegister,
+            Self::DisableDevice => Method::DevicesDisable,
+            Self::EnableDevice => Method::DevicesEnable,
+            Self::GiveCredential => Method::DevicesGiveCredential,
+            Self::RevokeCredential => Method::DevicesRevokeCredential,
         })
     }
 }

@@ -13,6 +13,7 @@ use pollux_proto::forward::decode;
 use pollux_proto::limits::RELAYED_BYTES_MAX;
 use pollux_proto::peer::message;
 use pollux_proto::relay::{Down, Relay, Up};
+use pollux_twin::registration::Shown;
 use pollux_twin::{Rejection, TwinKey};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -105,7 +106,7 @@ impl Endpoint {
         let peer = format!("{} through node {from}", relay.address);
         let mut line = CarriedLine { up, down, peer };
         let _counted = self.count();
-        let attach = self.attach(key, relay.incarnation);
+        let attach = self.attach(key, relay.incarnation, Shown::Certificate(None));
         let attached = match self.is_crowded() {
             true => Err(self.no_room()),
             false => match self.router.attach_for_peer(attach.clone()).await {

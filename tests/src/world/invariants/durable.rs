@@ -47,6 +47,10 @@ fn returned(truth: &Truth, op: &Op, result: &Result<Answer, Rejection>) -> Verdi
     let said = match answer {
         Answer::Written { version, .. } | Answer::Deleted { version } => *version,
         Answer::Twin(_) => return Ok(()),
+        Answer::Registration(_) => match effected {
+            Some(_) => return Ok(()),
+            None => return Err(format!("operation {id} on {key} was answered and is not there")),
+        },
         Answer::Command(command) => {
             let states = past.commands.get(&command.id);
             if !states.is_some_and(|states| states.contains(&command.state)) {

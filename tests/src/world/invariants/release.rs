@@ -54,7 +54,8 @@ fn device(past: &Past, session: u64, message: &ToDevice) -> bool {
         ToDevice::Bye { reason: ByeReason::Deleted } => {
             past.states.iter().any(|(_, state)| state.life == Life::Deleted)
         }
-        ToDevice::Nack { .. } | ToDevice::Bye { .. } => true,
+        // It says no more than what stays away.
+        ToDevice::Refused { .. } | ToDevice::Nack { .. } | ToDevice::Bye { .. } => true,
     }
 }
 
@@ -70,6 +71,7 @@ fn caller(past: &Past, answer: &Answer) -> bool {
         Answer::Deleted { version } => {
             past.states.iter().any(|(_, state)| state.version == *version)
         }
+        Answer::Registration(entry) => past.entries.contains(entry),
         Answer::Command(command) => {
             past.commands.get(&command.id).is_some_and(|states| states.contains(&command.state))
         }

@@ -1,0 +1,149 @@
+//! Flags of the verbs about devices: their certificates, and the registry.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::services::ClientFlags;
+
+/// Verbs about devices.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeviceCommand {
+    /// Issue a client certificate for a device, signed by the node's own device CA.
+    #[command(
+        after_help = "Example:\n  pollux device cert acme/pump-7 --data-dir .pollux-dev --out ."
+    )]
+    Cert(DeviceCertArgs),
+    /// Register a device, with what it should be and what it proves itself by. Safe to repeat.
+    #[command(after_help = "Examples:
+  pollux device register pump-7
+  pollux device register pump-7 --tags '{\"site\":\"north\"}' --desired '{\"interval_s\":30}'
+  pollux device register acme/pump-7 --certificate field=pump-7.pem")]
+    Register(RegisterArgs),
+    /// Register very many devices from a file of JSON lines; it shows how far it is.
+    #[command(after_help = "Examples:
+  pollux device import fleet.jsonl
+  pollux device import fleet.jsonl --all-or-nothing
+  generate-fleet | pollux device import -
+A line for each device; all but its name may be left out:
+  {\"device\":\"pump-7\",\"tenant\":\"acme\",\"tags\":{},\"desired\":{},\"credentials\":[
+    {\"name\":\"a\",\"token_sha256\":\"…\",\"certificate_sha256\":\"…\",\"expires_at_ms\":0}]}
+A credential has one of the hashes. Bad lines are reported by their numbers.")]
+    Import(ImportArgs),
+    /// Print what the registry knows of a device.
+    Get(OneDevice),
+    /// Keep a device out, whatever it shows; if it is there, its session ends.
+    #[command(after_help = "Example:\n  pollux device disable pump-7 --reason stolen")]
+    Disable {
+        /// Which, and how to reach a node.
+        #[command(flatten)]
+        one: OneDevice,
+        /// Why: for people, and for the device.
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Let a disabled device come again.
+    Enable(OneDevice),
+    /// What a device proves itself by.
+    #[command(subcommand)]
+    Credential(CredentialCommand),
+}
+
+/// Verbs about credentials. A device may have eight, so that a new one is given before the old one goes.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CredentialCommand {
+    /// Make a token, give the device its hash, and print the token: nobody can tell it again.
+    #[command(after_help = "Example:\n  pollux device credential token pump-7 autumn --days 90
+Nodes take tokens with devices.tokens = true.")]
+    Token {
+        /// Which device, and how to reach a node.
+        #[command(flatten)]
+        one: OneDevice,
+        /// The token's name among the device's credentials.
+        name: String,
+        /// Days that it is good for; without it: until it is revoked.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=36500))]
+        days: Option<u32>,
+    },
+    /// Pin a certificate: the device comes by no other from then on.
+    #[command(
+        after_help = "Example:\n  pollux device credential certificate pump-7 field pump-7.pem"
+    )]
+    Certificate {
+        /// Which device, and how to reach a node.
+        #[command(flatten)]
+        one: OneDevice,
+        /// The certificate's name among the device's credentials.
+        name: String,
+        /// PEM file with the certificate.
+        file: PathBuf,
+    },
+    /// Take a credential away; a session that was opened with it ends.
+    #[command(after_help = "Example:\n  pollux device credential revoke pump-7 autumn")]
+    Revoke {
+        /// Which device, and how to reach a node.
+        #[command(flatten)]
+        one: OneDevice,
+        /// The credential's name.
+        name: String,
+    },
+}
+
+/// A device, and the way to a node.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct OneDevice {
+    /// The device: `tenant/device`, or `device` of the default tenant.
+    pub(crate) device: String,
+    /// How to reach the node.
+    #[command(flatten)]
+    pub(crate) client: ClientFlags,
+}
+
+/// Flags of `device register`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RegisterArgs {
+    /// Which, and how to reach a node.
+    #[command(flatten)]
+    pub(crate) one: OneDevice,
+    /// Merge patch for its tags.
+    #[arg(long, value_name = "JSON")]
+    pub(crate) tags: Option<String>,
+    /// Merge patch for its desired section.
+    #[arg(long, value_name = "JSON")]
+    pub(crate) desired: Option<String>,
+    /// Pin a certificate: its name among the device's credentials, and a PEM file. May be given several times.
+    #[arg(long, value_name = "NAME=FILE")]
+    pub(crate) certificate: Vec<String>,
+}
+
+/// Flags of `device import`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ImportArgs {
+    /// The file; `-` is standard input.
+    pub(crate) file: PathBuf,
+    /// Register none if a line is bad. Otherwise the good ones are registered. Not from standard input.
+    #[arg(long)]
+    pub(crate) all_or_nothing: bool,
+    /// How to reach the node.
+    #[command(flatten)]
+    pub(crate) client: ClientFlags,
+}
+
+/// Flags of `device cert`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DeviceCertArgs {
+    /// The device: `tenant/device`, or `device` of the default tenant.
+    pub(crate) device: String,
+    /// Data directory of the node whose device CA signs.
+    #[arg(long, value_name = "DIR", default_value = ".pollux-dev")]
+    pub(crate) data_dir: PathBuf,
+    /// Folder for the files: certificate, key, and the CA to know the node by.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) out: PathBuf,
+    /// Replace the files of that name, if there are some: the device's old key is lost then.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Days that the certificate is good for.
+    #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=36500))]
+    pub(crate) days: u32,
+}

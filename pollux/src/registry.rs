@@ -1,0 +1,150 @@
+//! `pollux device …`: calls of the Devices service.
+
+use std::path::Path;
+
+use pollux_proto::{convert, v1};
+use pollux_runtime::clock::Clock;
+use pollux_runtime::pki::{self, sha256};
+use serde_json::json;
+
+use crate::args::{CredentialCommand, DeviceCommand, OneDevice, Output, RegisterArgs};
+use crate::client::{self, Client};
+use crate::exit::{Exit, Failure};
+use crate::render::parsed;
+use crate::{device, import, print};
+
+/// A day.
+const DAY_MS: u64 = 24 * 3600 * 1000;
+
+/// Carries out a verb.
+pub(crate) async fn run(output: Output, command: DeviceCommand) -> Result<(), Failure> {
+    match command {
+        DeviceCommand::Cert(args) => device::cert(output, &args),
+        DeviceCommand::Register(args) => register(output, args).await,
+        DeviceCommand::Import(args) => import::run(output, args).await,
+        DeviceCommand::Get(one) => {
+            let (client, tenant, device) = reach(&one).await?;
+            let request = v1::GetDeviceRequest { tenant, device };
+            show(output, client.devices().get(client.request(request)).await?.get_ref())
+        }
+        DeviceCommand::Disable { one, reason } => {
+            let (client, tenant, device) = reach(&one).await?;
+            let request = v1::DisableDeviceRequest { tenant, device, reason, ..Default::default() };
+            show(output, client.devices().disable(client.request(request)).await?.get_ref())
+        }
+        DeviceCommand::Enable(one) => {
+            let (client, tenant, device) = reach(&one).await?;
+            let request = v1::EnableDeviceRequest { tenant, device, ..Default::default() };
+            show(output, client.devices().enable(client.request(request)).await?.get_ref())
+        }
+        DeviceCommand::Credential(command) => credential(output, command).await,
+    }
+}
+
+async fn register(output: Output, args: RegisterArgs) -> Result<(), Failure> {
+    let json = |text: Option<String>| text.as_deref().map(client::json).transpose();
+    let (tags, desired) = (json(args.tags)?, json(args.desired)?);
+    let pins = args.certificate.iter().map(|text| {
+        let (name, file) = text.split_once('=').ok_or_else(|| {
+            let message = format!("--certificate {text}: has no name");
+            Failure::new(Exit::Usage, message).next("write it as NAME=FILE")
+        })?;
+        pin(name.to_owned(), Path::new(file))
+    });
+    let credentials = pins.collect::<Result<Vec<_>, _>>()?;
+    let (client, tenant, device) = reach(&args.one).await?;
+    let request = v1::RegisterDeviceRequest {
+        tenant,
+        device,
+        tags_json: tags.unwrap_or_default(),
+        desired_json: desired.unwrap_or_default(),
+        credentials,
+        ..Default::default()
+    };
+    show(output, client.devices().register(client.request(request)).await?.get_ref())
+}
+
+async fn credential(output: Output, command: CredentialCommand) -> Result<(), Failure> {
+    match command {
+        CredentialCommand::Token { one, name, days } => {
+            let token = convert::hex(&rand::random());
+            let proof =
+                v1::new_credential::Proof::TokenSha256(convert::hex(&sha256(token.as_bytes())));
+            let until = |days: u32| Clock::new().wall().plus_ms(u64::from(days) * DAY_MS).ms;
+            let expires_at_ms = days.map_or(0, until);
+            give(&one, v1::NewCredential { name: name.clone(), proof: Some(proof), expires_at_ms })
+                .await?;
+            // Alone on standard output, so that it can be piped to where it belongs.
+            print::note(&format!("token {name:?} of {}; it is not shown again", one.device));
+            print::result(output, &token, &json!({"name": name, "token": token}))
+        }
+        CredentialCommand::Certificate { one, name, file } => {
+            show(output, &give(&one, pin(name, &file)?).await?)
+        }
+        CredentialCommand::Revoke { one, name } => {
+            let (client, tenant, device) = reach(&one).await?;
+            let request =
+                v1::RevokeCredentialRequest { tenant, device, name, ..Default::default() };
+            let answer = client.devices().revoke_credential(client.request(request)).await?;
+            show(output, answer.get_ref())
+        }
+    }
+}
+
+async fn give(one: &OneDevice, credential: v1::NewCredential) -> Result<v1::Device, Failure> {
+    let (client, tenant, device) = reach(one).await?;
+    let credential = Some(credential);
+    let request = v1::GiveCredentialRequest { tenant, device, credential, ..Default::default() };
+    Ok(client.devices().give_credential(client.request(request)).await?.into_inner())
+}
+
+async fn reach(one: &OneDevice) -> Result<(Client, String, String), Failure> {
+    let key = client::key(&one.device)?;
+    let client = Client::connect(&one.client).await?;
+    Ok((client, key.tenant().to_owned(), key.device().to_owned()))
+}
+
+/// The certificate in a file, as a credential.
+fn pin(name: String, file: &Path) -> Result<v1::NewCredential, Failure> {
+    let certificate = pki::certificate_of(file).map_err(|error| {
+        Failure::new(Exit::Usage, error).next("name a PEM file with the device's certificate")
+    })?;
+    let digest = convert::hex(&sha256(&certificate));
+    let proof = Some(v1::new_credential::Proof::CertificateSha256(digest));
+    Ok(v1::NewCredential { name, proof, expires_at_ms: 0 })
+}
+
+fn show(output: Output, device: &v1::Device) -> Result<(), Failure> {
+    let json = parsed(&convert::device_json(device).to_json());
+    print::result(output, &text(device), &json)
+}
+
+fn text(device: &v1::Device) -> String {
+    let standing = match device.standing() {
+        v1::Standing::Enabled => "enabled",
+        v1::Standing::Disabled => "disabled",
+        v1::Standing::Unregistered | v1::Standing::Unspecified => "unregistered",
+    };
+    let mut lines = vec![format!("{}/{}  {standing}", device.tenant, device.device)];
+    if device.at_ms > 0 {
+        let reason = match device.reason.as_str() {
+            "" => String::new(),
+            reason => format!(": {reason}"),
+        };
+        lines.push(format!("  by {} at {} ms{reason}", device.by, device.at_ms));
+    }
+    for one in &device.credentials {
+        let kind = match &one.proof {
+            Some(v1::credential::Proof::CertificateSha256(digest)) => {
+                format!("certificate {digest}")
+            }
+            Some(v1::credential::Proof::Token(_)) | None => "token".to_owned(),
+        };
+        let end = match one.expires_at_ms {
+            0 => String::new(),
+            ms => format!(", until {ms} ms"),
+        };
+        lines.push(format!("  {}  {kind}, given by {}{end}", one.name, one.by));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,236 @@
+//! The registry's calls, and its entries as messages.
+
+use pollux_twin::input::Request;
+use pollux_twin::limits::CREDENTIALS_MAX;
+use pollux_twin::registration::{
+    Credential, Digest, Proof, Registration, RegistryRequest, Standing,
+};
+use pollux_twin::{JsonLimits, Rejection, Time, TwinKey, Value};
+
+use super::call::{Call, call, wrong};
+use super::json;
+use crate::v1;
+
+/// `Devices.Register`.
+pub fn register(
+    request: v1::RegisterDeviceRequest,
+    limits: &JsonLimits,
+) -> Result<Call, Rejection> {
+    let patch = |field: &str, text: &str| match text {
+        "" => Ok(None),
+        text => json(field, text, limits).map(Some),
+    };
+    let tags = patch("tags_json", &request.tags_json)?;
+    let desired = patch("desired_json", &request.desired_json)?;
+    if request.credentials.len() > CREDENTIALS_MAX {
+        let max = u32::try_from(CREDENTIALS_MAX).unwrap_or(u32::MAX);
+        return Err(Rejection::TooMany { what: "credentials".into(), max });
+    }
+    let credentials = request.credentials.into_iter().map(credential).collect::<Result<_, _>>()?;
+    let asked = RegistryRequest::Register { tags, desired, credentials };
+    of(&request.tenant, &request.device, request.idempotency_key, asked)
+}
+
+/// `Devices.Get`.
+pub fn get_device(request: &v1::GetDeviceRequest) -> Result<Call, Rejection> {
+    of(&request.tenant, &request.device, String::new(), RegistryRequest::Get)
+}
+
+/// `Devices.Disable`.
+pub fn disable(request: v1::DisableDeviceRequest) -> Result<Call, Rejection> {
+    let v1::DisableDeviceRequest { tenant, device, reason, idempotency_key } = request;
+    of(&tenant, &device, idempotency_key, RegistryRequest::Disable { reason })
+}
+
+/// `Devices.Enable`.
+pub fn enable(request: v1::EnableDeviceRequest) -> Result<Call, Rejection> {
+    of(&request.tenant, &request.device, request.idempotency_key, RegistryRequest::Enable)
+}
+
+/// `Devices.GiveCredential`.
+pub fn give_credential(request: v1::GiveCredentialRequest) -> Result<Call, Rejection> {
+    let Some(given) = request.credential else {
+        return Err(wrong("credential: none given; name one with its hash"));
+    };
+    let (name, proof, expires) = credential(given)?;
+    let give = RegistryRequest::Give { name, proof, expires };
+    of(&request.tenant, &request.device, request.idempotency_key, give)
+}
+
+/// `Devices.RevokeCredential`.
+pub fn revoke_credential(request: v1::RevokeCredentialRequest) -> Result<Call, Rejection> {
+    let v1::RevokeCredentialRequest { tenant, device, name, idempotency_key } = request;
+    of(&tenant, &device, idempotency_key, RegistryRequest::Revoke { name })
+}
+
+fn of(tenant: &str, device: &str, key: String, asked: RegistryRequest) -> Result<Call, Rejection> {
+    call(tenant, device, key, Request::Registry(Box::new(asked)))
+}
+
+fn credential(given: v1::NewCredential) -> Result<(String, Proof, Option<Time>), Rejection> {
+    use v1::new_credential::Proof as Given;
+    let proof = match &given.proof {
+        Some(Given::TokenSha256(text)) => Proof::Token(digest("token_sha256", text)?),
+        Some(Given::CertificateSha256(text)) => {
+            Proof::Certificate(digest("certificate_sha256", text)?)
+        }
+        None => {
+            return Err(wrong("credential: has no hash; set token_sha256 or certificate_sha256"));
+        }
+    };
+    let expires = (given.expires_at_ms > 0).then(|| Time::from_ms(given.expires_at_ms));
+    Ok((given.name, proof, expires))
+}
+
+/// A hash from 64 hexadecimal digits.
+///
+/// # Errors
+/// When it is something else; `field` names it there.
+pub fn digest(field: &str, text: &str) -> Result<Digest, Rejection> {
+    let nibble =
+        |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let nibbles: Option<Vec<u8>> = text.as_bytes().iter().map(nibble).collect();
+    let bytes: Option<Vec<u8>> = nibbles
+        .map(|all| all.chunks(2).map(|two| two.iter().fold(0, |sum, n| sum << 4 | n)).collect());
+    bytes
+        .filter(|_| text.len() == 64)
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| wrong(&format!("{field}: is no SHA-256; give it as 64 hexadecimal digits")))
+}
+
+/// The 64 hexadecimal digits of a hash.
+pub fn hex(digest: &Digest) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// An entry as a message.
+pub fn device_to_v1(key: &TwinKey, entry: &Registration) -> v1::Device {
+    let standing = match entry.standing {
+        Standing::Unregistered => v1::Standing::Unregistered,
+        Standing::Enabled => v1::Standing::Enabled,
+        Standing::Disabled => v1::Standing::Disabled,
+    };
+    v1::Device {
+        tenant: key.tenant().to_owned(),
+        device: key.device().to_owned(),
+        standing: standing.into(),
+        at_ms: entry.at.ms,
+        by: entry.by.clone(),
+        reason: entry.reason.clone(),
+        credentials: entry.credentials.iter().map(credential_to_v1).collect(),
+    }
+}
+
+fn credential_to_v1(one: &Credential) -> v1::Credential {
+    use v1::credential::Proof as Shown;
+    let proof = match &one.proof {
+        Proof::Token(_) => Shown::Token(true),
+        Proof::Certificate(digest) => Shown::CertificateSha256(hex(digest)),
+    };
+    v1::Credential {
+        name: one.name.clone(),
+        proof: Some(proof),
+        expires_at_ms: one.expires.map_or(0, |end| end.ms),
+        at_ms: one.at.ms,
+        by: one.by.clone(),
+    }
+}
+
+/// An entry as JSON, as HTTP answers it and the command line prints it.
+pub fn device_json(device: &v1::Device) -> Value {
+    let standing = match device.standing() {
+        v1::Standing::Enabled => Standing::Enabled,
+        v1::Standing::Disabled => Standing::Disabled,
+        v1::Standing::Unregistered | v1::Standing::Unspecified => Standing::Unregistered,
+    };
+    let credentials: Vec<Value> = device.credentials.iter().map(credential_json).collect();
+    let known = [
+        ("tenant", device.tenant.as_str().into()),
+        ("device", device.device.as_str().into()),
+        ("standing", standing.name().into()),
+        ("credentials", credentials.into()),
+    ];
+    let decided = [("at_ms", device.at_ms.into()), ("by", device.by.as_str().into())];
+    let decided = decided.into_iter().filter(|_| device.at_ms > 0);
+    let reason = (!device.reason.is_empty()).then(|| ("reason", device.reason.as_str().into()));
+    object(known.into_iter().chain(decided).chain(reason))
+}
+
+fn credential_json(one: &v1::Credential) -> Value {
+    use v1::credential::Proof as Shown;
+    let kind = match &one.proof {
+        Some(Shown::CertificateSha256(_)) => "certificate",
+        Some(Shown::Token(_)) | None => "token",
+    };
+    let sha256 = match &one.proof {
+        Some(Shown::CertificateSha256(digest)) => Some(("sha256", digest.as_str().into())),
+        Some(Shown::Token(_)) | None => None,
+    };
+    let known = [
+        ("name", one.name.as_str().into()),
+        ("kind", kind.into()),
+        ("at_ms", one.at_ms.into()),
+        ("by", one.by.as_str().into()),
+    ];
+    let expires = (one.expires_at_ms > 0).then(|| ("expires_at_ms", one.expires_at_ms.into()));
+    object(known.into_iter().chain(sha256).chain(expires))
+}
+
+fn object<'a>(members: impl Iterator<Item = (&'a str, Value)>) -> Value {
+    Value::Object(members.map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_are_64_hexadecimal_digits() {
+        let text = "00ff".repeat(16);
+        assert_eq!(hex(&digest("x", &text).unwrap()), text);
+        assert_eq!(digest("x", &text.to_uppercase()), digest("x", &text));
+        for bad in ["", "00", &"0".repeat(63), &"0".repeat(65), &"0g".repeat(32), &"é".repeat(32)]
+        {
+            let said = digest("token_sha256", bad).unwrap_err();
+            assert!(format!("{said:?}").contains("token_sha256: is no SHA-256"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_never_shown() {
+        let entry = Registration {
+            standing: Standing::Enabled,
+            at: Time::from_ms(5),
+            by: "ops".into(),
+            reason: String::new(),
+            credentials: [("t", Proof::Token([7; 32])), ("c", Proof::Certificate([8; 32]))]
+                .map(|(name, proof)| Credential {
+                    name: name.into(),
+                    proof,
+                    expires: Some(Time::from_ms(9)),
+                    at: Time::from_ms(4),
+                    by: "ops".into(),
+                })
+                .into(),
+        };
+        let device = device_to_v1(&TwinKey::parse("acme/pump").unwrap(), &entry);
+        let pinned = hex(&[8; 32]);
+        assert_eq!(
+            device_json(&device).to_json(),
+            format!(
+                r#"{{"at_ms":5,"by":"ops","credentials":[{{"at_ms":4,"by":"ops","expires_at_ms":9,"kind":"token","name":"t"}},{{"at_ms":4,"by":"ops","expires_at_ms":9,"kind":"certificate","name":"c","sha256":"{pinned}"}}],"device":"pump","standing":"enabled","tenant":"acme"}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn a_call_without_a_hash_says_what_is_missing() {
+        let request = v1::GiveCredentialRequest { device: "d".into(), ..Default::default() };
+        let said = give_credential(request.clone()).unwrap_err();
+        assert!(format!("{said:?}").contains("credential: none given"));
+        let credential = Some(v1::NewCredential { name: "t".into(), ..Default::default() });
+        let said =
+            give_credential(v1::GiveCredentialRequest { credential, ..request }).unwrap_err();
+        assert!(format!("{said:?}").contains("set token_sha256 or certificate_sha256"));
+    }
+}

@@ -1,0 +1,105 @@
+//! Very many devices registered over one stream. Owns how many are under way at once and what is said of
+//! it; each of them is a call like any other.
+
+use std::time::Duration;
+
+use futures_util::{FutureExt, Stream, StreamExt};
+use pollux_proto::{convert, status, v1};
+use pollux_twin::Rejection;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+use super::super::desk::Desk;
+use super::super::limits::{
+    CALL_TIME_MAX, IMPORT_CALLS_MAX, IMPORT_REFUSED_MAX, IMPORT_TOLD_EVERY, IMPORT_TRIES,
+};
+use crate::router::Call;
+
+/// An import under way.
+pub(super) struct Import {
+    pub(super) desk: Desk,
+    pub(super) caller: String,
+}
+
+impl Import {
+    /// Registers what comes; the answers say how far it is.
+    pub(super) fn run(
+        self,
+        devices: Streaming<v1::ImportDevicesRequest>,
+    ) -> impl Stream<Item = Result<v1::ImportDevicesResponse, Status>> + Send + 'static {
+        let (told, answers) = mpsc::channel(1);
+        tokio::spawn(async move {
+            let result = self.register_all(devices, &told).await;
+            if let Err(status) = result {
+                let _ = told.send(Err(status)).await;
+            }
+        });
+        ReceiverStream::new(answers)
+    }
+
+    async fn register_all(
+        &self,
+        devices: Streaming<v1::ImportDevicesRequest>,
+        told: &mpsc::Sender<Result<v1::ImportDevicesResponse, Status>>,
+    ) -> Result<(), Status> {
+        let mut done = devices
+            .map(|came| match came {
+                Ok(one) => self.register(one).map(Ok).left_future(),
+                Err(status) => std::future::ready(Err(status)).right_future(),
+            })
+            .buffer_unordered(IMPORT_CALLS_MAX);
+        let mut said = v1::ImportDevicesResponse::default();
+        let mut tick = tokio::time::interval(IMPORT_TOLD_EVERY);
+        loop {
+            let tells = tokio::select! {
+                () = told.closed() => return Ok(()),
+                one = done.next() => match one {
+                    None => break,
+                    Some(Ok(Ok(()))) => {
+                        said.registered += 1;
+                        false
+                    }
+                    Some(Ok(Err(refusal))) => {
+                        said.refused.push(refusal);
+                        said.refused.len() >= IMPORT_REFUSED_MAX
+                    }
+                    Some(Err(status)) => return Err(status),
+                },
+                _ = tick.tick() => true,
+            };
+            if tells {
+                let refused = std::mem::take(&mut said.refused);
+                let registered = said.registered;
+                let _ = told.send(Ok(v1::ImportDevicesResponse { registered, refused })).await;
+            }
+        }
+        let _ = told.send(Ok(said)).await;
+        Ok(())
+    }
+
+    /// Registers one. Where the node is busy it is tried again: who imports has time.
+    async fn register(&self, one: v1::ImportDevicesRequest) -> Result<(), v1::ImportRefusal> {
+        let line = one.line;
+        let refused = |rejection: Rejection| v1::ImportRefusal {
+            line,
+            reason: status::row(&rejection).reason.to_owned(),
+            message: status::message(&rejection),
+        };
+        let device = one.device.unwrap_or_default();
+        let call = convert::register(device, &self.desk.json).map_err(refused)?;
+        let convert::Call { key, idempotency_key: _, request } = call;
+        let caller = self.caller.clone();
+        let call = Call { key, caller, idempotency_key: None, request, timeout: CALL_TIME_MAX };
+        for _ in 1..IMPORT_TRIES {
+            match self.desk.call(call.clone()).await {
+                Ok(_) => return Ok(()),
+                Err(rejection) => match status::row(&rejection).retry_after_ms {
+                    Some(ms) => tokio::time::sleep(Duration::from_millis(u64::from(ms))).await,
+                    None => return Err(refused(rejection)),
+                },
+            }
+        }
+        self.desk.call(call).await.map(drop).map_err(refused)
+    }
+}

@@ -1,0 +1,83 @@
+//! What the OpenAPI document says of the registry.
+
+use pollux_twin::limits::CREDENTIALS_MAX;
+use serde_json::{Value, json};
+
+use super::super::routes::Operation as O;
+use super::{About, Answer, JSON, WRITE, reference};
+
+/// A call to the registry; all of them answer with the entry.
+pub(super) fn about(operation: O) -> About {
+    let (summary, takes, body): (_, &[&str], _) = match operation {
+        O::RegisterDevice => ("Register a device", JSON, "RegisterDevice"),
+        O::DisableDevice => ("Disable a device; its session ends", JSON, "DisableDevice"),
+        O::EnableDevice => ("Let a disabled device come again", &[], ""),
+        O::GiveCredential => ("Give a device a credential", JSON, "GiveCredential"),
+        O::RevokeCredential => ("Take a credential away; a session opened with it ends", &[], ""),
+        _ => ("Read a device's entry in the registry", &[], ""),
+    };
+    let headers = if operation == O::GetDevice { &[] } else { WRITE };
+    About { summary, query: &[], headers, takes, body, answer: Answer::Json("Device") }
+}
+
+/// The schemas of their bodies.
+pub(super) fn schemas() -> [(&'static str, Value); 4] {
+    let text = json!({"type": "string"});
+    let object = reference("Object");
+    let register = json!({
+        "type": "object", "additionalProperties": false,
+        "properties": {
+            "tags": object, "desired": object,
+            "credentials": {
+                "type": "array", "maxItems": CREDENTIALS_MAX, "items": given(&["name"]),
+            },
+        },
+    });
+    let disable = json!({
+        "type": "object", "properties": {"reason": text}, "additionalProperties": false,
+    });
+    [
+        ("Device", device()),
+        ("RegisterDevice", register),
+        ("DisableDevice", disable),
+        ("GiveCredential", given(&[])),
+    ]
+}
+
+/// An entry of the registry.
+fn device() -> Value {
+    let integer = json!({"type": "integer", "format": "int64", "minimum": 0});
+    let text = json!({"type": "string"});
+    let credential = json!({
+        "type": "object", "required": ["name", "kind", "at_ms", "by"],
+        "properties": {
+            "name": text, "kind": {"type": "string", "enum": ["token", "certificate"]},
+            "sha256": text, "expires_at_ms": integer, "at_ms": integer, "by": text,
+        },
+    });
+    let standing = json!({"type": "string", "enum": ["unregistered", "enabled", "disabled"]});
+    json!({
+        "type": "object", "required": ["tenant", "device", "standing", "credentials"],
+        "properties": {
+            "tenant": text, "device": text, "standing": standing, "at_ms": integer, "by": text,
+            "reason": text, "credentials": {"type": "array", "items": credential},
+        },
+    })
+}
+
+/// A credential to give: one of the hashes, and what else is required.
+fn given(required: &[&str]) -> Value {
+    let digest = json!({"type": "string", "pattern": "^[0-9a-fA-F]{64}$"});
+    let mut properties = json!({
+        "token_sha256": digest, "certificate_sha256": digest,
+        "expires_at_ms": {"type": "integer", "format": "int64", "minimum": 1},
+    });
+    for name in required {
+        properties[name] = json!({"type": "string"});
+    }
+    json!({
+        "type": "object", "additionalProperties": false, "required": required,
+        "properties": properties,
+        "oneOf": [{"required": ["token_sha256"]}, {"required": ["certificate_sha256"]}],
+    })
+}

@@ -1,0 +1,184 @@
+//! What the registry knows of a device: whether it may come, and by what it proves itself. Kept with its
+//! twin, so that the owner asks nobody. Owns the words; what a call does to them is in `twin::register`.
+#![expect(missing_docs, reason = "rkyv derives resolvers whose fields nobody can document")]
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use rkyv::{Archive, Deserialize, Serialize};
+
+use crate::limits::Admission;
+use crate::rejection::Rejection;
+use crate::time::Time;
+use crate::value::Value;
+
+/// Whether a device may come.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// Nobody registered it: it depends on [`Admission`].
+    #[default]
+    Unregistered,
+    /// It may.
+    Enabled,
+    /// It may not, whatever it shows.
+    Disabled,
+}
+
+impl Standing {
+    /// As people and programs write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unregistered => "unregistered",
+            Self::Enabled => "enabled",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+/// A SHA-256 hash.
+pub type Digest = [u8; 32];
+
+/// What a device can prove itself by, beside a certificate of the cluster's device CA.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// The hash of a token.
+    Token(Digest),
+    /// The hash of a certificate, in DER. Where a device has one of these, no other certificate will do.
+    Certificate(Digest),
+}
+
+/// One credential of a device. It has several while one replaces another.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// Its name among those of the device.
+    pub name: String,
+    /// What has to be shown.
+    pub proof: Proof,
+    /// From when on it is worth nothing.
+    pub expires: Option<Time>,
+    /// When it was given.
+    pub at: Time,
+    /// Who gave it.
+    pub by: String,
+}
+
+/// A device's entry.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Registration {
+    /// Whether it may come.
+    pub standing: Standing,
+    /// When that was decided.
+    pub at: Time,
+    /// Who decided it.
+    pub by: String,
+    /// Why it is disabled, for people.
+    pub reason: String,
+    /// In the order in which they were given; names differ.
+    pub credentials: Vec<Credential>,
+}
+
+/// What a device showed when it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// A certificate of the cluster's device CA that names it, with its hash where that is known.
+    Certificate(Option<Digest>),
+    /// A token with this hash.
+    Token(Digest),
+}
+
+/// What a service asks of the registry.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub enum RegistryRequest {
+    /// The entry as it is.
+    Get,
+    /// The device may come. One that is registered already is as the call says, and keeps what the call
+    /// says nothing of.
+    Register {
+        /// Merge patch for its tags.
+        tags: Option<Value>,
+        /// Merge patch for its desired section.
+        desired: Option<Value>,
+        /// Credentials to give it; those of the same names are replaced.
+        credentials: Vec<(String, Proof, Option<Time>)>,
+    },
+    /// It may not come, and goes if it is there.
+    Disable {
+        /// Why, for people.
+        reason: String,
+    },
+    /// It may come again.
+    Enable,
+    /// Gives it a credential, in place of one of the same name.
+    Give {
+        /// The credential's name.
+        name: String,
+        /// What has to be shown.
+        proof: Proof,
+        /// From when on it is worth nothing.
+        expires: Option<Time>,
+    },
+    /// Takes a credential away. Who came by it goes.
+    Revoke {
+        /// The credential's name.
+        name: String,
+    },
+}
+
+impl Registration {
+    /// Whether a device that shows this may come now.
+    pub fn admit(&self, now: Time, admission: Admission, shown: Shown) -> Result<(), Rejection> {
+        match (self.standing, admission) {
+            (Standing::Disabled, _) => {
+                return Err(Rejection::Disabled { reason: self.reason.clone() });
+            }
+            (Standing::Unregistered, Admission::Registered) => {
+                return Err(Rejection::NotRegistered);
+            }
+            _ => {}
+        }
+        let holds = |proof: Proof| self.credentials.iter().find(|one| one.proof == proof);
+        let found = match shown {
+            Shown::Token(hash) => holds(Proof::Token(hash)),
+            Shown::Certificate(hash) if self.is_pinned() => {
+                hash.and_then(|hash| holds(Proof::Certificate(hash)))
+            }
+            Shown::Certificate(_) => return Ok(()),
+        };
+        match found {
+            None => Err(Rejection::BadCredential { expired: None }),
+            Some(one) if one.expires.is_some_and(|end| end <= now) => {
+                Err(Rejection::BadCredential { expired: Some(one.name.clone()) })
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Whether only certificates will do that it was given.
+    fn is_pinned(&self) -> bool {
+        self.credentials.iter().any(|one| matches!(one.proof, Proof::Certificate(_)))
+    }
+
+    /// Whether somebody may have been admitted before who is not now.
+    pub(crate) fn narrows(&self, before: &Self) -> bool {
+        let disabled = |entry: &Self| entry.standing == Standing::Disabled;
+        (disabled(self) && !disabled(before))
+            || (self.is_pinned() && !before.is_pinned())
+            || before.credentials.iter().any(|one| !self.credentials.contains(one))
+    }
+
+    /// From now on the device stands so, if it does not already.
+    pub(crate) fn stand(&mut self, now: Time, by: &str, standing: Standing, reason: String) {
+        if (self.standing, &self.reason) != (standing, &reason) {
+            (self.standing, self.reason) = (standing, reason);
+            (self.at, self.by) = (now, by.into());
+        }
+    }
+
+    /// Gives a credential, in place of one of the same name.
+    pub(crate) fn give(&mut self, credential: Credential) {
+        match self.credentials.iter_mut().find(|one| one.name == credential.name) {
+            Some(one) => *one = credential,
+            None => self.credentials.push(credential),
+        }
+    }
+}

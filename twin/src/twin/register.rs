@@ -1,0 +1,181 @@
+//! The registry's calls: who may come, and by what. What they decide is the whole entry as it is from now on.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::dedup::Keyed;
+use super::{Twin, check};
+use crate::change::{Change, Effect, Mark, Section};
+use crate::input::{CallId, ConnectionId};
+use crate::limits::{CREDENTIALS_MAX, Limits};
+use crate::output::{Answer, ByeReason, ToDevice};
+use crate::registration::{Credential, Proof, Registration, RegistryRequest, Shown, Standing};
+use crate::rejection::Rejection;
+use crate::time::Time;
+use crate::tree::Write;
+use crate::value::Value;
+
+impl Twin {
+    /// A call to the registry that is no repetition.
+    pub(super) fn register(
+        &mut self,
+        now: Time,
+        limits: &Limits,
+        call: CallId,
+        keyed: Keyed,
+        by: String,
+        request: RegistryRequest,
+    ) {
+        let before = self.registration().cloned().unwrap_or_default();
+        let (entry, patches) = match self.decide_entry(now, limits, &by, &before, request) {
+            Ok(decided) => decided,
+            Err(rejection) => return self.refuse(now, call, keyed, rejection),
+        };
+        // All of them are in one batch.
+        let patches_desired = patches.iter().any(|(section, _)| *section == Section::Desired);
+        for (section, patch) in patches {
+            let by = by.clone();
+            let effect = Effect::Patched { section, patch, whole: false, observed_at: None, by };
+            self.commit(Change { at: now, mark: Mark::None, effect });
+        }
+        let effect =
+            if entry == before { Effect::None } else { Effect::Registered(Box::new(entry)) };
+        let mark = keyed.mark(Ok(self.version));
+        if (&effect, &mark) != (&Effect::None, &Mark::None) {
+            self.commit(Change { at: now, mark, effect });
+        }
+        self.send_away(now, limits, &before);
+        if let Some(session) = self.live_session().filter(|_| patches_desired) {
+            self.tell_desired(session);
+        }
+        self.answer_registration(call);
+    }
+
+    pub(super) fn answer_registration(&mut self, call: CallId) {
+        let registration = self.registration.as_deref().cloned().unwrap_or_default();
+        let known = registration.standing != Standing::Unregistered || self.is_alive();
+        let answer = if known {
+            Ok(Answer::Registration(Box::new(registration)))
+        } else {
+            Err(Rejection::NotFound)
+        };
+        self.answer(call, answer);
+    }
+
+    /// What is known of the device, if anything was registered.
+    pub fn registration(&self) -> Option<&Registration> {
+        self.registration.as_deref()
+    }
+
+    /// Whether a device that shows this may have a session.
+    pub(super) fn admit(&self, now: Time, limits: &Limits, shown: Shown) -> Result<(), Rejection> {
+        match self.registration.as_deref() {
+            Some(registration) => registration.admit(now, limits.admission, shown),
+            None => Registration::default().admit(now, limits.admission, shown),
+        }
+    }
+
+    /// Tells a device whose hello opened no session why.
+    pub(super) fn turn_away(&mut self, connection: ConnectionId, rejection: Rejection) {
+        self.tell(0, ToDevice::Refused { connection, rejection });
+    }
+
+    /// Ends the session of a device that could not open one now.
+    fn send_away(&mut self, now: Time, limits: &Limits, before: &Registration) {
+        let Some(session) = self.session() else { return };
+        let reason = match self.local.shown {
+            Some(shown) => self.admit(now, limits, shown).err().map(ByeReason::Refused),
+            // Another actor opened it, with what is not known.
+            None => self
+                .registration()
+                .is_some_and(|entry| entry.narrows(before))
+                .then_some(ByeReason::ProveAgain),
+        };
+        let Some(reason) = reason else { return };
+        self.local.heard = false;
+        let effect = Effect::Disconnected { session };
+        self.commit(Change { at: now, mark: Mark::None, effect });
+        self.tell(session, ToDevice::Bye { reason });
+    }
+
+    /// The entry as the request wants it, and what changes of the document.
+    fn decide_entry(
+        &self,
+        now: Time,
+        limits: &Limits,
+        by: &str,
+        before: &Registration,
+        request: RegistryRequest,
+    ) -> Result<(Registration, Vec<(Section, Value)>), Rejection> {
+        let mut entry = before.clone();
+        let mut patches = Vec::new();
+        if !matches!(request, RegistryRequest::Register { .. }) {
+            self.must_be_known()?;
+        }
+        match request {
+            RegistryRequest::Get => {}
+            RegistryRequest::Register { tags, desired, credentials } => {
+                if entry.standing == Standing::Unregistered {
+                    entry.stand(now, by, Standing::Enabled, String::new());
+                }
+                for credential in credentials {
+                    give(&mut entry, now, by, credential)?;
+                }
+                for (section, patch) in [(Section::Tags, tags), (Section::Desired, desired)] {
+                    if let Some(patch) = patch
+                        && self.decide_patch(limits, section, &patch, Write::Merge, None)?
+                    {
+                        patches.push((section, patch));
+                    }
+                }
+            }
+            RegistryRequest::Disable { reason } => {
+                check::text_or_none("reason", &reason)?;
+                entry.stand(now, by, Standing::Disabled, reason);
+            }
+            RegistryRequest::Enable => entry.stand(now, by, Standing::Enabled, String::new()),
+            RegistryRequest::Give { name, proof, expires } => {
+                give(&mut entry, now, by, (name, proof, expires))?;
+            }
+            RegistryRequest::Revoke { name } => {
+                if entry.credentials.extract_if(.., |one| one.name == name).next().is_none() {
+                    return Err(Rejection::UnknownCredential { name });
+                }
+            }
+        }
+        Ok((entry, patches))
+    }
+
+    /// A credential for a misspelt name must not make a device.
+    fn must_be_known(&self) -> Result<(), Rejection> {
+        let known = self.is_alive() || self.registration.is_some();
+        if known { Ok(()) } else { Err(Rejection::NotFound) }
+    }
+}
+
+fn give(
+    registration: &mut Registration,
+    now: Time,
+    by: &str,
+    (name, proof, expires): (String, Proof, Option<Time>),
+) -> Result<(), Rejection> {
+    check::text("name of the credential", &name)?;
+    if let Some(end) = expires.filter(|end| *end <= now) {
+        let reason = alloc::format!(
+            "credential {name} expired at {} ms; give a time that is still to come",
+            end.ms
+        );
+        return Err(check::invalid(reason));
+    }
+    let same = |one: &&Credential| (&one.name, one.proof, one.expires) == (&name, proof, expires);
+    if registration.credentials.iter().find(same).is_some() {
+        return Ok(());
+    }
+    registration.give(Credential { name, proof, expires, at: now, by: by.into() });
+    if registration.credentials.len() > CREDENTIALS_MAX {
+        let max = u32::try_from(CREDENTIALS_MAX).unwrap_or(u32::MAX);
+        return Err(Rejection::TooMany { what: "credentials".into(), max });
+    }
+    Ok(())
+}

@@ -76,6 +76,16 @@ pub const PICTURE_EARLY_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Twins of a picture looked at in one turn: tenths of a millisecond, for which nothing is applied.
 pub const PICTURE_TURN_MAX: usize = 512;
 
+/// Paths of a table that may have an index: each costs some bytes a twin, and something at each change.
+pub const INDEXES_MAX: usize = 16;
+/// Bytes of a text that an index knows: longer ones are prose, and found by what they begin with.
+pub const INDEXED_TEXT_BYTES_MAX: usize = 256;
+/// The part of a table's twins up to which an index is worth asking: one in so many. Beyond it, looking at
+/// all costs no more than finding each.
+pub const INDEX_PART: usize = 4;
+/// So few twins are always found rather than looked for.
+pub const INDEX_FEW: usize = 128;
+
 /// The bounds that an operator may raise, as the owner checks them when it decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {

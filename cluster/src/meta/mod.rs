@@ -20,7 +20,9 @@ mod v1;
 pub use answer::{Answer, Refusal};
 pub use command::{Command, Newcomer};
 pub use machine::{Keep, MetaMachine, MetaPicture};
-pub use node::{Addresses, ENTRY_KEYS_LEVEL, Formats, Labels, Node, NodeState, Profile};
+pub use node::{
+    Addresses, CONTROL_LEVEL, ENTRY_KEYS_LEVEL, Formats, Labels, Node, NodeState, Profile,
+};
 pub use place::{Goal, Place};
 pub use settings::{Budget, Token};
 pub use state::Meta;

@@ -39,6 +39,9 @@ impl Default for Labels {
 /// From this level on, nodes give a key to each write that came without one (safety rule 15).
 pub const ENTRY_KEYS_LEVEL: u32 = 3;
 
+/// From this level on, nodes ask each other what programs of the level before do not know.
+pub const CONTROL_LEVEL: u32 = 4;
+
 /// The cluster levels that a node's program can run at. A level stands for a set of formats of wire, log,
 /// images and settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -51,7 +54,7 @@ pub struct Formats {
 
 impl Formats {
     /// Those of this program.
-    pub const OURS: Self = Self { oldest: 2, newest: 3 };
+    pub const OURS: Self = Self { oldest: 3, newest: 4 };
 
     /// Whether the program can run in a cluster of this level.
     #[must_use]

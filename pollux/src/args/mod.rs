@@ -23,8 +23,8 @@ pub(crate) use services::{
     TwinCommand, WatchArgs,
 };
 pub(crate) use simulate::{
-    BenchArgs, BenchCommand, BenchStartArgs, BenchWritesArgs, LoadName, ServeArgs, ShapeName,
-    SimArgs,
+    BenchArgs, BenchCommand, BenchQueryArgs, BenchStartArgs, BenchWritesArgs, LoadName, ServeArgs,
+    ShapeName, SimArgs,
 };
 
 const EXIT_CODES: &str = "\

@@ -41,7 +41,16 @@ impl NodeProcess {
 
     /// Starts a node on the data that another left in `dir`.
     pub(crate) async fn again(dir: PathBuf, core: Option<u32>) -> Result<Self, Failure> {
-        Self::spawn(Self::arguments(&dir), dir, core, &[]).await
+        Self::again_with(dir, core, &[]).await
+    }
+
+    /// The same, with variables of its configuration.
+    pub(crate) async fn again_with(
+        dir: PathBuf,
+        core: Option<u32>,
+        variables: &[(&'static str, String)],
+    ) -> Result<Self, Failure> {
+        Self::spawn(Self::arguments(&dir), dir, core, variables).await
     }
 
     fn arguments(dir: &Path) -> Vec<String> {

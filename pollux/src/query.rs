@@ -21,6 +21,7 @@ pub(crate) async fn run(output: Output, args: QueryArgs) -> Result<(), Failure> 
         cursor: args.cursor,
         count: args.count,
         group_by: split(&args.group_by),
+        explain: args.explain,
     };
     let mut parts = client.twins().query(client.request(request.clone())).await?.into_inner();
     let (mut rows, mut groups, mut end) = (Vec::new(), Vec::new(), v1::QueryEnd::default());
@@ -32,13 +33,14 @@ pub(crate) async fn run(output: Output, args: QueryArgs) -> Result<(), Failure> 
     let counts = request.count || !request.group_by.is_empty();
     let text = if counts { group_lines(&request, &groups) } else { row_lines(&request, &rows) };
     let mut lines = text;
+    let found = format!("{} match, of {} twins looked at", end.matched, end.scanned);
     lines.push(match end.next_cursor.as_str() {
-        "" if counts => format!("{} twins of {}", end.matched, end.scanned),
-        "" => format!("{} of {} twins match", end.matched, end.scanned),
-        cursor => {
-            format!("{} of {} twins match; go on with --cursor {cursor}", end.matched, end.scanned)
-        }
+        "" => found,
+        cursor => format!("{found}; go on with --cursor {cursor}"),
     });
+    if args.explain {
+        lines.extend(way_lines(&end.ways));
+    }
     print::result(output, &lines.join("\n"), &document(&request, &rows, &groups, &end, counts))
 }
 
@@ -92,6 +94,9 @@ fn document(
         "scanned": end.scanned,
         "position": end.position,
     });
+    if request.explain {
+        out["ways"] = end.ways.iter().map(way).collect();
+    }
     if counts {
         let groups = groups.iter().map(
             |group| json!({"by": named(&request.group_by, &group.by_json), "count": group.count}),
@@ -107,6 +112,27 @@ fn document(
     let next = end.next_cursor.as_str();
     out["next_cursor"] = if next.is_empty() { Value::Null } else { next.into() };
     out
+}
+
+fn way(way: &v1::QueryWay) -> Value {
+    let index = (!way.index.is_empty()).then_some(way.index.as_str());
+    json!({
+        "shard": way.shard, "node": way.node, "index": index,
+        "twins": way.twins, "scanned": way.scanned, "matched": way.matched,
+    })
+}
+
+/// How each shard was looked at, a line each.
+fn way_lines(ways: &[v1::QueryWay]) -> Vec<String> {
+    let heading = ["SHARD", "NODE", "INDEX", "LOOKED AT", "MATCH", "TWINS"];
+    let mut lines = vec![heading.map(str::to_owned).to_vec()];
+    lines.extend(ways.iter().map(|way| {
+        let index = if way.index.is_empty() { "none: all looked at" } else { way.index.as_str() };
+        let [shard, node] = [way.shard.to_string(), way.node.to_string()];
+        let numbers = [way.scanned, way.matched, way.twins].map(|number| number.to_string());
+        [shard, node, index.to_owned()].into_iter().chain(numbers).collect()
+    }));
+    columns(&lines)
 }
 
 /// Values by the expressions that they are of; what a twin has not is left out.

@@ -87,7 +87,7 @@ pub(crate) fn event(response: &v1::WatchResponse) -> Value {
 fn changed_members(changed: &v1::Changed) -> (&'static str, Map<String, Value>) {
     use v1::changed::What;
     let (kind, what) = match &changed.what {
-        None => ("unknown", json!({})),
+        None => ("heard", json!({})),
         Some(What::Patched(patched)) => ("patched", patch(patched)),
         Some(What::Telemetry(received)) => {
             let values = received.values.iter().map(|one| (one.name.clone(), latest_value(one)));
@@ -122,6 +122,12 @@ fn changed_members(changed: &v1::Changed) -> (&'static str, Map<String, Value>) 
     body.insert("device".into(), changed.device.as_str().into());
     body.insert("version".into(), changed.version.into());
     body.insert("at_ms".into(), changed.at_ms.into());
+    if changed.r#match() != v1::Match::Unspecified {
+        body.insert("match".into(), lower(changed.r#match().as_str_name(), "MATCH_").into());
+    }
+    if let Some(of) = &changed.twin {
+        body.insert("twin".into(), twin(of));
+    }
     (kind, body)
 }
 

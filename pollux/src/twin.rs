@@ -123,8 +123,13 @@ async fn watch(output: Output, args: WatchArgs) -> Result<(), Failure> {
         None => (args.tenant, v1::watch_request::Whose::Prefix(args.prefix)),
     };
     let client = Client::connect(&args.client).await?;
-    let request =
-        v1::WatchRequest { tenant, whose: Some(whose), position: args.from, picture: args.picture };
+    let request = v1::WatchRequest {
+        tenant,
+        whose: Some(whose),
+        position: args.from,
+        picture: args.picture,
+        filter: args.filter,
+    };
     // No time limit: a watch ends when its caller does.
     let mut events = client.twins().watch(request).await?.into_inner();
     let mut left = args.count.unwrap_or(u64::MAX);
@@ -168,12 +173,17 @@ fn watch_line(event: &v1::WatchResponse, document: &Value) -> String {
         Some(Event::Twin(twin)) => text::twin(twin),
         Some(Event::Changed(changed)) => {
             let mut body = document.clone();
-            let hidden = ["position", "event", "tenant", "device", "version", "at_ms"];
+            let hidden =
+                ["position", "event", "tenant", "device", "version", "at_ms", "match", "twin"];
             if let Some(members) = body.as_object_mut() {
                 members.retain(|name, _| !hidden.contains(&name.as_str()));
             }
             let kind = document["event"].as_str().unwrap_or_default();
-            format!("{}/{}  v{} {kind} {body}", changed.tenant, changed.device, changed.version)
+            let fit = document["match"].as_str().map(|fit| format!("{fit}: ")).unwrap_or_default();
+            format!(
+                "{}/{}  v{} {fit}{kind} {body}",
+                changed.tenant, changed.device, changed.version
+            )
         }
         Some(Event::PictureComplete(_)) => "-- that was the picture; changes follow".into(),
         Some(Event::PositionLost(_)) => {

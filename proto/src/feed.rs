@@ -1,13 +1,15 @@
 //! What a node that holds a shard tells another that watches it for its callers. Archived like frames, and
 //! checked like them before use; written and read by [`crate::forward`]'s functions.
 
-use pollux_twin::Change;
 use pollux_twin::change::{CommandState, Effect};
+use pollux_twin::id::SLOTS;
+use pollux_twin::{Change, View};
 use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::device::check::{Check, text, value};
 use crate::device::{FrameError, Wire};
-use crate::limits::{FED_EVENTS_MAX, TEXT_BYTES_MAX};
+use crate::forward::view;
+use crate::limits::{FED_EVENTS_MAX, FORWARDED_PAGE_MAX, QUERY_TEXT_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::position::Place;
 
 /// Asks for the changes of a shard.
@@ -21,6 +23,47 @@ pub struct Watch {
     pub after: Option<Place>,
 }
 
+/// Asks for those changes of a shard that concern twins for which a filter holds, or held before.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct Sift {
+    /// What is watched.
+    pub watch: Watch,
+    /// The filter.
+    pub filter: String,
+}
+
+/// Asks a node to keep for a while what filters are asked of, for those who watch these shards elsewhere and may
+/// go on there.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct KeepStates {
+    /// Which shards.
+    pub shards: Vec<u16>,
+}
+
+/// Asks for some twins of a shard for which a filter holds.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct SiftTwins {
+    /// Which shard.
+    pub shard: u16,
+    /// What its table must have come to.
+    pub least: u64,
+    /// What every key must begin with.
+    pub beginning: String,
+    /// The filter.
+    pub filter: String,
+    /// Only keys after this one.
+    pub after: Option<String>,
+}
+
+/// What came of a [`SiftTwins`].
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct SiftedTwins {
+    /// Key and state of each, in the order of keys.
+    pub items: Vec<(String, View)>,
+    /// Where to go on; none at the end.
+    pub next: Option<String>,
+}
+
 /// An item of the answer. The first says where it stands, or that it cannot begin.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub enum Told {
@@ -32,6 +75,30 @@ pub enum Told {
     Behind,
     /// Changes, in the order of the log.
     Changes(Changes),
+    /// Changes that a filter lets through; only where one was asked for.
+    Sifted(SiftedChanges),
+}
+
+/// Some changes of one shard that a filter lets through.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct SiftedChanges {
+    /// Each with what it is to the filter; perhaps none.
+    pub events: Vec<(Changed, Fit)>,
+    /// What was seen with them.
+    pub seen: Place,
+}
+
+/// What a change is to a filter.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub enum Fit {
+    /// It holds after the change, and did not before: the twin as it is then.
+    Entered(Box<View>),
+    /// It held and holds.
+    Stayed,
+    /// It held, and does no more.
+    Left,
+    /// It takes too many steps on this twin to be known.
+    Undecided,
 }
 
 /// Where a replica stands.
@@ -67,7 +134,18 @@ pub struct Changed {
     pub section_version: u64,
 }
 
+impl Fit {
+    /// Whether who follows the filter must hear of it, whatever else the change says.
+    pub const fn is_news(&self) -> bool {
+        !matches!(self, Self::Stayed)
+    }
+}
+
 impl Wire for Watch {}
+impl Wire for Sift {}
+impl Wire for KeepStates {}
+impl Wire for SiftTwins {}
+impl Wire for SiftedTwins {}
 impl Wire for Told {}
 
 impl Check for Watch {
@@ -78,16 +156,62 @@ impl Check for Watch {
 
 impl Check for Told {
     fn check(&self) -> Result<(), FrameError> {
-        let Self::Changes(Changes { events, .. }) = self else { return Ok(()) };
-        if events.len() > FED_EVENTS_MAX {
-            let (items, max) = (events.len(), FED_EVENTS_MAX);
-            return Err(FrameError::TooMany { what: "changes", items, max });
+        match self {
+            Self::Changes(Changes { events, .. }) => {
+                bounded("changes", events.len(), FED_EVENTS_MAX)?;
+                events.iter().try_for_each(changed)
+            }
+            Self::Sifted(SiftedChanges { events, .. }) => {
+                bounded("changes", events.len(), FED_EVENTS_MAX)?;
+                events.iter().try_for_each(|(event, fit)| {
+                    changed(event)?;
+                    if let Fit::Entered(entered) = fit { view(entered) } else { Ok(()) }
+                })
+            }
+            Self::Stands(_) | Self::TooOld | Self::Behind => Ok(()),
         }
-        events.iter().try_for_each(|event| {
-            text("key", &event.key, TEXT_BYTES_MAX)?;
-            effect(&event.change.effect)
+    }
+}
+
+impl Check for Sift {
+    fn check(&self) -> Result<(), FrameError> {
+        text("filter", &self.filter, QUERY_TEXT_BYTES_MAX)?;
+        self.watch.check()
+    }
+}
+
+impl Check for KeepStates {
+    fn check(&self) -> Result<(), FrameError> {
+        bounded("shards", self.shards.len(), SLOTS.into())
+    }
+}
+
+impl Check for SiftTwins {
+    fn check(&self) -> Result<(), FrameError> {
+        text("filter", &self.filter, QUERY_TEXT_BYTES_MAX)?;
+        text("beginning", &self.beginning, TEXT_BYTES_MAX)?;
+        text("key", self.after.as_deref().unwrap_or_default(), TEXT_BYTES_MAX)
+    }
+}
+
+impl Check for SiftedTwins {
+    fn check(&self) -> Result<(), FrameError> {
+        bounded("twins", self.items.len(), FORWARDED_PAGE_MAX)?;
+        text("key", self.next.as_deref().unwrap_or_default(), TEXT_BYTES_MAX)?;
+        self.items.iter().try_for_each(|(key, seen)| {
+            text("key", key, TEXT_BYTES_MAX)?;
+            view(seen)
         })
     }
+}
+
+const fn bounded(what: &'static str, items: usize, max: usize) -> Result<(), FrameError> {
+    if items > max { Err(FrameError::TooMany { what, items, max }) } else { Ok(()) }
+}
+
+fn changed(event: &Changed) -> Result<(), FrameError> {
+    text("key", &event.key, TEXT_BYTES_MAX)?;
+    effect(&event.change.effect)
 }
 
 fn effect(effect: &Effect) -> Result<(), FrameError> {
@@ -140,8 +264,36 @@ mod tests {
         let patch = Value::from_json("{\"a\":[1,{\"b\":-2.5}]}", &Default::default()).unwrap();
         let some = changes(vec![changed(1, patch), changed(2, Value::Null)]);
         let stand = Stand { at: Place { index: 3, ordinal: 1 }, age_ms: 70 };
-        for told in [Told::Stands(stand), Told::TooOld, Told::Behind, some] {
+        let view = View { version: 3, ..View::default() };
+        let fits = [Fit::Entered(Box::new(view.clone())), Fit::Stayed, Fit::Left, Fit::Undecided];
+        let events = fits.into_iter().map(|fit| (changed(1, Value::Null), fit)).collect();
+        let sifted = Told::Sifted(SiftedChanges { events, seen: Place { index: 7, ordinal: 1 } });
+        for told in [Told::Stands(stand), Told::TooOld, Told::Behind, some, sifted] {
             assert_eq!(decode::<Told>(&encode(&told).unwrap()).unwrap(), told);
+        }
+    }
+
+    #[test]
+    fn what_is_sifted_comes_back() {
+        let watch = Watch { shard: 9, beginning: "acme/".into(), after: None };
+        let sift = Sift { watch, filter: "tags.a == 1".into() };
+        assert_eq!(decode::<Sift>(&encode(&sift).unwrap()).unwrap(), sift);
+        let keep = KeepStates { shards: vec![0, 4_095] };
+        assert_eq!(decode::<KeepStates>(&encode(&keep).unwrap()).unwrap(), keep);
+        let (beginning, filter) = ("acme/".to_owned(), "true".to_owned());
+        let ask = SiftTwins { shard: 1, least: 9, beginning, filter, after: Some("acme/a".into()) };
+        assert_eq!(decode::<SiftTwins>(&encode(&ask).unwrap()).unwrap(), ask);
+        let items = vec![("acme/b".to_owned(), View::default())];
+        let page = SiftedTwins { items, next: Some("acme/b".into()) };
+        assert_eq!(decode::<SiftedTwins>(&encode(&page).unwrap()).unwrap(), page);
+        let long = Sift { filter: "x".repeat(QUERY_TEXT_BYTES_MAX + 1), ..sift };
+        assert!(matches!(encode(&long), Err(FrameError::TextTooLong { .. })));
+        let many = SiftedTwins { items: vec![("a".into(), View::default()); 1_002], next: None };
+        assert!(matches!(encode(&many), Err(FrameError::TooMany { .. })));
+        for bytes in [encode(&page).unwrap(), encode(&ask).unwrap()] {
+            for end in 0..bytes.len() {
+                let _ = (decode::<SiftedTwins>(&bytes[..end]), decode::<SiftTwins>(&bytes[..end]));
+            }
         }
     }
 

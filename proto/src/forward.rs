@@ -173,7 +173,7 @@ impl Check for Listed {
     }
 }
 
-fn view(view: &View) -> Result<(), FrameError> {
+pub(crate) fn view(view: &View) -> Result<(), FrameError> {
     for section in [&view.tags, &view.desired, &view.reported] {
         value(&section.value)?;
     }

@@ -45,6 +45,23 @@ pub enum Found {
     Done(Done),
     /// The query cannot be carried out, and this is why.
     Refused(String),
+    /// How shards were looked at; only where that was asked.
+    Ways(Vec<Way>),
+}
+
+/// How a shard was looked at.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// Which.
+    pub shard: u16,
+    /// The path of the index that was asked; none: all twins were looked at.
+    pub index: Option<String>,
+    /// Twins that live there.
+    pub twins: u64,
+    /// Those of the tenant that were looked at.
+    pub scanned: u64,
+    /// Those for which the filter holds.
+    pub matched: u64,
 }
 
 /// A twin that was found.
@@ -118,6 +135,11 @@ impl Check for Found {
             }
             Self::Done(_) => Ok(()),
             Self::Refused(reason) => text("reason", reason, TEXT_BYTES_MAX),
+            Self::Ways(ways) => {
+                bounded("shards", ways.len(), QUERIED_ITEMS_MAX)?;
+                let mut indexes = ways.iter().filter_map(|way| way.index.as_ref());
+                indexes.try_for_each(|path| text("index", path, QUERY_TEXT_BYTES_MAX))
+            }
         }
     }
 }
@@ -166,6 +188,13 @@ mod tests {
             Found::Groups(vec![group]),
             Found::Done(done),
             Found::Refused("too many groups".into()),
+            Found::Ways(vec![Way {
+                shard: 3,
+                index: Some("tags.site".into()),
+                twins: 9,
+                scanned: 2,
+                matched: 1,
+            }]),
         ] {
             assert_eq!(decode::<Found>(&encode(&found).unwrap()).unwrap(), found);
         }

@@ -242,7 +242,7 @@ fn a_watch_knows_its_twins() {
 fn changes_become_events_and_marks_do_not() {
     let change = |effect| Change { at: Time::from_ms(5), mark: Mark::None, effect };
     let versions = Versions { twin: 9, section: 4 };
-    assert_eq!(convert::changed(&key(), versions, &change(Effect::None)), None);
+    assert_eq!(convert::changed(&key(), versions, &change(Effect::None), None), None);
     let patched = change(Effect::Patched {
         section: Section::Reported,
         patch: value(r#"{"a":null}"#),
@@ -250,7 +250,7 @@ fn changes_become_events_and_marks_do_not() {
         observed_at: None,
         by: "device".to_owned(),
     });
-    let event = convert::changed(&key(), versions, &patched).unwrap();
+    let event = convert::changed(&key(), versions, &patched, None).unwrap();
     assert_eq!((event.version, event.at_ms), (9, 5));
     let Some(v1::changed::What::Patched(patched)) = event.what else { panic!("not a patch") };
     assert_eq!(patched.version, 4);

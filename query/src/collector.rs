@@ -153,6 +153,11 @@ impl Collector {
         Ok(())
     }
 
+    /// Living twins that were looked at so far, and those of them for which the filter holds.
+    pub const fn so_far(&self) -> (u64, u64) {
+        (self.scanned, self.matched)
+    }
+
     /// Adds what was found elsewhere.
     ///
     /// # Errors

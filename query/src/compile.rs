@@ -16,8 +16,17 @@ use crate::limits::{EXPRESSION_BYTES_MAX, EXPRESSION_DEPTH_MAX};
 
 type Result<T> = std::result::Result<T, ExpressionError>;
 
+/// What an expression is asked of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// Twins as they are when somebody asks.
+    Twins,
+    /// Twins as they change: what goes on without them cannot be asked for.
+    Changes,
+}
+
 /// Compiles an expression.
-pub(crate) fn compile(source: &str) -> Result<Expr> {
+pub(crate) fn compile(source: &str, of: Of) -> Result<Expr> {
     let wrong = |message: String| ExpressionError { line: 1, column: 1, message };
     if source.trim().is_empty() {
         return Err(wrong("it is empty; write something like reported.temperature > 20".into()));
@@ -38,7 +47,7 @@ pub(crate) fn compile(source: &str) -> Result<Expr> {
             },
         )
     })?;
-    Compiler { source, info, variables: Vec::new() }.expr(&ast)
+    Compiler { source, of, info, variables: Vec::new() }.expr(&ast)
 }
 
 /// What the grammar's reader says, without the long list of all that could stand there.
@@ -53,6 +62,7 @@ fn plain(message: &str) -> String {
 /// Under way through a tree.
 struct Compiler<'s> {
     source: &'s str,
+    of: Of,
     info: SourceInfo,
     /// Variables of the loops around, innermost last.
     variables: Vec<String>,

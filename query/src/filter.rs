@@ -4,7 +4,7 @@ use std::fmt;
 
 use pollux_twin::Value;
 
-use crate::compile::compile;
+use crate::compile::{Of, compile};
 use crate::error::{ExpressionError, TooCostly};
 use crate::eval::{Eval, Fault};
 use crate::expr::{Constant, Expr, Function, Root};
@@ -29,12 +29,20 @@ impl Expression {
     /// # Errors
     /// Says where it is wrong and what would be right.
     pub fn parse(source: &str) -> Result<Self, ExpressionError> {
-        Ok(Self { source: source.trim().into(), expr: compile(source)? })
+        Self::of(source, Of::Twins)
+    }
+
+    fn of(source: &str, of: Of) -> Result<Self, ExpressionError> {
+        Ok(Self { source: source.trim().into(), expr: compile(source, of)? })
     }
 
     /// As it was written.
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    pub(crate) const fn expr(&self) -> &Expr {
+        &self.expr
     }
 
     /// Its value on a twin; `None` where it has none, as it asks for what is not there.
@@ -62,7 +70,18 @@ impl Filter {
     /// # Errors
     /// As [`Expression::parse`], and if it can be neither true nor false.
     pub fn parse(source: &str) -> Result<Self, ExpressionError> {
-        let expression = Expression::parse(source)?;
+        Self::of(Expression::parse(source)?)
+    }
+
+    /// Compiles a filter that is asked of twins as they change.
+    ///
+    /// # Errors
+    /// As [`Filter::parse`], and if it asks for what changes without the twin.
+    pub fn parse_for_changes(source: &str) -> Result<Self, ExpressionError> {
+        Self::of(Expression::of(source, Of::Changes)?)
+    }
+
+    fn of(expression: Expression) -> Result<Self, ExpressionError> {
         if let Some(kind) = not_bool(&expression.expr) {
             let message =
                 format!("a filter is true or false, and this is {kind}; compare it with something");
@@ -74,6 +93,10 @@ impl Filter {
     /// As it was written.
     pub fn source(&self) -> &str {
         self.expression.source()
+    }
+
+    pub(crate) const fn expr(&self) -> &Expr {
+        self.expression.expr()
     }
 
     /// Whether a twin is one of those; not if it lacks what the filter asks for.

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use pollux_twin::Value;
+use pollux_twin::index::Lookup;
 
 use crate::collector::Row;
 use crate::error::{ExpressionError, QueryError};
@@ -99,6 +100,11 @@ impl Query {
         let after = text.after.clone();
         let after = after.map(|After { order, key }| Row { key, order, columns: Vec::new() });
         Ok(Self { filter, shape: Shape::Rows(Rows { select, order_by, limit: text.limit, after }) })
+    }
+
+    /// What indexes can be asked for it; see [`Filter::lookups`].
+    pub fn lookups(&self) -> Vec<Lookup> {
+        self.filter.as_ref().map(Filter::lookups).unwrap_or_default()
     }
 
     /// Which of two rows comes first.

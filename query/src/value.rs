@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use pollux_twin::Value;
 use pollux_twin::image::{Packed, PackedArray, PackedObject};
+use pollux_twin::number::Number;
 
 use crate::expr::Constant;
 use crate::text;
@@ -134,7 +135,7 @@ impl<'a> Val<'a> {
             (Self::Time(a), Self::Time(b)) | (Self::Duration(a), Self::Duration(b)) => {
                 Some(a.cmp(b))
             }
-            _ => compare_numbers(self.number()?, other.number()?),
+            _ => self.number()?.compare(other.number()?),
         }
     }
 
@@ -146,41 +147,4 @@ impl<'a> Val<'a> {
             _ => None,
         }
     }
-}
-
-#[derive(Clone, Copy)]
-enum Number {
-    Whole(i128),
-    Double(f64),
-}
-
-/// By what they are worth, without rounding one to the other.
-fn compare_numbers(a: Number, b: Number) -> Option<Ordering> {
-    match (a, b) {
-        (Number::Whole(a), Number::Whole(b)) => Some(a.cmp(&b)),
-        (Number::Double(a), Number::Double(b)) => a.partial_cmp(&b),
-        (Number::Whole(a), Number::Double(b)) => compare_mixed(a, b),
-        (Number::Double(a), Number::Whole(b)) => compare_mixed(b, a).map(Ordering::reverse),
-    }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the whole part of a double in these bounds fits"
-)]
-fn compare_mixed(whole: i128, double: f64) -> Option<Ordering> {
-    /// Twice beyond any integer here, and exact as a double.
-    const BOUND: f64 = 36_893_488_147_419_103_232.0;
-    if double.is_nan() {
-        return None;
-    }
-    if double >= BOUND {
-        return Some(Ordering::Less);
-    }
-    if double <= -BOUND {
-        return Some(Ordering::Greater);
-    }
-    let floor = double.floor();
-    let by_whole = whole.cmp(&(floor as i128));
-    Some(if by_whole.is_eq() && double > floor { Ordering::Less } else { by_whole })
 }

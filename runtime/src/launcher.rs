@@ -96,12 +96,13 @@ impl Launcher {
         let (store, watch_bytes) = (self.disk.store.clone(), self.config.watch_bytes_per_shard);
         let options = table::Options {
             hot_bytes_max: self.config.twins.hot_bytes / usize::from(self.shards.count()),
+            indexes: self.config.indexes.clone().into(),
             ..Default::default()
         };
         let room = self.space.clone();
         let free: FreeBytes = Arc::new(move || room.free_bytes());
         let restored = tokio::task::spawn_blocking(move || {
-            let replica = restore_shard(&store, shard, options, watch_bytes)?;
+            let replica = restore_shard(&store, shard, options.clone(), watch_bytes)?;
             Ok::<_, StoreFault>((replica, Keep::new(store, shard, options, free)))
         });
         let restored = restored.await;

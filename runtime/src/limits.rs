@@ -22,6 +22,21 @@ pub const WATCH_ITEM_BYTES: usize = 256 * 1024;
 pub const WATCH_ASK_MS_MAX: u64 = 2_000;
 /// How often the replicas of a watched shard are looked for while none is found: within an election.
 pub const WATCH_LOOK_MS: u64 = 100;
+/// How long, by a shard's time, changes are kept with the twins around them after somebody watched with a filter:
+/// those who lost their node or their connection come back sooner.
+pub const STATES_KEPT_MS: u64 = 5 * 60 * 1000;
+/// How often those who watch with a filter say so to all nodes that they may go on at: several times within that.
+pub const KEEP_STATES_EVERY_MS: u64 = 20_000;
+/// How long a node may take to hear that: one that does not is told again.
+pub const KEEP_STATES_MS_MAX: u64 = 2_000;
+/// Changes that a filter is asked of before others have their turn: at most some ten milliseconds.
+pub const SIFTED_PER_TURN: usize = 16;
+/// Twins taken from a table at once to ask a filter of them: a tenth of a millisecond, for which nothing is applied.
+pub const SIFTED_SCAN: usize = 128;
+/// Twins that a filter is asked of for one page of a picture: some milliseconds of a thread.
+pub const SIFTED_LOOKS_PER_PAGE: usize = 8 * 1024;
+/// Bytes of twins on one page of a filter's picture, about.
+pub const SIFTED_BYTES_PER_PAGE: usize = 1024 * 1024;
 /// Queries that look at this node's twins at once: each takes a core while nothing more urgent wants it, and
 /// a picture of a table at a time, of which snapshots and backups need some too.
 pub const QUERIES_MAX: usize = 2;

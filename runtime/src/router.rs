@@ -5,6 +5,7 @@ mod attached;
 mod call;
 mod entry_keys;
 mod scope;
+mod watches;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ use crate::shard::ShardHandle;
 use crate::shards::Shards;
 use crate::space::Space;
 use crate::status::{NodeStatus, Readiness, VERSION};
-use crate::watch::{Cursor, Walk, Watch};
+use crate::watch::{Cursor, Walk};
 
 /// Cheap to clone; lives as long as the node.
 #[derive(Clone)]
@@ -197,7 +198,7 @@ impl Router {
     }
 
     /// A replica that is here and has come to a place in its log.
-    fn shown(&self, shard: ShardId, least: u64) -> Option<Arc<ShardHandle>> {
+    pub(crate) fn shown(&self, shard: ShardId, least: u64) -> Option<Arc<ShardHandle>> {
         let held = self.inner.shards.held(shard);
         held.filter(|handle| !handle.group().is_pristine() && handle.applied() >= least)
     }
@@ -237,26 +238,6 @@ impl Router {
         (found, items.into_iter().take(limit).collect())
     }
 
-    /// Watches the changes of a scope, from a position or from now, wherever its shards are.
-    pub async fn watch(
-        &self,
-        scope: Scope,
-        from: Option<&Position>,
-        picture: Picture,
-    ) -> Result<Watch, Rejection> {
-        Watch::new(self.clone(), scope, from, picture).await
-    }
-
-    /// Walks over the shards of a scope, from a position or from now.
-    pub(crate) fn walks(&self, scope: &Scope, from: Option<&Position>) -> Vec<Walk> {
-        let beginning = scope.beginning();
-        let walk = |shard| {
-            let after = from.and_then(|from| from.shards.get(&shard)).copied();
-            Walk::new(self.clone(), shard, beginning.clone(), after)
-        };
-        self.shards_of(scope).map(walk).collect()
-    }
-
     /// The nodes that may hold a replica of a shard, in the order in which to ask them.
     pub(crate) fn holders(&self, shard: ShardId) -> Vec<NodeId> {
         self.inner.owners.holders(shard)
@@ -270,6 +251,11 @@ impl Router {
     /// A node that was asked does not own a shard.
     pub(crate) fn not_at(&self, shard: ShardId, node: NodeId) {
         self.inner.owners.not_at(shard, node);
+    }
+
+    /// The level at which the cluster writes.
+    pub(crate) fn level(&self) -> u32 {
+        self.inner.owners.level()
     }
 
     /// Waits until a shard may have another owner.
@@ -402,7 +388,7 @@ impl Router {
                 (walk.age_ms(), (shard, stands))
             }
         };
-        let walks = self.shards_of(scope).zip(self.walks(scope, None));
+        let walks = self.shards_of(scope).zip(self.walks(scope, None, None));
         let stands = join_all(walks.map(stand)).await.into_iter();
         let (ages, shards): (Vec<_>, _) = stands.unzip();
         let position = Position { lineage: self.inner.lineage, shards };

@@ -88,6 +88,15 @@ pub enum Admission {
     /// Only those that were registered before.
     Registered,
 }
+/// Paths of a table that may have an index: each costs some bytes a twin, and something at each change.
+pub const INDEXES_MAX: usize = 16;
+/// Bytes of a text that an index knows: longer ones are prose, and found by what they begin with.
+pub const INDEXED_TEXT_BYTES_MAX: usize = 256;
+/// The part of a table's twins up to which an index is worth asking: one in so many. Beyond it, looking at
+/// all costs no more than finding each.
+pub const INDEX_PART: usize = 4;
+/// So few twins are always found rather than looked for.
+pub const INDEX_FEW: usize = 128;
 
 /// The bounds that an operator may raise, as the owner checks them when it decides.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,11 +10,13 @@ mod node;
 mod tests;
 mod text;
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use self::node::Node;
 use self::text::Text;
+use crate::index::Scalar;
 use crate::json::{list_len, string_len};
 use crate::time::Time;
 use crate::value::{Object, Value};
@@ -93,10 +95,26 @@ impl Tree {
         members_value(&self.members)
     }
 
+    /// What stands at a path of names, if it is a scalar.
+    pub(crate) fn scalar(&self, path: &[Box<str>]) -> Option<Scalar> {
+        let (last, through) = path.split_last()?;
+        let mut members = &self.members;
+        for name in through {
+            let Node::Object(inner) = member(members, name)? else { return None };
+            members = inner;
+        }
+        member(members, last)?.to_scalar()
+    }
+
     /// Calls `visit` for each leaf, with its path as a JSON pointer (RFC 6901), in order.
     pub(crate) fn for_each_leaf(&self, visit: &mut impl FnMut(&str, Stamp)) {
         leaves(&self.members, &mut String::new(), visit);
     }
+}
+
+fn member<'t>(members: &'t [Member], name: &str) -> Option<&'t Node> {
+    let at = members.binary_search_by(|member| member.key.as_bytes().cmp(name.as_bytes()));
+    at.ok().map(|at| &members[at].node)
 }
 
 fn members_value(members: &[Member]) -> Value {

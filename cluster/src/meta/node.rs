@@ -39,7 +39,8 @@ impl Default for Labels {
 /// From this level on, nodes give a key to each write that came without one (safety rule 15).
 pub const ENTRY_KEYS_LEVEL: u32 = 3;
 
-/// From this level on there is a registry of devices, and whoever may do what.
+/// From this level on there is a registry of devices, whoever may do what is known, and nodes ask each other what
+/// programs of the level before do not know.
 pub const CONTROL_LEVEL: u32 = 4;
 
 /// The cluster levels that a node's program can run at. A level stands for a set of formats of wire, log,
@@ -54,7 +55,7 @@ pub struct Formats {
 
 impl Formats {
     /// Those of this program.
-    pub const OURS: Self = Self { oldest: 2, newest: 4 };
+    pub const OURS: Self = Self { oldest: 3, newest: 4 };
 
     /// Whether the program can run in a cluster of this level.
     #[must_use]

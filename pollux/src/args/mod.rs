@@ -25,8 +25,8 @@ pub(crate) use services::{
     TwinCommand, WatchArgs,
 };
 pub(crate) use simulate::{
-    BenchArgs, BenchCommand, BenchRegisterArgs, BenchStartArgs, BenchWritesArgs, LoadName,
-    ServeArgs, ShapeName, SimArgs,
+    BenchArgs, BenchCommand, BenchQueryArgs, BenchRegisterArgs, BenchStartArgs, BenchWritesArgs,
+    LoadName, ServeArgs, ShapeName, SimArgs,
 };
 
 const EXIT_CODES: &str = "\

@@ -81,6 +81,7 @@ A merge patch (RFC 7396): objects merge, null removes, all else replaces.")]
   pollux twin query --select reported.temperature,tags.site --order-by 'reported.temperature desc' --limit 10
   pollux twin query 'presence.seen < now - duration(\"7d\")' --count
   pollux twin query '!in_sync' --group-by tags.site
+  pollux twin query 'tags.site == \"north\"' --count --explain
 Expressions are of CEL's grammar, over id, tenant, version, tags, desired, reported, telemetry, presence,
 meta, in_sync and now. A twin that lacks what a filter asks for is not found.")]
     Query(QueryArgs),
@@ -88,6 +89,7 @@ meta, in_sync and now. A twin that lacks what a filter asks for is not found.")]
     #[command(after_help = "Examples:
   pollux twin watch pump-7 --picture
   pollux twin watch --prefix sim- --output json
+  pollux twin watch --filter 'tags.site == \"north\"' --picture
   pollux twin watch --from POSITION      go on where an earlier watch ended")]
     Watch(WatchArgs),
     /// Delete a twin. Its versions are kept, so that a device that comes back continues them.
@@ -132,6 +134,9 @@ pub(crate) struct QueryArgs {
     /// Count the twins instead of showing them.
     #[arg(long)]
     pub(crate) count: bool,
+    /// Print how each shard was looked at: which index was asked, how many twins were looked at.
+    #[arg(long)]
+    pub(crate) explain: bool,
     /// Count those apart that differ in these: expressions with commas between.
     #[arg(long, value_name = "EXPRESSIONS")]
     pub(crate) group_by: Vec<String>,
@@ -181,6 +186,9 @@ pub(crate) struct WatchArgs {
     /// Begin with the twins as they are.
     #[arg(long)]
     pub(crate) picture: bool,
+    /// Only changes of twins for which it holds after the change, or held before: an expression as of `query`.
+    #[arg(long, value_name = "EXPRESSION", default_value = "")]
+    pub(crate) filter: String,
     /// Stop after so many events.
     #[arg(long)]
     pub(crate) count: Option<u64>,

@@ -184,9 +184,10 @@ pub(crate) enum BenchCommand {
     /// From the start of a node with many twins to the first read answered.
     #[command(after_help = BENCH_START_EXAMPLES)]
     Start(BenchStartArgs),
-    /// How long a node takes to look at many twins for a query.
-    #[command(after_help = "Example:\n  pollux bench query --twins 1000000 --rounds 3")]
-    Query(BenchStartArgs),
+    /// How long a node takes to find few of many twins, without an index and with one; and what it writes
+    /// meanwhile.
+    #[command(after_help = "Example:\n  pollux bench query --twins 1000000 --rounds 3 --writes 8s")]
+    Query(BenchQueryArgs),
     /// How fast a node registers very many devices over one import.
     #[command(after_help = "Example:\n  pollux bench register --devices 1000000")]
     Register(BenchRegisterArgs),
@@ -238,6 +239,18 @@ pub(crate) struct BenchStartArgs {
     /// Core for the node that is started (needs taskset).
     #[arg(long, value_name = "CORE")]
     pub(crate) server_core: Option<u32>,
+}
+
+/// Flags of `bench query`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct BenchQueryArgs {
+    /// What is looked at, and how often.
+    #[command(flatten)]
+    pub(crate) start: BenchStartArgs,
+    /// Also measure for so long what is written alone, and for as long while all twins are looked at again and
+    /// again; 0s: do not.
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
+    pub(crate) writes: Duration,
 }
 
 /// Flags of a comparison.

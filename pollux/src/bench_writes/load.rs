@@ -13,29 +13,29 @@ use super::failed;
 use crate::exit::Failure;
 
 /// Bytes of what is written.
-pub(super) const VALUE_BYTES: usize = 100;
+pub(crate) const VALUE_BYTES: usize = 100;
 
 /// Someone who writes one thing after the other.
-pub(super) trait Writer: Send + 'static {
+pub(crate) trait Writer: Send + 'static {
     /// Writes once; acknowledged when it ends.
     fn write(&mut self) -> impl Future<Output = Result<(), Status>> + Send;
 }
 
 /// What is written: each time something else.
-pub(super) fn value(number: u64) -> String {
+pub(crate) fn value(number: u64) -> String {
     format!("{number:0width$}", width = VALUE_BYTES)
 }
 
 /// What came of it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Figures {
-    pub(super) per_s: f64,
-    pub(super) p50_us: u64,
-    pub(super) p99_us: u64,
+pub(crate) struct Figures {
+    pub(crate) per_s: f64,
+    pub(crate) p50_us: u64,
+    pub(crate) p99_us: u64,
 }
 
 impl Figures {
-    pub(super) fn json(self) -> Value {
+    pub(crate) fn json(self) -> Value {
         json!({"acked_per_s": self.per_s, "p50_us": self.p50_us, "p99_us": self.p99_us})
     }
 }
@@ -50,7 +50,7 @@ impl fmt::Display for Figures {
 }
 
 /// A channel to each.
-pub(super) async fn channels(
+pub(crate) async fn channels(
     urls: impl IntoIterator<Item = String>,
 ) -> Result<Vec<Channel>, Failure> {
     let mut channels = Vec::new();
@@ -63,7 +63,7 @@ pub(super) async fn channels(
 
 /// Has all of them write until the time is over; what is acknowledged after the warm-up counts.
 #[expect(clippy::cast_precision_loss, reason = "a rate")]
-pub(super) async fn measure<W: Writer>(
+pub(crate) async fn measure<W: Writer>(
     writers: Vec<W>,
     warm_up: Duration,
     duration: Duration,

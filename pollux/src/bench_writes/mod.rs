@@ -3,7 +3,7 @@
 //! writes in flight, each acknowledged by a majority's disks.
 
 mod etcd;
-mod load;
+pub(crate) mod load;
 
 use std::path::PathBuf;
 
@@ -86,7 +86,8 @@ async fn on_pollux(args: &BenchWritesArgs, cluster: &LocalCluster) -> Result<Mea
     let channels = load::channels(urls).await?;
     let mut measured = Vec::new();
     for in_flight in IN_FLIGHT {
-        let writers = (0..in_flight).map(|n| Tags::new(&channels[n % NODES], n)).collect();
+        let writer = |n: usize| Tags::new(&channels[n % NODES], format!("bench-{n}"));
+        let writers = (0..in_flight).map(writer).collect();
         let figures = load::measure(writers, args.warm_up, args.duration).await?;
         measured.push((format!("{in_flight} in flight, gRPC"), figures));
     }
@@ -95,15 +96,15 @@ async fn on_pollux(args: &BenchWritesArgs, cluster: &LocalCluster) -> Result<Mea
 }
 
 /// Writes a tag of a twin of its own.
-struct Tags {
+pub(crate) struct Tags {
     client: TwinsClient<Channel>,
     device: String,
     written: u64,
 }
 
 impl Tags {
-    fn new(channel: &Channel, n: usize) -> Self {
-        Self { client: TwinsClient::new(channel.clone()), device: format!("bench-{n}"), written: 0 }
+    pub(crate) fn new(channel: &Channel, device: String) -> Self {
+        Self { client: TwinsClient::new(channel.clone()), device, written: 0 }
     }
 }
 

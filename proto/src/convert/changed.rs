@@ -3,7 +3,8 @@
 use pollux_twin::{Change, Effect, Time, TwinKey, Value};
 
 use super::device::device_to_v1;
-use super::twin::{command_to_v1, state_to_v1};
+use super::twin::{command_to_v1, state_to_v1, twin_to_v1};
+use crate::feed::Fit;
 use crate::v1;
 use crate::v1::changed::What;
 
@@ -17,13 +18,33 @@ pub struct Versions {
 }
 
 /// A change as an event; `None` for one that only marks a number or a key as used.
-pub fn changed(key: &TwinKey, versions: Versions, change: &Change) -> Option<v1::Changed> {
+///
+/// `fit` is what it is to a watch's filter: who follows that is told even of a change that says nothing else.
+pub fn changed(
+    key: &TwinKey,
+    versions: Versions,
+    change: &Change,
+    fit: Option<&Fit>,
+) -> Option<v1::Changed> {
+    let what = what(key, versions, change);
+    if what.is_none() && !fit.is_some_and(Fit::is_news) {
+        return None;
+    }
+    let (fit, twin) = match fit {
+        None => (v1::Match::Unspecified, None),
+        Some(Fit::Entered(view)) => (v1::Match::Entered, Some(twin_to_v1(key, view))),
+        Some(Fit::Stayed) => (v1::Match::Stayed, None),
+        Some(Fit::Left) => (v1::Match::Left, None),
+        Some(Fit::Undecided) => (v1::Match::Undecided, None),
+    };
     Some(v1::Changed {
         tenant: key.tenant().to_owned(),
         device: key.device().to_owned(),
         version: versions.twin,
         at_ms: change.at.ms,
-        what: Some(what(key, versions, change)?),
+        what,
+        r#match: fit.into(),
+        twin,
     })
 }
 

@@ -40,6 +40,8 @@ pub struct Watch {
     pub position: Option<Position>,
     /// Begin with the twins as they are.
     pub picture: bool,
+    /// Only changes of twins for which it holds or held; empty: all. What it means is query/'s.
+    pub filter: String,
 }
 
 /// Which twins are watched.
@@ -108,7 +110,8 @@ pub fn watch(request: &v1::WatchRequest) -> Result<Watch, Rejection> {
         "" => None,
         text => Some(text.parse().map_err(|error| invalid("position", &error))?),
     };
-    Ok(Watch { whose, position, picture: request.picture })
+    let filter = request.filter.trim().to_owned();
+    Ok(Watch { whose, position, picture: request.picture, filter })
 }
 
 /// A tenant's name; empty for the default one.

@@ -2,8 +2,8 @@
 
 use cel::common::ast::{CallExpr, Expr as Ast, IdedExpr, LiteralValue, SelectExpr, operators};
 
-use super::{Compiler, Result};
-use crate::expr::{Expr, Meta, Of, Presence, Root};
+use super::{Compiler, Of, Result};
+use crate::expr::{Expr, Meta, Of as Section, Presence, Root};
 
 /// All names, for who wrote another.
 const NAMES: &str = "id, tenant, version, tags, desired, reported, telemetry, presence, meta, \
@@ -56,6 +56,7 @@ impl Compiler<'_> {
             written.rest.iter().fold(Expr::Local(local), select)
         } else {
             let (root, used) = self.root(&written)?;
+            self.lasts(&written, root)?;
             let rest = written.rest[used..].iter().map(|(name, _)| (*name).into()).collect();
             self.path_of(&written, root, rest)?
         };
@@ -73,6 +74,21 @@ impl Compiler<'_> {
             return self.wrong(*at, format!("there is no `{name}` here: this has no members"));
         }
         Ok(Expr::Path(root, rest))
+    }
+
+    /// What changes without the twin cannot be asked of its changes.
+    fn lasts(&self, written: &Written<'_>, root: Root) -> Result<()> {
+        let name = match root {
+            Root::Now => "now",
+            Root::Presence(Presence::Unknown) => "presence.unknown",
+            Root::Quarantined => "quarantined",
+            _ => return Ok(()),
+        };
+        if self.of == Of::Twins {
+            return Ok(());
+        }
+        let problem = format!("`{name}` changes without a change that could be told; query for it");
+        self.wrong(written.at, problem)
     }
 
     /// Where a path begins, and how many names behind the first one say so.
@@ -107,9 +123,9 @@ impl Compiler<'_> {
 
     fn meta(&self, written: &Written<'_>) -> Result<Root> {
         let of = match written.rest.first().map(|(name, _)| *name) {
-            Some("tags") => Of::Tags,
-            Some("desired") => Of::Desired,
-            Some("reported") => Of::Reported,
+            Some("tags") => Section::Tags,
+            Some("desired") => Section::Desired,
+            Some("reported") => Section::Reported,
             _ => return self.unknown_member(written, 0, "tags, desired, reported"),
         };
         let what = match written.rest.get(1).map(|(name, _)| *name) {

@@ -36,6 +36,24 @@ fn the_place_is_told() {
 }
 
 #[test]
+fn what_changes_without_the_twin_is_not_asked_of_its_changes() {
+    for (filter, column) in [
+        ("presence.seen < now", 17),
+        ("tags.a == 1 && presence.unknown", 16),
+        ("!quarantined", 2),
+        ("tags.a.exists(x, x > now)", 22),
+    ] {
+        assert!(Filter::parse(filter).is_ok(), "{filter}");
+        let error = Filter::parse_for_changes(filter).unwrap_err();
+        assert_eq!((error.line, error.column), (1, column), "{filter}: {error}");
+        assert!(error.message.contains("changes without a change"), "{error}");
+    }
+    assert!(Filter::parse_for_changes("presence.connected && !in_sync").is_ok());
+    let error = Filter::parse_for_changes("tags.a >").unwrap_err();
+    assert_eq!((error.line, error.column), (1, 9), "{error}");
+}
+
+#[test]
 fn lines_are_counted() {
     let error = Filter::parse("tags.floor > 1\n  && site == 2").unwrap_err();
     assert_eq!((error.line, error.column), (2, 6), "{error}");

@@ -5,5 +5,6 @@
 mod common;
 mod costs;
 mod errors;
+mod plans;
 mod queries;
 mod values;

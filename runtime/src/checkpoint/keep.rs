@@ -92,7 +92,7 @@ impl Keep {
         restore: Restore,
         header: &TableHeader,
     ) -> Result<Table, RestoreError> {
-        restore.finish(header, self.options)
+        restore.finish(header, self.options.clone())
     }
 
     /// Puts the state in `fresh` in the place of the current one: on the disk by one write, then in

@@ -112,6 +112,8 @@ impl Service for Answering {
                 Some(Kind::Call) => forward::call(router()?, &payload).await,
                 Some(Kind::EntryCall) => forward::entry_call(router()?, &payload).await,
                 Some(Kind::List) => forward::list(router()?, &payload),
+                Some(Kind::SiftTwins) => watch::serve_twins(router()?, &payload).await,
+                Some(Kind::KeepStates) => forward::keep_states(router()?, &payload),
                 Some(Kind::Status) => Ok(match (router(), decider.as_ref()) {
                     (Ok(router), Some(decider)) => status::for_peer(router, decider.group()),
                     // It waits for the cluster, which must see that it is there.
@@ -135,7 +137,15 @@ impl Service for Answering {
                     let told = urges.ask_for_peer(&payload).await;
                     Ok(told.ok_or(CallFault::Failed)?.into())
                 }
-                Some(Kind::BackUp | Kind::Watch | Kind::Query | Kind::Relay | Kind::Relayed)
+                Some(
+                    Kind::BackUp
+                    | Kind::Watch
+                    | Kind::Query
+                    | Kind::Explain
+                    | Kind::Sift
+                    | Kind::Relay
+                    | Kind::Relayed,
+                )
                 | None => {
                     tracing::warn!(%from, kind, "a node asks what this one does not know");
                     Err(CallFault::Failed)
@@ -150,7 +160,9 @@ impl Service for Answering {
         match Kind::of(kind) {
             Some(Kind::BackUp) => back_up::open_for_peer(router.cloned(), &payload),
             Some(Kind::Watch) => watch::serve(router, &payload),
-            Some(Kind::Query) => query::serve(router, &payload),
+            Some(Kind::Query) => query::serve(router, &payload, false),
+            Some(Kind::Explain) => query::serve(router, &payload, true),
+            Some(Kind::Sift) => watch::serve_sifted(router, &payload),
             Some(Kind::Relay) => match self.endpoint.get() {
                 Some(endpoint) => endpoint.open_for_relay(from, &payload),
                 None => refused(CallFault::Unreachable),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use pollux_cluster::peer::{Items, PeerNetwork};
 use pollux_cluster::{CallFault, Network, NodeId};
 use pollux_proto::device::Wire;
-use pollux_proto::feed::Watch;
+use pollux_proto::feed::{KeepStates, Sift, SiftTwins, Watch};
 use pollux_proto::forward::{self, Called, EntryCall, List, Listed};
 use pollux_proto::query::Ask;
 use pollux_proto::relay::{Relay, Relayed};
@@ -17,7 +17,7 @@ use pollux_twin::output::Answer;
 use pollux_twin::{Rejection, ShardId, TwinKey, View};
 
 use super::Kind;
-use crate::limits::{FORWARD_MARGIN_MS, LIST_MS_MAX};
+use crate::limits::{FORWARD_MARGIN_MS, KEEP_STATES_MS_MAX, LIST_MS_MAX};
 use crate::router::{Call, Router};
 
 /// The way to other nodes for callers of this one. Cheap to clone.
@@ -112,9 +112,37 @@ impl Forward {
         self.open_for(to, Kind::Watch, watch).await
     }
 
+    /// Opens those changes of a shard at another node that a filter lets through.
+    pub(crate) async fn sift(&self, to: NodeId, sift: &Sift) -> Result<Items, CallFault> {
+        self.open_for(to, Kind::Sift, sift).await
+    }
+
+    /// Has another node look for twins of a shard for which a filter holds.
+    pub(crate) async fn sift_twins(
+        &self,
+        to: NodeId,
+        ask: &SiftTwins,
+        patience: Duration,
+    ) -> Result<Bytes, CallFault> {
+        let payload = forward::encode(ask).map_err(|_| CallFault::Failed)?;
+        self.ask(to, Kind::SiftTwins, payload, patience).await
+    }
+
+    /// Has another node keep for a while what filters are asked of.
+    pub(crate) async fn keep_states(&self, to: NodeId, shards: Vec<u16>) -> Result<(), CallFault> {
+        let payload = forward::encode(&KeepStates { shards }).map_err(|_| CallFault::Failed)?;
+        let patience = Duration::from_millis(KEEP_STATES_MS_MAX);
+        self.ask(to, Kind::KeepStates, payload, patience).await.map(drop)
+    }
+
     /// Opens what a query finds on shards that another node owns.
     pub(crate) async fn query(&self, to: NodeId, ask: &Ask) -> Result<Items, CallFault> {
         self.open_for(to, Kind::Query, ask).await
+    }
+
+    /// As [`Self::query`], and how each shard was looked at.
+    pub(crate) async fn explain(&self, to: NodeId, ask: &Ask) -> Result<Items, CallFault> {
+        self.open_for(to, Kind::Explain, ask).await
     }
 
     /// Has the owner of a device's shard open its session, which this node relays.
@@ -184,6 +212,13 @@ async fn carry_out(
     };
     let result = router.call_for_peer(call).await;
     encode(&Called { result })
+}
+
+/// Keeps for a while what filters are asked of.
+pub(super) fn keep_states(router: &Router, payload: &[u8]) -> Result<Bytes, CallFault> {
+    let KeepStates { shards } = forward::decode(payload).map_err(|_| CallFault::Failed)?;
+    shards.into_iter().for_each(|shard| router.keep_states_of(ShardId(shard)));
+    Ok(Bytes::new())
 }
 
 /// Looks for twins in the tables held here.

@@ -102,10 +102,18 @@ pub(crate) enum Kind {
     Relayed = 13,
     /// What a query finds on shards that the node owns, as a stream.
     Query = 14,
+    /// As a query, and how each shard was looked at.
+    Explain = 20,
+    /// Those changes of a shard that a filter lets through, as a stream.
+    Sift = 21,
+    /// Some twins of a shard for which a filter holds.
+    SiftTwins = 22,
+    /// To keep for a while what filters are asked of.
+    KeepStates = 23,
 }
 
 impl Kind {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 18] = [
         Self::Call,
         Self::List,
         Self::Meta,
@@ -120,6 +128,10 @@ impl Kind {
         Self::Relay,
         Self::Relayed,
         Self::Query,
+        Self::Explain,
+        Self::Sift,
+        Self::SiftTwins,
+        Self::KeepStates,
     ];
 
     fn of(number: u16) -> Option<Self> {

@@ -9,8 +9,10 @@ use std::time::Duration;
 use pollux_cluster::limits::{
     HEARTBEAT_MS_MIN, SNAPSHOT_BYTES_PER_S_MAX, SNAPSHOT_BYTES_PER_S_MIN,
 };
+use pollux_query::Expression;
 use pollux_twin::id::SLOTS;
-use pollux_twin::limits::{Admission, Limits};
+use pollux_twin::index::IndexPath;
+use pollux_twin::limits::{Admission, INDEXES_MAX, Limits};
 
 use super::checked::{
     Advertise, Checked, CheckpointConfig, ClusterConfig, DevicesConfig, Listen, LogConfig,
@@ -52,6 +54,7 @@ pub(super) fn check(
             64 * KIB,
             4 * GIB,
         ),
+        indexes: checks.indexes(config),
         raft: checks.raft(config),
         trace: checks.trace(config),
     };
@@ -343,6 +346,31 @@ impl Checks<'_> {
         }
     }
 
+    fn indexes(&mut self, config: &Written) -> Vec<IndexPath> {
+        const KEY: &str = "query.indexes";
+        let texts = &config.query.indexes;
+        if texts.len() > INDEXES_MAX {
+            let right = format!("it takes at most {INDEXES_MAX}");
+            self.refuse(KEY, format!("a list of {}", texts.len()), right);
+        }
+        let mut paths: Vec<IndexPath> = Vec::new();
+        for text in texts {
+            match Expression::index_path(text) {
+                Ok(path) if paths.contains(&path) => {
+                    self.refuse(KEY, format!("{text:?}"), "it is there twice: name it once");
+                }
+                Ok(path) => paths.push(path),
+                Err(error) => {
+                    let right = format!(
+                        "{error}; it takes paths such as tags.site, desired.mode or reported.firmware"
+                    );
+                    self.refuse(KEY, format!("{text:?}"), right);
+                }
+            }
+        }
+        paths
+    }
+
     fn raft(&mut self, config: &Written) -> RaftConfig {
         let raft = &config.raft;
         let heartbeat = self.ms("raft.heartbeat_ms", raft.heartbeat_ms, HEARTBEAT_MS_MIN, 60_000);
@@ -436,10 +464,27 @@ mod tests {
         refused("[node]\nzone = \"two words\"", "without spaces");
         refused("[trace]\nformat = \"xml\"", "it takes auto, human or json");
         refused("[log]\nsegment_bytes = 100", "it takes 4194304 to 1073741824");
+        refused(
+            "[query]\nindexes = [\"tags\"]",
+            "query.indexes in a.toml is \"tags\"; line 1, column 1: only what tags, desired or reported have",
+        );
+        refused("[query]\nindexes = [\"tags.a +\"]", "it takes paths such as tags.site");
+        refused("[query]\nindexes = [\"presence.node\"]", "only what tags, desired or reported");
+        refused("[query]\nindexes = [\"tags.a\", \"tags['a']\"]", "it is there twice");
+        let many: Vec<_> = (0..17).map(|n| format!("\"tags.n{n}\"")).collect();
+        refused(&format!("[query]\nindexes = [{}]", many.join(", ")), "it takes at most 16");
         refused("data_dir = \"\"", "the path of a directory");
         refused("[services]\ncert = \"/none.pem\"\nkey = \"/none.key\"", "services.key in a.toml");
         refused("[listen]\npeers = \"0.0.0.0:4436\"", "set advertise.peers");
         refused("[trace]\nfilter = \"info,x=loud\"", "\"x=loud\" in it has no level");
+    }
+
+    #[test]
+    fn paths_of_indexes_are_read() {
+        let text = "[query]\nindexes = [\"tags.site\", \"reported['a b'].c\"]";
+        let checked = Layers::new().text(text, "a.toml").check().unwrap();
+        let paths: Vec<_> = checked.indexes.iter().map(ToString::to_string).collect();
+        assert_eq!(paths, ["tags.site", "reported[\"a b\"].c"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use pollux_twin::index::IndexPath;
 use pollux_twin::limits::Limits;
 
 /// What a node is started with.
@@ -37,6 +38,8 @@ pub struct Checked {
     pub twins: TwinsConfig,
     /// Bytes of past changes that each shard keeps for watchers.
     pub watch_bytes_per_shard: usize,
+    /// Paths that have an index.
+    pub indexes: Vec<IndexPath>,
     /// Elections.
     pub raft: RaftConfig,
     /// Tracing; set up by the binary.

@@ -207,6 +207,15 @@ section! {
 }
 
 section! {
+    /// Queries of twins.
+    QuerySection "query." {
+        /// Paths that have an index, such as `tags.site`: at most 16, within tags, desired or reported. Each
+        /// costs memory on every replica, and finds twins by what stands there without looking at all.
+        indexes: Vec<String> = Vec::new(),
+    }
+}
+
+section! {
     /// Elections among the replicas of a shard.
     RaftSection "raft." {
         /// The owner shows that it is alive this often.
@@ -260,6 +269,8 @@ pub struct NodeConfig {
     pub twins: TwinsSection,
     /// `[watch]`
     pub watch: WatchSection,
+    /// `[query]`
+    pub query: QuerySection,
     /// `[raft]`
     pub raft: RaftSection,
     /// `[trace]`
@@ -281,6 +292,7 @@ impl Default for NodeConfig {
             checkpoint: CheckpointSection::default(),
             twins: TwinsSection::default(),
             watch: WatchSection::default(),
+            query: QuerySection::default(),
             raft: RaftSection::default(),
             trace: TraceSection::default(),
         }
@@ -306,6 +318,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Key> {
         CheckpointSection::KEYS,
         TwinsSection::KEYS,
         WatchSection::KEYS,
+        QuerySection::KEYS,
         RaftSection::KEYS,
         TraceSection::KEYS,
     ]

@@ -18,8 +18,8 @@ pub use checked::{
 pub use error::{ConfigError, ConfigErrors};
 pub use keys::{
     AdvertiseSection, CheckpointSection, ClusterSection, DevicesSection, LimitsSection,
-    ListenSection, LogSection, NodeConfig, NodeSection, RaftSection, ServicesSection, TraceSection,
-    TwinsSection, WatchSection,
+    ListenSection, LogSection, NodeConfig, NodeSection, QuerySection, RaftSection, ServicesSection,
+    TraceSection, TwinsSection, WatchSection,
 };
 pub use layers::{COMMAND_LINE_VARIABLES, Layers};
 pub use show::show;

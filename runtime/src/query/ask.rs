@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use pollux_cluster::NodeId;
+use pollux_cluster::meta::CONTROL_LEVEL;
 use pollux_proto::position::{Place, Position};
 use pollux_query::Collector;
 use pollux_twin::{Rejection, ShardId};
@@ -20,15 +21,20 @@ impl Router {
     /// Finds twins by what is in them, as of a place in each shard's log that has all that was acknowledged
     /// before. While a shard's owner changes it is asked again; what others found stays.
     pub(crate) async fn query(&self, question: &Question) -> Result<Answer, Rejection> {
+        if question.explain && self.level() < CONTROL_LEVEL {
+            let reason = "explain: not all nodes know it before the upgrade is finished; run `pollux cluster upgrade --finish`";
+            return Err(Rejection::Invalid { reason: reason.into() });
+        }
         let mut left: BTreeSet<ShardId> = self.shards().ids().collect();
         let mut collector = Collector::new(Arc::clone(&question.query));
-        let mut places = BTreeMap::new();
+        let (mut places, mut ways) = (BTreeMap::new(), Vec::new());
         let end = self.clock().elapsed() + Duration::from_millis(OWNER_WAIT_MS_MAX);
         loop {
             for found in self.ask_owners(&left, question).await {
                 match found {
-                    Ok((part, at)) => {
+                    Ok(Found { part, places: at, ways: told }) => {
                         collector.add(part).map_err(refused)?;
+                        ways.extend(told);
                         for (shard, index) in at {
                             left.remove(&shard);
                             // Whoever resumes there has seen all of that entry.
@@ -46,7 +52,8 @@ impl Router {
             self.owner_changed(*waited).await;
         }
         let position = Position { lineage: self.lineage(), shards: places };
-        Ok(Answer { part: collector.finish(), position })
+        ways.sort_by_key(|way| way.shard);
+        Ok(Answer { part: collector.finish(), position, ways })
     }
 
     async fn ask_owners(
@@ -93,6 +100,6 @@ impl Router {
             Owner::There(_) | Owner::Unknown => Err(Rejection::NotOwner),
         });
         let owned = owned.collect::<Result<_, _>>()?;
-        scan(self.turns(), owned, question).await
+        scan(self.turns(), (self.node(), owned), question).await
     }
 }

@@ -8,6 +8,7 @@ mod scan;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pollux_cluster::NodeId;
 use pollux_proto::convert::Cursor;
 use pollux_proto::limits::{QUERY_TEXT_BYTES_MAX, QUERY_TEXTS_MAX};
 use pollux_proto::position::Position;
@@ -15,7 +16,7 @@ use pollux_proto::{convert, v1};
 use pollux_query::{
     After, EXPRESSION_BYTES_MAX, EXPRESSIONS_MAX, OrderBy, Part, Query, QueryError, Text,
 };
-use pollux_twin::{Rejection, TenantId, Time};
+use pollux_twin::{Rejection, ShardId, TenantId, Time};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(crate) use self::remote::serve;
@@ -34,6 +35,24 @@ pub(crate) struct Question {
     pub(crate) query: Arc<Query>,
     /// The expressions' `now`.
     pub(crate) now: Time,
+    /// Whether it is to be told how each shard was looked at.
+    pub(crate) explain: bool,
+}
+
+/// How a shard was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Way {
+    pub(crate) shard: ShardId,
+    /// Where.
+    pub(crate) node: NodeId,
+    /// The path of the index that was asked; none: all twins were looked at.
+    pub(crate) index: Option<String>,
+    /// Twins of all tenants that live on the shard.
+    pub(crate) twins: u64,
+    /// Those of the tenant that were looked at.
+    pub(crate) scanned: u64,
+    /// Those for which the filter holds.
+    pub(crate) matched: u64,
 }
 
 /// What was found.
@@ -41,6 +60,8 @@ pub(crate) struct Question {
 pub(crate) struct Answer {
     pub(crate) part: Part,
     pub(crate) position: Position,
+    /// If it was to be told.
+    pub(crate) ways: Vec<Way>,
 }
 
 impl Question {
@@ -58,12 +79,12 @@ impl Question {
             count: request.count,
             group_by: request.group_by.clone(),
         };
-        Self::of(tenant, text, now)
+        Self::of(tenant, text, now, request.explain)
     }
 
-    fn of(tenant: TenantId, text: Text, now: Time) -> Result<Self, Rejection> {
+    fn of(tenant: TenantId, text: Text, now: Time, explain: bool) -> Result<Self, Rejection> {
         let query = Arc::new(Query::parse(&text).map_err(refused)?);
-        Ok(Self { tenant, text, query, now })
+        Ok(Self { tenant, text, query, now, explain })
     }
 }
 

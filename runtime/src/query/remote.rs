@@ -12,8 +12,8 @@ use pollux_proto::query::{self as wire, Ask, Done};
 use pollux_query::{After, Group, OrderBy, Part, Row, Text};
 use pollux_twin::{Rejection, ShardId, TenantId, Time, Value};
 
-use super::Question;
 use super::scan::Found;
+use super::{Question, Way};
 use crate::cluster::{Forward, Served, refused};
 use crate::limits::{QUERY_ITEM_BYTES, QUERY_MS_MAX};
 use crate::router::Router;
@@ -40,18 +40,26 @@ pub(super) async fn ask(
         now_ms: now.ms,
     };
     let answer = async {
-        let mut items = forward.query(to, &asked).await.map_err(|_| Rejection::NotOwner)?;
-        let mut part = Part::default();
+        let items = match question.explain {
+            false => forward.query(to, &asked).await,
+            true => forward.explain(to, &asked).await,
+        };
+        let mut items = items.map_err(|_| Rejection::NotOwner)?;
+        let (mut part, mut ways) = (Part::default(), Vec::new());
         while let Some(item) = items.next().await {
             let bytes = item.map_err(|_| Rejection::NotOwner)?;
             match decode::<wire::Found>(&bytes).map_err(|_| Rejection::NotOwner)? {
                 wire::Found::Rows(rows) => part.rows.extend(rows.into_iter().map(row)),
                 wire::Found::Groups(groups) => part.groups.extend(groups.into_iter().map(group)),
+                wire::Found::Ways(told) => {
+                    ways.extend(told.into_iter().map(|way| way_at(to, way)));
+                }
                 wire::Found::Refused(reason) => return Err(Rejection::Invalid { reason }),
                 wire::Found::Done(Done { places, scanned, matched, behind }) => {
                     let part = Part { scanned, matched, behind, ..part };
                     let place = |(shard, index)| (ShardId(shard), index);
-                    return Ok((part, places.into_iter().map(place).collect()));
+                    let places = places.into_iter().map(place).collect();
+                    return Ok(Found { part, places, ways });
                 }
             }
         }
@@ -62,13 +70,13 @@ pub(super) async fn ask(
 }
 
 /// What another node asks of shards that are owned here.
-pub(crate) fn serve(router: Option<&Router>, payload: &[u8]) -> Served {
+pub(crate) fn serve(router: Option<&Router>, payload: &[u8], explain: bool) -> Served {
     let answered = router.cloned().ok_or(CallFault::Unreachable);
     let asked = decode::<Ask>(payload).map_err(|_| CallFault::Failed);
     let items = async move {
         let (router, asked) = (answered?, asked?);
         let shards: Vec<_> = asked.shards.iter().copied().map(ShardId).collect();
-        let found = match read(asked) {
+        let found = match read(asked, explain) {
             Ok(question) => router.query_here(&shards, &question).await,
             Err(rejection) => Err(rejection),
         };
@@ -85,7 +93,7 @@ pub(crate) fn serve(router: Option<&Router>, payload: &[u8]) -> Served {
     stream::once(items).flat_map(written).boxed()
 }
 
-fn read(asked: Ask) -> Result<Question, Rejection> {
+fn read(asked: Ask, explain: bool) -> Result<Question, Rejection> {
     let invalid = |error: &dyn std::fmt::Display| Rejection::Invalid { reason: error.to_string() };
     let tenant = TenantId::parse(&asked.tenant).map_err(|error| invalid(&error))?;
     let order_by = asked.order_by.into_iter();
@@ -98,11 +106,12 @@ fn read(asked: Ask) -> Result<Question, Rejection> {
         count: asked.count,
         group_by: asked.group_by,
     };
-    Question::of(tenant, text, Time::from_ms(asked.now_ms))
+    Question::of(tenant, text, Time::from_ms(asked.now_ms), explain)
 }
 
 /// What was found, in pieces that are not too large.
-fn items((part, places): Found) -> Result<Vec<wire::Found>, CallFault> {
+fn items(found: Found) -> Result<Vec<wire::Found>, CallFault> {
+    let Found { part, places, ways } = found;
     let rows = part.rows.into_iter().map(|Row { key, order, columns }| {
         let bytes = key.len() + weight(&order) + weight(&columns);
         (wire::Row { key, order, columns }, bytes)
@@ -113,6 +122,11 @@ fn items((part, places): Found) -> Result<Vec<wire::Found>, CallFault> {
     });
     let mut items: Vec<_> = pieces(rows).map(wire::Found::Rows).collect();
     items.extend(pieces(groups).map(wire::Found::Groups));
+    let ways = ways.into_iter().map(|way| {
+        let bytes = way.index.as_ref().map_or(0, String::len) + 64;
+        (told(way), bytes)
+    });
+    items.extend(pieces(ways).map(wire::Found::Ways));
     items.push(wire::Found::Done(Done {
         places: places.into_iter().map(|(shard, index)| (shard.0, index)).collect(),
         scanned: part.scanned,
@@ -153,6 +167,16 @@ fn write(item: &wire::Found) -> Result<Bytes, CallFault> {
 fn row(row: wire::Row) -> Row {
     let wire::Row { key, order, columns } = row;
     Row { key, order, columns }
+}
+
+fn told(way: Way) -> wire::Way {
+    let Way { shard, node: _, index, twins, scanned, matched } = way;
+    wire::Way { shard: shard.0, index, twins, scanned, matched }
+}
+
+fn way_at(node: NodeId, way: wire::Way) -> Way {
+    let wire::Way { shard, index, twins, scanned, matched } = way;
+    Way { shard: ShardId(shard), node, index, twins, scanned, matched }
 }
 
 fn group(group: wire::Group) -> Group {

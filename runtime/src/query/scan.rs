@@ -1,6 +1,6 @@
-//! Looking at all twins of shards that are owned here, on a thread of its own that gives way to all others.
+//! Looking at the twins of shards that are owned here, all or those that an index tells, on a thread of its own that gives way to all others.
 //!
-//! A shard is looked at as a picture: all its twins as of one place in its log, taken a few at a time, so
+//! A shard is looked at as a picture: its twins as of one place in its log, taken a few at a time, so
 //! that nothing waits for long. The place is one that has all that was acknowledged before.
 
 use std::sync::Arc;
@@ -8,18 +8,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use futures_util::future::try_join_all;
-use pollux_query::{Collector, Part, QueryError, Subject};
+use pollux_cluster::NodeId;
+use pollux_query::{Collector, Part, QueryError, Subject, choose};
+use pollux_twin::index::{IndexPath, Lookup};
+use pollux_twin::table::Table;
 use pollux_twin::{Rejection, ShardId};
 use rustix::process::setpriority_process;
 use tokio::sync::oneshot;
 
-use super::{Question, Turns, refused};
+use super::{Question, Turns, Way, refused};
 use crate::batch_thread::become_batch;
 use crate::limits::{QUERY_NICENESS, QUERY_RETRY_MS, QUERY_SLICE_BYTES};
 use crate::shard::{PictureOf, Replica, ShardHandle};
 
-/// What was found here, and at which places of which shards.
-pub(super) type Found = (Part, Vec<(ShardId, u64)>);
+/// What was found.
+pub(crate) struct Found {
+    pub(super) part: Part,
+    /// At which places of which shards.
+    pub(super) places: Vec<(ShardId, u64)>,
+    /// How each of them was looked at, if that was to be told.
+    pub(super) ways: Vec<Way>,
+}
 
 /// Why a shard was not looked at to its end.
 enum Stopped {
@@ -39,7 +48,7 @@ impl From<QueryError> for Stopped {
 /// Looks at shards that this node owns.
 pub(super) async fn scan(
     turns: &Turns,
-    shards: Vec<Arc<ShardHandle>>,
+    (node, shards): (NodeId, Vec<Arc<ShardHandle>>),
     question: &Question,
 ) -> Result<Found, Rejection> {
     let turn = turns.next().await?;
@@ -50,7 +59,9 @@ pub(super) async fn scan(
     let replicas = shards.iter().map(|shard| (shard.id(), shard.replica())).collect();
     let (tell, told) = oneshot::channel();
     let cancelled = Cancelled(Arc::default());
-    let look = Look { question: question.clone(), cancelled: Arc::clone(&cancelled.0) };
+    let lookups = question.query.lookups();
+    let cancelled_too = Arc::clone(&cancelled.0);
+    let look = Look { question: question.clone(), lookups, node, cancelled: cancelled_too };
     let thread = thread::Builder::new().name("pollux-query".into()).spawn(move || {
         give_way();
         let _ = tell.send(look.at_all(replicas));
@@ -88,26 +99,52 @@ impl Drop for Cancelled {
 /// One query's look at shards.
 struct Look {
     question: Question,
+    /// What indexes can be asked.
+    lookups: Vec<Lookup>,
+    node: NodeId,
     cancelled: Arc<AtomicBool>,
 }
 
 impl Look {
     fn at_all(&self, replicas: Vec<(ShardId, Arc<Replica>)>) -> Result<Found, Stopped> {
         let mut collector = Collector::new(Arc::clone(&self.question.query));
-        let mut places = Vec::new();
+        let (mut places, mut ways) = (Vec::new(), Vec::new());
         for (shard, replica) in replicas {
-            places.push((shard, self.at(&replica, &mut collector)?));
+            let before = collector.so_far();
+            let (place, index) = self.at(&replica, &mut collector)?;
+            places.push((shard, place));
+            if self.question.explain {
+                let after = collector.so_far();
+                ways.push(Way {
+                    shard,
+                    node: self.node,
+                    index: index.map(|path| path.to_string()),
+                    twins: replica.counts().2,
+                    scanned: after.0 - before.0,
+                    matched: after.1 - before.1,
+                });
+            }
         }
-        Ok((collector.finish(), places))
+        Ok(Found { part: collector.finish(), places, ways })
     }
 
-    fn at(&self, replica: &Replica, collector: &mut Collector) -> Result<u64, Stopped> {
+    /// Looks at those twins of a shard that an index tells, or at all: as of which place, and which index.
+    fn at(
+        &self,
+        replica: &Replica,
+        collector: &mut Collector,
+    ) -> Result<(u64, Option<IndexPath>), Stopped> {
         let opened = replica.opened();
         // A table to which nothing was applied holds nothing.
         if replica.place().0.is_none() {
-            return Ok(0);
+            return Ok((0, None));
         }
-        let (picture, head) = replica.begin_picture().map_err(|_| Stopped::Gone)?;
+        let few = |table: &Table| {
+            let chosen = choose(&self.lookups, |lookup, most| table.count(lookup, most));
+            chosen.map(|(lookup, _)| lookup.clone())
+        };
+        let begun = replica.begin_picture_of(few).map_err(|_| Stopped::Gone)?;
+        let (picture, head, chosen) = begun;
         let picture = Taken { replica, picture };
         let beginning = format!("{}/", self.question.tenant.as_str());
         while let Some(images) = picture.next()? {
@@ -126,7 +163,7 @@ impl Look {
                 collector.take(key.as_str(), &subject)?;
             }
         }
-        Ok(head.position.index)
+        Ok((head.position.index, chosen.map(|lookup| lookup.path)))
     }
 }
 

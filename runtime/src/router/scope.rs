@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pollux_proto::feed::Fit;
 use pollux_twin::twin::View;
 use pollux_twin::{Change, TwinKey};
 
@@ -61,6 +62,8 @@ pub enum WatchItem {
         version: u64,
         /// Version of the changed section after it (zero if no section changed).
         section_version: u64,
+        /// What it is to the watch's filter, if it has one.
+        fit: Option<Fit>,
         /// Resume token that stands for everything up to here.
         position: String,
     },
@@ -93,7 +96,7 @@ impl Scope {
     }
 
     /// What every key in it begins with, as text.
-    pub(super) fn beginning(&self) -> String {
+    pub(crate) fn beginning(&self) -> String {
         match self {
             Self::One(key) => key.as_str().into(),
             Self::Prefix { tenant, prefix } => format!("{tenant}/{prefix}"),

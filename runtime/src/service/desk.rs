@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use pollux_proto::convert::Page;
-use pollux_proto::position::Position;
+use pollux_proto::convert::{self, Page, Whose};
 use pollux_proto::{status, v1};
+use pollux_query::{ExpressionError, Filter};
 use pollux_twin::input::Request;
 use pollux_twin::output::Answer;
 use pollux_twin::{JsonLimits, Rejection, TwinKey, View};
@@ -121,17 +121,23 @@ impl Desk {
     }
 
     /// Opens a watch, if there is room for one more.
-    pub(super) async fn watch(
-        &self,
-        scope: Scope,
-        position: Option<&Position>,
-        picture: Picture,
-    ) -> Result<Watching, Rejection> {
+    pub(super) async fn watch(&self, asked: &convert::Watch) -> Result<Watching, Rejection> {
+        let scope = match &asked.whose {
+            Whose::Device(key) => Scope::One(key.clone()),
+            Whose::Fleet { tenant, prefix } => {
+                Scope::Prefix { tenant: tenant.as_str().to_owned(), prefix: prefix.clone() }
+            }
+        };
+        let picture = if asked.picture { Picture::First } else { Picture::None };
+        let filter = (!asked.filter.is_empty()).then(|| Filter::parse_for_changes(&asked.filter));
+        let wrong =
+            |error: ExpressionError| Rejection::Invalid { reason: format!("filter: {error}") };
+        let filter = filter.transpose().map_err(wrong)?;
         let Ok(permit) = Arc::clone(&self.watches).try_acquire_owned() else {
             self.metrics.overloads_total.inc();
             return Err(Rejection::Overloaded { retry_after_ms: WATCH_RETRY_MS });
         };
-        let watch = self.router.watch(scope, position, picture).await?;
+        let watch = self.router.watch(scope, filter, asked.position.as_ref(), picture).await?;
         self.metrics.watchers.inc();
         Ok(Watching { watch, metrics: Arc::clone(&self.metrics), _permit: permit })
     }

@@ -6,13 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use pollux_cluster::{Fault, Position};
+use pollux_twin::index::Lookup;
 use pollux_twin::table::{
-    Event as Applied, Fault as TableFault, Fence, Header, Images, PictureFault, PictureId, Table,
+    Event as Applied, Fault as TableFault, Fence, Header, Images, PictureFault, PictureId, States,
+    Table,
 };
 use pollux_twin::twin::{Twin, View};
 use pollux_twin::{Entry, Life, Rejection, ShardId, Time, TwinKey};
 
 use crate::checkpoint::StreamHead;
+use crate::limits::STATES_KEPT_MS;
 use crate::watch::{Cursor, Event, Hub};
 
 /// What the table and its place in the log are; all that apply may touch.
@@ -25,6 +28,8 @@ struct State {
     checkpointed: Option<Position>,
     /// How often another replica's state took the place of this one.
     replaced: u64,
+    /// Until this time of the shard, changes are kept with the twin around them.
+    states_until: Time,
 }
 
 /// Shared by the group that applies, the shard that activates, readers and the checkpointer.
@@ -63,8 +68,15 @@ impl Replica {
         watch_bytes: usize,
     ) -> Arc<Self> {
         let index = position.map_or(0, |position| position.index);
-        let (checkpointed, log_bytes, replaced) = (position, 0, 0);
-        let state = State { table, position, membership, log_bytes, checkpointed, replaced };
+        let state = State {
+            table,
+            position,
+            membership,
+            log_bytes: 0,
+            checkpointed: position,
+            replaced: 0,
+            states_until: Time::default(),
+        };
         let hub = Arc::new(Hub::new(index, watch_bytes));
         Arc::new(Self { shard, state: Mutex::new(state), hub })
     }
@@ -176,11 +188,25 @@ impl Replica {
     /// Begins a picture of all there is, and says what it stands for. Take its images with
     /// [`Self::take_picture`] until there are none, then [`Self::end_picture`].
     pub(crate) fn begin_picture(&self) -> Result<(PictureOf, StreamHead), Fault> {
+        self.begin_picture_of(|_| None).map(|(picture, head, _)| (picture, head))
+    }
+
+    /// As [`Self::begin_picture`], of those twins alone that an index knows for what `few` asks, if it asks
+    /// for anything.
+    pub(crate) fn begin_picture_of(
+        &self,
+        few: impl FnOnce(&Table) -> Option<Lookup>,
+    ) -> Result<(PictureOf, StreamHead, Option<Lookup>), Fault> {
         let mut state = self.state();
         let position = state.position.ok_or_else(|| no_picture("nothing was applied yet"))?;
         let head = StreamHead { shard: self.shard, position, fence: state.table.fence() };
-        let id = state.table.begin_picture().ok_or_else(|| no_picture("too many are under way"))?;
-        Ok((PictureOf { id, replaced: state.replaced }, head))
+        let few = few(&state.table);
+        let id = match &few {
+            None => state.table.begin_picture(),
+            Some(lookup) => state.table.begin_picture_of(lookup),
+        };
+        let id = id.ok_or_else(|| no_picture("too many are under way"))?;
+        Ok((PictureOf { id, replaced: state.replaced }, head, few))
     }
 
     /// The next images of a picture, about `bytes` of them: applying goes on between the calls.
@@ -206,14 +232,40 @@ impl Replica {
     /// watches begins again, as nobody knows what changed in between.
     pub(crate) fn replace(&self, table: Table, position: Position, membership: Bytes) {
         let mut state = self.state();
-        let (position, replaced) = (Some(position), state.replaced + 1);
-        let (checkpointed, log_bytes) = (position, 0);
-        let new = State { table, position, membership, log_bytes, checkpointed, replaced };
+        let position = Some(position);
+        let new = State {
+            table,
+            position,
+            membership,
+            log_bytes: 0,
+            checkpointed: position,
+            replaced: state.replaced + 1,
+            states_until: state.states_until,
+        };
         let old = std::mem::replace(&mut *state, new);
         self.hub.begin_after(position.map_or(0, |position| position.index));
         drop(state);
         // A million images take their time to be freed.
         drop(old);
+    }
+
+    /// From now on, and for a while, changes are kept with the twin around them, for those who watch with a
+    /// filter: all after the place that is returned, which watchers may have to wait for.
+    pub(crate) fn keep_states(&self) -> Cursor {
+        let mut state = self.state();
+        state.states_until = state.table.fence().time.plus_ms(STATES_KEPT_MS);
+        let index = state.position.map_or(0, |position| position.index);
+        Cursor { index, ordinal: u32::MAX }
+    }
+
+    /// Images of twins, as [`Table::scan`] has them.
+    pub(crate) fn scan(
+        &self,
+        beginning: &str,
+        after: Option<&TwinKey>,
+        most: usize,
+    ) -> Vec<(TwinKey, Arc<[u8]>)> {
+        self.state().table.scan(beginning, after, most)
     }
 
     /// The last entry applied, and the membership there.
@@ -227,6 +279,8 @@ impl Replica {
         let decoded = Entry::decode(entry)
             .unwrap_or_else(|fault| panic!("shard {}: {fault} at {position}", self.shard));
         let mut state = self.state();
+        let keeps = state.table.fence().time < state.states_until;
+        state.table.keep_states(keeps);
         let applied = self.sound(state.table.apply(table_index(position), decoded));
         state.position = Some(position);
         state.log_bytes += entry.len() as u64;
@@ -282,9 +336,14 @@ pub(crate) const fn table_index(position: Position) -> u64 {
 /// A change as watchers see it; nothing of a twin that broke an invariant.
 fn watched(event: Applied, at: Cursor, weight: usize) -> Option<Event> {
     let versions = event.result.ok()?;
+    let around = event.states.as_ref().map_or(0, |States { before, after }| {
+        before.as_ref().map_or(0, |image| image.len()) + after.len()
+    });
     Some(Event {
         at,
-        weight: weight + event.key.as_str().len() + size_of::<Event>(),
+        weight: weight + around + event.key.as_str().len() + size_of::<Event>(),
+        states: event.states,
+        fit: None,
         key: event.key,
         change: Arc::new(event.change),
         version: versions.twin,

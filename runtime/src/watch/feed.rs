@@ -10,22 +10,58 @@ use bytes::Bytes;
 use futures_util::stream;
 use futures_util::{Stream, StreamExt};
 use pollux_cluster::{CallFault, NodeId};
-use pollux_proto::feed::{Changed, Changes, Stand, Told, Watch};
+use pollux_proto::feed::{Changed, Changes, Fit, Sift, SiftedChanges, Stand, Told, Watch};
 use pollux_proto::forward::{decode, encode};
+use pollux_query::Filter;
 use pollux_twin::{ShardId, TwinKey};
 use tokio::time::Interval;
 
 use super::hub::{Cannot, Hub, Step};
-use super::ring::{Cursor, Event};
-use super::{Source, Steps, progress};
+use super::ring::{Cursor, Event, Need};
+use super::{Sieve, Source, Steps, progress};
 use crate::cluster::{Forward, Served, refused};
 use crate::limits::{WATCH_ASK_MS_MAX, WATCH_ITEM_BYTES};
 use crate::router::Router;
+use crate::shard::Replica;
+
+/// All changes of a replica here, after a place or from now on: where that is, and what follows.
+pub(super) fn all(hub: Arc<Hub>, after: Option<Cursor>) -> Result<(Cursor, Steps), Cannot> {
+    let stands = hub.stand(after, Need::Changes)?;
+    Ok((stands, hub.walk(stands, Need::Changes).boxed()))
+}
+
+/// Those of them that a filter lets through.
+pub(super) async fn sifted(
+    replica: &Replica,
+    sieve: Arc<Sieve>,
+    after: Option<Cursor>,
+) -> Result<(Cursor, Steps), Cannot> {
+    let hub = replica.hub();
+    let kept_after = replica.keep_states();
+    hub.has(kept_after.index).await;
+    let stands = hub.stand(Some(after.unwrap_or(kept_after)), Need::States)?;
+    let sift = move |step| {
+        let sieve = Arc::clone(&sieve);
+        async move { sieve.step(step).await }
+    };
+    Ok((stands, hub.walk(stands, Need::States).then(sift).boxed()))
+}
 
 /// Begins a walk at another node.
-pub(super) async fn open(forward: &Forward, to: NodeId, watch: &Watch) -> Result<Source, Cannot> {
+pub(super) async fn open(
+    forward: &Forward,
+    to: NodeId,
+    watch: Watch,
+    sieve: Option<&Sieve>,
+) -> Result<Source, Cannot> {
     let opened = async {
-        let mut items = forward.watch(to, watch).await.map_err(|_| Cannot::Reach)?;
+        let items = match sieve {
+            None => forward.watch(to, &watch).await,
+            Some(sieve) => {
+                forward.sift(to, &Sift { watch, filter: sieve.filter().to_owned() }).await
+            }
+        };
+        let mut items = items.map_err(|_| Cannot::Reach)?;
         match items.next().await.map(|item| item.map(|bytes| decode::<Told>(&bytes))) {
             Some(Ok(Ok(Told::Stands(Stand { at: stands, age_ms })))) => {
                 Ok(Source { stands, age_ms, steps: steps(items).boxed() })
@@ -51,24 +87,40 @@ pub(crate) fn serve(router: Option<&Router>, payload: &[u8]) -> Served {
         Some((router.age_ms(&handle), handle.hub()))
     });
     match shown {
-        Some((age_ms, hub)) => tell(hub, age_ms, watch),
+        Some((age_ms, hub)) => tell(all(hub, watch.after), age_ms, watch.beginning),
         None => refused(CallFault::Unreachable),
     }
 }
 
+/// What another node watches with a filter of a shard that is held here.
+pub(crate) fn serve_sifted(router: Option<&Router>, payload: &[u8]) -> Served {
+    let Ok(Sift { watch, filter }) = decode(payload) else { return refused(CallFault::Failed) };
+    let Ok(filter) = Filter::parse_for_changes(&filter) else { return refused(CallFault::Failed) };
+    let held = |router: &Router| router.shards().held(ShardId(watch.shard));
+    let shown = router.and_then(|router| {
+        let handle = held(router).filter(|handle| !handle.group().is_pristine())?;
+        Some((router.age_ms(&handle), handle.replica()))
+    });
+    let Some((age_ms, replica)) = shown else { return refused(CallFault::Unreachable) };
+    let Watch { beginning, after, .. } = watch;
+    let sieve = Arc::new(Sieve::new(beginning.clone(), filter));
+    let begun = async move { tell(sifted(&replica, sieve, after).await, age_ms, beginning) };
+    stream::once(begun).flatten().boxed()
+}
+
 /// The items of a walk.
-fn tell(hub: Arc<Hub>, age_ms: u64, watch: Watch) -> Served {
-    let told = match hub.stand(watch.after) {
-        Ok(at) => Told::Stands(Stand { at, age_ms }),
-        Err(Cannot::Remember) => Told::TooOld,
-        Err(Cannot::Foresee) => Told::Behind,
+fn tell(begun: Result<(Cursor, Steps), Cannot>, age_ms: u64, beginning: String) -> Served {
+    let (told, steps) = match begun {
+        Ok((at, steps)) => (Told::Stands(Stand { at, age_ms }), steps),
+        Err(Cannot::Remember) => (Told::TooOld, stream::empty().boxed()),
+        Err(Cannot::Foresee) => (Told::Behind, stream::empty().boxed()),
         Err(Cannot::Reach) => return refused(CallFault::Unreachable),
     };
     let first = stream::once(ready(written(&told)));
     let Told::Stands(Stand { at: stands, .. }) = told else { return first.boxed() };
     let teller = Teller {
-        steps: hub.walk(stands).boxed(),
-        beginning: watch.beginning,
+        steps,
+        beginning,
         told: stands,
         seen: stands,
         items: VecDeque::new(),
@@ -108,8 +160,7 @@ impl Teller {
                     let Step { events, seen } = step?;
                     self.seen = seen;
                     let wanted = |event: &Event| event.key.as_str().starts_with(&self.beginning);
-                    let events: Vec<_> =
-                        events.into_iter().filter(wanted).map(changed).collect();
+                    let events: Vec<_> = events.into_iter().filter(wanted).collect();
                     if !events.is_empty() {
                         self.say(events);
                     }
@@ -118,18 +169,16 @@ impl Teller {
         }
     }
 
-    fn say(&mut self, events: Vec<Changed>) {
+    fn say(&mut self, events: Vec<Event>) {
         self.told = self.seen;
         self.progress.reset();
-        cut(Changes { events, seen: self.seen }, &mut self.items);
+        cut(events, self.seen, &mut self.items);
     }
 }
 
 /// Writes changes as items that are not too large, in halves where they would be.
-fn cut(changes: Changes, items: &mut VecDeque<Result<Bytes, CallFault>>) {
-    let told = Told::Changes(changes);
-    let item = written(&told);
-    let Told::Changes(Changes { mut events, seen }) = told else { return };
+fn cut(mut events: Vec<Event>, seen: Cursor, items: &mut VecDeque<Result<Bytes, CallFault>>) {
+    let item = written(&told(events.clone(), seen));
     let large = item.as_ref().is_ok_and(|bytes| bytes.len() > WATCH_ITEM_BYTES);
     if !large || events.len() < 2 {
         items.push_back(item);
@@ -137,8 +186,21 @@ fn cut(changes: Changes, items: &mut VecDeque<Result<Bytes, CallFault>>) {
     }
     let rest = events.split_off(events.len() / 2);
     let half = events.last().map_or(seen, |event| event.at);
-    cut(Changes { events, seen: half }, items);
-    cut(Changes { events: rest, seen }, items);
+    cut(events, half, items);
+    cut(rest, seen, items);
+}
+
+/// Changes as an item: all of them went through a filter, or none.
+fn told(events: Vec<Event>, seen: Cursor) -> Told {
+    let is_sifted = events.iter().any(|event| event.fit.is_some());
+    if is_sifted {
+        let events = events.into_iter().map(|mut event| {
+            let fit = event.fit.take().unwrap_or(Fit::Undecided);
+            (changed(event), fit)
+        });
+        return Told::Sifted(SiftedChanges { events: events.collect(), seen });
+    }
+    Told::Changes(Changes { events: events.into_iter().map(changed).collect(), seen })
 }
 
 fn written(told: &Told) -> Result<Bytes, CallFault> {
@@ -156,8 +218,13 @@ fn steps(
 }
 
 fn read(item: Result<Bytes, CallFault>) -> Option<Step> {
-    let told = match item.map(|bytes| decode::<Told>(&bytes)) {
-        Ok(Ok(Told::Changes(changes))) => changes,
+    let (events, seen): (Option<_>, _) = match item.map(|bytes| decode::<Told>(&bytes)) {
+        Ok(Ok(Told::Changes(Changes { events, seen }))) => {
+            (events.into_iter().map(|changed| event(changed, None)).collect(), seen)
+        }
+        Ok(Ok(Told::Sifted(SiftedChanges { events, seen }))) => {
+            (events.into_iter().map(|(changed, fit)| event(changed, Some(fit))).collect(), seen)
+        }
         Ok(other) => {
             tracing::warn!(?other, "what a node tells of a shard cannot be read");
             return None;
@@ -165,8 +232,7 @@ fn read(item: Result<Bytes, CallFault>) -> Option<Step> {
         // Its node is gone, which its connection has told.
         Err(_) => return None,
     };
-    let events = told.events.into_iter().map(event).collect::<Option<_>>()?;
-    Some(Step { events, seen: told.seen })
+    Some(Step { events: events?, seen })
 }
 
 fn changed(event: Event) -> Changed {
@@ -180,13 +246,15 @@ fn changed(event: Event) -> Changed {
 }
 
 /// The change as the ring had it; it weighs nothing here, as no ring takes it in.
-fn event(changed: Changed) -> Option<Event> {
+fn event(changed: Changed, fit: Option<Fit>) -> Option<Event> {
     Some(Event {
         at: changed.at,
         key: TwinKey::parse(&changed.key).ok()?,
         change: Arc::new(changed.change),
         version: changed.version,
         section_version: changed.section_version,
+        states: None,
+        fit,
         weight: 0,
     })
 }
@@ -216,7 +284,7 @@ mod tests {
 
     /// The first item, and the steps that follow.
     async fn opened(hub: &Arc<Hub>, watch: Watch) -> (Told, Steps) {
-        let mut items = tell(Arc::clone(hub), 70, watch);
+        let mut items = tell(all(Arc::clone(hub), watch.after), 70, watch.beginning);
         let first = items.next().await.unwrap().unwrap();
         (decode(&first).unwrap(), steps(items).boxed())
     }
@@ -265,13 +333,13 @@ mod tests {
         };
         let events: Vec<_> = (1..=256)
             .map(|ordinal| {
-                let mut changed = changed(ring::event(5, ordinal));
-                changed.change.mark = mark(ordinal.into());
-                changed
+                let mut event = ring::event(5, ordinal);
+                Arc::make_mut(&mut event.change).mark = mark(ordinal.into());
+                event
             })
             .collect();
         let mut items = VecDeque::new();
-        cut(Changes { events: events.clone(), seen: end(9) }, &mut items);
+        cut(events.clone(), end(9), &mut items);
         assert!(items.len() > 1, "it was to be too large");
         let mut seen = Vec::new();
         for item in items {
@@ -281,6 +349,6 @@ mod tests {
             seen.extend(changes.events);
             assert!(changes.seen == end(9) || Some(changes.seen) == seen.last().map(|e| e.at));
         }
-        assert_eq!(seen, events);
+        assert_eq!(seen, events.into_iter().map(changed).collect::<Vec<_>>());
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::{Stream, stream};
 use tokio::sync::Notify;
 
-use super::ring::{Cursor, Event, Ring, TooOld};
+use super::ring::{Cursor, Event, Need, Ring, TooOld};
 use crate::limits::WATCH_EVENTS_PER_TURN;
 
 /// The newest changes of one shard, at one replica. Watchers pull at their own pace, so a slow one costs
@@ -63,8 +63,13 @@ impl Hub {
     }
 
     /// See [`Ring::after`].
-    pub(crate) fn after(&self, cursor: Cursor, max: usize) -> Result<(Vec<Event>, Cursor), TooOld> {
-        self.ring.lock().expect("no holder of this lock panics").after(cursor, max)
+    pub(crate) fn after(
+        &self,
+        cursor: Cursor,
+        max: usize,
+        need: Need,
+    ) -> Result<(Vec<Event>, Cursor), TooOld> {
+        self.ring.lock().expect("no holder of this lock panics").after(cursor, max, need)
     }
 
     /// See [`Ring::head`].
@@ -73,13 +78,13 @@ impl Hub {
     }
 
     /// Where a walk begins: at a place, if what follows it is kept, or now.
-    pub(crate) fn stand(&self, after: Option<Cursor>) -> Result<Cursor, Cannot> {
+    pub(crate) fn stand(&self, after: Option<Cursor>, need: Need) -> Result<Cursor, Cannot> {
         let head = self.head();
         match after {
             _ if self.is_closed() => Err(Cannot::Reach),
             None => Ok(head),
             Some(cursor) if cursor.index > head.index => Err(Cannot::Foresee),
-            Some(cursor) => match self.after(cursor, 0) {
+            Some(cursor) => match self.after(cursor, 0, need) {
                 Ok(_) => Ok(cursor),
                 Err(TooOld) => Err(Cannot::Remember),
             },
@@ -87,15 +92,27 @@ impl Hub {
     }
 
     /// All that follows a place, as it comes; it ends when that is no longer kept, or here.
-    pub(crate) fn walk(self: Arc<Self>, from: Cursor) -> impl Stream<Item = Step> {
-        stream::unfold((self, from), |(hub, cursor)| async move {
-            let step = hub.step(cursor).await?;
+    pub(crate) fn walk(self: Arc<Self>, from: Cursor, need: Need) -> impl Stream<Item = Step> {
+        stream::unfold((self, from), move |(hub, cursor)| async move {
+            let step = hub.step(cursor, need).await?;
             let seen = step.seen;
             Some((step, (hub, seen)))
         })
     }
 
-    async fn step(&self, cursor: Cursor) -> Option<Step> {
+    /// Waits until the changes of an entry that was applied are here, which is at once, or the replica leaves.
+    pub(crate) async fn has(&self, index: u64) {
+        loop {
+            let mut moved = pin!(self.moved.notified());
+            moved.as_mut().enable();
+            if self.is_closed() || self.head().index >= index {
+                return;
+            }
+            moved.await;
+        }
+    }
+
+    async fn step(&self, cursor: Cursor, need: Need) -> Option<Step> {
         loop {
             // Registered before looking, so that nothing slips between looking and waiting.
             let mut moved = pin!(self.moved.notified());
@@ -103,7 +120,7 @@ impl Hub {
             if self.is_closed() {
                 return None;
             }
-            let (events, seen) = self.after(cursor, WATCH_EVENTS_PER_TURN).ok()?;
+            let (events, seen) = self.after(cursor, WATCH_EVENTS_PER_TURN, need).ok()?;
             if seen != cursor {
                 return Some(Step { events, seen });
             }
@@ -132,19 +149,22 @@ mod tests {
         let hub = Hub::new(4, 1000);
         hub.push(5, [event(5, 1), event(5, 2)]);
         let within = Cursor { index: 5, ordinal: 1 };
-        assert_eq!(hub.stand(None), Ok(end(5)));
-        assert_eq!(hub.stand(Some(end(4))), Ok(end(4)));
-        assert_eq!(hub.stand(Some(within)), Ok(within));
-        assert_eq!(hub.stand(Some(end(3))), Err(Cannot::Remember));
-        assert_eq!(hub.stand(Some(Cursor { index: 6, ordinal: 0 })), Err(Cannot::Foresee));
+        assert_eq!(hub.stand(None, Need::Changes), Ok(end(5)));
+        assert_eq!(hub.stand(Some(end(4)), Need::Changes), Ok(end(4)));
+        assert_eq!(hub.stand(Some(within), Need::Changes), Ok(within));
+        assert_eq!(hub.stand(Some(end(3)), Need::Changes), Err(Cannot::Remember));
+        assert_eq!(
+            hub.stand(Some(Cursor { index: 6, ordinal: 0 }), Need::Changes),
+            Err(Cannot::Foresee)
+        );
         hub.close();
-        assert_eq!(hub.stand(None), Err(Cannot::Reach));
+        assert_eq!(hub.stand(None, Need::Changes), Err(Cannot::Reach));
     }
 
     #[tokio::test]
     async fn a_walk_waits_and_ends_when_its_replica_leaves() {
         let hub = Arc::new(Hub::new(4, 1000));
-        let mut walk = Box::pin(Arc::clone(&hub).walk(end(4)));
+        let mut walk = Box::pin(Arc::clone(&hub).walk(end(4), Need::Changes));
         assert!(walk.next().now_or_never().is_none(), "nothing has happened");
         hub.push(5, []);
         hub.push(6, [event(6, 1)]);
@@ -159,7 +179,7 @@ mod tests {
     #[tokio::test]
     async fn a_walk_ends_where_history_begins_anew() {
         let hub = Arc::new(Hub::new(4, 1000));
-        let mut walk = Box::pin(Arc::clone(&hub).walk(end(4)));
+        let mut walk = Box::pin(Arc::clone(&hub).walk(end(4), Need::Changes));
         hub.begin_after(9);
         assert!(walk.next().now_or_never().unwrap().is_none());
     }

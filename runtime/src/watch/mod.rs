@@ -2,11 +2,14 @@
 //!
 //! `ring` keeps the newest changes of a replica, `hub` shares it and wakes watchers, `feed` brings what is in
 //! one to another node, `walk` goes over one shard wherever its replicas are, `watcher` over those of its
-//! scope. How a position is written is proto's.
+//! scope. `sieve` asks a watch's filter of changes, `twins` of a picture's twins. How a position is written is
+//! proto's.
 
 mod feed;
 mod hub;
 mod ring;
+mod sieve;
+mod twins;
 mod walk;
 mod watcher;
 
@@ -16,9 +19,11 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use self::hub::Step;
 use crate::limits::WATCH_PROGRESS;
 
-pub(crate) use feed::serve;
+pub(crate) use feed::{serve, serve_sifted};
 pub(crate) use hub::Hub;
-pub use ring::{Cursor, Event, Ring, TooOld};
+pub use ring::{Cursor, Event, Need, Ring, TooOld};
+pub(crate) use sieve::Sieve;
+pub(crate) use twins::{Page, page, serve as serve_twins, there};
 pub(crate) use walk::Walk;
 pub use watcher::Watch;
 

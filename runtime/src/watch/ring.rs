@@ -4,7 +4,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use pollux_proto::feed::Fit;
 use pollux_proto::position::Place;
+use pollux_twin::table::States;
 use pollux_twin::{Change, TwinKey};
 
 /// Where a walk over a shard's log stands; changes within an entry count from 1, and 0 stands for
@@ -24,8 +26,21 @@ pub struct Event {
     pub version: u64,
     /// Version of the changed section after it, if one changed.
     pub section_version: u64,
+    /// The twin around it, where somebody watches with a filter.
+    pub states: Option<States>,
+    /// What it is to the filter, once that was asked.
+    pub fit: Option<Fit>,
     /// What it weighs in the ring.
     pub weight: usize,
+}
+
+/// What a reader needs of each change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// The change alone.
+    Changes,
+    /// The twin around it too.
+    States,
 }
 
 /// The position asked for is no longer kept.
@@ -42,13 +57,16 @@ pub struct Ring {
     floor: Cursor,
     /// The last entry applied, whether or not it held changes.
     head: Cursor,
+    /// Everything after this came with the twin around it.
+    states_floor: Cursor,
 }
 
 impl Ring {
     /// An empty ring whose history begins after `index`.
     pub fn new(index: u64, bytes_max: usize) -> Self {
         let floor = Cursor { index, ordinal: u32::MAX };
-        Self { events: VecDeque::new(), bytes: 0, bytes_max, floor, head: floor }
+        let (events, states_floor) = (VecDeque::new(), floor);
+        Self { events, bytes: 0, bytes_max, floor, head: floor, states_floor }
     }
 
     /// Forgets all history, which begins anew after `index`: older cursors are too old.
@@ -61,6 +79,9 @@ impl Ring {
         debug_assert!(index >= self.head.index, "entries are applied in order");
         for event in events {
             self.bytes += event.weight;
+            if event.states.is_none() {
+                self.states_floor = event.at;
+            }
             self.events.push_back(event);
         }
         self.head = Cursor { index, ordinal: u32::MAX };
@@ -77,8 +98,17 @@ impl Ring {
     }
 
     /// Up to `max` events after the cursor, and the cursor that stands for having seen them.
-    pub fn after(&self, cursor: Cursor, max: usize) -> Result<(Vec<Event>, Cursor), TooOld> {
-        if cursor < self.floor || cursor.index > self.head.index {
+    pub fn after(
+        &self,
+        cursor: Cursor,
+        max: usize,
+        need: Need,
+    ) -> Result<(Vec<Event>, Cursor), TooOld> {
+        let floor = match need {
+            Need::Changes => self.floor,
+            Need::States => self.floor.max(self.states_floor),
+        };
+        if cursor < floor || cursor.index > self.head.index {
             return Err(TooOld);
         }
         let from = self.events.partition_point(|event| event.at <= cursor);
@@ -102,6 +132,8 @@ pub(super) fn event(index: u64, ordinal: u32) -> Event {
         change: Arc::new(change),
         version: index,
         section_version: 0,
+        states: None,
+        fit: None,
         weight: 10,
     }
 }
@@ -119,7 +151,7 @@ mod tests {
         let mut cursor = Cursor { index: 4, ordinal: u32::MAX };
         let mut seen = Vec::new();
         loop {
-            let (events, next) = ring.after(cursor, 1).unwrap();
+            let (events, next) = ring.after(cursor, 1, Need::Changes).unwrap();
             if events.is_empty() {
                 break;
             }
@@ -131,17 +163,44 @@ mod tests {
     }
 
     #[test]
+    fn who_needs_the_twins_begins_after_the_last_change_without() {
+        let kept = |index, ordinal| {
+            let after = Arc::from([]);
+            Event { states: Some(States { before: None, after }), ..event(index, ordinal) }
+        };
+        let at = |index, ordinal| Cursor { index, ordinal };
+        let mut ring = Ring::new(4, 1000);
+        ring.push(5, [event(5, 1), kept(5, 2)]);
+        ring.push(6, []);
+        assert_eq!(ring.after(at(4, u32::MAX), 9, Need::States).err(), Some(TooOld));
+        assert_eq!(ring.after(at(5, 1), 9, Need::States).unwrap().0.len(), 1);
+        assert_eq!(ring.after(at(4, u32::MAX), 9, Need::Changes).unwrap().0.len(), 2);
+        ring.push(7, [event(7, 1)]);
+        assert_eq!(ring.after(at(5, 1), 9, Need::States).err(), Some(TooOld));
+    }
+
+    #[test]
     fn what_was_dropped_is_said_to_be_too_old() {
         let mut ring = Ring::new(0, 25);
         ring.push(1, [event(1, 1), event(1, 2), event(1, 3)]);
-        assert_eq!(ring.after(Cursor { index: 0, ordinal: u32::MAX }, 9).err(), Some(TooOld));
-        let (events, _) = ring.after(Cursor { index: 1, ordinal: 1 }, 9).unwrap();
+        assert_eq!(
+            ring.after(Cursor { index: 0, ordinal: u32::MAX }, 9, Need::Changes).err(),
+            Some(TooOld)
+        );
+        let (events, _) = ring.after(Cursor { index: 1, ordinal: 1 }, 9, Need::Changes).unwrap();
         assert_eq!(events.len(), 2);
-        assert_eq!(ring.after(Cursor { index: 9, ordinal: 0 }, 9).err(), Some(TooOld));
+        assert_eq!(
+            ring.after(Cursor { index: 9, ordinal: 0 }, 9, Need::Changes).err(),
+            Some(TooOld)
+        );
         ring.begin_after(7);
-        assert_eq!(ring.after(Cursor { index: 1, ordinal: 3 }, 9).err(), Some(TooOld));
+        assert_eq!(
+            ring.after(Cursor { index: 1, ordinal: 3 }, 9, Need::Changes).err(),
+            Some(TooOld)
+        );
         ring.push(8, [event(8, 1)]);
-        let (events, _) = ring.after(Cursor { index: 7, ordinal: u32::MAX }, 9).unwrap();
+        let (events, _) =
+            ring.after(Cursor { index: 7, ordinal: u32::MAX }, 9, Need::Changes).unwrap();
         assert_eq!(events.len(), 1);
     }
 }

@@ -2,6 +2,7 @@
 //! another's, and at the next one when that leaves or its node dies. Indexes of a log are the same at all
 //! replicas, so that a place that was seen at one is where the walk goes on at another.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::BoxStream;
@@ -11,10 +12,10 @@ use pollux_proto::feed::Watch;
 use pollux_twin::ShardId;
 use tokio::time::sleep;
 
-use super::Source;
 use super::feed;
 use super::hub::{Cannot, Step};
 use super::ring::Cursor;
+use super::{Sieve, Source};
 use crate::limits::{OWNER_WAIT_MS_MAX, WATCH_LOOK_MS};
 use crate::router::Router;
 
@@ -33,6 +34,8 @@ pub(crate) struct Walk {
     shard: ShardId,
     /// What every key that is wanted begins with.
     beginning: String,
+    /// Which changes are wanted; all if there is none.
+    sieve: Option<Arc<Sieve>>,
     after: Option<Cursor>,
     source: Option<Source>,
 }
@@ -43,9 +46,10 @@ impl Walk {
         router: Router,
         shard: ShardId,
         beginning: String,
+        sieve: Option<Arc<Sieve>>,
         after: Option<Cursor>,
     ) -> Self {
-        Self { router, shard, beginning, after, source: None }
+        Self { router, shard, beginning, sieve, after, source: None }
     }
 
     /// Waits until it is known where the walk begins: what is written from then on is met.
@@ -120,12 +124,15 @@ impl Walk {
         if node == self.router.node() {
             let handle = self.router.shards().held(self.shard).ok_or(Cannot::Reach)?;
             // The age first: what comes in between makes it newer.
-            let (age_ms, hub) = (self.router.age_ms(&handle), handle.hub());
-            let stands = hub.stand(after)?;
-            return Ok(Source { stands, age_ms, steps: hub.walk(stands).boxed() });
+            let age_ms = self.router.age_ms(&handle);
+            let (stands, steps) = match &self.sieve {
+                None => feed::all(handle.hub(), after)?,
+                Some(sieve) => feed::sifted(&handle.replica(), Arc::clone(sieve), after).await?,
+            };
+            return Ok(Source { stands, age_ms, steps });
         }
         let watch = Watch { shard: self.shard.0, beginning: self.beginning.clone(), after };
-        feed::open(self.router.forward(), node, &watch).await
+        feed::open(self.router.forward(), node, watch, self.sieve.as_deref()).await
     }
 }
 

@@ -1,21 +1,24 @@
 //! One watcher: goes over the changes of its scope's shards, and the tables when a picture is due.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::{BoxStream, SelectAll, select_all};
 use pollux_proto::position::Position;
+use pollux_query::Filter;
 use pollux_twin::{Rejection, ShardId, TwinKey};
 use tokio::time::{Interval, sleep, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::hub::Step;
 use super::progress;
 use super::ring::Event;
+use super::sieve::Sieve;
 use super::walk::{Met, Walk};
-use crate::limits::{OWNER_LOOK_MS, OWNER_WAIT_MS_MAX, PAGE_MAX};
+use crate::limits::{KEEP_STATES_EVERY_MS, OWNER_LOOK_MS, OWNER_WAIT_MS_MAX, PAGE_MAX};
 use crate::router::{Router, Scope, WatchItem};
 
 /// A stream of changes, at least once, in order per twin, without a gap. Pull it with
@@ -23,6 +26,10 @@ use crate::router::{Router, Scope, WatchItem};
 pub struct Watch {
     router: Router,
     scope: Scope,
+    /// Which changes are told; all if there is none.
+    sieve: Option<Arc<Sieve>>,
+    /// Says for as long that it watches with a filter.
+    _kept: Option<DropGuard>,
     /// What was seen of each shard, those among them whose replica is being looked for.
     seen: Position,
     /// Those that have something are served in turn.
@@ -37,6 +44,8 @@ pub struct Watch {
 #[derive(Debug, Default)]
 struct Picture {
     after: Option<TwinKey>,
+    /// With a filter, shards are shown one after the other: those that are left.
+    shards: VecDeque<ShardId>,
 }
 
 impl Watch {
@@ -44,12 +53,15 @@ impl Watch {
     pub(crate) async fn new(
         router: Router,
         scope: Scope,
+        filter: Option<Filter>,
         from: Option<&Position>,
         picture: crate::router::Picture,
     ) -> Result<Self, Rejection> {
+        let sieve = filter.map(|filter| Arc::new(Sieve::new(scope.beginning(), filter)));
+        let kept = sieve.as_ref().map(|_| keep(router.clone(), scope.clone()));
         let fits = from.map(|from| fits(&router, &scope, from));
         let known = from.filter(|_| fits == Some(Ok(())));
-        let mut walks = router.walks(&scope, known);
+        let mut walks = router.walks(&scope, sieve.as_ref(), known);
         let begun = join_all(walks.iter_mut().map(Walk::begin));
         let patience = Duration::from_millis(OWNER_WAIT_MS_MAX);
         let begun = timeout(patience, begun).await.map_err(|_| Rejection::NotOwner)?;
@@ -59,6 +71,8 @@ impl Watch {
             seen: Position { lineage: router.lineage(), shards },
             router,
             scope,
+            sieve,
+            _kept: kept,
             shards: select_all(walks.into_iter().map(Walk::met)),
             picture: None,
             ready: VecDeque::new(),
@@ -124,6 +138,7 @@ impl Watch {
             change: event.change,
             version: event.version,
             section_version: event.section_version,
+            fit: event.fit,
             position,
         });
     }
@@ -136,10 +151,14 @@ impl Watch {
     /// The changes after what was seen follow the picture; those that are in the picture already are
     /// seen in both, which at-least-once allows.
     fn begin_picture(&mut self) {
-        self.picture = Some(Picture::default());
+        let shards = self.router.shards_of(&self.scope).collect();
+        self.picture = Some(Picture { after: None, shards });
     }
 
     async fn draw(&mut self) {
+        if let Some(sieve) = self.sieve.clone() {
+            return self.draw_sifted(sieve).await;
+        }
         let after = self.picture.as_ref().and_then(|picture| picture.after.clone());
         let page = self.router.list(&self.scope, after.as_ref(), PAGE_MAX, &self.seen.shards);
         // A picture without the twins of a shard would be a lie: it waits for one that can show them.
@@ -147,17 +166,58 @@ impl Watch {
         let items = page.items.into_iter();
         self.ready
             .extend(items.map(|(key, view)| WatchItem::Picture { key, view: Box::new(view) }));
-        self.picture = page.next.map(|next| Picture { after: Some(next) });
+        self.picture = page.next.map(|next| Picture { after: Some(next), ..Picture::default() });
         if self.picture.is_none() {
-            let position = self.tell_position();
-            self.ready.push_back(WatchItem::PictureDone { position });
+            self.picture_done();
         }
+    }
+
+    async fn draw_sifted(&mut self, sieve: Arc<Sieve>) {
+        let Some(picture) = &mut self.picture else { return };
+        let Some(shard) = picture.shards.front().copied() else {
+            self.picture = None;
+            return self.picture_done();
+        };
+        let least = self.seen.shards.get(&shard).map_or(0, |place| place.index);
+        let page = self.router.sift((shard, least), sieve, picture.after.as_ref()).await;
+        let Ok(page) = page else { return sleep(Duration::from_millis(OWNER_LOOK_MS)).await };
+        let wanted = page.items.into_iter().filter(|(key, _)| self.scope.contains(key));
+        self.ready
+            .extend(wanted.map(|(key, view)| WatchItem::Picture { key, view: Box::new(view) }));
+        if page.next.is_none() {
+            picture.shards.pop_front();
+        }
+        picture.after = page.next;
+    }
+
+    fn picture_done(&mut self) {
+        let position = self.tell_position();
+        self.ready.push_back(WatchItem::PictureDone { position });
     }
 
     fn tell_position(&mut self) -> String {
         self.progress.reset();
         self.seen.to_string()
     }
+}
+
+/// Has all nodes that hold shards of a scope keep what filters are asked of, until the guard is dropped.
+fn keep(router: Router, scope: Scope) -> DropGuard {
+    let until = CancellationToken::new();
+    let done = until.clone();
+    tokio::spawn(async move {
+        let again = async {
+            loop {
+                router.keep_states(&scope).await;
+                sleep(Duration::from_millis(KEEP_STATES_EVERY_MS)).await;
+            }
+        };
+        tokio::select! {
+            () = again => {}
+            () = done.cancelled() => {}
+        }
+    });
+    until.drop_guard()
 }
 
 /// Whether a watch can go on from a position.

@@ -3,6 +3,7 @@
 //! [`crate::history`].
 
 mod commander;
+mod follower;
 mod limits;
 mod reader;
 mod reporter;
@@ -24,6 +25,7 @@ use self::reporter::Reporter;
 use crate::history::{History, Recorder, Shown, Summary, What};
 use crate::node::{Devices, NodeOptions};
 
+pub use follower::Follower;
 pub use tries::Tries;
 pub use watcher::{Watcher, picture};
 pub use way::Way;

@@ -156,7 +156,10 @@ async fn begin(node: &NodeOptions, seen: &Arc<Mutex<Seen>>) -> Result<JoinHandle
     Ok(tokio::spawn(read(events, Arc::clone(seen))))
 }
 
-async fn open(node: &NodeOptions, watch: v1::WatchRequest) -> Result<Streaming<v1::WatchResponse>> {
+pub(super) async fn open(
+    node: &NodeOptions,
+    watch: v1::WatchRequest,
+) -> Result<Streaming<v1::WatchResponse>> {
     let fleet = v1::watch_request::Whose::Prefix(String::new());
     let watch = v1::WatchRequest { whose: Some(fleet), ..watch };
     let mut twins = Way::to(node)?.twins();

@@ -46,8 +46,8 @@ impl Store {
 }
 
 /// Few unpacked twins, so that they are packed and unpacked all the time.
-pub(super) const fn options() -> Options {
-    Options { hot_twins_max: 2, hot_bytes_max: 16 * 1024 }
+pub(super) fn options() -> Options {
+    Options { hot_twins_max: 2, hot_bytes_max: 16 * 1024, ..Options::default() }
 }
 
 /// A table as a checkpoint has it.

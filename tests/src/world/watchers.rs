@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use pollux_runtime::watch::{Cursor, Event as Change};
+use pollux_runtime::watch::{Cursor, Event as Change, Need};
 use pollux_twin::table::Applied;
 
 use super::World;
@@ -36,7 +36,8 @@ impl World {
             watching.host = self.sim.chance.index(self.hosts.len());
             return;
         };
-        let answer = watching.cursor.map(|from| (from, node.ring.after(from, TAKEN_MAX)));
+        let answer =
+            watching.cursor.map(|from| (from, node.ring.after(from, TAKEN_MAX, Need::Changes)));
         let heard = !(self.net.rough && self.sim.chance.one_in(12));
         if !heard {
             // The answer got lost on its way: it asks again from where it stands.
@@ -72,6 +73,8 @@ pub(super) fn watched(index: u64, applied: &Applied) -> Vec<Change> {
             change: Arc::new(event.change.clone()),
             version: versions.twin,
             section_version: versions.section,
+            states: None,
+            fit: None,
             weight: 200,
         })
     });

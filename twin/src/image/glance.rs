@@ -13,6 +13,7 @@ use super::{
     header,
 };
 use crate::change::Section;
+use crate::index::{IndexPath, Scalar};
 use crate::registration::{ArchivedRegistration, ArchivedStanding, Standing};
 use crate::time::Time;
 use crate::tree::codec::{Packed, PackedObject, ReadError, Reader, plain, section};
@@ -103,6 +104,18 @@ impl<'a> Glance<'a> {
             };
             read(bytes).ok()
         })
+    }
+
+    /// What stands at a path into a section, if it is a scalar; an error if the image is unsound.
+    pub fn scalar(&self, path: &IndexPath) -> Result<Option<Scalar>, ImageError> {
+        let section = self.section(path.section).ok_or(ImageError::Content)?;
+        let mut value = Packed::Object(section.content);
+        for name in &path.names {
+            let member = value.as_object().and_then(|object| object.find(name));
+            let Some(member) = member else { return Ok(None) };
+            value = member;
+        }
+        Ok(Scalar::of(value))
     }
 
     /// The latest logged telemetry, by name.

@@ -1,6 +1,7 @@
 //! Applying entries of the log: the same on every replica, from the log alone (safety rule 9).
 
 use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::place::{Hot, Place};
@@ -10,7 +11,7 @@ use super::{Fault, Outcome, Table};
 use crate::change::{Change, Effect};
 use crate::entry::Entry;
 use crate::id::TwinKey;
-use crate::image::Flags;
+use crate::image::{Flags, ImageError};
 use crate::twin::Quarantine;
 
 /// What came of an entry.
@@ -32,6 +33,17 @@ pub struct Event {
     pub change: Change,
     /// What came of it, or why the twin is set aside; watchers are told only of the former.
     pub result: Result<Versions, Quarantine>,
+    /// The twin before and after, where that is kept; see [`Table::keep_states`].
+    pub states: Option<States>,
+}
+
+/// A twin's images around a change.
+#[derive(Clone, Debug)]
+pub struct States {
+    /// Before it; `None` if nobody had spoken of the twin.
+    pub before: Option<Arc<[u8]>>,
+    /// After it.
+    pub after: Arc<[u8]>,
 }
 
 /// Versions of a twin after a change; zero if the table was restored from later than the change.
@@ -63,7 +75,9 @@ impl Table {
                 let mut events = Vec::with_capacity(changes.len());
                 for (key, change) in changes {
                     match self.carry_out(&key, &change) {
-                        Ok(result) => events.push(Event { key, change, result }),
+                        Ok((result, states)) => {
+                            events.push(Event { key, change, result, states });
+                        }
                         Err(error) => return Err(Fault { key, error }),
                     }
                 }
@@ -71,6 +85,11 @@ impl Table {
                 Ok(Applied { outcome, events })
             }
         }
+    }
+
+    /// From now on, or no longer, events carry the twin as it was and is: at each change it is packed.
+    pub const fn keep_states(&mut self, keep: bool) {
+        self.keeps_states = keep;
     }
 
     /// The log is at this index with an entry that is not for the table.
@@ -83,7 +102,7 @@ impl Table {
         &mut self,
         key: &TwinKey,
         change: &Change,
-    ) -> Result<Result<Versions, Quarantine>, crate::image::ImageError> {
+    ) -> Result<(Result<Versions, Quarantine>, Option<States>), ImageError> {
         let floor = self.fence.epoch.floor();
         let absent = || Place::Hot(Hot::absent(floor).into());
         let (id, found) = self.places.find_or_add(key, absent);
@@ -96,18 +115,23 @@ impl Table {
         self.counts.twins += u64::from(found == Found::Added);
         if hot.unpacked >= self.index {
             // Replay over an image that has this already.
-            return Ok(Ok(Versions::default()));
+            return Ok((Ok(Versions::default()), None));
         }
         if hot.index <= self.cuts.index {
             self.cuts.about_to_change(id, key, hot);
         }
         self.pictures.about_to_change(id, key, hot);
+        let indexed = self.indexes.before(&change.effect, &hot.twin);
+        let kept = self.keeps_states;
+        let before = (kept && found == Found::There).then(|| hot.pack());
         let result = hot.twin.apply(change);
+        self.indexes.changed(id, indexed, &hot.twin);
         hot.index = self.index;
         hot.image = None;
         self.cache.changed(hot);
         note(&mut self.counts, &mut self.wakeful, key, hot);
-        Ok(result.map(|()| versions(hot, change)))
+        let states = kept.then(|| States { before, after: hot.pack() });
+        Ok((result.map(|()| versions(hot, change)), states))
     }
 }
 

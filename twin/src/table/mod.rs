@@ -2,7 +2,7 @@
 //!
 //! A twin at rest is its image; those that change are unpacked in a bounded `cache` and changed in
 //! place. `fence` says which entries take effect, `cut` takes what a checkpoint writes, `picture` what
-//! another replica begins with, `restore` reads both back, `read` is for readers. Where images are
+//! another replica begins with, `index` finds some of them, `restore` reads both back, `read` is for readers. Where images are
 //! kept and how entries come is the driver's.
 
 mod apply;
@@ -10,6 +10,7 @@ mod cache;
 mod cut;
 mod fence;
 mod header;
+mod index;
 mod picture;
 mod place;
 mod places;
@@ -21,13 +22,15 @@ mod tally;
 mod tests;
 
 use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
 use core::fmt;
 
-pub use self::apply::{Applied, Event, Versions};
+pub use self::apply::{Applied, Event, States, Versions};
 use self::cache::Cache;
 use self::cut::Cuts;
 pub use self::fence::{Fence, Outcome};
 pub use self::header::Header;
+use self::index::Indexes;
 use self::picture::Pictures;
 pub use self::picture::{Images, PictureFault, PictureId};
 use self::places::Places;
@@ -35,21 +38,28 @@ pub use self::restore::{Restore, RestoreError};
 pub use self::tally::{Counts, Digest};
 use crate::id::TwinKey;
 use crate::image::ImageError;
+use crate::index::IndexPath;
 use crate::limits;
 use crate::time::Time;
 
-/// The bounds of a table's cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The bounds of a table's cache, and which paths it has indexes of.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// See [`limits::HOT_TWINS_MAX`].
     pub hot_twins_max: usize,
     /// See [`limits::HOT_BYTES_MAX`].
     pub hot_bytes_max: usize,
+    /// At most [`limits::INDEXES_MAX`].
+    pub indexes: Arc<[IndexPath]>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { hot_twins_max: limits::HOT_TWINS_MAX, hot_bytes_max: limits::HOT_BYTES_MAX }
+        Self {
+            hot_twins_max: limits::HOT_TWINS_MAX,
+            hot_bytes_max: limits::HOT_BYTES_MAX,
+            indexes: Arc::default(),
+        }
     }
 }
 
@@ -83,12 +93,17 @@ pub struct Table {
     /// When the newest opening was; what was last seen before it may be gone (safety rule 18).
     opened: Time,
     pictures: Pictures,
+    indexes: Indexes,
+    /// Whether events carry the twin as it was and is.
+    keeps_states: bool,
 }
 
 impl Table {
     /// The table of a shard whose log is empty.
     pub fn new(options: Options) -> Self {
         Self {
+            indexes: Indexes::new(&options),
+            keeps_states: false,
             fence: Fence::default(),
             index: 0,
             places: Places::default(),

@@ -11,11 +11,12 @@ use core::fmt;
 use core::ops::Bound;
 
 use super::place::Hot;
-use super::places::Id;
+use super::places::{Id, Places};
 use super::tally::{Digest, hash};
 use super::{Fence, Header, Table};
 use crate::id::TwinKey;
 use crate::image::header;
+use crate::index::Lookup;
 use crate::limits::{PICTURE_EARLY_BYTES_MAX, PICTURE_TURN_MAX, PICTURES_MAX};
 
 /// Some images of a table.
@@ -71,6 +72,8 @@ struct Picture {
 enum Rest {
     /// All after this key.
     After(Option<TwinKey>),
+    /// Those of these, in order, that were not passed yet.
+    Of(Vec<Id>, usize),
     Nobody,
 }
 
@@ -104,9 +107,34 @@ impl Picture {
         let to_come = match &self.rest {
             Rest::After(Some(after)) => key > after,
             Rest::After(None) => true,
+            Rest::Of(ids, passed) => ids[*passed..].binary_search(&id).is_ok(),
             Rest::Nobody => false,
         };
         to_come && id < self.end && !self.early.overtaken
+    }
+
+    /// The next of some twins, `passed` of which had their turn.
+    fn take_of(
+        &mut self,
+        places: &Places,
+        (ids, mut passed): (Vec<Id>, usize),
+        bytes: usize,
+        (images, taken): (&mut Images, &mut usize),
+    ) {
+        for _ in images.len()..PICTURE_TURN_MAX {
+            let Some(id) = ids.get(passed).filter(|_| *taken < bytes) else { break };
+            passed += 1;
+            if !self.early.twins.remove(id) {
+                let (key, place) = places.get(*id);
+                let image = place.image();
+                self.count(key, &image);
+                *taken += image.len();
+                images.push((key.clone(), image));
+            }
+        }
+        if passed < ids.len() {
+            self.rest = Rest::Of(ids, passed);
+        }
     }
 
     fn count(&mut self, key: &TwinKey, image: &[u8]) {
@@ -135,6 +163,17 @@ impl Table {
     /// Begins a picture as of the last applied entry; `None` if too many are under way. Cheap. Take
     /// it with [`Table::take_picture`], and end it in any case.
     pub fn begin_picture(&mut self) -> Option<PictureId> {
+        self.begin(Rest::After(None))
+    }
+
+    /// As [`Table::begin_picture`], of those twins alone that an index knows for this; `None` also if there
+    /// is no such index.
+    pub fn begin_picture_of(&mut self, lookup: &Lookup) -> Option<PictureId> {
+        let found = self.indexes.find(lookup)?;
+        self.begin(Rest::Of(found, 0))
+    }
+
+    fn begin(&mut self, rest: Rest) -> Option<PictureId> {
         let pictures = &mut self.pictures;
         if pictures.under_way.len() >= PICTURES_MAX {
             return None;
@@ -146,7 +185,7 @@ impl Table {
             index: self.index,
             fence: self.fence,
             end: self.places.next(),
-            rest: Rest::After(None),
+            rest,
             early: Early::default(),
             digest: Digest::default(),
         });
@@ -173,8 +212,13 @@ impl Table {
             taken += image.len();
             images.push((key, image));
         }
-        let Rest::After(after) = core::mem::replace(&mut picture.rest, Rest::Nobody) else {
-            return Ok((!images.is_empty()).then_some(images));
+        let after = match core::mem::replace(&mut picture.rest, Rest::Nobody) {
+            Rest::After(after) => after,
+            Rest::Of(ids, passed) => {
+                picture.take_of(&self.places, (ids, passed), bytes, (&mut images, &mut taken));
+                return Ok(Some(images));
+            }
+            Rest::Nobody => return Ok((!images.is_empty()).then_some(images)),
         };
         let mut last = after.clone();
         let from = after.as_ref().map_or(Bound::Unbounded, |key| Bound::Excluded(key.as_str()));

@@ -112,6 +112,11 @@ impl Places {
         self.order.range::<str, _>(range).map(|(_, id)| *id)
     }
 
+    /// All twins with their numbers.
+    pub(super) fn all(&self) -> impl Iterator<Item = (Id, &(TwinKey, Place))> {
+        (0..self.next().0).map(|id| (Id(id), self.get(Id(id))))
+    }
+
     /// The number that the next new twin gets: all there are have lower ones.
     pub(super) fn next(&self) -> Id {
         Id(u32::try_from(self.len).expect("fewer twins than 2^32 fit a machine"))

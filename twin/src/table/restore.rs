@@ -8,6 +8,7 @@ use core::fmt;
 
 use super::cache::Cache;
 use super::cut::Cuts;
+use super::index::Indexes;
 use super::picture::Pictures;
 use super::place::Place;
 use super::places::Places;
@@ -97,10 +98,13 @@ impl Restore {
             let (expected, found) = (header.digest, self.digest);
             return Err(RestoreError::Digest { expected, found });
         }
+        let places = Places::restored(self.places);
         Ok(Table {
+            indexes: Indexes::over(&places, &options)?,
+            keeps_states: false,
             fence: header.fence,
             index: header.index,
-            places: Places::restored(self.places),
+            places,
             cache: Cache::over(options, self.bytes),
             wakeful: self.wakeful.into_iter().collect::<BTreeSet<_>>(),
             counts: self.counts,

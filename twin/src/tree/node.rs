@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::text::Text;
 use super::{Member, members_len, members_value};
+use crate::index::Scalar;
 use crate::json::{list_len, string_len, value_len};
 use crate::value::Value;
 
@@ -87,6 +88,19 @@ impl Node {
             Self::Float(float) => Value::Float(*float),
             _ => Value::Null,
         }
+    }
+
+    /// As an index knows it; nothing for lists and objects.
+    pub(super) fn to_scalar(&self) -> Option<Scalar> {
+        Some(match self {
+            Self::Null => Scalar::Null,
+            Self::Bool(bool) => Scalar::Bool(*bool),
+            Self::Int(int) => Scalar::Int(*int),
+            Self::Uint(uint) => Scalar::Uint(*uint),
+            Self::Float(float) => return Scalar::double(*float),
+            Self::Text(text) => Scalar::text(text.as_str()),
+            Self::Array(_) | Self::Object(_) => return None,
+        })
     }
 
     /// Bytes as JSON text.

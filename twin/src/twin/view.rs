@@ -7,6 +7,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use super::{DesiredAcked, Document, Latest, Life, SectionState, Twin};
 use crate::change::{Command, Section};
+use crate::index::{IndexPath, Scalar};
 use crate::patch::delta;
 use crate::time::Time;
 use crate::value::Value;
@@ -125,6 +126,11 @@ impl Twin {
     /// The content of one section.
     pub fn section(&self, section: Section) -> Value {
         self.document().section(section).tree.to_value()
+    }
+
+    /// What stands at a path into a section, if it is a scalar.
+    pub(crate) fn scalar(&self, path: &IndexPath) -> Option<Scalar> {
+        self.document().section(path.section).tree.scalar(&path.names)
     }
 
     /// The version of one section.

@@ -36,8 +36,6 @@ use crate::cluster::Control;
 use crate::metrics::{Door, Method};
 use crate::router::Call;
 
-pub(super) use watch::scope;
-
 /// The services of `pollux.v1`.
 #[derive(Clone)]
 pub(super) struct Grpc {

@@ -11,6 +11,7 @@ use tonic::Status;
 
 use super::super::desk::Desk;
 use super::super::limits::QUERY_PART_BYTES;
+use crate::query::Way;
 
 /// The parts of an answer.
 pub(super) type Answer = Iter<IntoIter<Result<v1::QueryResponse, Status>>>;
@@ -22,6 +23,7 @@ pub(super) async fn answer(desk: &Desk, request: &v1::QueryRequest) -> Result<An
         scanned: answer.part.scanned,
         next_cursor: answer.next_cursor(request),
         position: answer.position.to_string(),
+        ways: answer.ways.iter().map(way).collect(),
     };
     let mut parts = Vec::new();
     let (mut part, mut bytes) = (v1::QueryResponse::default(), 0);
@@ -40,6 +42,12 @@ pub(super) async fn answer(desk: &Desk, request: &v1::QueryRequest) -> Result<An
     part.end = Some(end);
     parts.push(Ok(part));
     Ok(stream::iter(parts))
+}
+
+fn way(way: &Way) -> v1::QueryWay {
+    let Way { shard, node, index, twins, scanned, matched } = way.clone();
+    let (shard, node, index) = (shard.0.into(), node.0, index.unwrap_or_default());
+    v1::QueryWay { shard, node, index, twins, scanned, matched }
 }
 
 fn next_part(

@@ -10,7 +10,7 @@ use pollux_twin::Rejection;
 use tonic::Status;
 
 use super::super::desk::{Desk, Watching};
-use crate::router::{Picture, Scope, WatchItem};
+use crate::router::WatchItem;
 
 /// What a watch sends.
 pub(super) type Events = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
@@ -18,19 +18,8 @@ pub(super) type Events = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Sta
 /// Opens a watch.
 pub(super) async fn open(desk: &Desk, request: &v1::WatchRequest) -> Result<Events, Rejection> {
     let asked = convert::watch(request)?;
-    let picture = if asked.picture { Picture::First } else { Picture::None };
-    let watching = desk.watch(scope(asked.whose), asked.position.as_ref(), picture).await?;
+    let watching = desk.watch(&asked).await?;
     Ok(Box::pin(stream::unfold(Some(watching), next)))
-}
-
-/// The router's words for what is watched.
-pub(in crate::service) fn scope(whose: convert::Whose) -> Scope {
-    match whose {
-        convert::Whose::Device(key) => Scope::One(key),
-        convert::Whose::Fleet { tenant, prefix } => {
-            Scope::Prefix { tenant: tenant.as_str().to_owned(), prefix }
-        }
-    }
 }
 
 type Next = Option<(Result<v1::WatchResponse, Status>, Option<Watching>)>;
@@ -58,9 +47,9 @@ fn response(item: WatchItem) -> Option<v1::WatchResponse> {
             (position, Event::PictureComplete(v1::PictureComplete {}))
         }
         WatchItem::Reset { reason: _ } => (String::new(), Event::PositionLost(v1::PositionLost {})),
-        WatchItem::Change { key, change, version, section_version, position } => {
+        WatchItem::Change { key, change, version, section_version, fit, position } => {
             let versions = convert::Versions { twin: version, section: section_version };
-            (position, Event::Changed(convert::changed(&key, versions, &change)?))
+            (position, Event::Changed(convert::changed(&key, versions, &change, fit.as_ref())?))
         }
         WatchItem::Progress { position } => (position, Event::Progress(v1::Progress {})),
     };

@@ -1,5 +1,6 @@
 //! Items of a watch as JSON: the same words as `Changed` in `twins.proto`.
 
+use pollux_proto::feed::Fit;
 use pollux_proto::{convert, json_view};
 use pollux_twin::change::{CommandState, Section};
 use pollux_twin::value::Object;
@@ -19,22 +20,42 @@ pub(super) fn of(item: WatchItem) -> Option<(&'static str, String, Value)> {
         WatchItem::Reset { reason } => {
             ("position_lost", String::new(), object([("detail", reason.into())]))
         }
-        WatchItem::Change { key, change, version, section_version, position } => {
-            ("changed", position, changed(&key, version, section_version, &change)?)
+        WatchItem::Change { key, change, version, section_version, fit, position } => {
+            let what = what(&key, section_version, &change);
+            ("changed", position, changed(&key, version, &change, what, fit.as_ref())?)
         }
         WatchItem::Progress { position } => ("progress", position, Value::object()),
     })
 }
 
-fn changed(key: &TwinKey, version: u64, section_version: u64, change: &Change) -> Option<Value> {
-    let (what, body) = what(key, section_version, change)?;
-    Some(object([
+/// Nothing, if it says nothing and is no news to a filter.
+fn changed(
+    key: &TwinKey,
+    version: u64,
+    change: &Change,
+    what: Option<(&'static str, Value)>,
+    fit: Option<&Fit>,
+) -> Option<Value> {
+    if what.is_none() && !fit.is_some_and(Fit::is_news) {
+        return None;
+    }
+    let mut body = object([
         ("tenant", key.tenant().into()),
         ("device", key.device().into()),
         ("version", version.into()),
         ("at_ms", change.at.ms.into()),
-        (what, body),
-    ]))
+    ]);
+    if let Some((what, value)) = what {
+        body = with(body, what, Some(value));
+    }
+    let (fit, twin) = match fit {
+        None => return Some(body),
+        Some(Fit::Entered(view)) => ("entered", Some(json_view::document(key, view))),
+        Some(Fit::Stayed) => ("stayed", None),
+        Some(Fit::Left) => ("left", None),
+        Some(Fit::Undecided) => ("undecided", None),
+    };
+    Some(with(with(body, "match", Some(fit.into())), "twin", twin))
 }
 
 fn what(key: &TwinKey, section_version: u64, change: &Change) -> Option<(&'static str, Value)> {
@@ -131,6 +152,7 @@ mod tests {
             change: Arc::new(Change { at: Time::from_ms(5), mark: Mark::None, effect }),
             version: 9,
             section_version: 4,
+            fit: None,
             position: "here".to_owned(),
         };
         let (name, position, body) = of(item(effect)).unwrap();

@@ -143,11 +143,15 @@ fn about(operation: Operation) -> About {
         }
         O::WatchTwins => About {
             headers: &["last-event-id"],
-            ..read("Watch twins", &["prefix", "position", "picture"], Text("text/event-stream"))
+            ..read(
+                "Watch twins",
+                &["prefix", "position", "picture", "filter"],
+                Text("text/event-stream"),
+            )
         },
         O::WatchTwin => About {
             headers: &["last-event-id"],
-            ..read("Watch one twin", &["position", "picture"], Text("text/event-stream"))
+            ..read("Watch one twin", &["position", "picture", "filter"], Text("text/event-stream"))
         },
         O::ListCommands => read("List a twin's commands", &[], Json("CommandList")),
         O::GetCommand => read("Read a command", &[], Json("Command")),
@@ -157,12 +161,8 @@ fn about(operation: Operation) -> About {
         O::CancelCommand => {
             About { answer: Json("Command"), ..write("Withdraw a waiting command", WRITE, &[], "") }
         }
-        O::GetDevice
-        | O::RegisterDevice
-        | O::DisableDevice
-        | O::EnableDevice
-        | O::GiveCredential
-        | O::RevokeCredential => devices::about(operation),
+        // All others are of the registry.
+        other => devices::about(other),
     }
 }
 
@@ -274,6 +274,13 @@ fn query_answer() -> Value {
         "type": "object", "required": ["tenant", "device", "values"],
         "properties": {"tenant": text, "device": text, "values": reference("Object")},
     });
+    let way = json!({
+        "type": "object", "required": ["shard", "node", "index", "twins", "scanned", "matched"],
+        "properties": {
+            "shard": integer, "node": integer, "index": {"type": ["string", "null"]},
+            "twins": integer, "scanned": integer, "matched": integer,
+        },
+    });
     let group = json!({
         "type": "object", "required": ["by", "count"],
         "properties": {"by": reference("Object"), "count": integer},
@@ -285,6 +292,7 @@ fn query_answer() -> Value {
             "rows": {"type": "array", "items": row},
             "next_cursor": {"type": ["string", "null"]},
             "groups": {"type": "array", "items": group},
+            "ways": {"type": "array", "items": way},
         },
     })
 }
@@ -305,6 +313,7 @@ fn query() -> Value {
             },
             "limit": {"type": "integer", "minimum": 1, "maximum": 10_000},
             "cursor": {"type": ["string", "null"]}, "count": {"type": "boolean"},
+            "explain": {"type": "boolean"},
         },
     })
 }

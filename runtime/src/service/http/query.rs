@@ -10,9 +10,10 @@ use pollux_twin::value::Object;
 use super::incoming::{Form, Incoming};
 use super::problem::Problem;
 use super::{json, object};
+use crate::query::Way;
 
 /// What a body may have.
-const MEMBERS: &str = "filter, select, order_by, limit, cursor, count, group_by";
+const MEMBERS: &str = "filter, select, order_by, limit, cursor, count, group_by, explain";
 
 /// Finds twins, or counts them.
 pub(super) async fn query(incoming: Incoming, body: Body) -> Result<Response<Body>, Problem> {
@@ -31,6 +32,10 @@ pub(super) async fn query(incoming: Incoming, body: Body) -> Result<Response<Bod
         found("position", answer.position.to_string().into()),
     ]
     .into();
+    if request.explain {
+        let ways = answer.ways.iter().map(way).collect();
+        members.insert("ways".into(), Value::Array(ways));
+    }
     if request.count || !request.group_by.is_empty() {
         let groups = answer.part.groups.into_iter().map(|Group { by, count }| {
             let by = named(&request.group_by, by);
@@ -47,6 +52,18 @@ pub(super) async fn query(incoming: Incoming, body: Body) -> Result<Response<Bod
         members.insert("next_cursor".into(), cursor);
     }
     Ok(json(StatusCode::OK, &Value::Object(members)))
+}
+
+fn way(way: &Way) -> Value {
+    let index = way.index.as_deref().map_or(Value::Null, Value::from);
+    object([
+        ("shard", u64::from(way.shard.0).into()),
+        ("node", way.node.0.into()),
+        ("index", index),
+        ("twins", way.twins.into()),
+        ("scanned", way.scanned.into()),
+        ("matched", way.matched.into()),
+    ])
 }
 
 /// Values by the expressions that they are of; what a twin has not is left out.
@@ -67,6 +84,7 @@ fn read(tenant: &str, asked: Value) -> Result<v1::QueryRequest, Problem> {
             ("cursor", Value::String(cursor)) => request.cursor = cursor,
             ("cursor", Value::Null) => {}
             ("count", Value::Bool(count)) => request.count = count,
+            ("explain", Value::Bool(explain)) => request.explain = explain,
             ("limit", Value::Int(limit)) if limit > 0 => {
                 request.limit = u32::try_from(limit).unwrap_or(u32::MAX);
             }
@@ -76,7 +94,7 @@ fn read(tenant: &str, asked: Value) -> Result<v1::QueryRequest, Problem> {
                 request.order_by = items.into_iter().map(order).collect::<Result<_, _>>()?;
             }
             ("filter" | "cursor", _) => return Err(wrong(format!("{name} is a text"))),
-            ("count", _) => return Err(wrong("count is true or false")),
+            ("count" | "explain", _) => return Err(wrong(format!("{name} is true or false"))),
             ("limit", _) => return Err(wrong("limit is a whole number, at least 1")),
             ("select" | "group_by" | "order_by", _) => {
                 return Err(wrong(format!("{name} is a list")));

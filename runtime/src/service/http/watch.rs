@@ -12,23 +12,26 @@ use futures_util::stream;
 use pollux_proto::{convert, v1};
 
 use super::super::desk::Watching;
-use super::super::grpc;
 use super::super::limits::WATCH_KEEP_ALIVE;
 use super::event;
 use super::incoming::Incoming;
 use super::problem::Problem;
-use crate::router::Picture;
+
+/// What a watch of one twin takes.
+const ONE: &[&str] = &["position", "picture", "filter"];
+/// What a watch of many takes.
+const FLEET: &[&str] = &["prefix", "position", "picture", "filter"];
 
 /// Watches the tenant's twins, or those whose name begins with `?prefix=`.
 pub(super) async fn fleet(incoming: &Incoming) -> Result<Response<Body>, Problem> {
-    let prefix = incoming.arguments(&["prefix", "position", "picture"])?;
+    let prefix = incoming.arguments(FLEET)?;
     let prefix = prefix.text("prefix").unwrap_or_default().to_owned();
     open(incoming, v1::watch_request::Whose::Prefix(prefix)).await
 }
 
 /// Watches one twin.
 pub(super) async fn one(incoming: &Incoming) -> Result<Response<Body>, Problem> {
-    incoming.arguments(&["position", "picture"])?;
+    incoming.arguments(ONE)?;
     let device = incoming.key()?.device().to_owned();
     open(incoming, v1::watch_request::Whose::Device(device)).await
 }
@@ -37,7 +40,7 @@ async fn open(
     incoming: &Incoming,
     whose: v1::watch_request::Whose,
 ) -> Result<Response<Body>, Problem> {
-    let arguments = incoming.arguments(&["prefix", "position", "picture"])?;
+    let arguments = incoming.arguments(FLEET)?;
     // The header is newer than the address, which a browser keeps when it reconnects.
     let position = match incoming.header("last-event-id")? {
         Some(id) if !id.is_empty() => id,
@@ -48,10 +51,9 @@ async fn open(
         whose: Some(whose),
         position,
         picture: arguments.flag("picture")?,
+        filter: arguments.text("filter").unwrap_or_default().to_owned(),
     })?;
-    let picture = if asked.picture { Picture::First } else { Picture::None };
-    let scope = grpc::scope(asked.whose);
-    let watching = incoming.desk.watch(scope, asked.position.as_ref(), picture).await?;
+    let watching = incoming.desk.watch(&asked).await?;
     let keep_alive = KeepAlive::new().interval(WATCH_KEEP_ALIVE).text("alive");
     let events = Sse::new(stream::unfold(watching, next)).keep_alive(keep_alive);
     let mut response = events.into_response();

@@ -3,6 +3,7 @@
 mod cache;
 mod cut;
 mod fence;
+mod index;
 mod newer_image;
 mod picture;
 mod poison;

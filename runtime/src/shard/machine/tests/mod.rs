@@ -51,7 +51,7 @@ impl Node {
     fn open(dir: &Path) -> Self {
         let options = Options::default();
         let store = opened(dir);
-        let replica = restore_shard(&store, SHARD, options, WATCH_BYTES).unwrap();
+        let replica = restore_shard(&store, SHARD, options.clone(), WATCH_BYTES).unwrap();
         let free = Arc::new(AtomicU64::new(u64::MAX));
         let room = Arc::clone(&free);
         let room = Arc::new(move || Some(room.load(Relaxed)));

@@ -1,6 +1,7 @@
 //! A state taken while entries are applied, and the log's tail after it, come to the same bytes.
 
 use super::*;
+use crate::watch::Need;
 
 #[test]
 fn a_state_and_the_tail_after_it_come_to_the_same() {
@@ -96,13 +97,13 @@ fn whoever_watches_begins_again() {
     (0..20).for_each(|_| a.apply(&entries.next()));
     let position = a.replica.place().0.unwrap();
     b.take_in(position, drained(a.machine.snapshot().unwrap())).unwrap();
-    assert!(b.replica.hub().after(before, 9).is_err(), "what it missed is not kept");
+    assert!(b.replica.hub().after(before, 9, Need::Changes).is_err(), "what it missed is not kept");
     let now = b.replica.hub().head();
     assert_eq!(now.index, position.index);
     let next = entries.next();
     let Entry::Batch { changes, .. } = &next else { unreachable!("entries are batches") };
     b.apply(&next);
-    let (events, _) = b.replica.hub().after(now, 99).unwrap();
+    let (events, _) = b.replica.hub().after(now, 99, Need::Changes).unwrap();
     assert_eq!(events.len(), changes.len());
     assert_eq!(b.picture().counts.quarantined, 0, "changes must fit their twins");
 }

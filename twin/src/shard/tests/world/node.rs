@@ -58,14 +58,16 @@ fn shard(mutant: Mutant) -> Shard<Token> {
     shard
 }
 
-const TABLE: table::Options = table::Options { hot_twins_max: 2, hot_bytes_max: 1_000_000 };
+fn options() -> table::Options {
+    table::Options { hot_twins_max: 2, hot_bytes_max: 1_000_000, ..Default::default() }
+}
 
 impl Node {
     pub(super) fn new(mutant: Mutant) -> Self {
         Self {
             mutant,
             shard: shard(mutant),
-            table: Table::new(TABLE),
+            table: Table::new(options()),
             applied: 0,
             epoch: None,
             life: 0,
@@ -174,7 +176,7 @@ impl Node {
         for (key, image) in &self.stored {
             restore.add(key.clone(), Arc::clone(image)).unwrap();
         }
-        self.table = restore.finish(&self.header, TABLE).unwrap();
+        self.table = restore.finish(&self.header, options()).unwrap();
         self.applied = usize::try_from(self.header.index).unwrap();
         self.shard = shard(self.mutant);
         self.cutting = false;

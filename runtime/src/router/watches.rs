@@ -1,0 +1,96 @@
+//! Watches where callers on this node meet them: who may tell what happens on shards, and which twins a filter's
+//! picture has. How a watch goes on is watch/'s business.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use pollux_cluster::NodeId;
+use pollux_cluster::meta::CONTROL_LEVEL;
+use pollux_proto::position::Position;
+use pollux_query::Filter;
+use pollux_twin::{Rejection, ShardId, TwinKey};
+
+use super::{Picture, Router, Scope};
+use crate::cluster::Owner;
+use crate::watch::{self, Sieve, Walk, Watch};
+
+impl Router {
+    /// Watches the changes of a scope, those that a filter lets through if there is one, from a position or from
+    /// now, wherever its shards are.
+    pub async fn watch(
+        &self,
+        scope: Scope,
+        filter: Option<Filter>,
+        from: Option<&Position>,
+        picture: Picture,
+    ) -> Result<Watch, Rejection> {
+        if filter.is_some() && self.level() < CONTROL_LEVEL {
+            let reason = "filter: not all nodes know it before the upgrade is finished; run `pollux cluster \
+                          upgrade --finish`";
+            return Err(Rejection::Invalid { reason: reason.into() });
+        }
+        Watch::new(self.clone(), scope, filter, from, picture).await
+    }
+
+    /// Some twins of a shard for which a filter holds, from the table of a replica that has come to a place.
+    pub(crate) async fn sift(
+        &self,
+        (shard, least): (ShardId, u64),
+        sieve: Arc<Sieve>,
+        after: Option<&TwinKey>,
+    ) -> Result<watch::Page, Rejection> {
+        if let Some(handle) = self.shown(shard, least) {
+            return watch::page(handle.replica(), sieve, after.cloned()).await;
+        }
+        let Owner::There(node) = self.owner(shard) else { return Err(Rejection::NotOwner) };
+        let page = watch::there(self.forward(), node, (shard, least), &sieve, after).await;
+        if page.is_err() {
+            self.not_at(shard, node);
+        }
+        page
+    }
+
+    /// Has all nodes that may tell the changes of a scope keep what filters are asked of. One that does not
+    /// hear of it is told the next time.
+    pub(crate) async fn keep_states(&self, scope: &Scope) {
+        let mut others: BTreeMap<NodeId, Vec<u16>> = BTreeMap::new();
+        for shard in self.shards_of(scope) {
+            for node in self.holders(shard) {
+                if node == self.node() {
+                    self.keep_states_of(shard);
+                } else {
+                    others.entry(node).or_default().push(shard.0);
+                }
+            }
+        }
+        let told = others.into_iter().map(|(node, shards)| async move {
+            if let Err(fault) = self.forward().keep_states(node, shards).await {
+                tracing::debug!(%node, ?fault, "a node does not hear that a filter is watched");
+            }
+        });
+        join_all(told).await;
+    }
+
+    /// The replica of a shard here, if there is one, keeps what filters are asked of.
+    pub(crate) fn keep_states_of(&self, shard: ShardId) {
+        if let Some(handle) = self.inner.shards.held(shard) {
+            handle.replica().keep_states();
+        }
+    }
+
+    /// Walks over the shards of a scope, from a position or from now.
+    pub(crate) fn walks(
+        &self,
+        scope: &Scope,
+        sieve: Option<&Arc<Sieve>>,
+        from: Option<&Position>,
+    ) -> Vec<Walk> {
+        let beginning = scope.beginning();
+        let walk = |shard| {
+            let after = from.and_then(|from| from.shards.get(&shard)).copied();
+            Walk::new(self.clone(), shard, beginning.clone(), sieve.cloned(), after)
+        };
+        self.shards_of(scope).map(walk).collect()
+    }
+}

@@ -1,0 +1,178 @@
+//! A watch's filter at work: which changes it lets through, and what each is to it. Asked where the changes are
+//! kept, of the twin as it was before a change and as it is after, so that the answer depends on nothing else.
+
+use std::fmt;
+
+use pollux_proto::feed::Fit;
+use pollux_query::{Filter, Subject};
+use pollux_twin::table::States;
+use pollux_twin::twin::View;
+use pollux_twin::{Time, TwinKey, image};
+use tokio::task::yield_now;
+
+use super::hub::Step;
+use super::ring::Event;
+use crate::limits::SIFTED_PER_TURN;
+
+/// See the module.
+pub(crate) struct Sieve {
+    /// What every key that is wanted begins with.
+    beginning: String,
+    filter: Filter,
+}
+
+impl fmt::Debug for Sieve {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Sieve").field(&self.beginning).field(&self.filter.source()).finish()
+    }
+}
+
+/// What a filter says of a twin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    Holds,
+    HoldsNot,
+    /// It takes too many steps.
+    Nothing,
+}
+
+impl Sieve {
+    pub(crate) const fn new(beginning: String, filter: Filter) -> Self {
+        Self { beginning, filter }
+    }
+
+    pub(crate) fn beginning(&self) -> &str {
+        &self.beginning
+    }
+
+    /// The filter as it was written.
+    pub(crate) fn filter(&self) -> &str {
+        self.filter.source()
+    }
+
+    /// What it lets through of some changes. Others have their turn in between, as a filter may take long.
+    pub(super) async fn step(&self, step: Step) -> Step {
+        let mut events = Vec::new();
+        for (n, event) in step.events.into_iter().enumerate() {
+            if n % SIFTED_PER_TURN == SIFTED_PER_TURN - 1 {
+                yield_now().await;
+            }
+            events.extend(self.sift(event));
+        }
+        Step { events, seen: step.seen }
+    }
+
+    fn sift(&self, event: Event) -> Option<Event> {
+        if !event.key.as_str().starts_with(&self.beginning) {
+            return None;
+        }
+        let fit = match &event.states {
+            Some(states) => self.fit(&event.key, states)?,
+            // Walks for a filter end before changes whose twins were not kept.
+            None => Fit::Undecided,
+        };
+        Some(Event { states: None, fit: Some(fit), ..event })
+    }
+
+    /// What a change is to the filter; nothing if it neither holds nor held.
+    fn fit(&self, key: &TwinKey, states: &States) -> Option<Fit> {
+        let held = states.before.as_deref().map_or(Said::HoldsNot, |before| self.ask(key, before));
+        match (held, self.ask(key, &states.after)) {
+            (Said::HoldsNot, Said::HoldsNot) => None,
+            (Said::Holds, Said::Holds) => Some(Fit::Stayed),
+            (Said::Holds, Said::HoldsNot) => Some(Fit::Left),
+            (Said::HoldsNot, Said::Holds) => Some(match view(key, &states.after) {
+                Some(view) => Fit::Entered(Box::new(view)),
+                None => Fit::Undecided,
+            }),
+            (Said::Nothing, _) | (_, Said::Nothing) => Some(Fit::Undecided),
+        }
+    }
+
+    /// A twin as a picture shows it, unless the filter certainly does not hold for it. A session that was last
+    /// heard of before `opened` may be gone.
+    pub(crate) fn picture(&self, key: &TwinKey, image: &[u8], opened: Time) -> Option<View> {
+        if self.ask(key, image) == Said::HoldsNot {
+            return None;
+        }
+        let mut view = view(key, image)?;
+        let presence = &mut view.presence;
+        presence.unknown = presence.session.is_some() && presence.seen < opened;
+        Some(view)
+    }
+
+    fn ask(&self, key: &TwinKey, image: &[u8]) -> Said {
+        // Neither time is asked for: see `Filter::parse_for_changes`.
+        let subject = match Subject::of(key, image, Time::default(), Time::default()) {
+            Ok(subject) => subject,
+            Err(error) => {
+                tracing::error!(%key, %error, "a twin cannot be looked at");
+                return Said::Nothing;
+            }
+        };
+        if !subject.is_alive() {
+            return Said::HoldsNot;
+        }
+        match self.filter.matches(&subject) {
+            Ok(true) => Said::Holds,
+            Ok(false) => Said::HoldsNot,
+            Err(_too_costly) => Said::Nothing,
+        }
+    }
+}
+
+fn view(key: &TwinKey, bytes: &[u8]) -> Option<View> {
+    match image::unpack(bytes) {
+        Ok((twin, _)) => Some(twin.view()),
+        Err(error) => {
+            tracing::error!(%key, %error, "a twin cannot be shown");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pollux_twin::change::{Change, Effect, Mark, Section};
+    use pollux_twin::{Twin, Value};
+
+    use super::*;
+
+    fn patched(twin: &mut Twin, content: &str) {
+        let patch = Value::from_json(content, &Default::default()).unwrap();
+        let (section, by) = (Section::Tags, "a".to_owned());
+        let effect = Effect::Patched { section, patch, whole: false, observed_at: None, by };
+        twin.apply(&Change { at: Time::default(), mark: Mark::None, effect }).unwrap();
+    }
+
+    /// What a change from one content to another is to a filter.
+    fn fit(filter: &str, before: Option<&str>, after: &str) -> Option<Fit> {
+        let sieve = Sieve::new("default/".into(), Filter::parse_for_changes(filter).unwrap());
+        let mut twin = Twin::absent();
+        let before = before.map(|content| {
+            patched(&mut twin, content);
+            image::pack(&twin, 1)
+        });
+        patched(&mut twin, after);
+        let states = States { before, after: image::pack(&twin, 2) };
+        sieve.fit(&TwinKey::parse("a").unwrap(), &states)
+    }
+
+    #[test]
+    fn a_change_is_told_if_the_filter_holds_before_or_after() {
+        let north = "tags.site == \"north\"";
+        let (in_north, in_south) = ("{\"site\":\"north\"}", "{\"site\":\"south\"}");
+        let entered = fit(north, Some(in_south), in_north);
+        let Some(Fit::Entered(view)) = entered else { panic!("{entered:?}") };
+        assert_eq!(view.tags.value.to_json(), in_north);
+        assert!(matches!(fit(north, None, in_north), Some(Fit::Entered(_))));
+        assert_eq!(fit(north, Some(in_north), "{\"n\":1}"), Some(Fit::Stayed));
+        assert_eq!(fit(north, Some(in_north), in_south), Some(Fit::Left));
+        assert_eq!(fit(north, Some(in_south), "{\"n\":1}"), None);
+        assert_eq!(fit(north, None, in_south), None);
+        let items: Vec<_> = (0..300).collect();
+        let wide = format!("{{\"items\":{items:?}}}");
+        let slow = "tags.items.all(a, tags.items.all(b, a + b >= 0))";
+        assert_eq!(fit(slow, None, &wide), Some(Fit::Undecided));
+    }
+}

@@ -4,11 +4,12 @@
 use std::path::PathBuf;
 use std::{env, error::Error, fs};
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "pollux/v1/types.proto",
     "pollux/v1/twins.proto",
     "pollux/v1/commands.proto",
     "pollux/v1/devices.proto",
+    "pollux/v1/subscriptions.proto",
     "pollux/v1/cluster.proto",
 ];
 

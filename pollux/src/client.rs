@@ -5,6 +5,7 @@ use std::time::Duration;
 use pollux_proto::v1::cluster_client::ClusterClient;
 use pollux_proto::v1::commands_client::CommandsClient;
 use pollux_proto::v1::devices_client::DevicesClient;
+use pollux_proto::v1::subscriptions_client::SubscriptionsClient;
 use pollux_proto::v1::twins_client::TwinsClient;
 use pollux_twin::id::TenantId;
 use pollux_twin::json::JsonErrorKind;
@@ -87,6 +88,11 @@ impl Client {
     /// The Devices service.
     pub(crate) fn devices(&self) -> DevicesClient<Channel> {
         DevicesClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
+    }
+
+    /// The Subscriptions service.
+    pub(crate) fn subscriptions(&self) -> SubscriptionsClient<Channel> {
+        SubscriptionsClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     /// The Cluster service.

@@ -34,6 +34,7 @@ mod scrape;
 mod sim;
 mod sim_cluster;
 mod start;
+mod subscription;
 mod text;
 mod trace;
 mod twin;
@@ -92,6 +93,7 @@ async fn run_async(output: Output, verb: Verb) -> Result<(), Failure> {
         Verb::Sim(args) => sim::run(output, args).await,
         Verb::Demo(command) => demo::run(output, command).await,
         Verb::Bench(command) => bench::run(output, command).await,
+        Verb::Subscription(command) => subscription::run(output, command).await,
         Verb::Device(command) => registry::run(output, command).await,
         Verb::Config(_) | Verb::Completions { .. } => {
             unreachable!("carried out without threads")

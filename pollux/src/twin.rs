@@ -167,7 +167,7 @@ async fn watch(output: Output, args: WatchArgs) -> Result<(), Failure> {
     ended
 }
 
-fn watch_line(event: &v1::WatchResponse, document: &Value) -> String {
+pub(crate) fn watch_line(event: &v1::WatchResponse, document: &Value) -> String {
     use v1::watch_response::Event;
     match &event.event {
         Some(Event::Twin(twin)) => text::twin(twin),

@@ -88,6 +88,17 @@ pub enum Admission {
     /// Only those that were registered before.
     Registered,
 }
+
+impl Admission {
+    /// By the name that operators write.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "proven" => Some(Self::Proven),
+            "registered" => Some(Self::Registered),
+            _ => None,
+        }
+    }
+}
 /// Paths of a table that may have an index: each costs some bytes a twin, and something at each change.
 pub const INDEXES_MAX: usize = 16;
 /// Bytes of a text that an index knows: longer ones are prose, and found by what they begin with.

@@ -6,6 +6,7 @@ mod devices;
 mod node;
 mod services;
 mod simulate;
+mod subscriptions;
 
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ pub(crate) use simulate::{
     BenchArgs, BenchCommand, BenchQueryArgs, BenchRegisterArgs, BenchStartArgs, BenchWritesArgs,
     LoadName, ServeArgs, ShapeName, SimArgs,
 };
+pub(crate) use subscriptions::{CreateArgs, NamedSubscription, SubscriptionCommand};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -102,6 +104,9 @@ pub(crate) enum Verb {
     /// Prepare devices, and decide which may come.
     #[command(subcommand)]
     Device(DeviceCommand),
+    /// Watches that the cluster remembers by name, with how far their consumers are.
+    #[command(subcommand)]
+    Subscription(SubscriptionCommand),
     /// Put a node under the load of a simulated fleet, and report.
     #[command(after_help = simulate::SIM_EXAMPLES)]
     Sim(SimArgs),

@@ -269,15 +269,12 @@ impl Checks<'_> {
     }
 
     fn admission(&mut self, config: &Written) -> Admission {
-        match config.devices.admission.as_str() {
-            "proven" => Admission::Proven,
-            "registered" => Admission::Registered,
-            other => {
-                let right = "it takes \"proven\" or \"registered\"";
-                self.refuse("devices.admission", format!("{other:?}"), right);
-                Admission::default()
-            }
-        }
+        let given = &config.devices.admission;
+        Admission::named(given).unwrap_or_else(|| {
+            let right = "it takes \"proven\" or \"registered\"";
+            self.refuse("devices.admission", format!("{given:?}"), right);
+            Admission::default()
+        })
     }
 
     fn limits(&mut self, config: &Written) -> Limits {

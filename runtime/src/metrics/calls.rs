@@ -51,6 +51,12 @@ pub enum Method {
     DevicesEnable,
     DevicesGiveCredential,
     DevicesRevokeCredential,
+    SubscriptionsCreate,
+    SubscriptionsGet,
+    SubscriptionsList,
+    SubscriptionsDelete,
+    SubscriptionsAcknowledge,
+    SubscriptionsConsume,
 }
 
 impl Method {
@@ -73,6 +79,12 @@ impl Method {
         "Devices.Enable",
         "Devices.GiveCredential",
         "Devices.RevokeCredential",
+        "Subscriptions.Create",
+        "Subscriptions.Get",
+        "Subscriptions.List",
+        "Subscriptions.Delete",
+        "Subscriptions.Acknowledge",
+        "Subscriptions.Consume",
     ];
 
     /// `Service.Method`.

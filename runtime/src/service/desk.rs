@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::limits::{PAGE_BYTES_MAX, PAGE_PART, REQUEST_BYTES_MAX, WATCH_RETRY_MS, WATCHES_MAX};
 use super::stale::Stand;
+use super::subscriptions::is_reserved;
 use crate::clock::Clock;
 use crate::metrics::{Door, Method, Metrics};
 use crate::query::{Answer as Answered, Question};
@@ -71,6 +72,10 @@ impl Desk {
     /// One call to one twin. Who waits for the end of a command is not waited for when the node
     /// stops: the command stays, and can be asked about.
     pub(super) async fn call(&self, call: Call) -> Result<Answer, Rejection> {
+        if is_reserved(&call.key) && !call.is_read() {
+            let reason = format!("tenant {} is Pollux's own; use another", call.key.tenant());
+            return Err(Rejection::Invalid { reason });
+        }
         if !matches!(call.request, Request::Command { wait: true, .. }) {
             return self.router.call(call).await;
         }
@@ -122,12 +127,7 @@ impl Desk {
 
     /// Opens a watch, if there is room for one more.
     pub(super) async fn watch(&self, asked: &convert::Watch) -> Result<Watching, Rejection> {
-        let scope = match &asked.whose {
-            Whose::Device(key) => Scope::One(key.clone()),
-            Whose::Fleet { tenant, prefix } => {
-                Scope::Prefix { tenant: tenant.as_str().to_owned(), prefix: prefix.clone() }
-            }
-        };
+        let scope = scope(&asked.whose);
         let picture = if asked.picture { Picture::First } else { Picture::None };
         let filter = (!asked.filter.is_empty()).then(|| Filter::parse_for_changes(&asked.filter));
         let wrong =
@@ -140,6 +140,16 @@ impl Desk {
         let watch = self.router.watch(scope, filter, asked.position.as_ref(), picture).await?;
         self.metrics.watchers.inc();
         Ok(Watching { watch, metrics: Arc::clone(&self.metrics), _permit: permit })
+    }
+}
+
+/// The router's words for what is watched.
+pub(super) fn scope(whose: &Whose) -> Scope {
+    match whose {
+        Whose::Device(key) => Scope::One(key.clone()),
+        Whose::Fleet { tenant, prefix } => {
+            Scope::Prefix { tenant: tenant.as_str().to_owned(), prefix: prefix.clone() }
+        }
     }
 }
 

@@ -54,6 +54,18 @@ pub(super) const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub(super) const ANSWER_MARGIN: Duration = Duration::from_millis(20);
 /// How often a silent watch says that it lives: below the shortest timeout of common proxies.
 pub(super) const WATCH_KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Bytes of a subscription's name.
+pub(super) const SUBSCRIPTION_NAME_MAX: usize = 64;
+/// How often a subscription is read and written again when others write it at the same moment.
+pub(super) const SUBSCRIPTION_TRIES: usize = 10;
+/// How often a consumer's acknowledgements are remembered, and is looked whether the turn is still its own.
+pub(super) const ACKNOWLEDGE_EVERY: Duration = Duration::from_millis(500);
+/// Events of a consumer that wait for their turn.
+pub(super) const CONSUMED_AHEAD: usize = 64;
+/// Events that a consumer may have without acknowledging one, unless it says another number.
+pub(super) const UNACKNOWLEDGED: u32 = 10_000;
+/// The most that it may say: each position takes some bytes.
+pub(super) const UNACKNOWLEDGED_MAX: u32 = 100_000;
 /// Devices of one import that are being registered at once: some batches of every shard.
 pub(super) const IMPORT_CALLS_MAX: usize = 2048;
 /// How often an import says how far it is.

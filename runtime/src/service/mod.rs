@@ -1,6 +1,6 @@
 //! The two doors for services: gRPC and HTTP/JSON, over the same router.
 //!
-//! `desk` is what both share, `grpc` and `http` are the doors, `listen` their sockets. What a call
+//! `desk` is what both share, `subscriptions` what the cluster remembers of watches, `grpc` and `http` are the doors, `listen` their sockets. What a call
 //! means is the twin's business; what a refusal is called is proto's table.
 
 mod desk;
@@ -11,6 +11,7 @@ mod limits;
 mod listen;
 mod origin;
 mod stale;
+mod subscriptions;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ use crate::cluster::Control;
 use crate::config::ServiceConfig;
 use crate::metrics::Metrics;
 use crate::router::Router;
+
+pub(crate) use self::subscriptions::is_reserved;
 
 use self::desk::Desk;
 use self::listen::Listener;

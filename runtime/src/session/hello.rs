@@ -16,6 +16,7 @@ use quinn::{Connection, RecvStream, SendStream};
 use super::tls::{Peer, PeerName};
 use crate::limits::{LAST_WORDS_MS_MAX, SESSION_READ_BYTES};
 use crate::pki::sha256;
+use crate::service::is_reserved;
 
 /// What a device says before it is answered.
 pub(super) struct FirstWords {
@@ -190,6 +191,9 @@ pub(super) fn authenticate(
     let tenant = TenantId::parse(tenant).map_err(invalid)?;
     let device = DeviceId::parse(&hello.device).map_err(invalid)?;
     let asked = TwinKey::new(&tenant, &device);
+    if is_reserved(&asked) {
+        return Err(not_you(format!("tenant {tenant} is Pollux's own; no device is of it")));
+    }
     match named {
         Some(Peer { key, .. }) if asked != key => Err(not_you(format!(
             "certificate names {key}, but the hello names {asked}; they must be the same"

@@ -5,6 +5,7 @@ mod commands;
 mod devices;
 mod import;
 mod query;
+mod subscriptions;
 mod twins;
 mod watch;
 
@@ -16,6 +17,7 @@ use pollux_proto::v1::FILE_DESCRIPTOR_SET;
 use pollux_proto::v1::cluster_server::ClusterServer;
 use pollux_proto::v1::commands_server::CommandsServer;
 use pollux_proto::v1::devices_server::DevicesServer;
+use pollux_proto::v1::subscriptions_server::SubscriptionsServer;
 use pollux_proto::v1::twins_server::TwinsServer;
 use pollux_twin::Rejection;
 use pollux_twin::input::CallKey;
@@ -62,6 +64,8 @@ pub(super) async fn serve(
     let cluster = ClusterServer::new(cluster::ClusterDoor(control))
         .max_decoding_message_size(REQUEST_BYTES_MAX);
     let devices = DevicesServer::new(grpc.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
+    let subscriptions =
+        SubscriptionsServer::new(grpc.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
     let commands = CommandsServer::new(grpc).max_decoding_message_size(REQUEST_BYTES_MAX);
     let served = Server::builder()
         .max_concurrent_streams(STREAMS_MAX)
@@ -71,6 +75,7 @@ pub(super) async fn serve(
         .add_service(twins)
         .add_service(commands)
         .add_service(devices)
+        .add_service(subscriptions)
         .add_service(cluster)
         .add_service(health)
         .add_service(v1.expect("the descriptors were made by the build"))

@@ -38,7 +38,7 @@ async fn next(watching: Option<Watching>) -> Next {
 }
 
 /// An item as a message; `None` for a change that only marks a number or a key as used.
-fn response(item: WatchItem) -> Option<v1::WatchResponse> {
+pub(super) fn response(item: WatchItem) -> Option<v1::WatchResponse> {
     let (position, event) = match item {
         WatchItem::Picture { key, view } => {
             (String::new(), Event::Twin(convert::twin_to_v1(&key, &view)))

@@ -58,14 +58,14 @@ pub(super) async fn give_credential(
     body: Body,
 ) -> Result<Response<Body>, Problem> {
     let members = object(incoming.json(body, Form::Json).await?)?;
-    let name = incoming.credential().to_owned();
+    let name = incoming.name().to_owned();
     let (name, proof, expires) = credential(name, members)?;
     answer(&incoming, RegistryRequest::Give { name, proof, expires }).await
 }
 
 /// Takes the credential in the path away.
 pub(super) async fn revoke_credential(incoming: Incoming) -> Result<Response<Body>, Problem> {
-    let name = incoming.credential().to_owned();
+    let name = incoming.name().to_owned();
     answer(&incoming, RegistryRequest::Revoke { name }).await
 }
 
@@ -111,14 +111,14 @@ fn credential(name: String, mut members: Object) -> Result<Given, Problem> {
     Ok((name, proof, expires))
 }
 
-fn object(body: Value) -> Result<Object, Problem> {
+pub(super) fn object(body: Value) -> Result<Object, Problem> {
     match body {
         Value::Object(members) => Ok(members),
         _ => Err(Rejection::NotAnObject.into()),
     }
 }
 
-fn text(members: &mut Object, name: &str) -> Result<Option<String>, Problem> {
+pub(super) fn text(members: &mut Object, name: &str) -> Result<Option<String>, Problem> {
     match members.remove(name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
@@ -126,7 +126,7 @@ fn text(members: &mut Object, name: &str) -> Result<Option<String>, Problem> {
     }
 }
 
-fn no_more(members: &Object, whose: &str, right: &str) -> Result<(), Problem> {
+pub(super) fn no_more(members: &Object, whose: &str, right: &str) -> Result<(), Problem> {
     match members.keys().next() {
         None => Ok(()),
         Some(name) => {

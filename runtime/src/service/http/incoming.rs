@@ -71,8 +71,8 @@ impl Incoming {
         })
     }
 
-    /// The name of a credential in the path.
-    pub(super) fn credential(&self) -> &str {
+    /// The name of a credential or a subscription in the path.
+    pub(super) fn name(&self) -> &str {
         self.part("name").unwrap_or_default()
     }
 

@@ -10,6 +10,7 @@ mod openapi;
 mod problem;
 mod query;
 mod routes;
+mod subscriptions;
 mod tag;
 mod twins;
 mod watch;

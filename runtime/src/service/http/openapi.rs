@@ -2,6 +2,7 @@
 //! than derived: bodies are documents of our own JSON, not structs that a macro could read.
 
 mod devices;
+mod subscriptions;
 
 use pollux_twin::change::Section;
 use serde_json::{Map, Value, json};
@@ -161,6 +162,7 @@ fn about(operation: Operation) -> About {
         O::CancelCommand => {
             About { answer: Json("Command"), ..write("Withdraw a waiting command", WRITE, &[], "") }
         }
+        O::Subscription(call) => subscriptions::about(call),
         // All others are of the registry.
         other => devices::about(other),
     }
@@ -176,6 +178,7 @@ fn operation_id(operation: Operation) -> String {
         Operation::GetSection(section) => of("get", section),
         Operation::PutSection(section) => of("put", section),
         Operation::PatchSection(section) => of("patch", section),
+        Operation::Subscription(call) => format!("subscriptions{call:?}"),
         other => {
             let mut name = format!("{other:?}");
             name[..1].make_ascii_lowercase();
@@ -197,7 +200,7 @@ fn reference(schema: &str) -> Value {
 
 fn all_schemas() -> Value {
     let mut schemas = schemas();
-    for (name, schema) in devices::schemas() {
+    for (name, schema) in devices::schemas().into_iter().chain(subscriptions::schemas()) {
         schemas[name] = schema;
     }
     schemas

@@ -11,6 +11,7 @@ use pollux_twin::change::Section;
 use super::super::desk::Desk;
 use super::incoming::Incoming;
 use super::problem::Problem;
+use super::subscriptions::{self, Call};
 use super::{admin, commands, devices, method_not_allowed, no_such_path, query, twins, watch};
 use crate::metrics::{Door, Method};
 
@@ -54,6 +55,7 @@ pub(super) enum Operation {
     EnableDevice,
     GiveCredential,
     RevokeCredential,
+    Subscription(Call),
 }
 
 /// Paths of the node.
@@ -69,7 +71,7 @@ const ROOT: &[(Verb, &str, Operation)] = &[
 /// What every path of a tenant's twins begins with: short for the default tenant.
 const TENANTS: [&str; 2] = ["/v1", "/v1/tenants/{tenant}"];
 
-/// Paths of a tenant's twins and devices.
+/// Paths of a tenant's twins, devices and subscriptions.
 const TWINS: &[(Verb, &str, Operation)] = &[
     (Verb::Get, "/twins", Operation::ListTwins),
     (Verb::Post, "/query", Operation::QueryTwins),
@@ -96,6 +98,12 @@ const TWINS: &[(Verb, &str, Operation)] = &[
     (Verb::Post, "/devices/{device}/enable", Operation::EnableDevice),
     (Verb::Put, "/devices/{device}/credentials/{name}", Operation::GiveCredential),
     (Verb::Delete, "/devices/{device}/credentials/{name}", Operation::RevokeCredential),
+    (Verb::Get, "/subscriptions", Operation::Subscription(Call::List)),
+    (Verb::Put, "/subscriptions/{name}", Operation::Subscription(Call::Put)),
+    (Verb::Get, "/subscriptions/{name}", Operation::Subscription(Call::Get)),
+    (Verb::Delete, "/subscriptions/{name}", Operation::Subscription(Call::Delete)),
+    (Verb::Get, "/subscriptions/{name}/events", Operation::Subscription(Call::Consume)),
+    (Verb::Post, "/subscriptions/{name}/acknowledge", Operation::Subscription(Call::Acknowledge)),
 ];
 
 /// Every method of every path.
@@ -163,6 +171,7 @@ async fn dispatch(
         Operation::SendCommand => commands::send(incoming, body).await,
         Operation::GetCommand => commands::get(incoming).await,
         Operation::CancelCommand => commands::cancel(incoming).await,
+        Operation::Subscription(call) => subscriptions::call(call, incoming, body).await,
         Operation::GetDevice => devices::get(incoming).await,
         Operation::RegisterDevice => devices::register(incoming, body).await,
         Operation::DisableDevice => devices::disable(incoming, body).await,
@@ -218,6 +227,7 @@ impl Operation {
             Self::SendCommand => Method::CommandsSend,
             Self::GetCommand => Method::CommandsGet,
             Self::CancelCommand => Method::CommandsCancel,
+            Self::Subscription(call) => call.method(),
             Self::GetDevice => Method::DevicesGet,
             Self::RegisterDevice => Method::DevicesRegister,
             Self::DisableDevice => Method::DevicesDisable,

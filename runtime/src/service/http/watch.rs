@@ -8,8 +8,9 @@ use axum::http::Response;
 use axum::http::header::{CACHE_CONTROL, HeaderValue};
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use futures_util::stream;
+use futures_util::{Stream, stream};
 use pollux_proto::{convert, v1};
+use pollux_twin::Value;
 
 use super::super::desk::Watching;
 use super::super::limits::WATCH_KEEP_ALIVE;
@@ -54,25 +55,33 @@ async fn open(
         filter: arguments.text("filter").unwrap_or_default().to_owned(),
     })?;
     let watching = incoming.desk.watch(&asked).await?;
+    Ok(answer(stream::unfold(watching, next)))
+}
+
+/// The answer that goes on with these events.
+pub(super) fn answer(
+    events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static,
+) -> Response<Body> {
     let keep_alive = KeepAlive::new().interval(WATCH_KEEP_ALIVE).text("alive");
-    let events = Sse::new(stream::unfold(watching, next)).keep_alive(keep_alive);
-    let mut response = events.into_response();
+    let mut response = Sse::new(events).keep_alive(keep_alive).into_response();
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // nginx would hold events back until its buffer is full.
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Ok(response)
+    response
+}
+
+/// An event of a watch as one of the stream.
+pub(super) fn event((name, position, body): (&'static str, String, Value)) -> Event {
+    let event = Event::default().event(name).data(body.to_json());
+    if position.is_empty() { event } else { event.id(position) }
 }
 
 async fn next(mut watching: Watching) -> Option<(Result<Event, Infallible>, Watching)> {
     loop {
         // Where the node stops, the stream ends, and the client comes back with its position.
         let item = watching.next().await?;
-        if let Some((name, position, body)) = event::of(item) {
-            let mut event = Event::default().event(name).data(body.to_json());
-            if !position.is_empty() {
-                event = event.id(position);
-            }
-            return Some((Ok(event), watching));
+        if let Some(item) = event::of(item) {
+            return Some((Ok(event(item)), watching));
         }
     }
 }

@@ -1,0 +1,174 @@
+//! `pollux.v1.Subscriptions`.
+
+use std::pin::Pin;
+
+use futures_util::Stream;
+use pollux_proto::status::to_status;
+use pollux_proto::v1;
+use pollux_proto::v1::subscriptions_server::Subscriptions;
+use pollux_twin::Rejection;
+use pollux_twin::id::DEFAULT_TENANT;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::super::limits::{UNACKNOWLEDGED, UNACKNOWLEDGED_MAX};
+use super::super::subscriptions::{Consumption, End, Next, Record};
+use super::{Grpc, watch};
+use crate::metrics::Method;
+
+/// Who hears a consumer's events.
+type Events = mpsc::Sender<Result<v1::WatchResponse, Status>>;
+
+#[tonic::async_trait]
+impl Subscriptions for Grpc {
+    type ConsumeStream = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
+
+    async fn create(
+        &self,
+        request: Request<v1::CreateSubscriptionRequest>,
+    ) -> Result<Response<v1::Subscription>, Status> {
+        self.respond(Method::SubscriptionsCreate, async {
+            let asked = request.into_inner().subscription.unwrap_or_default();
+            Ok(self.desk.subscribe(Record::from_v1(asked)).await?.to_v1())
+        })
+        .await
+    }
+
+    async fn get(
+        &self,
+        request: Request<v1::GetSubscriptionRequest>,
+    ) -> Result<Response<v1::Subscription>, Status> {
+        self.respond(Method::SubscriptionsGet, async {
+            let v1::GetSubscriptionRequest { tenant, name } = request.into_inner();
+            Ok(self.desk.subscription(&tenant, &name).await?.record.to_v1())
+        })
+        .await
+    }
+
+    async fn list(
+        &self,
+        request: Request<v1::ListSubscriptionsRequest>,
+    ) -> Result<Response<v1::ListSubscriptionsResponse>, Status> {
+        self.respond(Method::SubscriptionsList, async {
+            let tenant = match request.get_ref().tenant.as_str() {
+                "" => DEFAULT_TENANT,
+                tenant => tenant,
+            };
+            let found = self.desk.subscriptions(tenant).await?;
+            let subscriptions = found.iter().map(Record::to_v1).collect();
+            Ok(v1::ListSubscriptionsResponse { subscriptions })
+        })
+        .await
+    }
+
+    async fn delete(
+        &self,
+        request: Request<v1::DeleteSubscriptionRequest>,
+    ) -> Result<Response<v1::DeleteSubscriptionResponse>, Status> {
+        self.respond(Method::SubscriptionsDelete, async {
+            let v1::DeleteSubscriptionRequest { tenant, name } = request.into_inner();
+            self.desk.unsubscribe(&tenant, &name).await?;
+            Ok(v1::DeleteSubscriptionResponse {})
+        })
+        .await
+    }
+
+    async fn acknowledge(
+        &self,
+        request: Request<v1::AcknowledgeRequest>,
+    ) -> Result<Response<v1::Subscription>, Status> {
+        self.respond(Method::SubscriptionsAcknowledge, async {
+            let v1::AcknowledgeRequest { tenant, name, position } = request.into_inner();
+            Ok(self.desk.acknowledge(&tenant, &name, &position).await?.to_v1())
+        })
+        .await
+    }
+
+    async fn consume(
+        &self,
+        request: Request<Streaming<v1::ConsumeRequest>>,
+    ) -> Result<Response<Self::ConsumeStream>, Status> {
+        self.respond(Method::SubscriptionsConsume, async {
+            let mut said = request.into_inner();
+            let open = opening(&mut said).await?;
+            let most = match open.unacknowledged_max {
+                0 => UNACKNOWLEDGED,
+                most => most.min(UNACKNOWLEDGED_MAX),
+            };
+            let consumption =
+                Consumption::open(&self.desk, &open.tenant, &open.name, u64::from(most)).await?;
+            let (events, out) = mpsc::channel(1);
+            tokio::spawn(consume(consumption, said, events));
+            Ok(Box::pin(ReceiverStream::new(out)) as Self::ConsumeStream)
+        })
+        .await
+    }
+}
+
+async fn opening(
+    said: &mut Streaming<v1::ConsumeRequest>,
+) -> Result<v1::OpenSubscription, Rejection> {
+    use v1::consume_request::What;
+    match said.message().await {
+        Ok(Some(v1::ConsumeRequest { what: Some(What::Open(open)) })) => Ok(open),
+        _ => Err(Rejection::Invalid {
+            reason: "the first message of a consumer opens a subscription; set `open`".to_owned(),
+        }),
+    }
+}
+
+async fn consume(
+    mut consumption: Consumption,
+    mut said: Streaming<v1::ConsumeRequest>,
+    events: Events,
+) {
+    use v1::consume_request::What;
+    let ended: Result<(), End> = loop {
+        tokio::select! {
+            () = events.closed() => break Ok(()),
+            message = said.message() => match message {
+                Ok(Some(v1::ConsumeRequest { what: Some(What::Acknowledge(position)) })) => {
+                    if let Err(end) = consumption.acknowledged(position) {
+                        break Err(end);
+                    }
+                }
+                Ok(Some(_)) => break Err(End::NotAnEvent),
+                Ok(None) | Err(_) => break Ok(()),
+            },
+            next = consumption.next() => match next {
+                Next::Event(item) => {
+                    let Some(response) = watch::response(*item) else { continue };
+                    consumption.sent(&response.position);
+                    if events.send(Ok(response)).await.is_err() {
+                        break Ok(());
+                    }
+                }
+                Next::Keep => if let Err(end) = consumption.keep().await {
+                    break Err(end);
+                },
+                Next::Stopping => break Err(End::Refused(Rejection::NotOwner)),
+            },
+        }
+    };
+    // What was acknowledged last is remembered too, if the turn is still its own.
+    let ended = match ended {
+        Ok(()) | Err(End::NotAnEvent) => consumption.keep().await.and(ended),
+        over => over,
+    };
+    if let Err(end) = ended {
+        let _ = events.send(Err(status(end))).await;
+    }
+}
+
+fn status(end: End) -> Status {
+    match end {
+        End::TakenOver => Status::aborted(
+            "another consumer has the subscription now, or it was deleted; open it again to take it back",
+        ),
+        End::NotAnEvent => Status::invalid_argument(
+            "acknowledge: not the position of an event that came; give it unchanged, and each once",
+        ),
+        End::Refused(rejection) => to_status(&rejection),
+    }
+}

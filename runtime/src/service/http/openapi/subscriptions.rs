@@ -1,0 +1,56 @@
+//! What the OpenAPI document says of subscriptions.
+
+use serde_json::{Value, json};
+
+use super::super::subscriptions::Call;
+use super::{About, Answer, JSON, reference};
+
+/// A call about a subscription.
+pub(super) fn about(call: Call) -> About {
+    let (summary, takes, body): (_, &[&str], _) = match call {
+        Call::List => ("List subscriptions", &[], ""),
+        Call::Put => ("Make a subscription that stands at this moment", JSON, "NewSubscription"),
+        Call::Get => ("Read a subscription", &[], ""),
+        Call::Delete => ("Forget a subscription", &[], ""),
+        Call::Consume => ("Take a subscription over, and its events", &[], ""),
+        Call::Acknowledge => ("Remember what is done", JSON, "Acknowledged"),
+    };
+    let answer = match call {
+        Call::List => Answer::Json("SubscriptionList"),
+        Call::Delete => Answer::Json("Object"),
+        Call::Consume => Answer::Text("text/event-stream"),
+        Call::Put | Call::Get | Call::Acknowledge => Answer::Json("Subscription"),
+    };
+    About { summary, query: &[], headers: &[], takes, body, answer }
+}
+
+/// The schemas of their bodies.
+pub(super) fn schemas() -> [(&'static str, Value); 4] {
+    let (text, flag) = (json!({"type": "string"}), json!({"type": "boolean"}));
+    let turn = json!({"type": "integer", "format": "int64", "minimum": 0});
+    let kept = json!({
+        "type": "object", "required": ["tenant", "name", "filter", "picture", "position", "turn"],
+        "properties": {
+            "tenant": text, "name": text, "device": text, "prefix": text, "filter": text,
+            "picture": flag, "position": text, "turn": turn,
+        },
+    });
+    let new = json!({
+        "type": "object", "additionalProperties": false,
+        "properties": {"device": text, "prefix": text, "filter": text, "picture": flag},
+    });
+    let list = json!({
+        "type": "object", "required": ["subscriptions"],
+        "properties": {"subscriptions": {"type": "array", "items": reference("Subscription")}},
+    });
+    let acknowledged = json!({
+        "type": "object", "required": ["position"], "additionalProperties": false,
+        "properties": {"position": text},
+    });
+    [
+        ("Subscription", kept),
+        ("NewSubscription", new),
+        ("SubscriptionList", list),
+        ("Acknowledged", acknowledged),
+    ]
+}

@@ -1,0 +1,168 @@
+//! A consumer of a subscription: events out up to a bound, acknowledgements in, and what was acknowledged
+//! remembered now and then. It never blocks on that: the newest acknowledgement stands for those before it.
+
+use std::collections::VecDeque;
+
+use pollux_proto::convert;
+use pollux_twin::Rejection;
+use tokio::sync::mpsc;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use super::super::desk::{Desk, Watching};
+use super::super::limits::{ACKNOWLEDGE_EVERY, CONSUMED_AHEAD};
+use super::{Kept, Record};
+use crate::router::WatchItem;
+
+/// Why a consumer's stream ends.
+#[derive(Debug)]
+pub(in crate::service) enum End {
+    /// Another consumer has the subscription now, or it is gone.
+    TakenOver,
+    /// What was acknowledged is no position of an event that came.
+    NotAnEvent,
+    /// Not here, not now.
+    Refused(Rejection),
+}
+
+impl From<Rejection> for End {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::VersionMismatch { .. } | Rejection::NotFound => Self::TakenOver,
+            other => Self::Refused(other),
+        }
+    }
+}
+
+/// A consumer's turn.
+pub(in crate::service) struct Consumption {
+    desk: Desk,
+    kept: Kept,
+    items: mpsc::Receiver<WatchItem>,
+    /// Positions that went out and were not acknowledged, each with the number of its event.
+    out: VecDeque<(u64, String)>,
+    sent: u64,
+    /// Number of the last event that was acknowledged.
+    done: u64,
+    unacknowledged_max: u64,
+    /// Acknowledged and not remembered yet.
+    due: Option<String>,
+    tick: Interval,
+}
+
+/// What is to be done next.
+pub(in crate::service) enum Next {
+    /// An event for the consumer.
+    Event(Box<WatchItem>),
+    /// Time to [keep](Consumption::keep) the turn.
+    Keep,
+    /// The node stops.
+    Stopping,
+}
+
+impl Consumption {
+    /// Takes the subscription over and goes on where it stands.
+    pub(in crate::service) async fn open(
+        desk: &Desk,
+        tenant: &str,
+        name: &str,
+        unacknowledged_max: u64,
+    ) -> Result<Self, Rejection> {
+        let kept = desk.take_over(tenant, name).await?;
+        let watching = desk.watch(&convert::watch(&kept.record.watch())?).await?;
+        let mut tick = interval(ACKNOWLEDGE_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Ok(Self {
+            desk: desk.clone(),
+            kept,
+            items: items(watching),
+            out: VecDeque::new(),
+            sent: 0,
+            done: 0,
+            unacknowledged_max,
+            due: None,
+            tick,
+        })
+    }
+
+    /// What comes next. May be dropped at any time: what was not told comes with the next call.
+    pub(in crate::service) async fn next(&mut self) -> Next {
+        let full = self.is_full();
+        tokio::select! {
+            item = self.items.recv(), if !full => match item {
+                Some(item) => Next::Event(Box::new(item)),
+                None => Next::Stopping,
+            },
+            _ = self.tick.tick() => Next::Keep,
+        }
+    }
+
+    /// An event goes out with this position, which may be empty.
+    pub(in crate::service) fn sent(&mut self, position: &str) {
+        self.sent += 1;
+        if !position.is_empty() {
+            self.out.push_back((self.sent, position.to_owned()));
+        }
+    }
+
+    /// The consumer has done an event, and all before it.
+    pub(in crate::service) fn acknowledged(&mut self, position: String) -> Result<(), End> {
+        let at = self.out.iter().position(|(_, out)| *out == position).ok_or(End::NotAnEvent)?;
+        if let Some((number, _)) = self.out.drain(..=at).next_back() {
+            self.done = number;
+        }
+        self.due = Some(position);
+        Ok(())
+    }
+
+    /// Remembers what was acknowledged, and sees whether the turn is still this consumer's.
+    pub(in crate::service) async fn keep(&mut self) -> Result<(), End> {
+        let (turn, due) = (self.kept.record.turn, self.due.take());
+        let Record { tenant, name, .. } = self.kept.record.clone();
+        if let Some(position) = &due {
+            let record = Record { position: position.clone(), ..self.kept.record.clone() };
+            match self.desk.write_record(&record, self.kept.version).await {
+                Ok(version) => {
+                    self.kept = Kept { record, version };
+                    return Ok(());
+                }
+                Err(Rejection::VersionMismatch { .. }) => {}
+                Err(other) => {
+                    self.due = due;
+                    return Err(other.into());
+                }
+            }
+        }
+        // Others acknowledge too, from beside their streams: only another turn ends this one.
+        self.kept = self.desk.subscription(&tenant, &name).await?;
+        if self.kept.record.turn != turn {
+            return Err(End::TakenOver);
+        }
+        if let Some(position) = &due {
+            self.desk.acknowledge(&tenant, &name, position).await?;
+            self.kept = self.desk.subscription(&tenant, &name).await?;
+        }
+        if self.kept.record.turn == turn { Ok(()) } else { Err(End::TakenOver) }
+    }
+
+    fn is_full(&self) -> bool {
+        self.sent - self.done >= self.unacknowledged_max && !self.out.is_empty()
+    }
+}
+
+/// The items of a watch, which must not be left in the middle of one.
+fn items(mut watching: Watching) -> mpsc::Receiver<WatchItem> {
+    let (sender, items) = mpsc::channel(CONSUMED_AHEAD);
+    tokio::spawn(async move {
+        loop {
+            let item = tokio::select! {
+                item = watching.next() => item,
+                () = sender.closed() => return,
+            };
+            let Some(item) = item else { return };
+            if sender.send(item).await.is_err() {
+                return;
+            }
+        }
+    });
+    items
+}

@@ -1,0 +1,152 @@
+//! Subscriptions: watches that the cluster remembers by name. `record` is what is remembered, `consume` how a
+//! consumer takes events and acknowledges them.
+//!
+//! A subscription is a twin of a tenant that is Pollux's own, so it is replicated, recovered and moved like any
+//! other, and the version of its tags fences out the consumer before.
+
+mod consume;
+mod record;
+
+use pollux_proto::convert;
+use pollux_proto::position::Position;
+use pollux_query::Filter;
+use pollux_twin::change::Section;
+use pollux_twin::input::Request;
+use pollux_twin::output::Answer;
+use pollux_twin::{Rejection, TwinKey, Value};
+
+pub(super) use consume::{Consumption, End, Next};
+pub(super) use record::Record;
+pub(crate) use record::is_reserved;
+
+use super::desk::{Desk, unexpected};
+use super::limits::{CALL_TIME_MAX, PAGE_PART, SUBSCRIPTION_TRIES};
+use crate::router::{Call, Scope};
+
+/// As whom the cluster keeps its own.
+const CALLER: &str = "pollux";
+
+/// A subscription as it was read, with the version that the next write must meet.
+pub(super) struct Kept {
+    pub(super) record: Record,
+    version: u64,
+}
+
+impl Desk {
+    /// Makes a subscription that stands at this moment, if there is none of its name.
+    pub(super) async fn subscribe(&self, mut record: Record) -> Result<Record, Rejection> {
+        record.check()?;
+        let wrong = |error| Rejection::Invalid { reason: format!("filter: {error}") };
+        if !record.filter.is_empty() {
+            Filter::parse_for_changes(&record.filter).map_err(wrong)?;
+        }
+        if !record.picture {
+            let scope = record.scope()?;
+            let stand = self.stand(&scope, &convert::Freshness::default(), None).await?;
+            record.position = stand.position.to_string();
+        }
+        match self.write_record(&record, 0).await {
+            Err(mismatch @ Rejection::VersionMismatch { .. }) => {
+                let kept = self.subscription(&record.tenant, &record.name).await?;
+                if kept.record.is_about_the_same(&record) { Ok(kept.record) } else { Err(mismatch) }
+            }
+            written => written.map(|_| record),
+        }
+    }
+
+    /// Reads a subscription.
+    pub(super) async fn subscription(&self, tenant: &str, name: &str) -> Result<Kept, Rejection> {
+        let key = record::key(tenant, name)?;
+        match self.call_own(key, Request::Get).await? {
+            Answer::Twin(view) => {
+                let record = Record::read(&view.tags.value).ok_or(Rejection::NotFound)?;
+                Ok(Kept { record, version: view.tags.version })
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// All subscriptions of a tenant, by name.
+    pub(super) async fn subscriptions(&self, tenant: &str) -> Result<Vec<Record>, Rejection> {
+        let scope = record::all(tenant);
+        let stand = self.stand(&scope, &convert::Freshness::default(), None).await?;
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let part =
+                self.router.list(&scope, after.as_ref(), PAGE_PART, &stand.position.shards).await?;
+            let records = part.items.iter().filter_map(|(_, view)| Record::read(&view.tags.value));
+            // Names of another tenant may begin like those of this one.
+            found.extend(records.filter(|record| record.tenant == tenant));
+            match part.next {
+                Some(next) => after = Some(next),
+                None => return Ok(found),
+            }
+        }
+    }
+
+    /// Forgets a subscription.
+    pub(super) async fn unsubscribe(&self, tenant: &str, name: &str) -> Result<(), Rejection> {
+        let key = record::key(tenant, name)?;
+        self.call_own(key, Request::Delete { expected: None }).await.map(drop)
+    }
+
+    /// Remembers a position, unless it is behind what was acknowledged already.
+    pub(super) async fn acknowledge(
+        &self,
+        tenant: &str,
+        name: &str,
+        position: &str,
+    ) -> Result<Record, Rejection> {
+        let position: Position = position
+            .parse()
+            .map_err(|error| Rejection::Invalid { reason: format!("position: {error}") })?;
+        let mut mismatch = Rejection::NotOwner;
+        for _ in 0..SUBSCRIPTION_TRIES {
+            let Kept { mut record, version } = self.subscription(tenant, name).await?;
+            if !record.advance(&position)? {
+                return Ok(record);
+            }
+            match self.write_record(&record, version).await {
+                Err(raced @ Rejection::VersionMismatch { .. }) => mismatch = raced,
+                written => return written.map(|_| record),
+            }
+        }
+        Err(mismatch)
+    }
+
+    /// Takes a subscription over for a new consumer.
+    async fn take_over(&self, tenant: &str, name: &str) -> Result<Kept, Rejection> {
+        let mut mismatch = Rejection::NotOwner;
+        for _ in 0..SUBSCRIPTION_TRIES {
+            let Kept { mut record, version } = self.subscription(tenant, name).await?;
+            record.turn += 1;
+            match self.write_record(&record, version).await {
+                Err(raced @ Rejection::VersionMismatch { .. }) => mismatch = raced,
+                written => return written.map(|version| Kept { record, version }),
+            }
+        }
+        Err(mismatch)
+    }
+
+    /// Writes a subscription over the version that was read; gives the new one.
+    async fn write_record(&self, record: &Record, expected: u64) -> Result<u64, Rejection> {
+        let patch: Value = record.to_value();
+        let expected = Some(expected);
+        let write = Request::Patch { section: Section::Tags, patch, whole: true, expected };
+        match self.call_own(record::key(&record.tenant, &record.name)?, write).await? {
+            Answer::Written { version, .. } => Ok(version),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn call_own(&self, key: TwinKey, request: Request) -> Result<Answer, Rejection> {
+        let (caller, timeout) = (CALLER.to_owned(), CALL_TIME_MAX);
+        self.router.call(Call { key, caller, idempotency_key: None, request, timeout }).await
+    }
+}
+
+impl Record {
+    fn scope(&self) -> Result<Scope, Rejection> {
+        Ok(super::desk::scope(&convert::watch(&self.watch())?.whose))
+    }
+}

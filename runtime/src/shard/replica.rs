@@ -271,6 +271,23 @@ impl Replica {
         self.state().table.scan(beginning, after, most)
     }
 
+    /// Keys of those twins that an index knows for what `few` asks, if it asks for anything.
+    pub(crate) fn keys_of(
+        &self,
+        few: impl FnOnce(&Table) -> Option<Lookup>,
+    ) -> Option<Vec<TwinKey>> {
+        let state = self.state();
+        let lookup = few(&state.table)?;
+        state.table.keys_of(&lookup)
+    }
+
+    /// Images of these twins.
+    pub(crate) fn images(&self, keys: Vec<TwinKey>) -> Vec<(TwinKey, Arc<[u8]>)> {
+        let state = self.state();
+        let image = |key: TwinKey| state.table.image(&key).map(|image| (key, image));
+        keys.into_iter().filter_map(image).collect()
+    }
+
     /// The last entry applied, and the membership there.
     pub(crate) fn place(&self) -> (Option<Position>, Bytes) {
         let state = self.state();

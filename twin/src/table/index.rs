@@ -13,6 +13,7 @@ use super::places::{Id, Places};
 use super::restore::RestoreError;
 use super::{Options, Table};
 use crate::change::Effect;
+use crate::id::TwinKey;
 use crate::image::{Glance, ImageError};
 use crate::index::{IndexPath, Lookup, Scalar, Values};
 use crate::limits::{INDEX_FEW, INDEX_PART};
@@ -206,5 +207,13 @@ impl Table {
             }
         }
         Some(count)
+    }
+
+    /// The keys of the twins that a lookup is about, in order; `None` if there is no such index.
+    pub fn keys_of(&self, lookup: &Lookup) -> Option<Vec<TwinKey>> {
+        let found = self.indexes.find(lookup)?.into_iter();
+        let mut keys: Vec<_> = found.map(|id| self.places.get(id).0.clone()).collect();
+        keys.sort_unstable();
+        Some(keys)
     }
 }

@@ -1,7 +1,7 @@
 //! Indexes of a table: which twins have which value at some paths of their documents. Derived from the twins
 //! alone, in step with each change, so that every replica has the same ones; nothing of them is stored.
 //!
-//! A twin costs about 8 bytes in each where many share a value, and some 100 where each has its own.
+//! A twin costs about 8 bytes in each where many share a value, and 100 to 200 where each has its own.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};

@@ -22,11 +22,11 @@ pub const WATCH_ITEM_BYTES: usize = 256 * 1024;
 pub const WATCH_ASK_MS_MAX: u64 = 2_000;
 /// How often the replicas of a watched shard are looked for while none is found: within an election.
 pub const WATCH_LOOK_MS: u64 = 100;
-/// How long, by a shard's time, changes are kept with the twins around them after somebody watched with a filter:
+/// How long changes are kept with the twins around them after somebody watched with a filter:
 /// those who lost their node or their connection come back sooner.
 pub const STATES_KEPT_MS: u64 = 5 * 60 * 1000;
 /// How often those who watch with a filter say so to all nodes that they may go on at: several times within that.
-pub const KEEP_STATES_EVERY_MS: u64 = 20_000;
+pub const KEEP_STATES_EVERY_MS: u64 = 10_000;
 /// How long a node may take to hear that: one that does not is told again.
 pub const KEEP_STATES_MS_MAX: u64 = 2_000;
 /// Changes that a filter is asked of before others have their turn: at most some ten milliseconds.

@@ -26,6 +26,7 @@ pub(crate) use self::attached::{Attach, Attached, Door, Elsewhere};
 pub use self::call::Call;
 use self::entry_keys::EntryKeys;
 pub use self::scope::{Page, Picture, Scope, WatchItem};
+use self::watches::Kept;
 use crate::clock::Clock;
 use crate::cluster::{Forward, Owner, Owners};
 use crate::limits::{OWNER_WAIT_MS_MAX, PAGE_MAX, REPEAT_MS_MAX};
@@ -50,6 +51,7 @@ struct Inner {
     forward: Forward,
     entry_keys: EntryKeys,
     turns: Turns,
+    kept: Kept,
     space: Space,
     clock: Clock,
     /// The node is about to stop: what it owns goes to others.
@@ -77,6 +79,7 @@ impl Router {
             forward,
             entry_keys,
             turns,
+            kept: Kept::default(),
             space,
             clock,
             leaving,

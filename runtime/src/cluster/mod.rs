@@ -311,6 +311,9 @@ impl Member {
     /// The end: the meta group's replica, then the way to other nodes.
     pub(crate) async fn stop(self) {
         self.meta.stop().await;
+        // They hold the way to other nodes, which holds them: nothing of this node would be let go.
+        self.network.set_service(None);
+        self.network.set_join_desk(None);
         self.network.close().await;
     }
 }

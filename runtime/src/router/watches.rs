@@ -2,7 +2,9 @@
 //! picture has. How a watch goes on is watch/'s business.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::btree_map::Entry;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use pollux_cluster::NodeId;
@@ -13,7 +15,32 @@ use pollux_twin::{Rejection, ShardId, TwinKey};
 
 use super::{Picture, Router, Scope};
 use crate::cluster::Owner;
+use crate::limits::KEEP_STATES_EVERY_MS;
 use crate::watch::{self, Sieve, Walk, Watch};
+
+/// When each node was last told to keep what filters are asked of: many watches need tell it once.
+#[derive(Debug, Default)]
+pub(super) struct Kept(Mutex<BTreeMap<(NodeId, ShardId), Duration>>);
+
+impl Kept {
+    /// Whether it is to be told now; then it counts as told.
+    fn is_due(&self, node: NodeId, shard: ShardId, now: Duration) -> bool {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = told.entry((node, shard));
+        let again = Duration::from_millis(KEEP_STATES_EVERY_MS / 2);
+        match before {
+            Entry::Occupied(at) if now < *at.get() + again => false,
+            Entry::Occupied(mut at) => {
+                at.insert(now);
+                true
+            }
+            Entry::Vacant(never) => {
+                never.insert(now);
+                true
+            }
+        }
+    }
+}
 
 impl Router {
     /// Watches the changes of a scope, those that a filter lets through if there is one, from a position or from
@@ -55,11 +82,12 @@ impl Router {
     /// hear of it is told the next time.
     pub(crate) async fn keep_states(&self, scope: &Scope) {
         let mut others: BTreeMap<NodeId, Vec<u16>> = BTreeMap::new();
+        let now = self.inner.clock.elapsed();
         for shard in self.shards_of(scope) {
             for node in self.holders(shard) {
                 if node == self.node() {
                     self.keep_states_of(shard);
-                } else {
+                } else if self.inner.kept.is_due(node, shard, now) {
                     others.entry(node).or_default().push(shard.0);
                 }
             }
@@ -92,5 +120,21 @@ impl Router {
             Walk::new(self.clone(), shard, beginning.clone(), sieve.cloned(), after)
         };
         self.shards_of(scope).map(walk).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_watches_tell_a_node_once() {
+        let kept = Kept::default();
+        let at = |ms| Duration::from_millis(ms);
+        let (node, shard) = (NodeId(2), ShardId(1));
+        assert!(kept.is_due(node, shard, at(0)));
+        assert!(!kept.is_due(node, shard, at(1)));
+        assert!(kept.is_due(NodeId(3), shard, at(1)) && kept.is_due(node, ShardId(2), at(1)));
+        assert!(kept.is_due(node, shard, at(KEEP_STATES_EVERY_MS)), "each tells it in turn");
     }
 }

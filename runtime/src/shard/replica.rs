@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use bytes::Bytes;
 use pollux_cluster::{Fault, Position};
@@ -15,6 +16,7 @@ use pollux_twin::twin::{Twin, View};
 use pollux_twin::{Entry, Life, Rejection, ShardId, Time, TwinKey};
 
 use crate::checkpoint::StreamHead;
+use crate::clock::Clock;
 use crate::limits::STATES_KEPT_MS;
 use crate::watch::{Cursor, Event, Hub};
 
@@ -28,8 +30,8 @@ struct State {
     checkpointed: Option<Position>,
     /// How often another replica's state took the place of this one.
     replaced: u64,
-    /// Until this time of the shard, changes are kept with the twin around them.
-    states_until: Time,
+    /// Until then changes are kept with the twin around them.
+    states_until: Option<Duration>,
 }
 
 /// Shared by the group that applies, the shard that activates, readers and the checkpointer.
@@ -37,6 +39,7 @@ pub(crate) struct Replica {
     shard: ShardId,
     state: Mutex<State>,
     hub: Arc<Hub>,
+    clock: Clock,
 }
 
 impl fmt::Debug for Replica {
@@ -75,10 +78,10 @@ impl Replica {
             log_bytes: 0,
             checkpointed: position,
             replaced: 0,
-            states_until: Time::default(),
+            states_until: None,
         };
         let hub = Arc::new(Hub::new(index, watch_bytes));
-        Arc::new(Self { shard, state: Mutex::new(state), hub })
+        Arc::new(Self { shard, state: Mutex::new(state), hub, clock: Clock::new() })
     }
 
     pub(crate) const fn shard(&self) -> ShardId {
@@ -253,7 +256,7 @@ impl Replica {
     /// filter: all after the place that is returned, which watchers may have to wait for.
     pub(crate) fn keep_states(&self) -> Cursor {
         let mut state = self.state();
-        state.states_until = state.table.fence().time.plus_ms(STATES_KEPT_MS);
+        state.states_until = Some(self.clock.elapsed() + Duration::from_millis(STATES_KEPT_MS));
         let index = state.position.map_or(0, |position| position.index);
         Cursor { index, ordinal: u32::MAX }
     }
@@ -268,6 +271,23 @@ impl Replica {
         self.state().table.scan(beginning, after, most)
     }
 
+    /// Keys of those twins that an index knows for what `few` asks, if it asks for anything.
+    pub(crate) fn keys_of(
+        &self,
+        few: impl FnOnce(&Table) -> Option<Lookup>,
+    ) -> Option<Vec<TwinKey>> {
+        let state = self.state();
+        let lookup = few(&state.table)?;
+        state.table.keys_of(&lookup)
+    }
+
+    /// Images of these twins.
+    pub(crate) fn images(&self, keys: Vec<TwinKey>) -> Vec<(TwinKey, Arc<[u8]>)> {
+        let state = self.state();
+        let image = |key: TwinKey| state.table.image(&key).map(|image| (key, image));
+        keys.into_iter().filter_map(image).collect()
+    }
+
     /// The last entry applied, and the membership there.
     pub(crate) fn place(&self) -> (Option<Position>, Bytes) {
         let state = self.state();
@@ -279,7 +299,7 @@ impl Replica {
         let decoded = Entry::decode(entry)
             .unwrap_or_else(|fault| panic!("shard {}: {fault} at {position}", self.shard));
         let mut state = self.state();
-        let keeps = state.table.fence().time < state.states_until;
+        let keeps = state.states_until.is_some_and(|until| self.clock.elapsed() < until);
         state.table.keep_states(keeps);
         let applied = self.sound(state.table.apply(table_index(position), decoded));
         state.position = Some(position);

@@ -4,8 +4,9 @@
 use std::fmt;
 
 use pollux_proto::feed::Fit;
-use pollux_query::{Filter, Subject};
-use pollux_twin::table::States;
+use pollux_query::{Filter, Subject, choose};
+use pollux_twin::index::Lookup;
+use pollux_twin::table::{States, Table};
 use pollux_twin::twin::View;
 use pollux_twin::{Time, TwinKey, image};
 use tokio::task::yield_now;
@@ -19,6 +20,8 @@ pub(crate) struct Sieve {
     /// What every key that is wanted begins with.
     beginning: String,
     filter: Filter,
+    /// What indexes can be asked for it.
+    lookups: Vec<Lookup>,
 }
 
 impl fmt::Debug for Sieve {
@@ -37,8 +40,8 @@ enum Said {
 }
 
 impl Sieve {
-    pub(crate) const fn new(beginning: String, filter: Filter) -> Self {
-        Self { beginning, filter }
+    pub(crate) fn new(beginning: String, filter: Filter) -> Self {
+        Self { beginning, lookups: filter.lookups(), filter }
     }
 
     pub(crate) fn beginning(&self) -> &str {
@@ -48,6 +51,12 @@ impl Sieve {
     /// The filter as it was written.
     pub(crate) fn filter(&self) -> &str {
         self.filter.source()
+    }
+
+    /// What to ask an index of a table for, if it leaves few twins.
+    pub(super) fn few(&self, table: &Table) -> Option<Lookup> {
+        let chosen = choose(&self.lookups, |lookup, most| table.count(lookup, most));
+        chosen.map(|(lookup, _)| lookup.clone())
     }
 
     /// What it lets through of some changes. Others have their turn in between, as a filter may take long.

@@ -1,4 +1,5 @@
-//! The twins of a shard for which a watch's filter holds, a page at a time: what a picture is made of. Both ends
+//! The twins of a shard for which a watch's filter holds, a page at a time, found by an index if there is one that
+//! leaves few: what a picture is made of. Both ends
 //! of asking another node for one.
 
 use std::sync::Arc;
@@ -41,11 +42,21 @@ pub(crate) async fn page(
 fn look(replica: &Replica, sieve: &Sieve, mut after: Option<TwinKey>) -> Page {
     let opened = replica.opened();
     let (mut items, mut looked, mut bytes) = (Vec::new(), 0, 0);
+    // Who comes to be one of them later is told as a change.
+    let mut few = replica.keys_of(|table| sieve.few(table)).map(|mut keys| {
+        keys.retain(|key| {
+            key.as_str().starts_with(sieve.beginning()) && after.as_ref().is_none_or(|at| key > at)
+        });
+        keys.into_iter()
+    });
     while items.len() + SIFTED_SCAN <= PAGE_MAX
         && looked < SIFTED_LOOKS_PER_PAGE
         && bytes < SIFTED_BYTES_PER_PAGE
     {
-        let images = replica.scan(sieve.beginning(), after.as_ref(), SIFTED_SCAN);
+        let images = match &mut few {
+            Some(keys) => replica.images(keys.take(SIFTED_SCAN).collect()),
+            None => replica.scan(sieve.beginning(), after.as_ref(), SIFTED_SCAN),
+        };
         let last = images.len() < SIFTED_SCAN;
         looked += images.len();
         for (key, image) in images {

@@ -85,6 +85,54 @@ async fn server_sent_events_resume_where_they_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_filter_tells_who_comes_who_stays_and_who_leaves() {
+    let house = House::open().await;
+    write(&house, "f-1", 9).await;
+    write(&house, "f-2", 1).await;
+    let path = "/v1/watch?prefix=f-&picture&filter=desired.n%20%3E%205";
+    let mut events = Events::open(&house, path, &[]).await;
+    let (name, _, data) = events.next().await.unwrap();
+    assert!(name == "twin" && data.contains(r#""device":"f-1""#), "{name} {data}");
+    assert_eq!(events.next().await.unwrap().0, "picture_complete");
+    for (device, n) in [("f-2", 2), ("f-2", 6), ("f-1", 8), ("f-1", 5), ("f-1", 4), ("f-2", 7)] {
+        write(&house, device, n).await;
+    }
+    let mut told = Vec::new();
+    let mut position = String::new();
+    while told.len() < 4 {
+        let (name, id, data) = events.next().await.unwrap();
+        if name == "progress" {
+            continue;
+        }
+        assert_eq!(name, "changed");
+        let changed: serde_json::Value = serde_json::from_str(&data).unwrap();
+        let n = &changed["patched"]["merge"]["n"];
+        told.push(format!("{} {} {n}", changed["device"], changed["match"]));
+        let shown = &changed["twin"]["desired"]["n"];
+        assert_eq!(shown == n, changed["match"] == "entered", "who enters is shown: {data}");
+        if told.len() == 2 {
+            position = id;
+        }
+    }
+    // In order per twin, which is all that is promised of several shards.
+    told.sort();
+    let expected =
+        [r#""f-1" "left" 5"#, r#""f-1" "stayed" 8"#, r#""f-2" "entered" 6"#, r#""f-2" "stayed" 7"#];
+    assert_eq!(told, expected);
+    drop(events);
+    let mut again = Events::open(&house, path, &[("last-event-id", &position)]).await;
+    assert_eq!(again.next().await.unwrap().0, "changed", "it goes on, without a picture");
+    let headers = [("last-event-id", position.as_str())];
+    let mut plain = Events::open(&house, "/v1/watch?prefix=f-", &headers).await;
+    let (_, _, data) = plain.next().await.unwrap();
+    assert!(!data.contains("\"match\""), "{data}");
+    for bad in ["filter=desired.n%20%3E", "filter=7", "filter=now%20%3E%20now", "filter=a&filter=b"]
+    {
+        house.ask("GET", &format!("/v1/watch?{bad}")).await.refused(400, "invalid");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_of_grpc_resumes_where_it_stopped() {
     let house = House::open().await;
     let mut twins = house.twins().await;

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pollux_twin::TwinKey;
+use pollux_twin::change::Section;
+use pollux_twin::index::IndexPath;
 use pollux_twin::table::{Header, Options, Restore, Table};
 
 use super::World;
@@ -45,9 +47,14 @@ impl Store {
     }
 }
 
-/// Few unpacked twins, so that they are packed and unpacked all the time.
+/// Few unpacked twins, so that they are packed and unpacked all the time; and indexes of what is written.
 pub(super) fn options() -> Options {
-    Options { hot_twins_max: 2, hot_bytes_max: 16 * 1024, ..Options::default() }
+    let path =
+        |(section, name): (Section, &str)| IndexPath { section, names: [name.into()].into() };
+    let written =
+        [(Section::Reported, "id"), (Section::Reported, "mode"), (Section::Desired, "mode")];
+    let indexes = written.into_iter().map(path).collect();
+    Options { hot_twins_max: 2, hot_bytes_max: 16 * 1024, indexes }
 }
 
 /// A table as a checkpoint has it.

@@ -1,10 +1,13 @@
 //! One log, one image: replaying it from the beginning, from any checkpoint, over images newer than
-//! their header, and the actor's own state all give the same bytes.
+//! their header, and the actor's own state all give the same bytes, and indexes that fit them.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use pollux_twin::TwinKey;
+use pollux_twin::image::Glance;
+use pollux_twin::index::{Lookup, Scalar, Values};
 use pollux_twin::table::{Header, Restore, Table};
 
 use crate::world::judge::{End, Invariant, Seen, Verdict};
@@ -91,6 +94,30 @@ fn same(what: &str, table: &Table, truth: &Table) -> Verdict {
     }
     match own.iter().zip(&expected).find(|(own, expected)| own != expected) {
         Some(((key, _), _)) => Err(format!("{what} has other bytes for {key} than the log gives")),
-        None => Ok(()),
+        None => indexed(what, table, &own),
     }
+}
+
+/// Indexes find those twins by each value that have it, and nobody else.
+fn indexed(what: &str, table: &Table, images: &[(TwinKey, Arc<[u8]>)]) -> Verdict {
+    for path in options().indexes.iter() {
+        let mut by_value: BTreeMap<Scalar, Vec<TwinKey>> = BTreeMap::new();
+        for (key, image) in images {
+            let value = Glance::of(image).and_then(|glance| glance.scalar(path));
+            if let Some(value) = value.map_err(|error| error.to_string())? {
+                by_value.entry(value).or_default().push(key.clone());
+            }
+        }
+        let find = |values| table.keys_of(&Lookup { path: path.clone(), values });
+        let all = find(Values::Between(Bound::Unbounded, Bound::Unbounded)).map(|keys| keys.len());
+        if all != Some(by_value.values().map(Vec::len).sum()) {
+            return Err(format!("{what} has an index of {path} with {all:?} twins in it"));
+        }
+        for (value, keys) in by_value {
+            if find(Values::among(vec![value.clone()])) != Some(keys) {
+                return Err(format!("{what} finds other twins at {path} {value:?} than have it"));
+            }
+        }
+    }
+    Ok(())
 }

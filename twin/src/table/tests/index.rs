@@ -34,6 +34,7 @@ fn check(table: &mut Table, n: i64, names: &[&str]) {
     let keys: Vec<_> = names.iter().map(|name| key(name)).collect();
     assert_eq!(table.count(&at(n), usize::MAX), Some(keys.len()));
     assert_eq!(found(table, n), keys);
+    assert_eq!(table.keys_of(&at(n)), Some(keys.clone()));
     let (images, header) = (everything(table), cut(table).1);
     let mut restore = Restore::new();
     for (key, image) in images {
@@ -73,6 +74,7 @@ fn where_there_is_none_nothing_is_counted() {
     apply(&mut table, &[("a", set(1))]);
     assert_eq!(table.count(&at(1), usize::MAX), None);
     assert_eq!(table.begin_picture_of(&at(1)), None);
+    assert_eq!(table.keys_of(&at(1)), None);
 }
 
 #[test]

@@ -61,6 +61,14 @@ pub const fn row(rejection: &Rejection) -> Row {
         },
         R::NotOwner => passing("not_owner", Code::Unavailable, 503, RETRY_OWNER_MS),
         R::Behind => passing("behind", Code::Unavailable, 503, RETRY_OWNER_MS),
+        R::Unauthenticated { .. } => Row {
+            refused: RefusedReason::NotAllowed,
+            ..lasting("unauthenticated", Code::Unauthenticated, 401)
+        },
+        R::Forbidden { .. } => Row {
+            refused: RefusedReason::NotAllowed,
+            ..lasting("forbidden", Code::PermissionDenied, 403)
+        },
         R::Unknown => Row {
             refused: RefusedReason::Busy,
             close: CloseCode::Fault,

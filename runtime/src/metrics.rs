@@ -67,6 +67,8 @@ pub(crate) const REASONS: &[&str] = &[
     "not_owner",
     "behind",
     "unknown",
+    "unauthenticated",
+    "forbidden",
     "unsupported_media_type",
     "timeout",
 ];

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{join_all, try_join_all};
+use pollux_cluster::meta::CONTROL_LEVEL;
 use pollux_cluster::{CallFault, NodeId};
 use pollux_proto::position::Position;
 use pollux_twin::input::Request;
@@ -38,6 +39,8 @@ use crate::watch::{Cursor, Walk, Watch};
 #[derive(Clone)]
 pub struct Router {
     inner: Arc<Inner>,
+    /// The way to other nodes, perhaps on behalf of a principal.
+    forward: Forward,
 }
 
 struct Inner {
@@ -45,7 +48,6 @@ struct Inner {
     lineage: u64,
     shards: Shards,
     owners: Owners,
-    forward: Forward,
     entry_keys: EntryKeys,
     turns: Turns,
     space: Space,
@@ -72,7 +74,6 @@ impl Router {
             lineage,
             shards,
             owners,
-            forward,
             entry_keys,
             turns,
             space,
@@ -80,7 +81,15 @@ impl Router {
             leaving,
             stopping,
         };
-        Self { inner: Arc::new(inner) }
+        Self { inner: Arc::new(inner), forward }
+    }
+
+    /// The same for a principal: other nodes that are asked check once more that it may. Those of a cluster
+    /// that does not know principals yet cannot.
+    pub(crate) fn on_behalf(&self, principal: &Arc<str>) -> Self {
+        let known = self.inner.owners.level() >= CONTROL_LEVEL;
+        let forward = self.forward.on_behalf(known.then(|| Arc::clone(principal)));
+        Self { inner: Arc::clone(&self.inner), forward }
     }
 
     /// Carries out one call on its twin's owner, wherever that is. While the owner changes the call is
@@ -133,7 +142,7 @@ impl Router {
         call: Call,
     ) -> Result<Answer, Rejection> {
         let is_read = call.is_read();
-        let result = match self.inner.forward.call(node, call).await {
+        let result = match self.forward.call(node, call).await {
             Ok(result) => result,
             Err(fault) if is_read || fault == CallFault::Unreachable => Err(Rejection::NotOwner),
             Err(_) => Err(Rejection::Unknown),
@@ -200,7 +209,7 @@ impl Router {
         after: Option<&TwinKey>,
         limit: usize,
     ) -> Result<Vec<(TwinKey, View)>, Rejection> {
-        let page = self.inner.forward.list(node, &shards, beginning, after, limit).await;
+        let page = self.forward.list(node, &shards, beginning, after, limit).await;
         if page.is_err() {
             // Whoever asks again asks the next one.
             shards.iter().for_each(|(shard, _)| self.inner.owners.not_at(*shard, node));
@@ -274,7 +283,7 @@ impl Router {
 
     /// The way to other nodes.
     pub(crate) fn forward(&self) -> &Forward {
-        &self.inner.forward
+        &self.forward
     }
 
     pub(crate) fn node(&self) -> NodeId {
@@ -392,7 +401,9 @@ impl Router {
                 (walk.age_ms(), (shard, stands))
             }
         };
-        let walks = self.shards_of(scope).zip(self.walks(scope, None));
+        // What is there is not looked at, only how far it is.
+        let own = Self { inner: Arc::clone(&self.inner), forward: self.forward.on_behalf(None) };
+        let walks = self.shards_of(scope).zip(own.walks(scope, None));
         let stands = join_all(walks.map(stand)).await.into_iter();
         let (ages, shards): (Vec<_>, _) = stands.unzip();
         let position = Position { lineage: self.inner.lineage, shards };

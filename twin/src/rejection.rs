@@ -85,4 +85,16 @@ pub enum Rejection {
     Unknown,
     /// What this replica has applied is older than a stale read asked for.
     Behind,
+    /// The caller did not prove who it is.
+    Unauthenticated {
+        /// What was wrong and what would be right.
+        reason: String,
+    },
+    /// The caller is known, and may not do that.
+    Forbidden {
+        /// What it may not do.
+        action: String,
+        /// To what.
+        on: String,
+    },
 }

@@ -38,6 +38,8 @@ impl Default for Labels {
 
 /// From this level on, nodes give a key to each write that came without one (safety rule 15).
 pub const ENTRY_KEYS_LEVEL: u32 = 3;
+/// From this level on, the meta group agrees on principals and policies, and keeps the audit.
+pub const CONTROL_LEVEL: u32 = 4;
 
 /// The cluster levels that a node's program can run at. A level stands for a set of formats of wire, log,
 /// images and settings.
@@ -51,7 +53,7 @@ pub struct Formats {
 
 impl Formats {
     /// Those of this program.
-    pub const OURS: Self = Self { oldest: 2, newest: 3 };
+    pub const OURS: Self = Self { oldest: 2, newest: 4 };
 
     /// Whether the program can run in a cluster of this level.
     #[must_use]

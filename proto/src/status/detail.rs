@@ -39,7 +39,12 @@ pub fn to_value(rejection: &Rejection) -> Value {
             set("max", u64::from(*max).into());
         }
         R::OutOfOrder { expected } => set("expected", (*expected).into()),
+        R::Forbidden { action, on } => {
+            set("action", action.as_str().into());
+            set("on", on.as_str().into());
+        }
         R::Invalid { .. }
+        | R::Unauthenticated { .. }
         | R::Overloaded { .. }
         | R::NotFound
         | R::NotAnObject
@@ -95,6 +100,8 @@ pub fn from_value(value: &Value) -> Option<Rejection> {
         "not_owner" => R::NotOwner,
         "behind" => R::Behind,
         "unknown" => R::Unknown,
+        "unauthenticated" => R::Unauthenticated { reason: text("message")? },
+        "forbidden" => R::Forbidden { action: text("action")?, on: text("on")? },
         _ => return None,
     })
 }

@@ -150,8 +150,10 @@ pub(crate) fn rejections() -> Vec<Rejection> {
             R::OutOfSpace => R::Quarantined,
             R::Quarantined => R::NotOwner,
             R::NotOwner => R::Unknown,
-            // The last one is told to services only: no device reads stale, so no frame carries it.
-            R::Unknown | R::Behind => return None,
+            // The last ones are told to services only, so no frame carries them.
+            R::Unknown | R::Behind | R::Unauthenticated { .. } | R::Forbidden { .. } => {
+                return None;
+            }
         })
     };
     std::iter::successors(Some(R::NotFound), next).collect()

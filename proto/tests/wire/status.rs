@@ -8,7 +8,12 @@ use pollux_twin::Rejection;
 use crate::frames::rejections;
 
 fn all() -> Vec<Rejection> {
-    rejections().into_iter().chain([Rejection::Behind]).collect()
+    let services = [
+        Rejection::Behind,
+        Rejection::Unauthenticated { reason: "the token has expired".into() },
+        Rejection::Forbidden { action: "twin:read".into(), on: "acme/pump".into() },
+    ];
+    rejections().into_iter().chain(services).collect()
 }
 
 #[test]

@@ -17,6 +17,7 @@ use super::rebalance::Urges;
 use super::served::{Served, refused};
 use super::steps::Steps;
 use super::{Kind, back_up, forward, join, status};
+use crate::access::Guard;
 use crate::clock::Clock;
 use crate::config::Checked;
 use crate::router::Router;
@@ -109,9 +110,13 @@ impl Service for Answering {
                     let decider = decider.as_ref().ok_or(CallFault::Unreachable)?;
                     Ok(decider.decide_for_peer(&payload).await.into())
                 }
-                Some(Kind::Call) => forward::call(router()?, &payload).await,
-                Some(Kind::EntryCall) => forward::entry_call(router()?, &payload).await,
-                Some(Kind::List) => forward::list(router()?, &payload),
+                Some(Kind::Guarded) => {
+                    let decider = decider.as_ref().ok_or(CallFault::Unreachable)?;
+                    guarded(router()?, decider, &payload).await
+                }
+                Some(kind @ (Kind::Call | Kind::EntryCall | Kind::List)) => {
+                    about_twins(router()?, kind, &payload, &Guard::Open).await
+                }
                 Some(Kind::Status) => Ok(match (router(), decider.as_ref()) {
                     (Ok(router), Some(decider)) => status::for_peer(router, decider.group()),
                     // It waits for the cluster, which must see that it is there.
@@ -149,8 +154,20 @@ impl Service for Answering {
         let router = self.router.get();
         match Kind::of(kind) {
             Some(Kind::BackUp) => back_up::open_for_peer(router.cloned(), &payload),
-            Some(Kind::Watch) => watch::serve(router, &payload),
-            Some(Kind::Query) => query::serve(router, &payload),
+            Some(Kind::Watch) => watch::serve(router, &payload, &Guard::Open),
+            Some(Kind::Query) => query::serve(router, &payload, &Guard::Open),
+            Some(Kind::Guarded) => {
+                let Some(decider) = self.decider.get() else {
+                    return refused(CallFault::Unreachable);
+                };
+                let opened = Guard::open(decider.picture(), &payload);
+                let opened = opened.map(|(guard, kind, asked)| (guard, Kind::of(kind), asked));
+                match opened {
+                    Some((guard, Some(Kind::Watch), asked)) => watch::serve(router, &asked, &guard),
+                    Some((guard, Some(Kind::Query), asked)) => query::serve(router, &asked, &guard),
+                    _ => refused(CallFault::Failed),
+                }
+            }
             Some(Kind::Relay) => match self.endpoint.get() {
                 Some(endpoint) => endpoint.open_for_relay(from, &payload),
                 None => refused(CallFault::Unreachable),
@@ -164,6 +181,28 @@ impl Service for Answering {
                 refused(CallFault::Failed)
             }
         }
+    }
+}
+
+/// What is asked for a principal.
+async fn guarded(router: &Router, decider: &Decider, payload: &[u8]) -> Result<Bytes, CallFault> {
+    let opened = Guard::open(decider.picture(), payload);
+    let (guard, kind, asked) = opened.ok_or(CallFault::Failed)?;
+    let kind = Kind::of(kind).ok_or(CallFault::Failed)?;
+    about_twins(router, kind, &asked, &guard).await
+}
+
+async fn about_twins(
+    router: &Router,
+    kind: Kind,
+    payload: &[u8],
+    guard: &Guard,
+) -> Result<Bytes, CallFault> {
+    match kind {
+        Kind::Call => forward::call(router, payload, guard).await,
+        Kind::EntryCall => forward::entry_call(router, payload, guard).await,
+        Kind::List => forward::list(router, payload, guard),
+        _ => Err(CallFault::Failed),
     }
 }
 

@@ -5,6 +5,7 @@
 //! takes those of others, `departure` gives shards away before a stop, `meta` has things decided, `holder` starts and ends replicas, `steward` has
 //! done what the balancer wants, `steps` carries that out where a group is led, `join` takes new nodes in.
 
+mod access;
 mod answering;
 mod authorities;
 mod back_up;
@@ -58,6 +59,7 @@ use self::peers::Listening;
 use self::rebalance::{Urge, Urges};
 use self::steps::Steps;
 use self::steward::Steward;
+use crate::access::Doorman;
 use crate::clock::Clock;
 use crate::config::Checked;
 use crate::disk::Disk;
@@ -102,10 +104,12 @@ pub(crate) enum Kind {
     Relayed = 13,
     /// What a query finds on shards that the node owns, as a stream.
     Query = 14,
+    /// A call, a list, a watch or a query for a principal, which the node checks once more.
+    Guarded = 20,
 }
 
 impl Kind {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Call,
         Self::List,
         Self::Meta,
@@ -120,6 +124,7 @@ impl Kind {
         Self::Relay,
         Self::Relayed,
         Self::Query,
+        Self::Guarded,
     ];
 
     fn of(number: u16) -> Option<Self> {
@@ -224,6 +229,11 @@ impl Member {
             expiry: self.expiry.clone(),
             urges: self.urges.clone(),
         }
+    }
+
+    /// Who comes in at the doors for services.
+    pub(crate) fn doorman(&self, config: &Checked) -> Result<Doorman, Fault> {
+        Doorman::new(config, self.node.0, self.meta.decider().picture(), self.clock)
     }
 
     /// From now on devices that other nodes relay are served here.

@@ -1,5 +1,7 @@
 //! Which values are possible, and what would be right where one is not.
 
+mod access;
+
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -40,6 +42,7 @@ pub(super) fn check(
         listen,
         advertise: checks.advertise(config, listen),
         services: checks.services(config, listen),
+        access: access::check(&mut checks, config, listen),
         cluster: checks.cluster(config),
         devices: checks.devices(config),
         limits: checks.limits(config),
@@ -408,6 +411,8 @@ mod tests {
         refused("[listen]\nhttp = \"127.0.0.1:4434\"", "another port than listen.grpc");
         refused("[listen]\ngrpc = \"0.0.0.0:4434\"", "services.plaintext = true");
         refused("[devices]\ncert = \"a.pem\"", "set devices.key too");
+        refused("[access]\nmode = \"closed\"", "it takes auto, open or enforced");
+        refused("[access]\njwt_issuer = \"https://id\"", "set all three");
         refused("[devices]\nkeep_alive_ms = 70000", "less than devices.idle_timeout_ms");
         refused("[devices]\nrate_burst = 1", "at least devices.rate_per_s");
         refused("[raft]\nelection_min_ms = 150", "twice raft.heartbeat_ms");
@@ -429,8 +434,12 @@ mod tests {
 
     #[test]
     fn plaintext_for_others_needs_a_word_and_gets_it() {
-        let text = "[listen]\ngrpc = \"0.0.0.0:4434\"\n[services]\nplaintext = true";
-        assert!(Layers::new().text(text, "a.toml").check().is_ok());
+        let text = "[listen]\ngrpc = \"0.0.0.0:4434\"\n[services]\nplaintext = true\n";
+        let open = format!("{text}[access]\nmode = \"open\"");
+        assert!(Layers::new().text(&open, "a.toml").check().is_ok());
+        let enforced = format!("{text}[access]\nmode = \"enforced\"");
+        assert!(Layers::new().text(&enforced, "a.toml").check().is_ok());
+        refused(text, "access.mode = \"enforced\" and make the first operator");
     }
 
     #[test]

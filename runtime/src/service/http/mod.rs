@@ -22,13 +22,14 @@ use tokio_util::sync::CancellationToken;
 
 use self::problem::Problem;
 use super::desk::Desk;
-use super::listen::Listener;
+use super::listen::{Listener, Peer};
 
 /// Serves until the node stops.
 pub(super) async fn serve(desk: Desk, listener: Listener, stopping: CancellationToken) {
-    let served = axum::serve(listener, routes::router(desk))
-        .with_graceful_shutdown(stopping.cancelled_owned())
-        .await;
+    let served =
+        axum::serve(listener, routes::router(desk).into_make_service_with_connect_info::<Peer>())
+            .with_graceful_shutdown(stopping.cancelled_owned())
+            .await;
     if let Err(error) = served {
         tracing::error!(%error, "the HTTP door closed");
     }

@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::http::Response;
 use axum::response::IntoResponse;
 use axum::routing::{MethodFilter, on};
+use pollux_cluster::access::Action;
 use pollux_twin::change::Section;
 
 use super::super::desk::Desk;
@@ -125,13 +126,22 @@ async fn dispatch(
     incoming: Incoming,
     body: Body,
 ) -> Result<Response<Body>, Problem> {
+    if !operation.is_for_anyone() {
+        incoming.caller()?;
+    }
     match operation {
         Operation::Index => Ok(admin::index()),
         Operation::Alive => Ok(admin::alive()),
         Operation::Ready => Ok(admin::ready(&incoming)),
-        Operation::Metrics => Ok(admin::metrics(&incoming)),
+        Operation::Metrics => {
+            incoming.allowed(Action::ClusterRead)?;
+            Ok(admin::metrics(&incoming))
+        }
         Operation::OpenApi => Ok(admin::openapi()),
-        Operation::Status => Ok(admin::status(&incoming)),
+        Operation::Status => {
+            incoming.allowed(Action::ClusterRead)?;
+            Ok(admin::status(&incoming))
+        }
         Operation::ListTwins => twins::list(incoming).await,
         Operation::QueryTwins => query::query(incoming, body).await,
         Operation::GetTwin => twins::get(incoming).await,
@@ -179,6 +189,11 @@ impl Verb {
 }
 
 impl Operation {
+    /// Whether whoever reaches the door may ask it: what shows nothing of twins or of the cluster.
+    const fn is_for_anyone(self) -> bool {
+        matches!(self, Self::Index | Self::Alive | Self::Ready | Self::OpenApi)
+    }
+
     /// The call that it is counted as, if it is one.
     const fn method(self) -> Option<Method> {
         Some(match self {

@@ -51,7 +51,8 @@ async fn open(
     })?;
     let picture = if asked.picture { Picture::First } else { Picture::None };
     let scope = grpc::scope(asked.whose);
-    let watching = incoming.desk.watch(scope, asked.position.as_ref(), picture).await?;
+    let caller = incoming.caller()?;
+    let watching = incoming.desk.watch(caller, scope, asked.position.as_ref(), picture).await?;
     let keep_alive = KeepAlive::new().interval(WATCH_KEEP_ALIVE).text("alive");
     let events = Sse::new(stream::unfold(watching, next)).keep_alive(keep_alive);
     let mut response = events.into_response();
@@ -63,8 +64,9 @@ async fn open(
 
 async fn next(mut watching: Watching) -> Option<(Result<Event, Infallible>, Watching)> {
     loop {
-        // Where the node stops, the stream ends, and the client comes back with its position.
-        let item = watching.next().await?;
+        // Where the node stops, or the caller may no longer, the stream ends, and the client comes back with
+        // its position.
+        let item = watching.next().await?.ok()?;
         if let Some((name, position, body)) = event::of(item) {
             let mut event = Event::default().event(name).data(body.to_json());
             if !position.is_empty() {

@@ -58,3 +58,62 @@ impl Guard {
         one.map_or(Err(refused), |one| asked::scope(access, name, action, &one))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pollux_cluster::access::{Policy, Principal};
+    use pollux_cluster::meta::Meta;
+    use pollux_proto::forward::encode;
+
+    use super::*;
+
+    fn guard(principal: &str, on: &str) -> Guard {
+        let mut meta = Meta::default();
+        meta.access.principals.insert("svc".into(), Principal::default());
+        let policy = Policy {
+            principals: vec!["svc".into()],
+            actions: vec!["twin:*".into()],
+            on: vec![on.parse().unwrap()],
+            ..Policy::default()
+        };
+        meta.access.policies.insert("p".into(), policy);
+        let picture = MetaPicture { meta: meta.into(), ..MetaPicture::default() };
+        let guarded =
+            Guarded { principal: principal.to_owned(), kind: 3, payload: b"asked".to_vec() };
+        let (_, picture) = watch::channel(picture);
+        let opened = Guard::open(picture, &encode(&guarded).unwrap());
+        let (guard, kind, payload) = opened.expect("it was written just now");
+        assert_eq!((kind, payload), (3, b"asked".to_vec()));
+        guard
+    }
+
+    #[test]
+    fn what_a_principal_may_not_is_refused_here_too() {
+        let key = |text| TwinKey::parse(text).unwrap();
+        let fleet = guard("svc", "acme/pump-*");
+        assert_eq!(fleet.call(&key("acme/pump-1"), &Request::Get), Ok(()));
+        assert!(fleet.call(&key("acme/valve"), &Request::Get).is_err());
+        assert!(guard("other", "*").call(&key("acme/pump-1"), &Request::Get).is_err());
+        assert_eq!(Guard::Open.call(&key("acme/valve"), &Request::Get), Ok(()));
+        for (on, beginning, allowed) in [
+            ("acme/pump-*", "acme/pump-1", true),
+            ("acme/pump-*", "acme/", false),
+            ("acme/pump-*", "", false),
+            ("acme/*", "acme/", true),
+            // One twin, by its whole name.
+            ("acme/pump-1", "acme/pump-1", true),
+            ("acme/pump-1", "acme/pump-", false),
+            ("*", "acme/", true),
+        ] {
+            let may = guard("svc", on).beginning(Action::TwinWatch, beginning);
+            assert_eq!(may.is_ok(), allowed, "{on} {beginning}");
+        }
+        assert!(guard("root", "acme/x").beginning(Action::TwinWatch, "").is_ok());
+    }
+
+    #[test]
+    fn noise_is_no_message() {
+        let (_, picture) = watch::channel(MetaPicture::default());
+        assert!(Guard::open(picture, b"noise").is_none());
+    }
+}

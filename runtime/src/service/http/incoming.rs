@@ -93,7 +93,7 @@ impl Incoming {
         })
     }
 
-    fn part(&self, name: &str) -> Option<&str> {
+    pub(super) fn part(&self, name: &str) -> Option<&str> {
         self.path.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str())
     }
 

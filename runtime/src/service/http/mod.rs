@@ -1,6 +1,7 @@
 //! The HTTP door: the calls of `pollux.v1` as JSON, watches as server-sent events, and the paths
 //! for operators. `routes` is the one table of what there is; `openapi` describes that table.
 
+mod access;
 mod admin;
 mod commands;
 mod event;

@@ -1,6 +1,8 @@
 //! The OpenAPI document of the HTTP door, made of the table in `routes`. Written by hand rather
 //! than derived: bodies are documents of our own JSON, not structs that a macro could read.
 
+mod access;
+
 use pollux_twin::change::Section;
 use serde_json::{Map, Value, json};
 
@@ -23,13 +25,20 @@ pub(super) fn document() -> Value {
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
-        "components": {"schemas": schemas()},
+        "components": {
+            "schemas": schemas(),
+            "securitySchemes": {"token": {
+                "type": "http", "scheme": "bearer",
+                "description": "A token of a principal, where access is enforced",
+            }},
+        },
+        "security": [{"token": []}, {}],
     })
 }
 
 fn described(path: &str, operation: Operation) -> Value {
     let about = about(operation);
-    let mut parameters: Vec<Value> = ["tenant", "device", "id"]
+    let mut parameters: Vec<Value> = ["tenant", "device", "id", "name", "token"]
         .into_iter()
         .filter(|name| path.contains(&format!("{{{name}}}")))
         .map(|name| {
@@ -118,6 +127,17 @@ fn about(operation: Operation) -> About {
         O::Metrics => read("Numbers for Prometheus", &[], Text("application/openmetrics-text")),
         O::OpenApi => read("This document", &[], Json("Object")),
         O::Status => read("This node and its shards", &[], Json("Object")),
+        O::WhoAmI => read("Who the caller is", &[], Json("Object")),
+        O::ListPrincipals
+        | O::PutPrincipal
+        | O::RemovePrincipal
+        | O::IssueToken
+        | O::RevokeToken
+        | O::ListPolicies
+        | O::PutPolicy
+        | O::RemovePolicy
+        | O::CheckAccess
+        | O::Audit => access::about(operation),
         O::ListTwins => read(
             "List twins in order of their names",
             &["prefix", "page_size", "page_token", "view", "min_position", "max_age_ms"],
@@ -217,6 +237,15 @@ fn schemas() -> Value {
             &["twins", "next_page_token"],
         ),
         "Query": query(),
+        "PutPrincipal": access::put_principal(),
+        "PrincipalList": access::principals(),
+        "IssueToken": access::issue_token(),
+        "IssuedToken": access::issued_token(),
+        "PutPolicy": access::policy(),
+        "PolicyList": access::policies(),
+        "CheckAccess": access::check(),
+        "Decision": access::decision(),
+        "AuditPage": access::audit(),
         "QueryAnswer": query_answer(),
         "OneSection": json!({
             "type": "object", "minProperties": 1, "maxProperties": 1,

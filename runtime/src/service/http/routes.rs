@@ -12,7 +12,7 @@ use pollux_twin::change::Section;
 use super::super::desk::Desk;
 use super::incoming::Incoming;
 use super::problem::Problem;
-use super::{admin, commands, method_not_allowed, no_such_path, query, twins, watch};
+use super::{access, admin, commands, method_not_allowed, no_such_path, query, twins, watch};
 use crate::metrics::{Door, Method};
 
 /// A method of HTTP that a path takes.
@@ -34,6 +34,17 @@ pub(super) enum Operation {
     Metrics,
     OpenApi,
     Status,
+    WhoAmI,
+    ListPrincipals,
+    PutPrincipal,
+    RemovePrincipal,
+    IssueToken,
+    RevokeToken,
+    ListPolicies,
+    PutPolicy,
+    RemovePolicy,
+    CheckAccess,
+    Audit,
     ListTwins,
     QueryTwins,
     GetTwin,
@@ -59,6 +70,21 @@ const ROOT: &[(Verb, &str, Operation)] = &[
     (Verb::Get, "/metrics", Operation::Metrics),
     (Verb::Get, "/openapi.json", Operation::OpenApi),
     (Verb::Get, "/v1/status", Operation::Status),
+];
+
+/// Paths of who may do what.
+const ACCESS: &[(Verb, &str, Operation)] = &[
+    (Verb::Get, "/v1/access/whoami", Operation::WhoAmI),
+    (Verb::Get, "/v1/access/principals", Operation::ListPrincipals),
+    (Verb::Put, "/v1/access/principals/{name}", Operation::PutPrincipal),
+    (Verb::Delete, "/v1/access/principals/{name}", Operation::RemovePrincipal),
+    (Verb::Post, "/v1/access/principals/{name}/tokens", Operation::IssueToken),
+    (Verb::Delete, "/v1/access/tokens/{token}", Operation::RevokeToken),
+    (Verb::Get, "/v1/access/policies", Operation::ListPolicies),
+    (Verb::Put, "/v1/access/policies/{name}", Operation::PutPolicy),
+    (Verb::Delete, "/v1/access/policies/{name}", Operation::RemovePolicy),
+    (Verb::Post, "/v1/access/check", Operation::CheckAccess),
+    (Verb::Get, "/v1/access/audit", Operation::Audit),
 ];
 
 /// What every path of a tenant's twins begins with: short for the default tenant.
@@ -89,7 +115,10 @@ const TWINS: &[(Verb, &str, Operation)] = &[
 
 /// Every method of every path.
 pub(super) fn all() -> impl Iterator<Item = (Verb, String, Operation)> {
-    let root = ROOT.iter().map(|(verb, path, operation)| (*verb, (*path).to_owned(), *operation));
+    let root = ROOT
+        .iter()
+        .chain(ACCESS)
+        .map(|(verb, path, operation)| (*verb, (*path).to_owned(), *operation));
     let twins = TENANTS.iter().flat_map(|tenant| {
         TWINS
             .iter()
@@ -116,7 +145,13 @@ async fn answer(operation: Operation, incoming: Incoming, body: Body) -> Respons
             let call = Box::pin(dispatch(operation, incoming, body));
             desk.measured(Door::Http, method, reason, call).await
         }
-        None => Box::pin(dispatch(operation, incoming, body)).await,
+        None => {
+            let result = Box::pin(dispatch(operation, incoming, body)).await;
+            if let Err(problem) = &result {
+                desk.metrics.rejections_total.of(problem.reason).inc();
+            }
+            result
+        }
     };
     result.unwrap_or_else(IntoResponse::into_response)
 }
@@ -142,6 +177,17 @@ async fn dispatch(
             incoming.allowed(Action::ClusterRead)?;
             Ok(admin::status(&incoming))
         }
+        Operation::WhoAmI => access::who_am_i(&incoming),
+        Operation::ListPrincipals => access::list_principals(&incoming),
+        Operation::PutPrincipal => access::put_principal(incoming, body).await,
+        Operation::RemovePrincipal => access::remove_principal(incoming).await,
+        Operation::IssueToken => access::issue_token(incoming, body).await,
+        Operation::RevokeToken => access::revoke_token(incoming).await,
+        Operation::ListPolicies => access::list_policies(&incoming),
+        Operation::PutPolicy => access::put_policy(incoming, body).await,
+        Operation::RemovePolicy => access::remove_policy(incoming).await,
+        Operation::CheckAccess => access::check(incoming, body).await,
+        Operation::Audit => access::audit(&incoming),
         Operation::ListTwins => twins::list(incoming).await,
         Operation::QueryTwins => query::query(incoming, body).await,
         Operation::GetTwin => twins::get(incoming).await,
@@ -202,7 +248,18 @@ impl Operation {
             | Self::Ready
             | Self::Metrics
             | Self::OpenApi
-            | Self::Status => return None,
+            | Self::Status
+            | Self::WhoAmI
+            | Self::ListPrincipals
+            | Self::PutPrincipal
+            | Self::RemovePrincipal
+            | Self::IssueToken
+            | Self::RevokeToken
+            | Self::ListPolicies
+            | Self::PutPolicy
+            | Self::RemovePolicy
+            | Self::CheckAccess
+            | Self::Audit => return None,
             Self::ListTwins => Method::TwinsList,
             Self::QueryTwins => Method::TwinsQuery,
             Self::GetTwin | Self::GetSection(_) => Method::TwinsGet,

@@ -101,6 +101,7 @@ impl Node {
             disk.identity.lineage,
             (shards.clone(), member.owners(&shards), member.forward()),
             space,
+            config.access.mode,
             clock,
             stopping.clone(),
         );

@@ -27,6 +27,7 @@ use self::entry_keys::EntryKeys;
 pub use self::scope::{Page, Picture, Scope, WatchItem};
 use crate::clock::Clock;
 use crate::cluster::{Forward, Owner, Owners};
+use crate::config::AccessMode;
 use crate::limits::{OWNER_WAIT_MS_MAX, PAGE_MAX, REPEAT_MS_MAX};
 use crate::query::Turns;
 use crate::shard::ShardHandle;
@@ -51,6 +52,7 @@ struct Inner {
     entry_keys: EntryKeys,
     turns: Turns,
     space: Space,
+    access: AccessMode,
     clock: Clock,
     /// The node is about to stop: what it owns goes to others.
     leaving: CancellationToken,
@@ -64,6 +66,7 @@ impl Router {
         lineage: u64,
         (shards, owners, forward): (Shards, Owners, Forward),
         space: Space,
+        access: AccessMode,
         clock: Clock,
         stopping: CancellationToken,
     ) -> Self {
@@ -77,6 +80,7 @@ impl Router {
             entry_keys,
             turns,
             space,
+            access,
             clock,
             leaving,
             stopping,
@@ -311,6 +315,7 @@ impl Router {
             node: self.inner.node,
             lineage: self.inner.lineage,
             may_own: !self.inner.space.is_low() && !self.inner.leaving.is_cancelled(),
+            enforced: self.inner.access == AccessMode::Enforced,
             version: VERSION.to_owned(),
             shards: self.inner.shards.all().iter().map(|shard| shard.status()).collect(),
             meta: None,

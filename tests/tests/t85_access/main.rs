@@ -3,11 +3,13 @@
 
 mod deeds;
 mod keys;
+mod node;
 
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use pollux_runtime::clock::Clock;
 use pollux_tests::node::cluster::{Cluster, QUICK};
 use pollux_tests::node::{NodeOptions, NodeProcess};
 use serde_json::{Value, json};
@@ -382,7 +384,7 @@ fn signed_tokens_are_believed_only_where_all_is_right() -> Result<()> {
 fn every_node_of_a_cluster_checks_and_a_change_is_soon_in_force() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let variables = [QUICK, &[ENFORCED]].concat();
-    let cluster = Cluster::form(dir.path(), 3, &variables)?;
+    let mut cluster = Cluster::form(dir.path(), 3, &variables)?;
     let nodes: Vec<_> = cluster.nodes.iter().flatten().collect();
     let admin = bootstrap(nodes[1])?;
     thread::sleep(IN_FORCE);
@@ -431,5 +433,22 @@ fn every_node_of_a_cluster_checks_and_a_change_is_soon_in_force() -> Result<()> 
     let root = std::fs::read_to_string(nodes[0].data().join("root.token"))?;
     ensure!(nodes[0].ask_as(root.trim(), &["access", "whoami"])?["principal"] == "root");
     ensure!(nodes[1].ask_as(root.trim(), &["access", "whoami"]).is_err());
-    Ok(())
+    checked_by_the_owner(&mut cluster, &admin)
+}
+
+/// A node that checks nothing passes calls on: their owner checks.
+fn checked_by_the_owner(cluster: &mut Cluster, admin: &str) -> Result<()> {
+    let ids = [cluster.id(0)?, cluster.id(1)?];
+    cluster.kill(2)?;
+    let patience = Duration::from_secs(60);
+    let began = Clock::new();
+    // Its shards get another owner first.
+    while Caller::new(admin).by_http(cluster.node(0)?, Deed::WriteA, "pump-1").is_err() {
+        ensure!(began.elapsed() < patience, "the shard has an owner");
+    }
+    let others = [0, 1].map(|at| (ids[at], cluster.options[at].peers.clone()));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        node::Careless::in_place_of(&cluster.options[2].data, &others)?.is_not_believed().await
+    })
 }

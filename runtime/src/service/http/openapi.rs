@@ -127,17 +127,7 @@ fn about(operation: Operation) -> About {
         O::Metrics => read("Numbers for Prometheus", &[], Text("application/openmetrics-text")),
         O::OpenApi => read("This document", &[], Json("Object")),
         O::Status => read("This node and its shards", &[], Json("Object")),
-        O::WhoAmI => read("Who the caller is", &[], Json("Object")),
-        O::ListPrincipals
-        | O::PutPrincipal
-        | O::RemovePrincipal
-        | O::IssueToken
-        | O::RevokeToken
-        | O::ListPolicies
-        | O::PutPolicy
-        | O::RemovePolicy
-        | O::CheckAccess
-        | O::Audit => access::about(operation),
+        O::Access(asked) => access::about(asked),
         O::ListTwins => read(
             "List twins in order of their names",
             &["prefix", "page_size", "page_token", "view", "min_position", "max_age_ms"],
@@ -188,12 +178,14 @@ fn operation_id(operation: Operation) -> String {
         Operation::GetSection(section) => of("get", section),
         Operation::PutSection(section) => of("put", section),
         Operation::PatchSection(section) => of("patch", section),
-        other => {
-            let mut name = format!("{other:?}");
-            name[..1].make_ascii_lowercase();
-            name
-        }
+        Operation::Access(asked) => lower(format!("{asked:?}")),
+        other => lower(format!("{other:?}")),
     }
+}
+
+fn lower(mut name: String) -> String {
+    name[..1].make_ascii_lowercase();
+    name
 }
 
 fn content(answer: Answer) -> Value {

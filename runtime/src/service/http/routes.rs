@@ -34,17 +34,7 @@ pub(super) enum Operation {
     Metrics,
     OpenApi,
     Status,
-    WhoAmI,
-    ListPrincipals,
-    PutPrincipal,
-    RemovePrincipal,
-    IssueToken,
-    RevokeToken,
-    ListPolicies,
-    PutPolicy,
-    RemovePolicy,
-    CheckAccess,
-    Audit,
+    Access(Access),
     ListTwins,
     QueryTwins,
     GetTwin,
@@ -62,6 +52,22 @@ pub(super) enum Operation {
     CancelCommand,
 }
 
+/// What a request asks about who may do what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    WhoAmI,
+    ListPrincipals,
+    PutPrincipal,
+    RemovePrincipal,
+    IssueToken,
+    RevokeToken,
+    ListPolicies,
+    PutPolicy,
+    RemovePolicy,
+    Check,
+    Audit,
+}
+
 /// Paths of the node.
 const ROOT: &[(Verb, &str, Operation)] = &[
     (Verb::Get, "/", Operation::Index),
@@ -74,17 +80,17 @@ const ROOT: &[(Verb, &str, Operation)] = &[
 
 /// Paths of who may do what.
 const ACCESS: &[(Verb, &str, Operation)] = &[
-    (Verb::Get, "/v1/access/whoami", Operation::WhoAmI),
-    (Verb::Get, "/v1/access/principals", Operation::ListPrincipals),
-    (Verb::Put, "/v1/access/principals/{name}", Operation::PutPrincipal),
-    (Verb::Delete, "/v1/access/principals/{name}", Operation::RemovePrincipal),
-    (Verb::Post, "/v1/access/principals/{name}/tokens", Operation::IssueToken),
-    (Verb::Delete, "/v1/access/tokens/{token}", Operation::RevokeToken),
-    (Verb::Get, "/v1/access/policies", Operation::ListPolicies),
-    (Verb::Put, "/v1/access/policies/{name}", Operation::PutPolicy),
-    (Verb::Delete, "/v1/access/policies/{name}", Operation::RemovePolicy),
-    (Verb::Post, "/v1/access/check", Operation::CheckAccess),
-    (Verb::Get, "/v1/access/audit", Operation::Audit),
+    (Verb::Get, "/v1/access/whoami", Operation::Access(Access::WhoAmI)),
+    (Verb::Get, "/v1/access/principals", Operation::Access(Access::ListPrincipals)),
+    (Verb::Put, "/v1/access/principals/{name}", Operation::Access(Access::PutPrincipal)),
+    (Verb::Delete, "/v1/access/principals/{name}", Operation::Access(Access::RemovePrincipal)),
+    (Verb::Post, "/v1/access/principals/{name}/tokens", Operation::Access(Access::IssueToken)),
+    (Verb::Delete, "/v1/access/tokens/{token}", Operation::Access(Access::RevokeToken)),
+    (Verb::Get, "/v1/access/policies", Operation::Access(Access::ListPolicies)),
+    (Verb::Put, "/v1/access/policies/{name}", Operation::Access(Access::PutPolicy)),
+    (Verb::Delete, "/v1/access/policies/{name}", Operation::Access(Access::RemovePolicy)),
+    (Verb::Post, "/v1/access/check", Operation::Access(Access::Check)),
+    (Verb::Get, "/v1/access/audit", Operation::Access(Access::Audit)),
 ];
 
 /// What every path of a tenant's twins begins with: short for the default tenant.
@@ -177,17 +183,7 @@ async fn dispatch(
             incoming.allowed(Action::ClusterRead)?;
             Ok(admin::status(&incoming))
         }
-        Operation::WhoAmI => access::who_am_i(&incoming),
-        Operation::ListPrincipals => access::list_principals(&incoming),
-        Operation::PutPrincipal => access::put_principal(incoming, body).await,
-        Operation::RemovePrincipal => access::remove_principal(incoming).await,
-        Operation::IssueToken => access::issue_token(incoming, body).await,
-        Operation::RevokeToken => access::revoke_token(incoming).await,
-        Operation::ListPolicies => access::list_policies(&incoming),
-        Operation::PutPolicy => access::put_policy(incoming, body).await,
-        Operation::RemovePolicy => access::remove_policy(incoming).await,
-        Operation::CheckAccess => access::check(incoming, body).await,
-        Operation::Audit => access::audit(&incoming),
+        Operation::Access(asked) => asked_of_access(asked, incoming, body).await,
         Operation::ListTwins => twins::list(incoming).await,
         Operation::QueryTwins => query::query(incoming, body).await,
         Operation::GetTwin => twins::get(incoming).await,
@@ -207,6 +203,26 @@ async fn dispatch(
         Operation::SendCommand => commands::send(incoming, body).await,
         Operation::GetCommand => commands::get(incoming).await,
         Operation::CancelCommand => commands::cancel(incoming).await,
+    }
+}
+
+async fn asked_of_access(
+    asked: Access,
+    incoming: Incoming,
+    body: Body,
+) -> Result<Response<Body>, Problem> {
+    match asked {
+        Access::WhoAmI => access::who_am_i(&incoming),
+        Access::ListPrincipals => access::list_principals(&incoming),
+        Access::PutPrincipal => access::put_principal(incoming, body).await,
+        Access::RemovePrincipal => access::remove_principal(incoming).await,
+        Access::IssueToken => access::issue_token(incoming, body).await,
+        Access::RevokeToken => access::revoke_token(incoming).await,
+        Access::ListPolicies => access::list_policies(&incoming),
+        Access::PutPolicy => access::put_policy(incoming, body).await,
+        Access::RemovePolicy => access::remove_policy(incoming).await,
+        Access::Check => access::check(incoming, body).await,
+        Access::Audit => access::audit(&incoming),
     }
 }
 
@@ -249,17 +265,7 @@ impl Operation {
             | Self::Metrics
             | Self::OpenApi
             | Self::Status
-            | Self::WhoAmI
-            | Self::ListPrincipals
-            | Self::PutPrincipal
-            | Self::RemovePrincipal
-            | Self::IssueToken
-            | Self::RevokeToken
-            | Self::ListPolicies
-            | Self::PutPolicy
-            | Self::RemovePolicy
-            | Self::CheckAccess
-            | Self::Audit => return None,
+            | Self::Access(_) => return None,
             Self::ListTwins => Method::TwinsList,
             Self::QueryTwins => Method::TwinsQuery,
             Self::GetTwin | Self::GetSection(_) => Method::TwinsGet,

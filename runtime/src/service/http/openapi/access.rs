@@ -2,26 +2,27 @@
 
 use serde_json::{Value, json};
 
-use super::super::routes::Operation;
+use super::super::routes::Access;
 use super::{About, Answer, JSON};
 
-pub(super) fn about(operation: Operation) -> About {
-    use Operation as O;
-    let (summary, query, takes, body, answer) = match operation {
-        O::ListPrincipals => {
+pub(super) fn about(asked: Access) -> About {
+    use Access as A;
+    let (summary, query, takes, body, answer) = match asked {
+        A::WhoAmI => ("Who the caller is", NONE, NONE, "", "Object"),
+        A::ListPrincipals => {
             ("List principals, and what is known of their tokens", NONE, NONE, "", "PrincipalList")
         }
-        O::PutPrincipal => ("Add a principal, or change it", NONE, JSON, "PutPrincipal", "Object"),
-        O::RemovePrincipal => ("Take a principal away, with its tokens", NONE, NONE, "", "Object"),
-        O::IssueToken => ("Make a token, shown this once", NONE, JSON, "IssueToken", "IssuedToken"),
-        O::RevokeToken => ("Make a token worth nothing", NONE, NONE, "", "Object"),
-        O::ListPolicies => ("List policies", NONE, NONE, "", "PolicyList"),
-        O::PutPolicy => ("Add a policy, or replace it", NONE, JSON, "PutPolicy", "Object"),
-        O::RemovePolicy => ("Take a policy away", NONE, NONE, "", "Object"),
-        O::CheckAccess => {
+        A::PutPrincipal => ("Add a principal, or change it", NONE, JSON, "PutPrincipal", "Object"),
+        A::RemovePrincipal => ("Take a principal away, with its tokens", NONE, NONE, "", "Object"),
+        A::IssueToken => ("Make a token, shown this once", NONE, JSON, "IssueToken", "IssuedToken"),
+        A::RevokeToken => ("Make a token worth nothing", NONE, NONE, "", "Object"),
+        A::ListPolicies => ("List policies", NONE, NONE, "", "PolicyList"),
+        A::PutPolicy => ("Add a policy, or replace it", NONE, JSON, "PutPolicy", "Object"),
+        A::RemovePolicy => ("Take a policy away", NONE, NONE, "", "Object"),
+        A::Check => {
             ("Whether a principal may do something, and why", NONE, JSON, "CheckAccess", "Decision")
         }
-        _ => ("What was changed, by whom; the newest first", AUDIT, NONE, "", "AuditPage"),
+        A::Audit => ("What was changed, by whom; the newest first", AUDIT, NONE, "", "AuditPage"),
     };
     About { summary, query, headers: &[], takes, body, answer: Answer::Json(answer) }
 }

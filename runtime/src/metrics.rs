@@ -69,6 +69,8 @@ pub(crate) const REASONS: &[&str] = &[
     "unknown",
     "unauthenticated",
     "forbidden",
+    "refused",
+    "unavailable",
     "unsupported_media_type",
     "timeout",
 ];

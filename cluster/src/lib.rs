@@ -1,11 +1,12 @@
 //! Logs that survive and the question who owns what: groups of replicas that agree on a sequence of
 //! opaque entries (`raft/`), the node's one write-ahead log under all of them (`wal/`), the network
-//! between nodes (`peer/`), the group that holds what the whole cluster agrees on (`meta/`), and the data
-//! directory's identity.
+//! between nodes (`peer/`), the group that holds what the whole cluster agrees on (`meta/`), who may do what
+//! (`access/`), and the data directory's identity.
 //!
 //! Replicates bytes into a state machine it is handed. Knows nothing of what is inside a twin, of
 //! devices, or of sessions.
 
+pub mod access;
 pub mod balance;
 mod clock;
 mod fault;

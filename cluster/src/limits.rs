@@ -125,8 +125,30 @@ pub const META_VOTERS_MAX: u32 = 5;
 /// Nodes that follow the meta group without a vote; its leader sends each of them every decision.
 pub const META_LEARNERS_MAX: usize = 1000;
 /// Largest command or image of the meta group: [`META_NODES_MAX`] nodes with the longest names and
-/// addresses take 13 MB.
-pub const META_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// addresses take 13 MB, all that is agreed on about access 7 MB.
+pub const META_BYTES_MAX: usize = 24 * 1024 * 1024;
+/// Services and operators of a cluster; devices are none of them.
+pub const PRINCIPALS_MAX: usize = 1000;
+/// Names by which issuers know one principal: a few identity providers.
+pub const SUBJECTS_MAX: usize = 4;
+/// Longest name of an issuer, or of a subject there: issuers are addresses, subjects mostly ids.
+pub const SUBJECT_BYTES_MAX: usize = 256;
+/// Living tokens of one principal: the old and the new one while it changes over, in a few places.
+pub const TOKENS_PER_PRINCIPAL_MAX: usize = 8;
+/// Living tokens of all principals.
+pub const ACCESS_TOKENS_MAX: usize = 4000;
+/// Longest note for people.
+pub const NOTE_BYTES_MAX: usize = 128;
+/// Policies: each call looks at all of them.
+pub const POLICIES_MAX: usize = 500;
+/// Bytes of one policy: some dozens of principals, or of selectors.
+pub const POLICY_BYTES_MAX: usize = 4096;
+/// Longest tenant or device in a selector, as twins have it.
+pub const ID_BYTES_MAX: usize = 256;
+/// Entries of the audit that are kept: months of what people do by hand.
+pub const AUDIT_ENTRIES_MAX: usize = 1000;
+/// Longest text of such an entry.
+pub const AUDIT_TEXT_BYTES_MAX: usize = 256;
 /// Longest name of a node or a zone: what fits into a line of a listing.
 pub const NAME_BYTES_MAX: usize = 64;
 /// Longest advertised address: a domain name has at most 253 characters, and a port is added.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pollux_proto::v1::access_client::AccessClient;
 use pollux_proto::v1::cluster_client::ClusterClient;
 use pollux_proto::v1::commands_client::CommandsClient;
 use pollux_proto::v1::devices_client::DevicesClient;
@@ -12,6 +13,7 @@ use pollux_twin::json::JsonErrorKind;
 use pollux_twin::limits::DEPTH_CEILING;
 use pollux_twin::{JsonLimits, TwinKey, Value};
 use tonic::Request;
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
 use crate::args::{ClientFlags, GRPC};
@@ -29,6 +31,8 @@ const LOCAL_MAX: Duration = Duration::from_secs(10);
 pub(crate) struct Client {
     channel: Channel,
     timeout: Duration,
+    /// What says who calls, where there is a token.
+    authorization: Option<MetadataValue<Ascii>>,
 }
 
 impl Client {
@@ -40,6 +44,7 @@ impl Client {
             "" if unset => &ClientFlags { grpc: GRPC.into(), ..flags.clone() },
             _ => flags,
         };
+        let authorization = token(flags)?.map(|token| bearer(&token)).transpose()?;
         let usage = |error: &dyn std::fmt::Display| {
             Failure::new(Exit::Usage, format!("--grpc {}: {error}", flags.grpc))
                 .next("write it as http://127.0.0.1:4434 or https://node.example:4434")
@@ -66,12 +71,18 @@ impl Client {
                 _ => "start one with `pollux dev`, or name another with --grpc",
             })
         })?;
-        Ok(Self { channel, timeout: flags.timeout })
+        Ok(Self { channel, timeout: flags.timeout, authorization })
     }
 
     /// Connects to a node of this machine.
     pub(crate) async fn to(url: &str) -> Result<Self, Failure> {
-        let flags = ClientFlags { grpc: url.to_owned(), grpc_ca: None, timeout: LOCAL_MAX };
+        let flags = ClientFlags {
+            grpc: url.to_owned(),
+            grpc_ca: None,
+            token: None,
+            token_file: None,
+            timeout: LOCAL_MAX,
+        };
         Self::connect(&flags).await
     }
 
@@ -100,6 +111,11 @@ impl Client {
         ClusterClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
+    /// The Access service.
+    pub(crate) fn access(&self) -> AccessClient<Channel> {
+        AccessClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
+    }
+
     /// A request that ends in time.
     pub(crate) fn request<T>(&self, message: T) -> Request<T> {
         self.request_within(message, self.timeout)
@@ -111,8 +127,17 @@ impl Client {
     }
 
     fn request_within<T>(&self, message: T, within: Duration) -> Request<T> {
-        let mut request = Request::new(message);
+        let mut request = self.lasting_request(message);
         request.set_timeout(within);
+        request
+    }
+
+    /// A request without a time limit, for streams that end when somebody leaves.
+    pub(crate) fn lasting_request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(authorization) = &self.authorization {
+            request.metadata_mut().insert("authorization", authorization.clone());
+        }
         request
     }
 }
@@ -127,6 +152,37 @@ fn is_io(error: &(dyn std::error::Error + 'static)) -> bool {
         let unreachable = [ConnectionRefused, HostUnreachable, NetworkUnreachable, TimedOut];
         cause.downcast_ref::<std::io::Error>().is_some_and(|io| unreachable.contains(&io.kind()))
     })
+}
+
+/// The token that was given, or that is in the file that was; a variable that is empty is one that is not set.
+fn token(flags: &ClientFlags) -> Result<Option<String>, Failure> {
+    if let Some(token) = flags.token.as_ref().filter(|token| !token.is_empty()) {
+        return Ok(Some(token.clone()));
+    }
+    let Some(path) = flags.token_file.as_ref().filter(|path| !path.as_os_str().is_empty()) else {
+        return Ok(None);
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::new(Exit::Usage, format!("--token-file {}: {error}", path.display()))
+    })?;
+    match text.trim() {
+        "" => {
+            Err(Failure::new(Exit::Usage, format!("--token-file {}: it is empty", path.display())))
+        }
+        token => Ok(Some(token.to_owned())),
+    }
+}
+
+/// How a token is sent. What is no token is refused before it travels, and not printed.
+fn bearer(token: &str) -> Result<MetadataValue<Ascii>, Failure> {
+    let plain = token.bytes().all(|byte| byte.is_ascii_graphic());
+    let value = plain.then(|| MetadataValue::try_from(format!("Bearer {token}")).ok()).flatten();
+    let mut value = value.ok_or_else(|| {
+        Failure::new(Exit::Usage, "the token has characters that no token has")
+            .next("use it as `pollux access principal token` printed it")
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn tls(flags: &ClientFlags) -> Result<ClientTlsConfig, Failure> {

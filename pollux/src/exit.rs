@@ -81,6 +81,15 @@ impl From<Status> for Failure {
             "device_offline" => {
                 (Exit::Refused, "send it with --queue to keep it until the device connects")
             }
+            "unauthenticated" => (
+                Exit::Refused,
+                "name a token with --token-file or POLLUX_TOKEN; `pollux access bootstrap` makes the first",
+            ),
+            "forbidden" => (
+                Exit::Refused,
+                "whoever runs the cluster can allow it with `pollux access policy put`, and see why with \
+                 `pollux access policy check`",
+            ),
             "overloaded" | "out_of_space" | "not_owner" => (Exit::Unavailable, "try again later"),
             "unknown" => (Exit::Unknown, "read the twin to see, or repeat with the same --key"),
             _ => (Exit::Refused, ""),

@@ -68,3 +68,5 @@ pub(crate) const PROGRESS_BYTES: u64 = 32 * 1024 * 1024;
 pub(crate) const ETCD_LOOK: Duration = Duration::from_millis(100);
 /// How many times: ten seconds, where they take one.
 pub(crate) const ETCD_LOOKS: usize = 100;
+/// Longest life of a token of a principal, as nodes have it.
+pub(crate) const ACCESS_TOKEN_TIME_MAX: Duration = Duration::from_secs(2 * 365 * 24 * 3600);

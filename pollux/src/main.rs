@@ -1,6 +1,7 @@
 //! The program `pollux`: reads the command line and calls the crates below. Holds no logic that
 //! one of them could own.
 
+mod access;
 mod args;
 mod backup;
 mod bench;
@@ -86,6 +87,7 @@ async fn run_async(output: Output, verb: Verb) -> Result<(), Failure> {
         Verb::Cluster(command) => cluster::run(output, command).await,
         Verb::Node(command) => cluster::node(output, command).await,
         Verb::Shard(command) => cluster::shard(output, command).await,
+        Verb::Access(command) => access::run(output, command).await,
         Verb::Backup(args) => backup::run(output, args).await,
         Verb::Restore(args) => backup::restore(output, args).await,
         Verb::Twin(command) => twin::run(output, command).await,

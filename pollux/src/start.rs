@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pollux_runtime::config::{Checked, Layers};
+use pollux_runtime::config::{AccessMode, Checked, Layers};
 use pollux_runtime::{Fault, Node};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -20,6 +20,12 @@ pub(crate) async fn run(output: Output, args: StartArgs) -> Result<(), Failure> 
     trace::set_up(&config.trace)?;
     let node = node(&config).await?;
     announce(output, &node, Some(&config.data_dir))?;
+    if node.founded() && config.access.mode == AccessMode::Enforced {
+        print::note(&format!(
+            "callers are checked: make the first operator with `pollux access bootstrap --data-dir {}`",
+            config.data_dir.display()
+        ));
+    }
     tokio::select! {
         () = signals.next() => {}
         () = parent::gone(args.until_stdin_closes) => {}

@@ -74,7 +74,8 @@ async fn consume(
     let open = v1::OpenSubscription { tenant, name, unacknowledged_max: 0 };
     let _first = say.send(v1::ConsumeRequest { what: Some(What::Open(open)) }).await;
     // No time limit: a consumer stays until its caller leaves.
-    let mut events = client.subscriptions().consume(ReceiverStream::new(said)).await?.into_inner();
+    let said = client.lasting_request(ReceiverStream::new(said));
+    let mut events = client.subscriptions().consume(said).await?.into_inner();
     let mut left = count.unwrap_or(u64::MAX);
     let mut signals = Signals::listen()?;
     while left > 0 {

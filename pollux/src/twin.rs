@@ -131,7 +131,7 @@ async fn watch(output: Output, args: WatchArgs) -> Result<(), Failure> {
         filter: args.filter,
     };
     // No time limit: a watch ends when its caller does.
-    let mut events = client.twins().watch(request).await?.into_inner();
+    let mut events = client.twins().watch(client.lasting_request(request)).await?.into_inner();
     let mut left = args.count.unwrap_or(u64::MAX);
     let mut signals = Signals::listen()?;
     let mut position = String::new();

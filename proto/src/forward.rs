@@ -39,6 +39,18 @@ pub struct EntryCall {
     pub again: Option<Time>,
 }
 
+/// Something that one node asks of another for a principal that proved to it who it is: the other one checks by
+/// its own policies that the principal may. Only where the cluster's level has principals.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct Guarded {
+    /// The principal.
+    pub principal: String,
+    /// The kind of what is asked.
+    pub kind: u16,
+    /// What is asked.
+    pub payload: Vec<u8>,
+}
+
 /// What came of a [`Call`].
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct Called {
@@ -70,6 +82,7 @@ pub struct Listed {
 
 impl Wire for Call {}
 impl Wire for EntryCall {}
+impl Wire for Guarded {}
 impl Wire for Called {}
 impl Wire for List {}
 impl Wire for Listed {}
@@ -140,6 +153,12 @@ impl Check for EntryCall {
     }
 }
 
+impl Check for Guarded {
+    fn check(&self) -> Result<(), FrameError> {
+        text("principal", &self.principal, TEXT_BYTES_MAX)
+    }
+}
+
 impl Check for Called {
     fn check(&self) -> Result<(), FrameError> {
         match &self.result {
@@ -205,6 +224,9 @@ mod tests {
         assert_eq!(decode::<Call>(&bytes).unwrap(), call());
         let entry = EntryCall { call: call(), id: u128::MAX - 1, again: Some(Time::from_ms(5)) };
         assert_eq!(decode::<EntryCall>(&encode(&entry).unwrap()).unwrap(), entry);
+        let payload = bytes.to_vec();
+        let guarded = Guarded { principal: "billing".into(), kind: 1, payload };
+        assert_eq!(decode::<Guarded>(&encode(&guarded).unwrap()).unwrap(), guarded);
         let answer = Answer::Written { section: Section::Tags, version: 7 };
         for result in [Ok(answer), Err(Rejection::KeyReused)] {
             let called = Called { result };

@@ -66,6 +66,14 @@ pub const fn row(rejection: &Rejection) -> Row {
         R::UnknownCredential { .. } => lasting("unknown_credential", Code::NotFound, 404),
         R::LevelTooLow { .. } => lasting("level_too_low", Code::FailedPrecondition, 409),
         R::Behind => passing("behind", Code::Unavailable, 503, RETRY_OWNER_MS),
+        R::Unauthenticated { .. } => Row {
+            refused: RefusedReason::NotAllowed,
+            ..lasting("unauthenticated", Code::Unauthenticated, 401)
+        },
+        R::Forbidden { .. } => Row {
+            refused: RefusedReason::NotAllowed,
+            ..lasting("forbidden", Code::PermissionDenied, 403)
+        },
         R::Unknown => Row {
             refused: RefusedReason::Busy,
             close: CloseCode::Fault,

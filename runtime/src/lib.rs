@@ -4,6 +4,7 @@
 //! Start reading at [`node`] (how a node is put together), then `session` (a device's way in),
 //! `shard` (the actors and the log), `checkpoint` (the disk), `service` (gRPC and HTTP).
 
+mod access;
 mod arbiters;
 pub mod backup;
 mod batch_thread;
@@ -29,6 +30,7 @@ mod space;
 pub mod status;
 pub mod watch;
 
+pub use access::ROOT_TOKEN_FILE;
 pub use checkpoint::StoreFault;
 pub use cluster::{JoinFault, TokenError, init, join};
 pub use fault::Fault;

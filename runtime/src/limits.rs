@@ -256,3 +256,14 @@ pub const EXPIRY_LOOK: Duration = Duration::from_secs(24 * 3600);
 pub const AUTHORITY_MS_MAX: u64 = 10_000;
 /// Bytes of a backup's manifest: a line of a few hundred for each of 4,096 shards, with room.
 pub const MANIFEST_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// How often a file with the keys of an issuer is looked at, at most: a key that was taken away is soon worth
+/// nothing.
+pub const ISSUER_LOOK: Duration = Duration::from_secs(2);
+/// Keys of one issuer: some in use, some to come, some that go.
+pub const ISSUER_KEYS_MAX: usize = 64;
+/// Bytes of a signed token: headers have room for no more.
+pub const ISSUER_TOKEN_BYTES_MAX: usize = 8 * 1024;
+/// How far an issuer's clock may be off this node's.
+pub const ISSUER_SKEW_MS: u64 = 30_000;
+/// How long a change of access is waited for at the node that was asked, so that it sees its own changes.
+pub const ACCESS_SEEN: Duration = Duration::from_secs(2);

@@ -72,6 +72,10 @@ pub(crate) const REASONS: &[&str] = &[
     "unknown_credential",
     "level_too_low",
     "unknown",
+    "unauthenticated",
+    "forbidden",
+    "refused",
+    "unavailable",
     "unsupported_media_type",
     "timeout",
 ];

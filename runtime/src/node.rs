@@ -101,6 +101,7 @@ impl Node {
             disk.identity.lineage,
             (shards.clone(), member.owners(&shards), member.forward()),
             space,
+            config.access.mode,
             clock,
             stopping.clone(),
         );
@@ -203,10 +204,10 @@ async fn open_doors(
 ) -> Result<(Arc<Endpoint>, Served), Fault> {
     let endpoint = listen_for_devices(config, pki, router, metrics, clock)?;
     member.serve_relayed(Arc::clone(&endpoint));
-    let control = member.control(router);
+    let (control, doorman) = (member.control(router), member.doorman(config)?);
     let (router, metrics) = (router.clone(), Arc::clone(metrics));
-    let services =
-        service::serve(router, control, metrics, &config.services, stopping.clone()).await?;
+    let parts = (router, control, doorman, metrics);
+    let services = service::serve(parts, &config.services, stopping.clone()).await?;
     Ok((endpoint, services))
 }
 

@@ -29,6 +29,7 @@ pub use self::scope::{Page, Picture, Scope, WatchItem};
 use self::watches::Kept;
 use crate::clock::Clock;
 use crate::cluster::{Forward, Owner, Owners};
+use crate::config::AccessMode;
 use crate::limits::{OWNER_WAIT_MS_MAX, PAGE_MAX, REPEAT_MS_MAX};
 use crate::query::Turns;
 use crate::shard::ShardHandle;
@@ -41,6 +42,8 @@ use crate::watch::{Cursor, Walk};
 #[derive(Clone)]
 pub struct Router {
     inner: Arc<Inner>,
+    /// The way to other nodes, perhaps on behalf of a principal.
+    forward: Forward,
 }
 
 struct Inner {
@@ -48,11 +51,11 @@ struct Inner {
     lineage: u64,
     shards: Shards,
     owners: Owners,
-    forward: Forward,
     entry_keys: EntryKeys,
     turns: Turns,
     kept: Kept,
     space: Space,
+    access: AccessMode,
     clock: Clock,
     /// The node is about to stop: what it owns goes to others.
     leaving: CancellationToken,
@@ -66,6 +69,7 @@ impl Router {
         lineage: u64,
         (shards, owners, forward): (Shards, Owners, Forward),
         space: Space,
+        access: AccessMode,
         clock: Clock,
         stopping: CancellationToken,
     ) -> Self {
@@ -76,16 +80,24 @@ impl Router {
             lineage,
             shards,
             owners,
-            forward,
             entry_keys,
             turns,
             kept: Kept::default(),
             space,
+            access,
             clock,
             leaving,
             stopping,
         };
-        Self { inner: Arc::new(inner) }
+        Self { inner: Arc::new(inner), forward }
+    }
+
+    /// The same for a principal: other nodes that are asked check once more that it may. Those of a cluster
+    /// that does not know principals yet cannot.
+    pub(crate) fn on_behalf(&self, principal: &Arc<str>) -> Self {
+        let known = self.inner.owners.level() >= CONTROL_LEVEL;
+        let forward = self.forward.on_behalf(known.then(|| Arc::clone(principal)));
+        Self { inner: Arc::clone(&self.inner), forward }
     }
 
     /// Carries out one call on its twin's owner, wherever that is. While the owner changes the call is
@@ -147,7 +159,7 @@ impl Router {
         call: Call,
     ) -> Result<Answer, Rejection> {
         let is_read = call.is_read();
-        let result = match self.inner.forward.call(node, call).await {
+        let result = match self.forward.call(node, call).await {
             Ok(result) => result,
             Err(fault) if is_read || fault == CallFault::Unreachable => Err(Rejection::NotOwner),
             Err(_) => Err(Rejection::Unknown),
@@ -214,7 +226,7 @@ impl Router {
         after: Option<&TwinKey>,
         limit: usize,
     ) -> Result<Vec<(TwinKey, View)>, Rejection> {
-        let page = self.inner.forward.list(node, &shards, beginning, after, limit).await;
+        let page = self.forward.list(node, &shards, beginning, after, limit).await;
         if page.is_err() {
             // Whoever asks again asks the next one.
             shards.iter().for_each(|(shard, _)| self.inner.owners.not_at(*shard, node));
@@ -273,7 +285,7 @@ impl Router {
 
     /// The way to other nodes.
     pub(crate) fn forward(&self) -> &Forward {
-        &self.inner.forward
+        &self.forward
     }
 
     pub(crate) fn node(&self) -> NodeId {
@@ -301,6 +313,7 @@ impl Router {
             node: self.inner.node,
             lineage: self.inner.lineage,
             may_own: !self.inner.space.is_low() && !self.inner.leaving.is_cancelled(),
+            enforced: self.inner.access == AccessMode::Enforced,
             version: VERSION.to_owned(),
             shards: self.inner.shards.all().iter().map(|shard| shard.status()).collect(),
             meta: None,
@@ -391,7 +404,9 @@ impl Router {
                 (walk.age_ms(), (shard, stands))
             }
         };
-        let walks = self.shards_of(scope).zip(self.walks(scope, None, None));
+        // What is there is not looked at, only how far it is.
+        let own = Self { inner: Arc::clone(&self.inner), forward: self.forward.on_behalf(None) };
+        let walks = self.shards_of(scope).zip(own.walks(scope, None, None));
         let stands = join_all(walks.map(stand)).await.into_iter();
         let (ages, shards): (Vec<_>, _) = stands.unzip();
         let position = Position { lineage: self.inner.lineage, shards };

@@ -26,6 +26,9 @@ pub struct NodeStatus {
     /// The version of its program.
     #[serde(default)]
     pub version: String,
+    /// Whether it checks what callers of its doors may.
+    #[serde(default)]
+    pub enforced: bool,
     /// Its shards.
     pub shards: Vec<ShardStatus>,
     /// The meta group, if this node leads it; of a node that says so to another.

@@ -109,4 +109,16 @@ pub enum Rejection {
         /// The level that has it.
         needed: u32,
     },
+    /// The caller did not prove who it is.
+    Unauthenticated {
+        /// What was wrong and what would be right.
+        reason: String,
+    },
+    /// The caller is known, and may not do that.
+    Forbidden {
+        /// What it may not do.
+        action: String,
+        /// To what.
+        on: String,
+    },
 }

@@ -1,6 +1,6 @@
 //! Commands, answers and the image of the meta group as bytes: a version byte, then rkyv. Owns the checks:
-//! what is read is validated with a bounded depth, and nothing read can panic. One older version can be
-//! read; what is written is the present one, which every node of a cluster at this level can read.
+//! what is read is validated with a bounded depth, and nothing read can panic. Older versions can be read; what
+//! is written is what every node of a cluster at its level can read.
 
 use std::num::NonZeroUsize;
 
@@ -16,15 +16,18 @@ use rkyv::{Archive, Deserialize, Portable};
 
 use super::answer::Answer;
 use super::command::Command;
+use super::node::CONTROL_LEVEL;
 use super::state::Meta;
-use super::v1;
+use super::{v1, v2};
 use crate::fault::Fault;
 use crate::limits::META_BYTES_MAX;
 
-/// Version of everything that is written. A further one takes a level of its own (`Formats::OURS`), and is
-/// written only in clusters that were raised to it.
-const VERSION: u8 = 2;
-/// The version before, which can still be read.
+/// Newest version of what is written, in clusters of [`CONTROL_LEVEL`]. A further one takes a level of its own
+/// (`Formats::OURS`), and is written only in clusters that were raised to it.
+const VERSION: u8 = 3;
+/// Version of what is written in clusters of a lower level, and of what did not change since.
+const VERSION_UNTIL_CONTROL: u8 = 2;
+/// The oldest version, which can still be read.
 const VERSION_BEFORE: u8 = 1;
 /// Deepest nesting of any of the types, with room.
 const DEPTH_MAX: NonZeroUsize = NonZeroUsize::new(32).expect("32 is not zero");
@@ -38,9 +41,11 @@ fn split(bytes: &[u8]) -> Result<(u8, &[u8]), Fault> {
         return Err(malformed(format!("{length} bytes, at most {META_BYTES_MAX}")));
     }
     match bytes.split_first() {
-        Some((version @ (&VERSION | &VERSION_BEFORE), body)) => Ok((*version, body)),
+        Some((version, body)) if (VERSION_BEFORE..=VERSION).contains(version) => {
+            Ok((*version, body))
+        }
         Some((other, _)) => Err(malformed(format!(
-            "its version is {other}: should be {VERSION_BEFORE} or {VERSION}"
+            "its version is {other}: should be {VERSION_BEFORE} to {VERSION}"
         ))),
         None => Err(malformed("it is empty".into())),
     }
@@ -62,10 +67,10 @@ where
     rkyv::deserialize::<T, Error>(archived).map_err(|e| malformed(e.to_string()))
 }
 
-fn versioned(body: Result<rkyv::util::AlignedVec, Error>) -> Bytes {
+fn versioned(version: u8, body: Result<rkyv::util::AlignedVec, Error>) -> Bytes {
     let body = body.expect("values of bounded size in memory can be written to memory");
     let mut out = Vec::with_capacity(body.len() + 1);
-    out.push(VERSION);
+    out.push(version);
     out.extend_from_slice(&body);
     Bytes::from(out)
 }
@@ -74,7 +79,15 @@ impl Command {
     /// The command as an entry of the meta group's log.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        versioned(rkyv::to_bytes::<Error>(self))
+        versioned(self.version(), rkyv::to_bytes::<Error>(self))
+    }
+
+    /// The lowest version that has it.
+    const fn version(&self) -> u8 {
+        match self {
+            Self::Access(_) => VERSION,
+            _ => VERSION_UNTIL_CONTROL,
+        }
     }
 
     /// The command in an entry.
@@ -89,7 +102,16 @@ impl Command {
                     malformed("no release of its version wrote such a command".into())
                 })
             }
-            (_, body) => decode(body),
+            (version, body) => {
+                let command: Self = decode(body)?;
+                let own = command.version();
+                if own > version {
+                    return Err(malformed(format!(
+                        "a command of version {own} in one of {version}"
+                    )));
+                }
+                Ok(command)
+            }
         }
     }
 }
@@ -98,7 +120,7 @@ impl Answer {
     /// The answer as a state machine gives it.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        versioned(rkyv::to_bytes::<Error>(self))
+        versioned(VERSION_UNTIL_CONTROL, rkyv::to_bytes::<Error>(self))
     }
 
     /// The answer in the bytes that [`Proposal::applied`](crate::Proposal::applied) gave.
@@ -106,9 +128,9 @@ impl Answer {
     /// # Errors
     /// When the bytes are not one.
     pub fn decode(bytes: &[u8]) -> Result<Self, Fault> {
-        // Answers are never kept: only the present version comes from anywhere.
+        // Answers are never kept, and have not changed since several nodes give them.
         match split(bytes)? {
-            (VERSION, body) => decode(body),
+            (VERSION_UNTIL_CONTROL, body) => decode(body),
             (other, _) => Err(malformed(format!("an answer of version {other}"))),
         }
     }
@@ -118,7 +140,10 @@ impl Meta {
     /// The whole state, for a checkpoint or a snapshot.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        versioned(rkyv::to_bytes::<Error>(self))
+        if self.level < CONTROL_LEVEL {
+            return versioned(VERSION_UNTIL_CONTROL, rkyv::to_bytes::<Error>(&v2::Meta::of(self)));
+        }
+        versioned(VERSION, rkyv::to_bytes::<Error>(self))
     }
 
     /// The state in such bytes.
@@ -128,6 +153,7 @@ impl Meta {
     pub fn decode(bytes: &[u8]) -> Result<Self, Fault> {
         match split(bytes)? {
             (VERSION_BEFORE, body) => Ok(decode::<v1::Meta>(body)?.today()),
+            (VERSION_UNTIL_CONTROL, body) => Ok(decode::<v2::Meta>(body)?.today()),
             (_, body) => decode(body),
         }
     }

@@ -6,6 +6,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 use super::node::{Formats, Profile};
 use super::place::Goal;
 use super::settings::Budget;
+use crate::access::Order;
 
 /// A node without an id, and what lets it in.
 #[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -145,4 +146,7 @@ pub enum Command {
         /// The new lineage.
         lineage: u64,
     },
+    /// A change of principals, tokens or policies, or something for the audit. Behind a pointer, so that it
+    /// leaves the bytes of all others as they were.
+    Access(Box<Order>),
 }

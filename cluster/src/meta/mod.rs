@@ -1,6 +1,6 @@
 //! What the whole cluster has to agree on: who it is, its nodes, and where each shard is meant to be.
 //! Owns the pure machine (`state`, with what each kind of command does in `rules`), its words (`command`,
-//! `answer`, `node`, `place`, `settings`), their bytes (`codec`, and `v1` for those of the version before), and the
+//! `answer`, `node`, `place`, `settings`), their bytes (`codec`, and `v1` and `v2` for those of versions before), and the
 //! driver that makes it a group's state machine (`machine`). Leaves to the shard's own group who really
 //! leads it, and to `balance` what should change.
 
@@ -16,6 +16,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod v1;
+mod v2;
 
 pub use answer::{Answer, Refusal};
 pub use command::{Command, Newcomer};

@@ -11,6 +11,7 @@ use super::node::{Node, NodeState};
 use super::place::Place;
 use super::rules::Outcome;
 use super::settings::{Budget, Token};
+use crate::access::Access;
 use crate::ids::GroupId;
 
 /// What the whole cluster agrees on.
@@ -40,6 +41,8 @@ pub struct Meta {
     pub paused: bool,
     /// How much the balancer may do.
     pub budget: Budget,
+    /// Who may do what.
+    pub access: Access,
     /// Grows with every change, so that caches know whether they are old.
     pub version: u64,
 }
@@ -125,6 +128,7 @@ impl Meta {
             }
             Command::RetireRoot { generation } => self.retire_root(generation),
             Command::RaiseLineage { lineage } => self.raise_lineage(lineage),
+            Command::Access(order) => self.change_access(*order),
         }
     }
 }

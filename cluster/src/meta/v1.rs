@@ -10,6 +10,7 @@ use super::node::{self, Formats, NodeState, Profile};
 use super::place::{self, Goal};
 use super::settings::Budget;
 use super::state;
+use crate::access::Access;
 
 /// Level of a cluster whose records were read from version 1.
 const LEVEL: u32 = 2;
@@ -102,6 +103,7 @@ impl Meta {
             roots: BTreeMap::new(),
             paused: false,
             budget: Budget::default(),
+            access: Access::default(),
             version: self.version,
         }
     }

@@ -1,5 +1,6 @@
 //! What the command line takes: verbs, flags, help. What they do is in the modules beside.
 
+mod access;
 mod backup;
 mod cluster;
 mod devices;
@@ -12,6 +13,9 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub(crate) use access::{
+    AccessCommand, BootstrapArgs, PolicyArgs, PolicyCommand, PrincipalCommand,
+};
 pub(crate) use backup::{BackupArgs, BackupVerb, RestoreArgs};
 pub(crate) use cluster::{
     CaCommand, ClusterCommand, DemoArgs, DemoCommand, FailoverArgs, InitArgs, JoinArgs,
@@ -38,7 +42,7 @@ Exit codes:
   2  usage: the command line or the configuration is wrong
   3  no such twin or command
   4  conflict: another version, a used key, a command that is over
-  5  refused: device offline, value too large or invalid, quarantined
+  5  refused: device offline, value too large or invalid, quarantined, not allowed
   6  unavailable: no node there, overloaded, or out of space; try again
   7  unknown: no answer in time; it may or may not have taken effect
 
@@ -92,6 +96,9 @@ pub(crate) enum Verb {
     /// Make the first node of a new cluster from a backup, with the same number of shards or another.
     #[command(after_help = backup::RESTORE_EXAMPLES)]
     Restore(RestoreArgs),
+    /// Say who may do what, and see what was changed by whom.
+    #[command(subcommand)]
+    Access(AccessCommand),
     /// Look at configuration.
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -20,6 +20,13 @@ pub(crate) struct ClientFlags {
     /// PEM file with the CA of that endpoint's certificate, if it is of your own making.
     #[arg(long, value_name = "FILE")]
     pub(crate) grpc_ca: Option<PathBuf>,
+    /// Token by which the node knows who you are. Others see it in the list of processes: better name a file,
+    /// or set the variable.
+    #[arg(long, value_name = "TOKEN", env = "POLLUX_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// File with that token.
+    #[arg(long, value_name = "FILE", env = "POLLUX_TOKEN_FILE", conflicts_with = "token")]
+    pub(crate) token_file: Option<PathBuf>,
     /// How long to wait for an answer.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub(crate) timeout: Duration,

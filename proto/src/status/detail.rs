@@ -47,8 +47,13 @@ pub fn to_value(rejection: &Rejection) -> Value {
             set("level", u64::from(*level).into());
             set("needed", u64::from(*needed).into());
         }
+        R::Forbidden { action, on } => {
+            set("action", action.as_str().into());
+            set("on", on.as_str().into());
+        }
         R::BadCredential { expired: None }
         | R::NotRegistered
+        | R::Unauthenticated { .. }
         | R::Invalid { .. }
         | R::Overloaded { .. }
         | R::NotFound
@@ -110,6 +115,8 @@ pub fn from_value(value: &Value) -> Option<Rejection> {
         "level_too_low" => R::LevelTooLow { level: small("level")?, needed: small("needed")? },
         "behind" => R::Behind,
         "unknown" => R::Unknown,
+        "unauthenticated" => R::Unauthenticated { reason: text("message")? },
+        "forbidden" => R::Forbidden { action: text("action")?, on: text("on")? },
         _ => return None,
     })
 }

@@ -31,7 +31,12 @@ pub fn message(rejection: &Rejection) -> String {
             );
         }
         R::TooMany { what, max } => return format!("too many {what}; at most {max} are allowed"),
-        R::Invalid { reason } => return reason.clone(),
+        R::Invalid { reason } | R::Unauthenticated { reason } => return reason.clone(),
+        R::Forbidden { action, on } => {
+            return format!(
+                "you may not {action} on {on}; ask whoever runs the cluster for a policy that allows it"
+            );
+        }
         R::OutOfOrder { expected } => {
             return format!("number is not the next one; send again from {expected}");
         }

@@ -157,7 +157,9 @@ pub(crate) fn rejections() -> Vec<Rejection> {
             | R::Disabled { .. }
             | R::BadCredential { .. }
             | R::UnknownCredential { .. }
-            | R::LevelTooLow { .. } => return None,
+            | R::LevelTooLow { .. }
+            | R::Unauthenticated { .. }
+            | R::Forbidden { .. } => return None,
         })
     };
     std::iter::successors(Some(R::NotFound), next).collect()

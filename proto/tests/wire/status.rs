@@ -18,6 +18,8 @@ fn all() -> Vec<Rejection> {
         Rejection::BadCredential { expired: Some(name()) },
         Rejection::UnknownCredential { name: name() },
         Rejection::LevelTooLow { level: 3, needed: 4 },
+        Rejection::Unauthenticated { reason: "the token has expired".into() },
+        Rejection::Forbidden { action: "twin:read".into(), on: "acme/pump".into() },
     ];
     rejections().into_iter().chain(others).collect()
 }

@@ -17,6 +17,7 @@ use super::rebalance::Urges;
 use super::served::{Served, refused};
 use super::steps::Steps;
 use super::{Kind, back_up, forward, join, status};
+use crate::access::Guard;
 use crate::clock::Clock;
 use crate::config::Checked;
 use crate::router::Router;
@@ -109,10 +110,13 @@ impl Service for Answering {
                     let decider = decider.as_ref().ok_or(CallFault::Unreachable)?;
                     Ok(decider.decide_for_peer(&payload).await.into())
                 }
-                Some(Kind::Call) => forward::call(router()?, &payload).await,
-                Some(Kind::EntryCall) => forward::entry_call(router()?, &payload).await,
-                Some(Kind::List) => forward::list(router()?, &payload),
-                Some(Kind::SiftTwins) => watch::serve_twins(router()?, &payload).await,
+                Some(Kind::Guarded) => {
+                    let decider = decider.as_ref().ok_or(CallFault::Unreachable)?;
+                    guarded(router()?, decider, &payload).await
+                }
+                Some(kind @ (Kind::Call | Kind::EntryCall | Kind::List | Kind::SiftTwins)) => {
+                    about_twins(router()?, kind, &payload, &Guard::Open).await
+                }
                 Some(Kind::KeepStates) => forward::keep_states(router()?, &payload),
                 Some(Kind::Status) => Ok(match (router(), decider.as_ref()) {
                     (Ok(router), Some(decider)) => status::for_peer(router, decider.group()),
@@ -159,10 +163,22 @@ impl Service for Answering {
         let router = self.router.get();
         match Kind::of(kind) {
             Some(Kind::BackUp) => back_up::open_for_peer(router.cloned(), &payload),
-            Some(Kind::Watch) => watch::serve(router, &payload),
-            Some(Kind::Query) => query::serve(router, &payload, false),
-            Some(Kind::Explain) => query::serve(router, &payload, true),
-            Some(Kind::Sift) => watch::serve_sifted(router, &payload),
+            Some(kind @ (Kind::Watch | Kind::Sift | Kind::Query | Kind::Explain)) => {
+                open_about_twins(router, kind, &payload, &Guard::Open)
+            }
+            Some(Kind::Guarded) => {
+                let Some(decider) = self.decider.get() else {
+                    return refused(CallFault::Unreachable);
+                };
+                let opened = Guard::open(decider.picture(), &payload);
+                let opened = opened.map(|(guard, kind, asked)| (guard, Kind::of(kind), asked));
+                match opened {
+                    Some((guard, Some(kind), asked)) => {
+                        open_about_twins(router, kind, &asked, &guard)
+                    }
+                    _ => refused(CallFault::Failed),
+                }
+            }
             Some(Kind::Relay) => match self.endpoint.get() {
                 Some(endpoint) => endpoint.open_for_relay(from, &payload),
                 None => refused(CallFault::Unreachable),
@@ -176,6 +192,39 @@ impl Service for Answering {
                 refused(CallFault::Failed)
             }
         }
+    }
+}
+
+/// What is asked for a principal.
+async fn guarded(router: &Router, decider: &Decider, payload: &[u8]) -> Result<Bytes, CallFault> {
+    let opened = Guard::open(decider.picture(), payload);
+    let (guard, kind, asked) = opened.ok_or(CallFault::Failed)?;
+    let kind = Kind::of(kind).ok_or(CallFault::Failed)?;
+    about_twins(router, kind, &asked, &guard).await
+}
+
+async fn about_twins(
+    router: &Router,
+    kind: Kind,
+    payload: &[u8],
+    guard: &Guard,
+) -> Result<Bytes, CallFault> {
+    match kind {
+        Kind::Call => forward::call(router, payload, guard).await,
+        Kind::EntryCall => forward::entry_call(router, payload, guard).await,
+        Kind::List => forward::list(router, payload, guard),
+        Kind::SiftTwins => watch::serve_twins(router, payload, guard).await,
+        _ => Err(CallFault::Failed),
+    }
+}
+
+fn open_about_twins(router: Option<&Router>, kind: Kind, payload: &[u8], guard: &Guard) -> Served {
+    match kind {
+        Kind::Watch => watch::serve(router, payload, guard),
+        Kind::Sift => watch::serve_sifted(router, payload, guard),
+        Kind::Query => query::serve(router, payload, false, guard),
+        Kind::Explain => query::serve(router, payload, true, guard),
+        _ => refused(CallFault::Failed),
     }
 }
 

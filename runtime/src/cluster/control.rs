@@ -104,7 +104,7 @@ impl Control {
         Ok(level)
     }
 
-    async fn decide(&self, command: Command) -> Result<(), ControlFault> {
+    pub(super) async fn decide(&self, command: Command) -> Result<(), ControlFault> {
         match self.decider.decide(command).await {
             Ok(Answer::Refused(refusal)) => Err(ControlFault::Refused(refusal)),
             Ok(_) => Ok(()),

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use pollux_cluster::access::Action;
 use pollux_cluster::peer::{Items, PeerNetwork};
 use pollux_cluster::{CallFault, Network, NodeId};
-use pollux_proto::device::Wire;
+use pollux_proto::device::{FrameError, Wire};
 use pollux_proto::feed::{KeepStates, Sift, SiftTwins, Watch};
-use pollux_proto::forward::{self, Called, EntryCall, List, Listed};
+use pollux_proto::forward::{self, Called, EntryCall, Guarded, List, Listed};
 use pollux_proto::query::Ask;
 use pollux_proto::relay::{Relay, Relayed};
 use pollux_twin::input::CallKey;
@@ -17,6 +18,7 @@ use pollux_twin::output::Answer;
 use pollux_twin::{Rejection, ShardId, TwinKey, View};
 
 use super::Kind;
+use crate::access::Guard;
 use crate::limits::{FORWARD_MARGIN_MS, KEEP_STATES_MS_MAX, LIST_MS_MAX};
 use crate::router::{Call, Router};
 
@@ -24,11 +26,29 @@ use crate::router::{Call, Router};
 #[derive(Clone)]
 pub(crate) struct Forward {
     peers: PeerNetwork,
+    /// The principal for whom twins are asked for.
+    behalf: Option<Arc<str>>,
 }
 
 impl Forward {
     pub(super) const fn new(peers: PeerNetwork) -> Self {
-        Self { peers }
+        Self { peers, behalf: None }
+    }
+
+    /// The same for a principal, or for none.
+    pub(crate) fn on_behalf(&self, principal: Option<Arc<str>>) -> Self {
+        Self { peers: self.peers.clone(), behalf: principal }
+    }
+
+    /// What is asked about twins, with the principal for whom, if there is one.
+    fn guarded(&self, kind: Kind, payload: Bytes) -> Result<(Kind, Bytes), FrameError> {
+        let Some(principal) = &self.behalf else { return Ok((kind, payload)) };
+        let guarded = Guarded {
+            principal: principal.to_string(),
+            kind: kind as u16,
+            payload: payload.to_vec(),
+        };
+        Ok((Kind::Guarded, forward::encode(&guarded)?))
     }
 
     /// The way to the groups of other nodes.
@@ -67,6 +87,17 @@ impl Forward {
         self.open(to, kind, payload).await
     }
 
+    async fn open_guarded<W: Wire>(
+        &self,
+        to: NodeId,
+        kind: Kind,
+        asked: &W,
+    ) -> Result<Items, CallFault> {
+        let payload = forward::encode(asked).map_err(|_| CallFault::Failed)?;
+        let (kind, payload) = self.guarded(kind, payload).map_err(|_| CallFault::Failed)?;
+        self.open(to, kind, payload).await
+    }
+
     /// Has the owner of a twin's shard carry out a call.
     ///
     /// # Errors
@@ -95,8 +126,9 @@ impl Forward {
             None => (Kind::Call, forward::encode(&call)),
             Some((id, again)) => (Kind::EntryCall, forward::encode(&EntryCall { call, id, again })),
         };
-        let payload = match encoded {
-            Ok(payload) => payload,
+        let encoded = encoded.and_then(|payload| self.guarded(kind, payload));
+        let (kind, payload) = match encoded {
+            Ok(asked) => asked,
             Err(error) => return Ok(Err(Rejection::Invalid { reason: error.to_string() })),
         };
         let answer = self.ask(to, kind, payload, patience).await?;
@@ -109,12 +141,12 @@ impl Forward {
 
     /// Opens the changes of a shard at another node.
     pub(crate) async fn watch(&self, to: NodeId, watch: &Watch) -> Result<Items, CallFault> {
-        self.open_for(to, Kind::Watch, watch).await
+        self.open_guarded(to, Kind::Watch, watch).await
     }
 
     /// Opens those changes of a shard at another node that a filter lets through.
     pub(crate) async fn sift(&self, to: NodeId, sift: &Sift) -> Result<Items, CallFault> {
-        self.open_for(to, Kind::Sift, sift).await
+        self.open_guarded(to, Kind::Sift, sift).await
     }
 
     /// Has another node look for twins of a shard for which a filter holds.
@@ -124,8 +156,9 @@ impl Forward {
         ask: &SiftTwins,
         patience: Duration,
     ) -> Result<Bytes, CallFault> {
-        let payload = forward::encode(ask).map_err(|_| CallFault::Failed)?;
-        self.ask(to, Kind::SiftTwins, payload, patience).await
+        let asked = forward::encode(ask).and_then(|asked| self.guarded(Kind::SiftTwins, asked));
+        let (kind, payload) = asked.map_err(|_| CallFault::Failed)?;
+        self.ask(to, kind, payload, patience).await
     }
 
     /// Has another node keep for a while what filters are asked of.
@@ -137,12 +170,12 @@ impl Forward {
 
     /// Opens what a query finds on shards that another node owns.
     pub(crate) async fn query(&self, to: NodeId, ask: &Ask) -> Result<Items, CallFault> {
-        self.open_for(to, Kind::Query, ask).await
+        self.open_guarded(to, Kind::Query, ask).await
     }
 
     /// As [`Self::query`], and how each shard was looked at.
     pub(crate) async fn explain(&self, to: NodeId, ask: &Ask) -> Result<Items, CallFault> {
-        self.open_for(to, Kind::Explain, ask).await
+        self.open_guarded(to, Kind::Explain, ask).await
     }
 
     /// Has the owner of a device's shard open its session, which this node relays.
@@ -171,10 +204,11 @@ impl Forward {
             limit: u32::try_from(limit).unwrap_or(u32::MAX),
         };
         let not_there = |_| Rejection::NotOwner;
-        let payload = forward::encode(&list)
+        let (kind, payload) = forward::encode(&list)
+            .and_then(|payload| self.guarded(Kind::List, payload))
             .map_err(|error| Rejection::Invalid { reason: error.to_string() })?;
         let patience = Duration::from_millis(LIST_MS_MAX);
-        let answer = self.ask(to, Kind::List, payload, patience).await.map_err(not_there)?;
+        let answer = self.ask(to, kind, payload, patience).await.map_err(not_there)?;
         let listed: Listed = forward::decode(&answer).map_err(|_| Rejection::NotOwner)?;
         // A replica that moved meanwhile, or is behind, would leave its twins out of the page.
         if listed.shards.len() < shards.len() {
@@ -186,25 +220,38 @@ impl Forward {
 }
 
 /// Carries out what another node passed on.
-pub(super) async fn call(router: &Router, payload: &[u8]) -> Result<Bytes, CallFault> {
+pub(super) async fn call(
+    router: &Router,
+    payload: &[u8],
+    guard: &Guard,
+) -> Result<Bytes, CallFault> {
     let mut call: forward::Call = forward::decode(payload).map_err(|_| CallFault::Failed)?;
     let key = call.idempotency_key.take().map(CallKey::Own);
-    carry_out(router, call, key).await
+    carry_out(router, call, key, guard).await
 }
 
 /// Carries out what another node passed on with a key that it made.
-pub(super) async fn entry_call(router: &Router, payload: &[u8]) -> Result<Bytes, CallFault> {
+pub(super) async fn entry_call(
+    router: &Router,
+    payload: &[u8],
+    guard: &Guard,
+) -> Result<Bytes, CallFault> {
     let EntryCall { call, id, again } = forward::decode(payload).map_err(|_| CallFault::Failed)?;
-    carry_out(router, call, Some(CallKey::Entry { id, again })).await
+    carry_out(router, call, Some(CallKey::Entry { id, again }), guard).await
 }
 
 async fn carry_out(
     router: &Router,
     call: forward::Call,
     idempotency_key: Option<CallKey>,
+    guard: &Guard,
 ) -> Result<Bytes, CallFault> {
+    let key = TwinKey::parse(&call.key).map_err(|_| CallFault::Failed)?;
+    if let Err(refused) = guard.call(&key, &call.request) {
+        return encode(&Called { result: Err(refused) });
+    }
     let call = Call {
-        key: TwinKey::parse(&call.key).map_err(|_| CallFault::Failed)?,
+        key,
         caller: call.caller,
         idempotency_key,
         request: call.request,
@@ -222,8 +269,13 @@ pub(super) fn keep_states(router: &Router, payload: &[u8]) -> Result<Bytes, Call
 }
 
 /// Looks for twins in the tables held here.
-pub(super) fn list(router: &Router, payload: &[u8]) -> Result<Bytes, CallFault> {
+pub(super) fn list(router: &Router, payload: &[u8], guard: &Guard) -> Result<Bytes, CallFault> {
     let list: List = forward::decode(payload).map_err(|_| CallFault::Failed)?;
+    // A list, or the picture that a watch begins with.
+    guard
+        .beginning(Action::TwinRead, &list.beginning)
+        .or_else(|_| guard.beginning(Action::TwinWatch, &list.beginning))
+        .map_err(|_| CallFault::Failed)?;
     let after = list.after.as_deref().map(TwinKey::parse).transpose();
     let after = after.map_err(|_| CallFault::Failed)?;
     let limit = (list.limit as usize).min(pollux_proto::limits::FORWARDED_PAGE_MAX);

@@ -5,6 +5,7 @@
 //! takes those of others, `departure` gives shards away before a stop, `meta` has things decided, `holder` starts and ends replicas, `steward` has
 //! done what the balancer wants, `steps` carries that out where a group is led, `join` takes new nodes in.
 
+mod access;
 mod answering;
 mod authorities;
 mod back_up;
@@ -58,6 +59,7 @@ use self::peers::Listening;
 use self::rebalance::{Urge, Urges};
 use self::steps::Steps;
 use self::steward::Steward;
+use crate::access::Doorman;
 use crate::clock::Clock;
 use crate::config::Checked;
 use crate::disk::Disk;
@@ -110,10 +112,12 @@ pub(crate) enum Kind {
     SiftTwins = 22,
     /// To keep for a while what filters are asked of.
     KeepStates = 23,
+    /// One of these for a principal, which the node checks once more.
+    Guarded = 24,
 }
 
 impl Kind {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 19] = [
         Self::Call,
         Self::List,
         Self::Meta,
@@ -132,6 +136,7 @@ impl Kind {
         Self::Sift,
         Self::SiftTwins,
         Self::KeepStates,
+        Self::Guarded,
     ];
 
     fn of(number: u16) -> Option<Self> {
@@ -236,6 +241,11 @@ impl Member {
             expiry: self.expiry.clone(),
             urges: self.urges.clone(),
         }
+    }
+
+    /// Who comes in at the doors for services.
+    pub(crate) fn doorman(&self, config: &Checked) -> Result<Doorman, Fault> {
+        Doorman::new(config, self.node.0, self.meta.decider().picture(), self.clock)
     }
 
     /// From now on devices that other nodes relay are served here.

@@ -92,6 +92,7 @@ mod tests {
             lineage: 1,
             may_own: true,
             version: String::new(),
+            enforced: false,
             shards: vec![shard],
             meta: Some(meta),
         };

@@ -39,7 +39,8 @@ pub(super) fn for_peer(router: &Router, meta: &Group) -> Vec<u8> {
 /// What a node says that has no shards yet.
 pub(super) fn of_starting(node: NodeId, lineage: u64) -> Vec<u8> {
     let (shards, version) = (Vec::new(), VERSION.to_owned());
-    let status = NodeStatus { node: node.0, lineage, may_own: false, version, shards, meta: None };
+    let (node, may_own, enforced) = (node.0, false, false);
+    let status = NodeStatus { node, lineage, may_own, version, enforced, shards, meta: None };
     serde_json::to_vec(&status).expect("plain structs of numbers are JSON")
 }
 
@@ -89,7 +90,7 @@ impl Control {
             cluster: format!("{:032x}", meta.cluster),
             lineage: meta.lineage,
             node: self.node.0,
-            notes: self.notes(&nodes, &shards),
+            notes: self.notes(&nodes, &shards).into_iter().chain(open_doors(&answers)).collect(),
             nodes,
             shards,
             balancing: !meta.paused,
@@ -122,6 +123,20 @@ impl Control {
         });
         join_all(asked).await.into_iter().flatten().collect()
     }
+}
+
+/// Nodes that let everybody in, beside others that do not: by them everybody comes to all twins.
+fn open_doors(answers: &BTreeMap<u64, NodeStatus>) -> Option<String> {
+    let ready = answers.iter().filter(|(_, status)| !status.shards.is_empty());
+    let (closed, open): (Vec<_>, Vec<_>) = ready.partition(|(_, status)| status.enforced);
+    let open: Vec<_> = open.into_iter().map(|(id, _)| id.to_string()).collect();
+    (!closed.is_empty() && !open.is_empty()).then(|| {
+        format!(
+            "access is open at node {}, and so are all twins to whoever reaches its gRPC or HTTP: set access.mode \
+             = \"enforced\" there, too",
+            open.join(" and ")
+        )
+    })
 }
 
 /// The nodes that answer, and what the groups' leaders say.
@@ -216,4 +231,33 @@ fn notes(nodes: &[v1::ClusterNode], shards: &[v1::ClusterShard]) -> Vec<String> 
         notes.push(format!("{moving} shards wait for replicas that they are meant to have"));
     }
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::ShardStatus;
+
+    #[test]
+    fn an_open_door_beside_closed_ones_is_told() {
+        let said = |nodes: &[(u64, bool)]| {
+            let status = |(node, enforced): &(u64, bool)| {
+                let status = NodeStatus {
+                    node: *node,
+                    lineage: 1,
+                    may_own: true,
+                    version: String::new(),
+                    enforced: *enforced,
+                    shards: vec![ShardStatus::default()],
+                    meta: None,
+                };
+                (*node, status)
+            };
+            open_doors(&nodes.iter().map(status).collect())
+        };
+        assert_eq!(said(&[(1, false), (2, false)]), None);
+        assert_eq!(said(&[(1, true), (2, true)]), None);
+        let told = said(&[(1, true), (2, false), (3, false)]).unwrap();
+        assert!(told.contains("at node 2 and 3"), "{told}");
+    }
 }

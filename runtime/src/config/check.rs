@@ -1,5 +1,8 @@
 //! Which values are possible, and what would be right where one is not.
 
+mod access;
+mod devices;
+
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -12,11 +15,11 @@ use pollux_cluster::limits::{
 use pollux_query::Expression;
 use pollux_twin::id::SLOTS;
 use pollux_twin::index::IndexPath;
-use pollux_twin::limits::{Admission, INDEXES_MAX, Limits};
+use pollux_twin::limits::{INDEXES_MAX, Limits};
 
 use super::checked::{
-    Advertise, Checked, CheckpointConfig, ClusterConfig, DevicesConfig, Listen, LogConfig,
-    RaftConfig, ServiceConfig, TlsFiles, TraceConfig, TraceFormat, TwinsConfig,
+    Advertise, Checked, CheckpointConfig, ClusterConfig, Listen, LogConfig, RaftConfig,
+    ServiceConfig, TlsFiles, TraceConfig, TraceFormat, TwinsConfig,
 };
 use super::error::{ConfigError, ConfigErrors};
 use super::keys::NodeConfig;
@@ -42,6 +45,7 @@ pub(super) fn check(
         listen,
         advertise: checks.advertise(config, listen),
         services: checks.services(config, listen),
+        access: access::check(&mut checks, config, listen),
         cluster: checks.cluster(config),
         devices: checks.devices(config),
         limits: checks.limits(config),
@@ -222,61 +226,6 @@ impl Checks<'_> {
         ClusterConfig { shards: u16::try_from(shards).unwrap_or(SLOTS) }
     }
 
-    fn devices(&mut self, config: &Written) -> DevicesConfig {
-        let devices = &config.devices;
-        let idle_timeout =
-            self.ms("devices.idle_timeout_ms", devices.idle_timeout_ms, 1_000, DAY_MS);
-        let keep_alive = match devices.keep_alive_ms {
-            0 => None,
-            ms => Some(self.ms("devices.keep_alive_ms", ms, 100, DAY_MS)),
-        };
-        if keep_alive.is_some_and(|keep_alive| keep_alive >= idle_timeout) {
-            let right = "it must be less than devices.idle_timeout_ms, best a third of it; \
-                         0 leaves it to the device";
-            self.refuse("devices.keep_alive_ms", devices.keep_alive_ms, right);
-        }
-        if devices.rate_burst < devices.rate_per_s {
-            let right = format!("it must be at least devices.rate_per_s = {}", devices.rate_per_s);
-            self.refuse("devices.rate_burst", devices.rate_burst, right);
-        }
-        for name in &devices.names {
-            if name.is_empty() || name.len() > 253 || !name.bytes().all(|b| b.is_ascii_graphic()) {
-                let right = "it takes DNS names and IP addresses";
-                self.refuse("devices.names", format!("{name:?}"), right);
-            }
-        }
-        if !devices.ca.is_empty() {
-            self.readable("devices.ca", &devices.ca);
-        }
-        DevicesConfig {
-            ca: (!devices.ca.is_empty()).then(|| PathBuf::from(&devices.ca)),
-            tls: self.pair("devices", &devices.cert, &devices.key),
-            names: devices.names.clone(),
-            keep_alive,
-            idle_timeout,
-            rate_per_s: self.count("devices.rate_per_s", devices.rate_per_s, 1, 1_000_000),
-            rate_burst: self.count("devices.rate_burst", devices.rate_burst, 1, u32::MAX),
-            connections_max: self.count(
-                "devices.connections_max",
-                devices.connections_max,
-                1,
-                10_000_000,
-            ),
-            handshakes_max: self.count("devices.handshakes_max", devices.handshakes_max, 1, 65_536),
-            relay: devices.relay,
-            tokens: devices.tokens,
-        }
-    }
-
-    fn admission(&mut self, config: &Written) -> Admission {
-        let given = &config.devices.admission;
-        Admission::named(given).unwrap_or_else(|| {
-            let right = "it takes \"proven\" or \"registered\"";
-            self.refuse("devices.admission", format!("{given:?}"), right);
-            Admission::default()
-        })
-    }
-
     fn limits(&mut self, config: &Written) -> Limits {
         let limits = &config.limits;
         let admission = self.admission(config);
@@ -448,6 +397,8 @@ mod tests {
         refused("[listen]\nhttp = \"127.0.0.1:4434\"", "another port than listen.grpc");
         refused("[listen]\ngrpc = \"0.0.0.0:4434\"", "services.plaintext = true");
         refused("[devices]\ncert = \"a.pem\"", "set devices.key too");
+        refused("[access]\nmode = \"closed\"", "it takes auto, open or enforced");
+        refused("[access]\njwt_issuer = \"https://id\"", "set all three");
         refused("[devices]\nkeep_alive_ms = 70000", "less than devices.idle_timeout_ms");
         refused("[devices]\nrate_burst = 1", "at least devices.rate_per_s");
         refused("[raft]\nelection_min_ms = 150", "twice raft.heartbeat_ms");
@@ -486,8 +437,12 @@ mod tests {
 
     #[test]
     fn plaintext_for_others_needs_a_word_and_gets_it() {
-        let text = "[listen]\ngrpc = \"0.0.0.0:4434\"\n[services]\nplaintext = true";
-        assert!(Layers::new().text(text, "a.toml").check().is_ok());
+        let text = "[listen]\ngrpc = \"0.0.0.0:4434\"\n[services]\nplaintext = true\n";
+        let open = format!("{text}[access]\nmode = \"open\"");
+        assert!(Layers::new().text(&open, "a.toml").check().is_ok());
+        let enforced = format!("{text}[access]\nmode = \"enforced\"");
+        assert!(Layers::new().text(&enforced, "a.toml").check().is_ok());
+        refused(text, "access.mode = \"enforced\" and make the first operator");
     }
 
     #[test]

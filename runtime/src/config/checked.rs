@@ -24,6 +24,8 @@ pub struct Checked {
     pub advertise: Advertise,
     /// The endpoints for services.
     pub services: ServiceConfig,
+    /// Who may do what there.
+    pub access: AccessConfig,
     /// What all nodes of the cluster agree on.
     pub cluster: ClusterConfig,
     /// The endpoint for devices.
@@ -92,6 +94,47 @@ pub struct ServiceConfig {
     pub tls: Option<TlsFiles>,
     /// Nesting of values in requests: as much as a twin takes.
     pub depth_max: usize,
+}
+
+impl ServiceConfig {
+    /// Whether both are for callers of this machine only.
+    pub fn is_local(&self) -> bool {
+        self.grpc.ip().is_loopback() && self.http.ip().is_loopback()
+    }
+
+    /// Whether what others send is readable on the way.
+    pub fn is_plaintext_for_others(&self) -> bool {
+        self.tls.is_none() && !self.is_local()
+    }
+}
+
+/// Who may do what at the endpoints for services.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessConfig {
+    /// Whether callers are checked.
+    pub mode: AccessMode,
+    /// Whose signed tokens are taken.
+    pub issuer: Option<IssuerConfig>,
+}
+
+/// Whether callers are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessMode {
+    /// They are not.
+    Open,
+    /// Each call takes a token, and a policy that allows it.
+    Enforced,
+}
+
+/// An issuer of signed tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuerConfig {
+    /// As tokens name it.
+    pub issuer: String,
+    /// Whom tokens must be for.
+    pub audience: String,
+    /// File with its public keys.
+    pub keys: PathBuf,
 }
 
 /// What all nodes of a cluster agree on.

@@ -99,6 +99,22 @@ section! {
 }
 
 section! {
+    /// Who may do what at the endpoints for services.
+    AccessSection "access." {
+        /// `enforced`: each call takes a token, and a policy that allows it. `open`: nobody is checked.
+        /// `auto`: open while gRPC and HTTP listen on loopback only; elsewhere it must be said.
+        mode: String = "auto".into(),
+        /// Issuer of signed tokens (OpenID Connect) that are taken beside the cluster's own: as their
+        /// `iss` says it. Empty: none.
+        jwt_issuer: String = String::new(),
+        /// What their `aud` must name.
+        jwt_audience: String = String::new(),
+        /// File with the issuer's public keys, a JSON Web Key Set; read again when it changes.
+        jwt_keys: String = String::new(),
+    }
+}
+
+section! {
     /// What all nodes of a cluster must agree on.
     ClusterSection "cluster." {
         /// Number of shards, 1 to 4096. Fixed when the data directory is created.
@@ -255,6 +271,8 @@ pub struct NodeConfig {
     pub advertise: AdvertiseSection,
     /// `[services]`
     pub services: ServicesSection,
+    /// `[access]`
+    pub access: AccessSection,
     /// `[cluster]`
     pub cluster: ClusterSection,
     /// `[devices]`
@@ -285,6 +303,7 @@ impl Default for NodeConfig {
             listen: ListenSection::default(),
             advertise: AdvertiseSection::default(),
             services: ServicesSection::default(),
+            access: AccessSection::default(),
             cluster: ClusterSection::default(),
             devices: DevicesSection::default(),
             limits: LimitsSection::default(),
@@ -311,6 +330,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Key> {
         ListenSection::KEYS,
         AdvertiseSection::KEYS,
         ServicesSection::KEYS,
+        AccessSection::KEYS,
         ClusterSection::KEYS,
         DevicesSection::KEYS,
         LimitsSection::KEYS,

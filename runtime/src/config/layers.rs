@@ -10,7 +10,8 @@ use super::keys::{self, NodeConfig};
 use super::{Checked, check};
 
 /// Variables that begin like the configuration's and belong to the command line.
-pub const COMMAND_LINE_VARIABLES: &[&str] = &["POLLUX_CONFIG", "POLLUX_GRPC", "POLLUX_JOIN_TOKEN"];
+pub const COMMAND_LINE_VARIABLES: &[&str] =
+    &["POLLUX_CONFIG", "POLLUX_GRPC", "POLLUX_JOIN_TOKEN", "POLLUX_TOKEN", "POLLUX_TOKEN_FILE"];
 
 /// Layers put together so far: later ones win.
 #[derive(Clone, Debug)]

@@ -27,7 +27,7 @@ pub enum PkiError {
         reason: String,
     },
     /// Others may read a private key.
-    #[error("private key {path} can be read by others; run chmod 600 on it")]
+    #[error("secret {path} can be read by others; run chmod 600 on it")]
     Exposed {
         /// Which.
         path: PathBuf,

@@ -26,12 +26,12 @@ pub(super) fn write_public(path: &Path, text: &str) -> Result<(), PkiError> {
 }
 
 /// Writes a file that only its owner may read.
-pub(super) fn write_private(path: &Path, text: &str) -> Result<(), PkiError> {
+pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), PkiError> {
     write(path, text, PRIVATE).map_err(|e| file(path, e))
 }
 
 /// Reads a private key's PEM text, refusing a file that others may read.
-pub(super) fn read_private(path: &Path) -> Result<String, PkiError> {
+pub(crate) fn read_private(path: &Path) -> Result<String, PkiError> {
     let mode = fs::metadata(path).map_err(|e| file(path, e))?.mode();
     if mode & 0o077 != 0 {
         return Err(PkiError::Exposed { path: path.to_owned() });

@@ -25,6 +25,7 @@ pub use authority::{Authority, Identity};
 pub use digest::sha256;
 pub use error::PkiError;
 pub(crate) use expiry::Expiry;
+pub(crate) use files::{read_private, write_private};
 pub use name::device_name_of;
 pub(crate) use reset::endpoint_config;
 pub(crate) use rotation::ClusterCas;
@@ -129,7 +130,7 @@ pub(crate) fn shared_files(dir: &Path) -> Result<Vec<(String, String)>, PkiError
         shared.push((name, text));
     }
     for name in private {
-        let text = files::read_private(&dir.join(&name))?;
+        let text = read_private(&dir.join(&name))?;
         shared.push((name, text));
     }
     Ok(shared)
@@ -147,7 +148,7 @@ pub(crate) fn write_files(dir: &Path, shared: &[(String, String)]) -> Result<(),
         }
         let path = dir.join(name);
         match name.ends_with(".key") {
-            true => files::write_private(&path, text)?,
+            true => write_private(&path, text)?,
             false => files::write_public(&path, text)?,
         }
     }

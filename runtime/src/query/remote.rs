@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream;
+use pollux_cluster::access::Action;
 use pollux_cluster::{CallFault, NodeId};
 use pollux_proto::forward::{decode, encode};
 use pollux_proto::limits::QUERIED_ITEMS_MAX;
@@ -14,6 +15,7 @@ use pollux_twin::{Rejection, ShardId, TenantId, Time, Value};
 
 use super::scan::Found;
 use super::{Question, Way};
+use crate::access::Guard;
 use crate::cluster::{Forward, Served, refused};
 use crate::limits::{QUERY_ITEM_BYTES, QUERY_MS_MAX};
 use crate::router::Router;
@@ -70,9 +72,18 @@ pub(super) async fn ask(
 }
 
 /// What another node asks of shards that are owned here.
-pub(crate) fn serve(router: Option<&Router>, payload: &[u8], explain: bool) -> Served {
+pub(crate) fn serve(
+    router: Option<&Router>,
+    payload: &[u8],
+    explain: bool,
+    guard: &Guard,
+) -> Served {
     let answered = router.cloned().ok_or(CallFault::Unreachable);
-    let asked = decode::<Ask>(payload).map_err(|_| CallFault::Failed);
+    let asked = decode::<Ask>(payload).map_err(|_| CallFault::Failed).and_then(|asked| {
+        let beginning = format!("{}/", asked.tenant);
+        let allowed = guard.beginning(Action::TwinQuery, &beginning);
+        allowed.map(|()| asked).map_err(|_| CallFault::Failed)
+    });
     let items = async move {
         let (router, asked) = (answered?, asked?);
         let shards: Vec<_> = asked.shards.iter().copied().map(ShardId).collect();

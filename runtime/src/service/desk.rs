@@ -1,21 +1,27 @@
 //! What both doors share: every call goes through here to the router, is counted and timed, and
 //! finds its bounds.
 
+use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
+use pollux_cluster::access::{Action, On};
+use pollux_cluster::meta::MetaPicture;
 use pollux_proto::convert::{self, Page, Whose};
 use pollux_proto::{status, v1};
 use pollux_query::{ExpressionError, Filter};
 use pollux_twin::input::Request;
 use pollux_twin::output::Answer;
 use pollux_twin::{JsonLimits, Rejection, TwinKey, View};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::limits::{PAGE_BYTES_MAX, PAGE_PART, REQUEST_BYTES_MAX, WATCH_RETRY_MS, WATCHES_MAX};
 use super::stale::Stand;
 use super::subscriptions::is_reserved;
+use crate::access::{Caller, Doorman};
 use crate::clock::Clock;
+use crate::cluster::Control;
 use crate::metrics::{Door, Method, Metrics};
 use crate::query::{Answer as Answered, Question};
 use crate::router::{Call, Picture, Router, Scope, WatchItem};
@@ -25,6 +31,8 @@ use crate::watch::Watch;
 #[derive(Clone)]
 pub(super) struct Desk {
     pub(super) router: Router,
+    pub(super) control: Control,
+    pub(super) doorman: Doorman,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
     watches: Arc<Semaphore>,
@@ -35,14 +43,21 @@ pub(super) struct Desk {
 
 impl Desk {
     pub(super) fn new(
-        router: Router,
-        metrics: Arc<Metrics>,
+        (router, control, doorman, metrics): (Router, Control, Doorman, Arc<Metrics>),
         stopping: CancellationToken,
         depth_max: usize,
     ) -> Self {
         let watches = Arc::new(Semaphore::new(WATCHES_MAX));
         let json = JsonLimits { bytes_max: REQUEST_BYTES_MAX, depth_max };
-        Self { router, metrics, clock: Clock::new(), watches, stopping, json }
+        Self { router, control, doorman, metrics, clock: Clock::new(), watches, stopping, json }
+    }
+
+    /// The way to the twins for a caller.
+    pub(super) fn router_for(&self, caller: &Caller) -> Router {
+        match caller.is_proven() {
+            true => self.router.on_behalf(&caller.name),
+            false => self.router.clone(),
+        }
     }
 
     /// Carries out a call, counts how it ended (`code` names a refusal) and how long it took.
@@ -71,37 +86,63 @@ impl Desk {
 
     /// One call to one twin. Who waits for the end of a command is not waited for when the node
     /// stops: the command stays, and can be asked about.
-    pub(super) async fn call(&self, call: Call) -> Result<Answer, Rejection> {
+    pub(super) async fn call(&self, caller: &Caller, call: Call) -> Result<Answer, Rejection> {
         if is_reserved(&call.key) && !call.is_read() {
             let reason = format!("tenant {} is Pollux's own; use another", call.key.tenant());
             return Err(Rejection::Invalid { reason });
         }
+        self.doorman.check_call(caller, &call.key, &call.request)?;
+        let router = self.router_for(caller);
+        if matches!(call.request, Request::Delete { .. }) {
+            return self.delete(caller, &router, call).await;
+        }
         if !matches!(call.request, Request::Command { wait: true, .. }) {
-            return self.router.call(call).await;
+            return router.call(call).await;
         }
         tokio::select! {
-            result = self.router.call(call) => result,
+            result = router.call(call) => result,
             () = self.stopping.cancelled() => Err(Rejection::Unknown),
         }
+    }
+
+    /// A deletion is told: it is not undone.
+    async fn delete(
+        &self,
+        caller: &Caller,
+        router: &Router,
+        call: Call,
+    ) -> Result<Answer, Rejection> {
+        let on = call.key.clone();
+        let answer = router.call(call).await;
+        let from = caller.from.map(|from| from.to_string()).unwrap_or_default();
+        let result = answer.as_ref().map_or_else(reason, |_| "done");
+        tracing::info!(
+            target: "pollux::audit",
+            who = &*caller.name, via = %caller.proof, from, what = "twin delete", on = %on, result,
+            "audited"
+        );
+        answer
     }
 
     /// A page of a list, each twin turned by `show` into what goes out and its bytes; ends early
     /// where it would get too large. With it come the key to go on after, and what it stands for.
     pub(super) async fn list<T>(
         &self,
+        caller: &Caller,
         page: &Page,
         mut show: impl FnMut(&TwinKey, &View) -> (T, usize),
     ) -> Result<(Vec<T>, Option<TwinKey>, Stand), Rejection> {
         let scope =
             Scope::Prefix { tenant: page.tenant.as_str().to_owned(), prefix: page.prefix.clone() };
+        self.doorman.check_scope(caller, Action::TwinRead, &scope)?;
+        let router = self.router_for(caller);
         let stand = self.stand(&scope, &page.fresh, None).await?;
         let mut shown = Vec::new();
         let mut bytes = 0;
         let mut after = page.after.clone();
         loop {
             let limit = (page.size - shown.len()).clamp(1, PAGE_PART);
-            let part =
-                self.router.list(&scope, after.as_ref(), limit, &stand.position.shards).await?;
+            let part = router.list(&scope, after.as_ref(), limit, &stand.position.shards).await?;
             let count = part.items.len();
             for (n, (key, view)) in part.items.into_iter().enumerate() {
                 let (item, weight) = show(&key, &view);
@@ -120,14 +161,26 @@ impl Desk {
     }
 
     /// What a query finds.
-    pub(super) async fn query(&self, request: &v1::QueryRequest) -> Result<Answered, Rejection> {
+    pub(super) async fn query(
+        &self,
+        caller: &Caller,
+        request: &v1::QueryRequest,
+    ) -> Result<Answered, Rejection> {
         let question = Question::read(request, self.clock.wall())?;
-        self.router.query(&question).await
+        let tenant = question.tenant.as_str();
+        let all = On::Fleet { tenant, prefix: "" };
+        self.doorman.check(caller, Action::TwinQuery, all)?;
+        self.router_for(caller).query(&question).await
     }
 
     /// Opens a watch, if there is room for one more.
-    pub(super) async fn watch(&self, asked: &convert::Watch) -> Result<Watching, Rejection> {
+    pub(super) async fn watch(
+        &self,
+        caller: &Caller,
+        asked: &convert::Watch,
+    ) -> Result<Watching, Rejection> {
         let scope = scope(&asked.whose);
+        self.doorman.check_scope(caller, Action::TwinWatch, &scope)?;
         let picture = if asked.picture { Picture::First } else { Picture::None };
         let filter = (!asked.filter.is_empty()).then(|| Filter::parse_for_changes(&asked.filter));
         let wrong =
@@ -137,9 +190,17 @@ impl Desk {
             self.metrics.overloads_total.inc();
             return Err(Rejection::Overloaded { retry_after_ms: WATCH_RETRY_MS });
         };
-        let watch = self.router.watch(scope, filter, asked.position.as_ref(), picture).await?;
+        let stay = Stay {
+            doorman: self.doorman.clone(),
+            changed: self.doorman.picture(),
+            caller: caller.clone(),
+            scope: scope.clone(),
+            clock: self.clock,
+        };
+        let router = self.router_for(caller);
+        let watch = router.watch(scope, filter, asked.position.as_ref(), picture).await?;
         self.metrics.watchers.inc();
-        Ok(Watching { watch, metrics: Arc::clone(&self.metrics), _permit: permit })
+        Ok(Watching { watch, stay, metrics: Arc::clone(&self.metrics), _permit: permit })
     }
 }
 
@@ -165,22 +226,64 @@ pub(super) fn unexpected(answer: &Answer) -> Rejection {
     Rejection::Unknown
 }
 
+/// Who watches, and what: looked at again when policies change.
+struct Stay {
+    doorman: Doorman,
+    changed: watch::Receiver<MetaPicture>,
+    caller: Caller,
+    scope: Scope,
+    clock: Clock,
+}
+
+impl Stay {
+    /// Waits until the caller may no longer; never returns where nobody is checked.
+    async fn over(&mut self) -> Rejection {
+        if !self.caller.is_proven() {
+            return pending().await;
+        }
+        loop {
+            let left = self.caller.until_ms.map(|until_ms| {
+                Duration::from_millis(until_ms.saturating_sub(self.clock.wall().ms))
+            });
+            tokio::select! {
+                changed = self.changed.changed() => {
+                    if changed.is_err() {
+                        return pending().await;
+                    }
+                }
+                () = tokio::time::sleep(left.unwrap_or(Duration::MAX)) => {}
+            }
+            let still = self.doorman.still(&self.caller).and_then(|()| {
+                self.doorman.check_scope(&self.caller, Action::TwinWatch, &self.scope)
+            });
+            if let Err(rejection) = still {
+                return rejection;
+            }
+        }
+    }
+}
+
 /// An open watch, counted while it lives.
 pub(super) struct Watching {
     watch: Watch,
+    stay: Stay,
     metrics: Arc<Metrics>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Watching {
-    /// The next item; `None` when the node stops.
-    pub(super) async fn next(&mut self) -> Option<WatchItem> {
-        let item = self.watch.next().await?;
+    /// The next item; `None` when the node stops, and why where the caller may no longer watch.
+    pub(super) async fn next(&mut self) -> Option<Result<WatchItem, Rejection>> {
+        let item = tokio::select! {
+            biased;
+            rejection = self.stay.over() => return Some(Err(rejection)),
+            item = self.watch.next() => item?,
+        };
         self.metrics.watch_events_total.inc();
         if matches!(item, WatchItem::Reset { .. }) {
             self.metrics.watch_resets_total.inc();
         }
-        Some(item)
+        Some(Ok(item))
     }
 }
 

@@ -79,3 +79,14 @@ pub(super) const IMPORT_TRIES: usize = 100;
 pub(super) const TOKEN_TIME: Duration = Duration::from_secs(3600);
 /// The longest that can be asked for: a token lets a stranger in.
 pub(super) const TOKEN_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
+/// How long a token of a principal is good, if its maker says nothing: a quarter of a year, after which somebody has
+/// looked whether it is needed.
+pub(super) const ACCESS_TOKEN_MS: u64 = 90 * 24 * 3600 * 1000;
+/// The shortest: enough for one call.
+pub(super) const ACCESS_TOKEN_MS_MIN: u64 = 1_000;
+/// The longest: what nobody has looked at for two years is forgotten.
+pub(super) const ACCESS_TOKEN_MS_MAX: u64 = 2 * 365 * 24 * 3600 * 1000;
+/// Entries of the audit in one answer, if the caller says nothing.
+pub(super) const AUDIT_PAGE: usize = 100;
+/// The most of them.
+pub(super) const AUDIT_PAGE_MAX: usize = 1000;

@@ -3,6 +3,7 @@
 //! `desk` is what both share, `subscriptions` what the cluster remembers of watches, `grpc` and `http` are the doors, `listen` their sockets. What a call
 //! means is the twin's business; what a refusal is called is proto's table.
 
+mod access;
 mod desk;
 mod grpc;
 mod health;
@@ -21,6 +22,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::Fault;
+use crate::access::Doorman;
 use crate::cluster::Control;
 use crate::config::ServiceConfig;
 use crate::metrics::Metrics;
@@ -55,9 +57,7 @@ impl Served {
 
 /// Opens both doors. They close when `stopping` is cancelled, after the calls under way.
 pub(crate) async fn serve(
-    router: Router,
-    control: Control,
-    metrics: Arc<Metrics>,
+    (router, control, doorman, metrics): (Router, Control, Doorman, Arc<Metrics>),
     config: &ServiceConfig,
     stopping: CancellationToken,
 ) -> Result<Served, Fault> {
@@ -73,10 +73,11 @@ pub(crate) async fn serve(
     let http = Listener::bind(config.http, http_door, http_tls, stopping.clone()).await?;
     let (grpc_address, http_address) = (grpc.address(), http.address());
 
-    let desk = Desk::new(router.clone(), metrics, stopping.clone(), config.depth_max);
+    let parts = (router.clone(), control, doorman, metrics);
+    let desk = Desk::new(parts, stopping.clone(), config.depth_max);
     let (reporter, health) = tonic_health::server::health_reporter();
     let mut tasks = JoinSet::new();
-    tasks.spawn(grpc::serve(desk.clone(), control, health, grpc, stopping.clone()));
+    tasks.spawn(grpc::serve(desk.clone(), health, grpc, stopping.clone()));
     tasks.spawn(http::serve(desk, http, stopping.clone()));
     tasks.spawn(health::report(router, reporter, stopping));
     Ok(Served { grpc: grpc_address, http: http_address, tasks })

@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
+use pollux_cluster::access::Action;
 use pollux_proto::convert::Freshness;
 use pollux_proto::position::Position;
 use pollux_twin::{Rejection, TwinKey, View};
 
 use super::desk::Desk;
 use super::limits::{STALE_PERIOD, STALE_WAIT_MAX};
+use crate::access::Caller;
 use crate::router::{Router, Scope};
 
 /// What an answer stands for.
@@ -67,13 +69,16 @@ impl Desk {
     /// The twin as a replica's table has it, which may be old.
     pub(super) async fn stale(
         &self,
+        caller: &Caller,
         key: TwinKey,
         wanted: &Freshness,
         patience: Option<Duration>,
     ) -> Result<(View, Stand), Rejection> {
         let scope = Scope::One(key);
+        self.doorman.check_scope(caller, Action::TwinRead, &scope)?;
         let stand = self.stand(&scope, wanted, patience).await?;
-        let mut page = self.router.list(&scope, None, 1, &stand.position.shards).await?;
+        let router = self.router_for(caller);
+        let mut page = router.list(&scope, None, 1, &stand.position.shards).await?;
         let view = page.items.pop().map(|(_, view)| view).ok_or(Rejection::NotFound)?;
         Ok((view, stand))
     }

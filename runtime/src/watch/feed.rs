@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream;
 use futures_util::{Stream, StreamExt};
+use pollux_cluster::access::Action;
 use pollux_cluster::{CallFault, NodeId};
 use pollux_proto::feed::{Changed, Changes, Fit, Sift, SiftedChanges, Stand, Told, Watch};
 use pollux_proto::forward::{decode, encode};
@@ -19,6 +20,7 @@ use tokio::time::Interval;
 use super::hub::{Cannot, Hub, Step};
 use super::ring::{Cursor, Event, Need};
 use super::{Sieve, Source, Steps, progress};
+use crate::access::Guard;
 use crate::cluster::{Forward, Served, refused};
 use crate::limits::{WATCH_ASK_MS_MAX, WATCH_ITEM_BYTES};
 use crate::router::Router;
@@ -79,8 +81,11 @@ pub(super) async fn open(
 }
 
 /// What another node watches of a shard that is held here.
-pub(crate) fn serve(router: Option<&Router>, payload: &[u8]) -> Served {
+pub(crate) fn serve(router: Option<&Router>, payload: &[u8], guard: &Guard) -> Served {
     let Ok(watch) = decode::<Watch>(payload) else { return refused(CallFault::Failed) };
+    if guard.beginning(Action::TwinWatch, &watch.beginning).is_err() {
+        return refused(CallFault::Failed);
+    }
     let held = |router: &Router| router.shards().held(ShardId(watch.shard));
     let shown = router.and_then(|router| {
         let handle = held(router).filter(|handle| !handle.group().is_pristine())?;
@@ -93,8 +98,11 @@ pub(crate) fn serve(router: Option<&Router>, payload: &[u8]) -> Served {
 }
 
 /// What another node watches with a filter of a shard that is held here.
-pub(crate) fn serve_sifted(router: Option<&Router>, payload: &[u8]) -> Served {
+pub(crate) fn serve_sifted(router: Option<&Router>, payload: &[u8], guard: &Guard) -> Served {
     let Ok(Sift { watch, filter }) = decode(payload) else { return refused(CallFault::Failed) };
+    if guard.beginning(Action::TwinWatch, &watch.beginning).is_err() {
+        return refused(CallFault::Failed);
+    }
     let Ok(filter) = Filter::parse_for_changes(&filter) else { return refused(CallFault::Failed) };
     let held = |router: &Router| router.shards().held(ShardId(watch.shard));
     let shown = router.and_then(|router| {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use pollux_cluster::access::Action;
 use pollux_cluster::{CallFault, NodeId};
 use pollux_proto::feed::{SiftTwins, SiftedTwins};
 use pollux_proto::forward::{decode, encode};
@@ -14,6 +15,7 @@ use pollux_twin::{Rejection, ShardId, TwinKey, View};
 use tokio::task::spawn_blocking;
 
 use super::Sieve;
+use crate::access::Guard;
 use crate::cluster::Forward;
 use crate::limits::{
     LIST_MS_MAX, PAGE_MAX, SIFTED_BYTES_PER_PAGE, SIFTED_LOOKS_PER_PAGE, SIFTED_SCAN,
@@ -102,8 +104,14 @@ pub(crate) async fn there(
 }
 
 /// What another node asks of a shard that is held here.
-pub(crate) async fn serve(router: &Router, payload: &[u8]) -> Result<Bytes, CallFault> {
+pub(crate) async fn serve(
+    router: &Router,
+    payload: &[u8],
+    guard: &Guard,
+) -> Result<Bytes, CallFault> {
     let asked: SiftTwins = decode(payload).map_err(|_| CallFault::Failed)?;
+    let allowed = guard.beginning(Action::TwinWatch, &asked.beginning);
+    allowed.map_err(|_| CallFault::Failed)?;
     let filter = Filter::parse_for_changes(&asked.filter).map_err(|_| CallFault::Failed)?;
     let after = asked.after.as_deref().map(TwinKey::parse).transpose();
     let after = after.map_err(|_| CallFault::Failed)?;

@@ -111,6 +111,7 @@ impl Lan {
         options.peers = at(4436);
         options.namespace = Some(self.space(node));
         options.variables.push(("POLLUX_SERVICES__PLAINTEXT".to_owned(), "true".to_owned()));
+        options.variables.push(("POLLUX_ACCESS__MODE".to_owned(), "open".to_owned()));
     }
 
     /// From now on nothing that `from` sends reaches `to`. Nodes count from 1; [`OUTSIDE`] is the test.

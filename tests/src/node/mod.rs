@@ -211,9 +211,25 @@ impl NodeProcess {
         Err(anyhow!("the node did not stop within {STOP:?}"))
     }
 
-    /// Runs a verb of the command line against it; the JSON that it prints.
+    /// Runs a verb of the command line against it; the JSON that it prints. Where the node checks its callers, by
+    /// the secret of its data directory.
     pub fn ask(&self, verb: &[&str]) -> Result<Value> {
-        let output = Command::new(binary::pollux()?)
+        let root = self.data().join(pollux_runtime::ROOT_TOKEN_FILE);
+        let file = if root.exists() { root } else { PathBuf::new() };
+        self.ask_by(verb, "POLLUX_TOKEN_FILE", &file.display().to_string())
+    }
+
+    /// As [`Self::ask`], with a token; empty: without any.
+    pub fn ask_as(&self, token: &str, verb: &[&str]) -> Result<Value> {
+        self.ask_by(verb, "POLLUX_TOKEN", token)
+    }
+
+    fn ask_by(&self, verb: &[&str], variable: &str, value: &str) -> Result<Value> {
+        let mut command = Command::new(binary::pollux()?);
+        if !value.is_empty() {
+            command.env(variable, value);
+        }
+        let output = command
             .args(verb)
             .args(["--output", "json"])
             .env("POLLUX_GRPC", format!("http://{}", self.grpc))

@@ -1,6 +1,7 @@
 //! What each kind of command does to the state, a file for each. Owns the order of checks: everything that can
 //! be refused is refused before anything is changed.
 
+mod access;
 mod admit;
 mod found;
 mod leave;

@@ -1,8 +1,13 @@
 //! The bytes of today come back, those of the version before are read, and garbage is refused.
 
-use super::super::{Addresses, Goal, Labels, Node, NodeState, Place};
+use super::super::{Addresses, CONTROL_LEVEL, Goal, Labels, Node, NodeState, Place};
 use super::*;
-use crate::limits::{ADDRESS_BYTES_MAX, META_BYTES_MAX, META_NODES_MAX, NAME_BYTES_MAX};
+use crate::access::{Access, Audited, Change, Order, Policy, Principal, Subject, Token};
+use crate::limits::{
+    ACCESS_TOKENS_MAX, ADDRESS_BYTES_MAX, AUDIT_ENTRIES_MAX, AUDIT_TEXT_BYTES_MAX, META_BYTES_MAX,
+    META_NODES_MAX, NAME_BYTES_MAX, NOTE_BYTES_MAX, POLICIES_MAX, POLICY_BYTES_MAX, PRINCIPALS_MAX,
+    SUBJECT_BYTES_MAX, SUBJECTS_MAX,
+};
 
 /// A record as a release of version 1 wrote it.
 fn written(hex: &str) -> Vec<u8> {
@@ -57,7 +62,7 @@ fn bytes_come_back_and_garbage_is_refused() {
             let _ = Meta::decode(&bad);
         }
     }
-    for version in [0, 3, 255] {
+    for version in [0, 4, 255] {
         let later = [&[version][..], &bytes[1..]].concat();
         let fault = Command::decode(&later).unwrap_err().to_string();
         assert!(fault.contains(&format!("version is {version}")), "{fault}");
@@ -104,6 +109,54 @@ fn an_image_of_the_version_before_is_read() {
     assert_eq!(Meta::decode(&meta.encode()).unwrap(), meta);
 }
 
+/// A cluster as it was before it was raised to the level of access.
+fn before_control() -> Meta {
+    let mut meta = cluster(3);
+    meta.level = CONTROL_LEVEL - 1;
+    meta
+}
+
+fn put_principal(id: u128) -> Command {
+    let change = Change::PutPrincipal { name: "svc".into(), principal: Principal::default() };
+    let text = String::new;
+    Command::Access(Box::new(Order {
+        id,
+        at_ms: NOW,
+        node: 1,
+        who: text(),
+        via: text(),
+        from: text(),
+        change,
+    }))
+}
+
+#[test]
+fn what_older_programs_read_is_written_until_the_level_is_raised() {
+    let mut meta = before_control();
+    let image = meta.encode();
+    assert_eq!(image[0], 2);
+    assert_eq!(Meta::decode(&image).unwrap(), meta);
+    for command in [Command::Pause, founding(), Command::Join(newcomer(1, 300))] {
+        assert_eq!(command.encode()[0], 2, "{command:?}");
+    }
+    let before = meta.clone();
+    match meta.apply(put_principal(1)) {
+        Answer::Refused(Refusal::Invalid { why }) => assert!(why.contains("--finish"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(meta, before);
+    done(&mut meta, Command::Finish { level: CONTROL_LEVEL });
+    done(&mut meta, put_principal(1));
+    let image = meta.encode();
+    assert_eq!(image[0], 3);
+    assert_eq!(Meta::decode(&image).unwrap(), meta);
+    let bytes = put_principal(1).encode();
+    assert_eq!((bytes[0], Command::decode(&bytes).unwrap()), (3, put_principal(1)));
+    // No release of version 2 wrote such a command.
+    let earlier = [&[2][..], &bytes[1..]].concat();
+    assert!(Command::decode(&earlier).unwrap_err().to_string().contains("version 3"));
+}
+
 #[test]
 fn the_largest_cluster_fits_into_an_image() {
     let mut meta = cluster(1);
@@ -122,8 +175,44 @@ fn the_largest_cluster_fits_into_an_image() {
         let node = Node { uuid: n as u128, profile, ..Node::default() };
         meta.nodes.insert(n as u64, node);
     }
+    fill(&mut meta.access);
     let bytes = meta.encode();
     // Shards, tokens and authorities take well under one of the remaining megabytes.
     assert!(bytes.len() < META_BYTES_MAX - 2 * 1024 * 1024, "{} bytes", bytes.len());
     assert_eq!(Meta::decode(&bytes).unwrap(), meta);
+}
+
+/// As much as there can be.
+fn fill(access: &mut Access) {
+    let text = |length: usize, n: usize| format!("{n:0length$}");
+    for n in 0..PRINCIPALS_MAX {
+        let issuer = text(SUBJECT_BYTES_MAX, n);
+        let subjects = vec![Subject { subject: issuer.clone(), issuer }; SUBJECTS_MAX];
+        let principal = Principal { note: text(NOTE_BYTES_MAX, n), subjects, added_ms: NOW };
+        access.principals.insert(text(NAME_BYTES_MAX, n), principal);
+    }
+    for n in 0..ACCESS_TOKENS_MAX {
+        let (principal, note) = (text(NAME_BYTES_MAX, n), text(NOTE_BYTES_MAX, n));
+        let token = Token { principal, hash: [7; 32], issued_ms: NOW, expires_ms: NOW + 1, note };
+        access.tokens.insert(n as u64, token);
+    }
+    for n in 0..POLICIES_MAX {
+        let policy = Policy { principals: vec![text(POLICY_BYTES_MAX, n)], ..Policy::default() };
+        access.policies.insert(text(NAME_BYTES_MAX, n), policy);
+    }
+    for n in 0..AUDIT_ENTRIES_MAX {
+        let text = || text(AUDIT_TEXT_BYTES_MAX, n);
+        access.audit.push(Audited {
+            number: n as u64,
+            id: n as u128,
+            at_ms: NOW,
+            node: 1,
+            who: text(),
+            via: text(),
+            from: text(),
+            what: text(),
+            on: text(),
+            result: text(),
+        });
+    }
 }

@@ -7,9 +7,10 @@ use proptest::prelude::*;
 
 use super::super::{Budget, Goal};
 use super::*;
+use crate::access::{self, Change};
 
 fn profile() -> impl Strategy<Value = Profile> {
-    (0..6_u32, 0..4_u32, 1..4_u32).prop_map(|(name, authority, newest)| Profile {
+    (0..6_u32, 0..4_u32, 2..=Formats::OURS.newest).prop_map(|(name, authority, newest)| Profile {
         authority,
         formats: Formats { oldest: 1, newest },
         ..Profile::named(format!("n{name}"))
@@ -60,7 +61,48 @@ fn command() -> impl Strategy<Value = Command> {
         }),
         1 => (1..4_u32).prop_map(|generation| Command::RetireRoot { generation }),
         1 => (1..4_u64).prop_map(|lineage| Command::RaiseLineage { lineage }),
+        6 => (0..40_u128, change()).prop_map(|(id, change)| Command::Access(Box::new(order(id, change)))),
     ]
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let name = || (0..3_u8).prop_map(|n| format!("svc-{n}"));
+    let token = |(id, principal, expires_ms): (u64, String, u64)| {
+        let token = access::Token {
+            principal,
+            hash: [7; 32],
+            issued_ms: NOW,
+            expires_ms,
+            note: String::new(),
+        };
+        Change::IssueToken { id, token }
+    };
+    let policy = |(name, principal): (String, String)| {
+        let all = || vec!["*".to_owned()];
+        let on = vec![access::Selector::All];
+        let policy = access::Policy {
+            principals: vec![principal],
+            actions: all(),
+            on,
+            ..Default::default()
+        };
+        Change::PutPolicy { name, policy }
+    };
+    prop_oneof![
+        3 => name().prop_map(|name| Change::PutPrincipal { name, principal: Default::default() }),
+        1 => name().prop_map(|name| Change::RemovePrincipal { name }),
+        2 => (0..4_u64, name(), NOW..NOW + 2).prop_map(token),
+        1 => (0..4_u64).prop_map(|id| Change::RevokeToken { id }),
+        2 => (name(), name()).prop_map(policy),
+        1 => name().prop_map(|name| Change::RemovePolicy { name }),
+        1 => name().prop_map(|on| Change::Begin { what: "node drain".into(), on }),
+        1 => name().prop_map(|result| Change::End { result }),
+    ]
+}
+
+fn order(id: u128, change: Change) -> access::Order {
+    let text = String::new;
+    access::Order { id, at_ms: NOW, node: 1, who: text(), via: text(), from: text(), change }
 }
 
 fn founded() -> Meta {

@@ -1,23 +1,54 @@
 //! `pollux.v1.Cluster`: what those who run a cluster ask and have done.
 
+use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use pollux_cluster::NodeId;
+use pollux_cluster::access::{Action, On};
+use pollux_proto::status::to_status;
 use pollux_proto::v1;
 use pollux_proto::v1::cluster_server::Cluster;
 use tonic::{Request, Response, Status};
 
-use crate::cluster::{
-    Asked, Balancing, Confirmed, Control, ControlFault, Drain, Planned, Rebalance,
-};
+use super::super::desk::{Desk, reason};
+use super::caller;
+use crate::access::Caller;
+use crate::cluster::{Asked, Balancing, Confirmed, ControlFault, Drain, Planned, Rebalance};
 use crate::service::limits::{TOKEN_TIME, TOKEN_TIME_MAX};
 
 /// The service over a node's control of its cluster.
 #[derive(Clone)]
-pub(super) struct ClusterDoor(pub(super) Control);
+pub(super) struct ClusterDoor(pub(super) Desk);
+
+impl ClusterDoor {
+    /// Who makes a request, if it may do that to the cluster.
+    fn allowed<T>(&self, request: &Request<T>, action: Action) -> Result<Caller, Status> {
+        let desk = &self.0;
+        let caller = caller(desk, request);
+        let allowed = caller
+            .and_then(|caller| desk.doorman.check(&caller, action, On::Cluster).map(|()| caller));
+        allowed.map_err(|rejection| {
+            let reason = reason(&rejection);
+            desk.metrics.rejections_total.of(reason).inc();
+            tracing::debug!(action = action.name(), reason, "call refused");
+            to_status(&rejection)
+        })
+    }
+
+    /// Has something done that the audit shows.
+    async fn audited<T>(
+        &self,
+        caller: &Caller,
+        what: &str,
+        on: String,
+        done: impl Future<Output = Result<T, ControlFault>>,
+    ) -> Result<T, Status> {
+        self.0.control.audited(caller, what, on, done).await.map_err(status)
+    }
+}
 
 type Pieces = BoxStream<'static, Result<v1::BackUpShardResponse, Status>>;
 type Answer<T> = Result<Response<T>, Status>;
@@ -28,17 +59,19 @@ impl Cluster for ClusterDoor {
         &self,
         request: Request<v1::ClusterStatusRequest>,
     ) -> Answer<v1::ClusterStatusResponse> {
+        self.allowed(&request, Action::ClusterRead)?;
         let asked = match request.into_inner().this_node_only {
             true => Asked::ThisNode,
             false => Asked::AllNodes,
         };
-        Ok(Response::new(self.0.status(asked).await))
+        Ok(Response::new(self.0.control.status(asked).await))
     }
 
     async fn create_join_token(
         &self,
         request: Request<v1::CreateJoinTokenRequest>,
     ) -> Answer<v1::CreateJoinTokenResponse> {
+        let caller = self.allowed(&request, Action::ClusterAdmin)?;
         let good_for = match request.into_inner().good_for_ms {
             0 => TOKEN_TIME,
             ms => Duration::from_millis(ms),
@@ -47,8 +80,9 @@ impl Cluster for ClusterDoor {
             let most = TOKEN_TIME_MAX.as_millis();
             return Err(Status::invalid_argument(format!("good_for_ms: it takes up to {most}")));
         }
-        let made = self.0.create_join_token(good_for).await.map_err(status)?;
-        let (token, good_until_ms) = made;
+        let made = self.0.control.create_join_token(good_for);
+        let (token, good_until_ms) =
+            self.audited(&caller, "cluster token", String::new(), made).await?;
         Ok(Response::new(v1::CreateJoinTokenResponse { token, good_until_ms }))
     }
 
@@ -56,9 +90,14 @@ impl Cluster for ClusterDoor {
         &self,
         request: Request<v1::DrainNodeRequest>,
     ) -> Answer<v1::DrainNodeResponse> {
+        let caller = self.allowed(&request, Action::ClusterAdmin)?;
         let v1::DrainNodeRequest { node, undo } = request.into_inner();
-        let drain = if undo { Drain::Undo } else { Drain::Begin };
-        self.0.drain(NodeId(node), drain).await.map_err(status)?;
+        let (drain, what) = match undo {
+            true => (Drain::Undo, "node undrain"),
+            false => (Drain::Begin, "node drain"),
+        };
+        let done = self.0.control.drain(NodeId(node), drain);
+        self.audited(&caller, what, format!("node {node}"), done).await?;
         Ok(Response::new(v1::DrainNodeResponse {}))
     }
 
@@ -66,7 +105,10 @@ impl Cluster for ClusterDoor {
         &self,
         request: Request<v1::RemoveNodeRequest>,
     ) -> Answer<v1::RemoveNodeResponse> {
-        self.0.remove(NodeId(request.into_inner().node)).await.map_err(status)?;
+        let caller = self.allowed(&request, Action::ClusterAdmin)?;
+        let node = request.into_inner().node;
+        let done = self.0.control.remove(NodeId(node));
+        self.audited(&caller, "node remove", format!("node {node}"), done).await?;
         Ok(Response::new(v1::RemoveNodeResponse {}))
     }
 
@@ -74,8 +116,10 @@ impl Cluster for ClusterDoor {
         &self,
         request: Request<v1::MoveShardRequest>,
     ) -> Answer<v1::MoveShardResponse> {
+        let caller = self.allowed(&request, Action::ClusterAdmin)?;
         let v1::MoveShardRequest { shard, to } = request.into_inner();
-        self.0.move_shard(shard, NodeId(to)).await.map_err(status)?;
+        let done = self.0.control.move_shard(shard, NodeId(to));
+        self.audited(&caller, "shard move", format!("shard {shard} to node {to}"), done).await?;
         Ok(Response::new(v1::MoveShardResponse {}))
     }
 
@@ -83,9 +127,16 @@ impl Cluster for ClusterDoor {
         &self,
         request: Request<v1::RotateCaRequest>,
     ) -> Answer<v1::RotateCaResponse> {
+        let caller = self.allowed(&request, Action::ClusterAdmin)?;
+        let control = &self.0.control;
         match request.into_inner().finish {
-            true => self.0.finish_ca().await.map_err(status)?,
-            false => self.0.rotate_ca().await.map_err(status)?,
+            true => {
+                let done = control.finish_ca();
+                self.audited(&caller, "ca rotate finish", String::new(), done).await?;
+            }
+            false => {
+                self.audited(&caller, "ca rotate", String::new(), control.rotate_ca()).await?;
+            }
         }
         Ok(Response::new(v1::RotateCaResponse {}))
     }
@@ -96,9 +147,16 @@ impl Cluster for ClusterDoor {
         &self,
         request: Request<v1::BackUpShardRequest>,
     ) -> Answer<Self::BackUpShardStream> {
+        let caller = self.allowed(&request, Action::ClusterBackup)?;
         let v1::BackUpShardRequest { shard, stale } = request.into_inner();
         let confirmed = if stale { Confirmed::ByNobody } else { Confirmed::ByOwner };
-        let pieces = self.0.back_up(shard, confirmed).await.map_err(status)?;
+        // Told only: it must go on where there is no majority to keep the audit.
+        tracing::info!(
+            target: "pollux::audit",
+            who = &*caller.name, via = %caller.proof, what = "backup", on = shard,
+            "audited"
+        );
+        let pieces = self.0.control.back_up(shard, confirmed).await.map_err(status)?;
         let response = |piece: Result<Bytes, String>| {
             piece
                 .map(|chunk| v1::BackUpShardResponse { chunk: chunk.into() })
@@ -111,9 +169,13 @@ impl Cluster for ClusterDoor {
         &self,
         request: Request<v1::SetBalancingRequest>,
     ) -> Answer<v1::SetBalancingResponse> {
-        let paused = request.into_inner().paused;
-        let balancing = if paused { Balancing::Paused } else { Balancing::Resumed };
-        self.0.set_balancing(balancing).await.map_err(status)?;
+        let caller = self.allowed(&request, Action::ClusterAdmin)?;
+        let (balancing, what) = match request.into_inner().paused {
+            true => (Balancing::Paused, "balancing pause"),
+            false => (Balancing::Resumed, "balancing resume"),
+        };
+        let done = self.0.control.set_balancing(balancing);
+        self.audited(&caller, what, String::new(), done).await?;
         Ok(Response::new(v1::SetBalancingResponse {}))
     }
 
@@ -121,9 +183,15 @@ impl Cluster for ClusterDoor {
         &self,
         request: Request<v1::RebalanceRequest>,
     ) -> Answer<v1::RebalanceResponse> {
-        let dry_run = request.into_inner().dry_run;
-        let what = if dry_run { Rebalance::Rehearsed } else { Rebalance::Now };
-        let planned = self.0.rebalance(what).await.map_err(status)?;
+        let dry_run = request.get_ref().dry_run;
+        let planned = if dry_run {
+            self.allowed(&request, Action::ClusterRead)?;
+            self.0.control.rebalance(Rebalance::Rehearsed).await.map_err(status)?
+        } else {
+            let caller = self.allowed(&request, Action::ClusterAdmin)?;
+            let done = self.0.control.rebalance(Rebalance::Now);
+            self.audited(&caller, "rebalance", String::new(), done).await?
+        };
         let moves = planned.into_iter().map(planned_move).collect();
         Ok(Response::new(v1::RebalanceResponse { moves }))
     }
@@ -132,8 +200,11 @@ impl Cluster for ClusterDoor {
         &self,
         request: Request<v1::FinishUpgradeRequest>,
     ) -> Answer<v1::FinishUpgradeResponse> {
+        let caller = self.allowed(&request, Action::ClusterAdmin)?;
         let level = Some(request.into_inner().level).filter(|level| *level > 0);
-        let level = self.0.finish_upgrade(level).await.map_err(status)?;
+        let on = level.map(|level| format!("level {level}")).unwrap_or_default();
+        let done = self.0.control.finish_upgrade(level);
+        let level = self.audited(&caller, "upgrade finish", on, done).await?;
         Ok(Response::new(v1::FinishUpgradeResponse { level }))
     }
 }
@@ -143,7 +214,7 @@ fn planned_move(planned: Planned) -> v1::PlannedMove {
     v1::PlannedMove { shard, from_voters, to_voters, from_learners, to_learners, why }
 }
 
-fn status(fault: ControlFault) -> Status {
+pub(super) fn status(fault: ControlFault) -> Status {
     let text = fault.to_string();
     match fault {
         ControlFault::Refused(_) => Status::failed_precondition(text),

@@ -27,7 +27,7 @@ impl Commands for Grpc {
         &self,
         request: Request<v1::SendCommandRequest>,
     ) -> Result<Response<v1::SendCommandResponse>, Status> {
-        let origin = Origin::of(request.metadata());
+        let origin = self.origin(&request);
         self.respond(Method::CommandsSend, async {
             let call = convert::send_command(request.into_inner(), &self.desk.json)?;
             let command = self.command(origin, call).await?;
@@ -40,7 +40,7 @@ impl Commands for Grpc {
         &self,
         request: Request<v1::GetCommandRequest>,
     ) -> Result<Response<v1::GetCommandResponse>, Status> {
-        let origin = Origin::of(request.metadata());
+        let origin = self.origin(&request);
         self.respond(Method::CommandsGet, async {
             let call = convert::get_command(request.get_ref())?;
             let command = self.command(origin, call).await?;
@@ -53,7 +53,7 @@ impl Commands for Grpc {
         &self,
         request: Request<v1::CancelCommandRequest>,
     ) -> Result<Response<v1::CancelCommandResponse>, Status> {
-        let origin = Origin::of(request.metadata());
+        let origin = self.origin(&request);
         self.respond(Method::CommandsCancel, async {
             let call = convert::cancel_command(request.into_inner())?;
             let command = self.command(origin, call).await?;
@@ -66,7 +66,7 @@ impl Commands for Grpc {
         &self,
         request: Request<v1::ListCommandsRequest>,
     ) -> Result<Response<v1::ListCommandsResponse>, Status> {
-        let origin = Origin::of(request.metadata());
+        let origin = self.origin(&request);
         self.respond(Method::CommandsList, async {
             let v1::ListCommandsRequest { tenant, device } = request.into_inner();
             let call = convert::get(&v1::GetTwinRequest { tenant, device, ..Default::default() })?;

@@ -35,7 +35,7 @@ impl Devices for Grpc {
         &self,
         request: Request<v1::RegisterDeviceRequest>,
     ) -> Result<Response<v1::Device>, Status> {
-        let origin = Origin::of(request.metadata());
+        let origin = self.origin(&request);
         let call = convert::register(request.into_inner(), &self.desk.json);
         self.respond(Method::DevicesRegister, self.device(origin, call)).await
     }
@@ -44,7 +44,7 @@ impl Devices for Grpc {
         &self,
         request: Request<Streaming<v1::ImportDevicesRequest>>,
     ) -> Result<Response<Self::ImportStream>, Status> {
-        let origin = Origin::of(request.metadata());
+        let origin = self.origin(&request);
         self.respond(Method::DevicesImport, async {
             let import = Import { desk: self.desk.clone(), caller: origin.caller? };
             Ok(Box::pin(import.run(request.into_inner())) as Self::ImportStream)
@@ -56,7 +56,7 @@ impl Devices for Grpc {
         &self,
         request: Request<v1::GetDeviceRequest>,
     ) -> Result<Response<v1::Device>, Status> {
-        let origin = Origin::of(request.metadata());
+        let origin = self.origin(&request);
         let call = convert::get_device(request.get_ref());
         self.respond(Method::DevicesGet, self.device(origin, call)).await
     }
@@ -65,7 +65,7 @@ impl Devices for Grpc {
         &self,
         request: Request<v1::DisableDeviceRequest>,
     ) -> Result<Response<v1::Device>, Status> {
-        let origin = Origin::of(request.metadata());
+        let origin = self.origin(&request);
         let call = convert::disable(request.into_inner());
         self.respond(Method::DevicesDisable, self.device(origin, call)).await
     }
@@ -74,7 +74,7 @@ impl Devices for Grpc {
         &self,
         request: Request<v1::EnableDeviceRequest>,
     ) -> Result<Response<v1::Device>, Status> {
-        let origin = Origin::of(request.metadata());
+        let origin = self.origin(&request);
         let call = convert::enable(request.into_inner());
         self.respond(Method::DevicesEnable, self.device(origin, call)).await
     }
@@ -83,7 +83,7 @@ impl Devices for Grpc {
         &self,
         request: Request<v1::GiveCredentialRequest>,
     ) -> Result<Response<v1::Device>, Status> {
-        let origin = Origin::of(request.metadata());
+        let origin = self.origin(&request);
         let call = convert::give_credential(request.into_inner());
         self.respond(Method::DevicesGiveCredential, self.device(origin, call)).await
     }
@@ -92,7 +92,7 @@ impl Devices for Grpc {
         &self,
         request: Request<v1::RevokeCredentialRequest>,
     ) -> Result<Response<v1::Device>, Status> {
-        let origin = Origin::of(request.metadata());
+        let origin = self.origin(&request);
         let call = convert::revoke_credential(request.into_inner());
         self.respond(Method::DevicesRevokeCredential, self.device(origin, call)).await
     }

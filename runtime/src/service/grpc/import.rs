@@ -14,12 +14,13 @@ use super::super::desk::Desk;
 use super::super::limits::{
     CALL_TIME_MAX, IMPORT_CALLS_MAX, IMPORT_REFUSED_MAX, IMPORT_TOLD_EVERY, IMPORT_TRIES,
 };
+use crate::access::Caller;
 use crate::router::Call;
 
 /// An import under way.
 pub(super) struct Import {
     pub(super) desk: Desk,
-    pub(super) caller: String,
+    pub(super) caller: Caller,
 }
 
 impl Import {
@@ -89,10 +90,11 @@ impl Import {
         let device = one.device.unwrap_or_default();
         let call = convert::register(device, &self.desk.json).map_err(refused)?;
         let convert::Call { key, idempotency_key: _, request } = call;
-        let caller = self.caller.clone();
-        let call = Call { key, caller, idempotency_key: None, request, timeout: CALL_TIME_MAX };
+        let caller = &self.caller;
+        let by = caller.name.to_string();
+        let call = Call { key, caller: by, idempotency_key: None, request, timeout: CALL_TIME_MAX };
         for _ in 1..IMPORT_TRIES {
-            match self.desk.call(call.clone()).await {
+            match self.desk.call(caller, call.clone()).await {
                 Ok(_) => return Ok(()),
                 Err(rejection) => match status::row(&rejection).retry_after_ms {
                     Some(ms) => tokio::time::sleep(Duration::from_millis(u64::from(ms))).await,
@@ -100,6 +102,6 @@ impl Import {
                 },
             }
         }
-        self.desk.call(call).await.map(drop).map_err(refused)
+        self.desk.call(&self.caller, call).await.map(drop).map_err(refused)
     }
 }

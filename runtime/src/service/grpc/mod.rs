@@ -1,5 +1,6 @@
 //! The gRPC door: `pollux.v1`, health and reflection. Its messages and refusals are proto's.
 
+mod access;
 mod cluster;
 mod commands;
 mod devices;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use pollux_proto::convert;
 use pollux_proto::status::to_status;
 use pollux_proto::v1::FILE_DESCRIPTOR_SET;
+use pollux_proto::v1::access_server::AccessServer;
 use pollux_proto::v1::cluster_server::ClusterServer;
 use pollux_proto::v1::commands_server::CommandsServer;
 use pollux_proto::v1::devices_server::DevicesServer;
@@ -23,18 +25,17 @@ use pollux_twin::Rejection;
 use pollux_twin::input::CallKey;
 use pollux_twin::output::Answer;
 use tokio_util::sync::CancellationToken;
-use tonic::metadata::MetadataMap;
 use tonic::transport::Server;
-use tonic::{Response, Status};
+use tonic::{Request, Response, Status};
 use tonic_health::pb::health_server::{Health, HealthServer};
 
 use super::desk::{Desk, reason};
 use super::limits::{
     ANSWER_MARGIN, HEADERS_BYTES_MAX, PROBE_PERIOD, REQUEST_BYTES_MAX, STREAMS_MAX,
 };
-use super::listen::Listener;
+use super::listen::{Listener, Peer};
 use super::origin;
-use crate::cluster::Control;
+use crate::access::Caller;
 use crate::metrics::{Door, Method};
 use crate::router::Call;
 
@@ -47,7 +48,6 @@ pub(super) struct Grpc {
 /// Serves until the node stops.
 pub(super) async fn serve(
     desk: Desk,
-    control: Control,
     health: HealthServer<impl Health>,
     listener: Listener,
     stopping: CancellationToken,
@@ -61,7 +61,9 @@ pub(super) async fn serve(
     let v1 = reflection(tonic_reflection::server::Builder::configure()).build_v1();
     let v1alpha = reflection(tonic_reflection::server::Builder::configure()).build_v1alpha();
     let twins = TwinsServer::new(grpc.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
-    let cluster = ClusterServer::new(cluster::ClusterDoor(control))
+    let cluster = ClusterServer::new(cluster::ClusterDoor(grpc.desk.clone()))
+        .max_decoding_message_size(REQUEST_BYTES_MAX);
+    let access = AccessServer::new(access::AccessDoor(grpc.desk.clone()))
         .max_decoding_message_size(REQUEST_BYTES_MAX);
     let devices = DevicesServer::new(grpc.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
     let subscriptions =
@@ -77,6 +79,7 @@ pub(super) async fn serve(
         .add_service(devices)
         .add_service(subscriptions)
         .add_service(cluster)
+        .add_service(access)
         .add_service(health)
         .add_service(v1.expect("the descriptors were made by the build"))
         .add_service(v1alpha.expect("the descriptors were made by the build"))
@@ -89,13 +92,14 @@ pub(super) async fn serve(
 
 /// Who calls and for how long, as the metadata says.
 struct Origin {
-    caller: Result<String, Rejection>,
+    caller: Result<Caller, Rejection>,
     patience: Option<Duration>,
 }
 
 impl Origin {
-    fn of(metadata: &MetadataMap) -> Self {
-        let caller = origin::caller(metadata.get(origin::CALLER).map(|value| value.as_bytes()));
+    fn of<T>(desk: &Desk, request: &Request<T>) -> Self {
+        let metadata = request.metadata();
+        let caller = caller(desk, request);
         let timeout = metadata.get("grpc-timeout").and_then(|value| value.to_str().ok());
         let patience = timeout
             .and_then(origin::grpc_timeout)
@@ -104,14 +108,27 @@ impl Origin {
     }
 }
 
+/// Who makes a request.
+fn caller<T>(desk: &Desk, request: &Request<T>) -> Result<Caller, Rejection> {
+    let value = |name| request.metadata().get(name).map(|value| value.as_bytes());
+    let from = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
+    let named = || origin::caller(value(origin::CALLER));
+    desk.doorman.authenticate(value("authorization"), from, named)
+}
+
 impl Grpc {
+    fn origin<T>(&self, request: &Request<T>) -> Origin {
+        Origin::of(&self.desk, request)
+    }
+
     /// Carries out one call to one twin.
     async fn answer(&self, origin: Origin, call: convert::Call) -> Result<Answer, Rejection> {
         let convert::Call { key, idempotency_key, request } = call;
         let timeout = origin::timeout(&request, origin.patience);
-        let caller = origin.caller?;
+        let who = origin.caller?;
         let idempotency_key = idempotency_key.map(CallKey::Own);
-        self.desk.call(Call { key, caller, idempotency_key, request, timeout }).await
+        let caller = who.name.to_string();
+        self.desk.call(&who, Call { key, caller, idempotency_key, request, timeout }).await
     }
 
     async fn respond<T>(

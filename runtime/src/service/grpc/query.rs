@@ -11,13 +11,18 @@ use tonic::Status;
 
 use super::super::desk::Desk;
 use super::super::limits::QUERY_PART_BYTES;
+use crate::access::Caller;
 use crate::query::Way;
 
 /// The parts of an answer.
 pub(super) type Answer = Iter<IntoIter<Result<v1::QueryResponse, Status>>>;
 
-pub(super) async fn answer(desk: &Desk, request: &v1::QueryRequest) -> Result<Answer, Rejection> {
-    let answer = desk.query(request).await?;
+pub(super) async fn answer(
+    desk: &Desk,
+    caller: &Caller,
+    request: &v1::QueryRequest,
+) -> Result<Answer, Rejection> {
+    let answer = desk.query(caller, request).await?;
     let end = v1::QueryEnd {
         matched: answer.part.matched,
         scanned: answer.part.scanned,

@@ -28,9 +28,11 @@ impl Subscriptions for Grpc {
         &self,
         request: Request<v1::CreateSubscriptionRequest>,
     ) -> Result<Response<v1::Subscription>, Status> {
+        let origin = self.origin(&request);
         self.respond(Method::SubscriptionsCreate, async {
+            let caller = origin.caller?;
             let asked = request.into_inner().subscription.unwrap_or_default();
-            Ok(self.desk.subscribe(Record::from_v1(asked)).await?.to_v1())
+            Ok(self.desk.subscribe(&caller, Record::from_v1(asked)).await?.to_v1())
         })
         .await
     }
@@ -39,9 +41,11 @@ impl Subscriptions for Grpc {
         &self,
         request: Request<v1::GetSubscriptionRequest>,
     ) -> Result<Response<v1::Subscription>, Status> {
+        let origin = self.origin(&request);
         self.respond(Method::SubscriptionsGet, async {
+            let caller = origin.caller?;
             let v1::GetSubscriptionRequest { tenant, name } = request.into_inner();
-            Ok(self.desk.subscription(&tenant, &name).await?.record.to_v1())
+            Ok(self.desk.subscription(&caller, &tenant, &name).await?.record.to_v1())
         })
         .await
     }
@@ -50,12 +54,14 @@ impl Subscriptions for Grpc {
         &self,
         request: Request<v1::ListSubscriptionsRequest>,
     ) -> Result<Response<v1::ListSubscriptionsResponse>, Status> {
+        let origin = self.origin(&request);
         self.respond(Method::SubscriptionsList, async {
+            let caller = origin.caller?;
             let tenant = match request.get_ref().tenant.as_str() {
                 "" => DEFAULT_TENANT,
                 tenant => tenant,
             };
-            let found = self.desk.subscriptions(tenant).await?;
+            let found = self.desk.subscriptions(&caller, tenant).await?;
             let subscriptions = found.iter().map(Record::to_v1).collect();
             Ok(v1::ListSubscriptionsResponse { subscriptions })
         })
@@ -66,9 +72,11 @@ impl Subscriptions for Grpc {
         &self,
         request: Request<v1::DeleteSubscriptionRequest>,
     ) -> Result<Response<v1::DeleteSubscriptionResponse>, Status> {
+        let origin = self.origin(&request);
         self.respond(Method::SubscriptionsDelete, async {
+            let caller = origin.caller?;
             let v1::DeleteSubscriptionRequest { tenant, name } = request.into_inner();
-            self.desk.unsubscribe(&tenant, &name).await?;
+            self.desk.unsubscribe(&caller, &tenant, &name).await?;
             Ok(v1::DeleteSubscriptionResponse {})
         })
         .await
@@ -78,9 +86,11 @@ impl Subscriptions for Grpc {
         &self,
         request: Request<v1::AcknowledgeRequest>,
     ) -> Result<Response<v1::Subscription>, Status> {
+        let origin = self.origin(&request);
         self.respond(Method::SubscriptionsAcknowledge, async {
+            let caller = origin.caller?;
             let v1::AcknowledgeRequest { tenant, name, position } = request.into_inner();
-            Ok(self.desk.acknowledge(&tenant, &name, &position).await?.to_v1())
+            Ok(self.desk.acknowledge(&caller, &tenant, &name, &position).await?.to_v1())
         })
         .await
     }
@@ -89,7 +99,9 @@ impl Subscriptions for Grpc {
         &self,
         request: Request<Streaming<v1::ConsumeRequest>>,
     ) -> Result<Response<Self::ConsumeStream>, Status> {
+        let origin = self.origin(&request);
         self.respond(Method::SubscriptionsConsume, async {
+            let caller = origin.caller?;
             let mut said = request.into_inner();
             let open = opening(&mut said).await?;
             let most = match open.unacknowledged_max {
@@ -97,7 +109,8 @@ impl Subscriptions for Grpc {
                 most => most.min(UNACKNOWLEDGED_MAX),
             };
             let consumption =
-                Consumption::open(&self.desk, &open.tenant, &open.name, u64::from(most)).await?;
+                Consumption::open(&self.desk, &caller, &open.tenant, &open.name, u64::from(most))
+                    .await?;
             let (events, out) = mpsc::channel(1);
             tokio::spawn(consume(consumption, said, events));
             Ok(Box::pin(ReceiverStream::new(out)) as Self::ConsumeStream)
@@ -147,7 +160,7 @@ async fn consume(
                 Next::Keep => if let Err(end) = consumption.keep().await {
                     break Err(end);
                 },
-                Next::Stopping => break Err(End::Refused(Rejection::NotOwner)),
+                Next::Over(rejection) => break Err(End::Refused(rejection)),
             },
         }
     };

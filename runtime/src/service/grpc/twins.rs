@@ -7,8 +7,8 @@ use prost::Message;
 use tonic::{Request, Response, Status};
 
 use super::super::desk::unexpected;
+use super::Grpc;
 use super::watch::Events;
-use super::{Grpc, Origin};
 use crate::metrics::Method;
 
 #[tonic::async_trait]
@@ -20,14 +20,15 @@ impl Twins for Grpc {
         &self,
         request: Request<v1::GetTwinRequest>,
     ) -> Result<Response<v1::GetTwinResponse>, Status> {
-        let origin = Origin::of(request.metadata());
+        let origin = self.origin(&request);
         let request = request.into_inner();
         self.respond(Method::TwinsGet, async {
             let call = convert::get(&request)?;
             let key = call.key.clone();
             if request.stale {
                 let wanted = convert::freshness(&request.min_position, request.max_age_ms)?;
-                let (view, stand) = self.desk.stale(key.clone(), &wanted, origin.patience).await?;
+                let (view, stand) =
+                    self.desk.stale(&origin.caller?, key.clone(), &wanted, origin.patience).await?;
                 return Ok(v1::GetTwinResponse {
                     twin: Some(convert::twin_to_v1(&key, &view)),
                     position: stand.position.to_string(),
@@ -49,7 +50,7 @@ impl Twins for Grpc {
         &self,
         request: Request<v1::PatchTwinRequest>,
     ) -> Result<Response<v1::PatchTwinResponse>, Status> {
-        let origin = Origin::of(request.metadata());
+        let origin = self.origin(&request);
         self.respond(Method::TwinsPatch, async {
             let call = convert::patch(request.into_inner(), &self.desk.json)?;
             let answer = self.answer(origin, call).await?;
@@ -62,7 +63,7 @@ impl Twins for Grpc {
         &self,
         request: Request<v1::DeleteTwinRequest>,
     ) -> Result<Response<v1::DeleteTwinResponse>, Status> {
-        let origin = Origin::of(request.metadata());
+        let origin = self.origin(&request);
         self.respond(Method::TwinsDelete, async {
             let call = convert::delete(request.into_inner())?;
             let answer = self.answer(origin, call).await?;
@@ -75,12 +76,13 @@ impl Twins for Grpc {
         &self,
         request: Request<v1::ListTwinsRequest>,
     ) -> Result<Response<v1::ListTwinsResponse>, Status> {
+        let origin = self.origin(&request);
         self.respond(Method::TwinsList, async {
             let page = convert::list(request.get_ref())?;
             let full = page.view == v1::ListView::Full;
             let (twins, next, stand) = self
                 .desk
-                .list(&page, |key, view| {
+                .list(&origin.caller?, &page, |key, view| {
                     let twin = if full {
                         convert::twin_to_v1(key, view)
                     } else {
@@ -105,15 +107,20 @@ impl Twins for Grpc {
         &self,
         request: Request<v1::QueryRequest>,
     ) -> Result<Response<Self::QueryStream>, Status> {
-        self.respond(Method::TwinsQuery, super::query::answer(&self.desk, request.get_ref())).await
+        let origin = self.origin(&request);
+        self.respond(Method::TwinsQuery, async {
+            super::query::answer(&self.desk, &origin.caller?, request.get_ref()).await
+        })
+        .await
     }
 
     async fn watch(
         &self,
         request: Request<v1::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
+        let origin = self.origin(&request);
         self.respond(Method::TwinsWatch, async {
-            super::watch::open(&self.desk, request.get_ref()).await
+            super::watch::open(&self.desk, &origin.caller?, request.get_ref()).await
         })
         .await
     }

@@ -10,15 +10,20 @@ use pollux_twin::Rejection;
 use tonic::Status;
 
 use super::super::desk::{Desk, Watching};
+use crate::access::Caller;
 use crate::router::WatchItem;
 
 /// What a watch sends.
 pub(super) type Events = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
 
 /// Opens a watch.
-pub(super) async fn open(desk: &Desk, request: &v1::WatchRequest) -> Result<Events, Rejection> {
+pub(super) async fn open(
+    desk: &Desk,
+    caller: &Caller,
+    request: &v1::WatchRequest,
+) -> Result<Events, Rejection> {
     let asked = convert::watch(request)?;
-    let watching = desk.watch(&asked).await?;
+    let watching = desk.watch(caller, &asked).await?;
     Ok(Box::pin(stream::unfold(Some(watching), next)))
 }
 
@@ -27,9 +32,11 @@ type Next = Option<(Result<v1::WatchResponse, Status>, Option<Watching>)>;
 async fn next(watching: Option<Watching>) -> Next {
     let mut watching = watching?;
     loop {
-        let Some(item) = watching.next().await else {
+        let item = match watching.next().await {
+            Some(Ok(item)) => item,
+            Some(Err(rejection)) => return Some((Err(to_status(&rejection)), None)),
             // The node stops: another one, or this one later, goes on from the last position.
-            return Some((Err(to_status(&Rejection::NotOwner)), None));
+            None => return Some((Err(to_status(&Rejection::NotOwner)), None)),
         };
         if let Some(response) = response(item) {
             return Some((Ok(response), Some(watching)));

@@ -28,6 +28,15 @@ DELETE /v1/twins/{device}/commands/{id}          withdraw it while it waits
 
 The same under /v1/tenants/{tenant}/ for tenants other than `default`.
 Writes take the headers pollux-caller (who you are) and idempotency-key (makes a retry harmless).
+Where access is enforced, all but /, /healthz, /readyz and /openapi.json take authorization: Bearer TOKEN.
+
+GET    /v1/access/whoami                         who you are there
+GET    /v1/access/principals|policies|audit      who there is, what they may, what was changed
+PUT    /v1/access/principals/{name}              {\"note\": \"...\"}; DELETE takes it away
+POST   /v1/access/principals/{name}/tokens       a further token, shown this once
+DELETE /v1/access/tokens/{token}                 make it worth nothing
+PUT    /v1/access/policies/{name}                {\"principals\": [...], \"actions\": [...], \"on\": [...]}
+POST   /v1/access/check                          what would be decided, and why
 
 GET    /v1/status      this node and its shards
 GET    /healthz        the process lives

@@ -3,21 +3,26 @@
 use std::convert::Infallible;
 
 use axum::body::Body;
-use axum::extract::{FromRequestParts, RawPathParams};
+use axum::extract::{ConnectInfo, FromRequestParts, RawPathParams};
 use axum::http::StatusCode;
-use axum::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName};
+use axum::http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
+};
 use axum::http::request::Parts;
 use http_body_util::{BodyExt, Limited};
+use pollux_cluster::access::{Action, On};
 use pollux_proto::convert;
 use pollux_twin::input::{CallKey, Request as Asked};
 use pollux_twin::json::JsonErrorKind;
 use pollux_twin::output::Answer;
-use pollux_twin::{JsonLimits, TwinKey, Value};
+use pollux_twin::{JsonLimits, Rejection, TwinKey, Value};
 
 use super::super::desk::Desk;
 use super::super::limits::{BODY_TIME_MAX, REQUEST_BYTES_MAX};
+use super::super::listen::Peer;
 use super::super::origin;
 use super::problem::Problem;
+use crate::access::Caller;
 use crate::router::Call;
 
 /// What a body may say it is.
@@ -33,6 +38,7 @@ pub(super) enum Form {
 pub(super) struct Incoming {
     pub(super) desk: Desk,
     pub(super) headers: HeaderMap,
+    caller: Result<Caller, Rejection>,
     path: Vec<(String, String)>,
     query: Option<String>,
 }
@@ -48,11 +54,27 @@ impl FromRequestParts<Desk> for Incoming {
         );
         let query = parts.uri.query().map(str::to_owned);
         let headers = std::mem::take(&mut parts.headers);
-        Ok(Self { desk: desk.clone(), headers, path, query })
+        let from = parts.extensions.get::<ConnectInfo<Peer>>().map(|info| info.0.0.ip());
+        let value = |name: HeaderName| headers.get(name).map(|value| value.as_bytes());
+        let named = || origin::caller(value(HeaderName::from_static(origin::CALLER)));
+        let caller = desk.doorman.authenticate(value(AUTHORIZATION), from, named);
+        Ok(Self { desk: desk.clone(), caller, headers, path, query })
     }
 }
 
 impl Incoming {
+    /// Who calls.
+    pub(super) fn caller(&self) -> Result<&Caller, Problem> {
+        self.caller.as_ref().map_err(|rejection| rejection.clone().into())
+    }
+
+    /// Whether the caller may do something to the cluster.
+    pub(super) fn allowed(&self, action: Action) -> Result<&Caller, Problem> {
+        let caller = self.caller()?;
+        self.desk.doorman.check(caller, action, On::Cluster)?;
+        Ok(caller)
+    }
+
     /// The tenant in the path; empty for the default one.
     pub(super) fn tenant(&self) -> &str {
         self.part("tenant").unwrap_or_default()
@@ -76,7 +98,7 @@ impl Incoming {
         self.part("name").unwrap_or_default()
     }
 
-    fn part(&self, name: &str) -> Option<&str> {
+    pub(super) fn part(&self, name: &str) -> Option<&str> {
         self.path.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str())
     }
 
@@ -114,12 +136,12 @@ impl Incoming {
 
     /// Carries out one call to one twin.
     pub(super) async fn call(&self, key: TwinKey, request: Asked) -> Result<Answer, Problem> {
-        let caller = self.headers.get(origin::CALLER).map(|value| value.as_bytes());
-        let caller = origin::caller(caller)?;
+        let who = self.caller()?;
+        let caller = who.name.to_string();
         let idempotency_key = self.header("idempotency-key")?.filter(|key| !key.is_empty());
         let idempotency_key = idempotency_key.map(|key| CallKey::Own(key.to_owned()));
         let timeout = origin::timeout(&request, None);
-        Ok(self.desk.call(Call { key, caller, idempotency_key, request, timeout }).await?)
+        Ok(self.desk.call(who, Call { key, caller, idempotency_key, request, timeout }).await?)
     }
 
     /// The JSON of the body.

@@ -1,6 +1,7 @@
 //! The HTTP door: the calls of `pollux.v1` as JSON, watches as server-sent events, and the paths
 //! for operators. `routes` is the one table of what there is; `openapi` describes that table.
 
+mod access;
 mod admin;
 mod commands;
 mod devices;
@@ -24,13 +25,14 @@ use tokio_util::sync::CancellationToken;
 
 use self::problem::Problem;
 use super::desk::Desk;
-use super::listen::Listener;
+use super::listen::{Listener, Peer};
 
 /// Serves until the node stops.
 pub(super) async fn serve(desk: Desk, listener: Listener, stopping: CancellationToken) {
-    let served = axum::serve(listener, routes::router(desk))
-        .with_graceful_shutdown(stopping.cancelled_owned())
-        .await;
+    let served =
+        axum::serve(listener, routes::router(desk).into_make_service_with_connect_info::<Peer>())
+            .with_graceful_shutdown(stopping.cancelled_owned())
+            .await;
     if let Err(error) = served {
         tracing::error!(%error, "the HTTP door closed");
     }

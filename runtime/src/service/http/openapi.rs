@@ -1,6 +1,7 @@
 //! The OpenAPI document of the HTTP door, made of the table in `routes`. Written by hand rather
 //! than derived: bodies are documents of our own JSON, not structs that a macro could read.
 
+mod access;
 mod devices;
 mod subscriptions;
 
@@ -26,13 +27,20 @@ pub(super) fn document() -> Value {
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
-        "components": {"schemas": all_schemas()},
+        "components": {
+            "schemas": all_schemas(),
+            "securitySchemes": {"token": {
+                "type": "http", "scheme": "bearer",
+                "description": "A token of a principal, where access is enforced",
+            }},
+        },
+        "security": [{"token": []}, {}],
     })
 }
 
 fn described(path: &str, operation: Operation) -> Value {
     let about = about(operation);
-    let mut parameters: Vec<Value> = ["tenant", "device", "id", "name"]
+    let mut parameters: Vec<Value> = ["tenant", "device", "id", "name", "token"]
         .into_iter()
         .filter(|name| path.contains(&format!("{{{name}}}")))
         .map(|name| {
@@ -121,6 +129,7 @@ fn about(operation: Operation) -> About {
         O::Metrics => read("Numbers for Prometheus", &[], Text("application/openmetrics-text")),
         O::OpenApi => read("This document", &[], Json("Object")),
         O::Status => read("This node and its shards", &[], Json("Object")),
+        O::Access(asked) => access::about(asked),
         O::ListTwins => read(
             "List twins in order of their names",
             &["prefix", "page_size", "page_token", "view", "min_position", "max_age_ms"],
@@ -179,12 +188,14 @@ fn operation_id(operation: Operation) -> String {
         Operation::PutSection(section) => of("put", section),
         Operation::PatchSection(section) => of("patch", section),
         Operation::Subscription(call) => format!("subscriptions{call:?}"),
-        other => {
-            let mut name = format!("{other:?}");
-            name[..1].make_ascii_lowercase();
-            name
-        }
+        Operation::Access(asked) => lower(format!("{asked:?}")),
+        other => lower(format!("{other:?}")),
     }
+}
+
+fn lower(mut name: String) -> String {
+    name[..1].make_ascii_lowercase();
+    name
 }
 
 fn content(answer: Answer) -> Value {
@@ -236,6 +247,15 @@ fn schemas() -> Value {
             &["twins", "next_page_token"],
         ),
         "Query": query(),
+        "PutPrincipal": access::put_principal(),
+        "PrincipalList": access::principals(),
+        "IssueToken": access::issue_token(),
+        "IssuedToken": access::issued_token(),
+        "PutPolicy": access::policy(),
+        "PolicyList": access::policies(),
+        "CheckAccess": access::check(),
+        "Decision": access::decision(),
+        "AuditPage": access::audit(),
         "QueryAnswer": query_answer(),
         "OneSection": json!({
             "type": "object", "minProperties": 1, "maxProperties": 1,

@@ -2,7 +2,9 @@
 //! those of HTTP itself, which no other door knows, are named here.
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER};
+use axum::http::header::{
+    CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
 use pollux_proto::status;
@@ -107,6 +109,11 @@ impl From<Rejection> for Problem {
             let tag = super::tag::of_section(actual);
             problem = problem.with_header(ETAG, tag);
         }
+        if row.http == 401 {
+            // RFC 6750, section 3.
+            let ask = HeaderValue::from_static("Bearer realm=\"pollux\"");
+            problem = problem.with_header(WWW_AUTHENTICATE, ask);
+        }
         problem
     }
 }
@@ -180,6 +187,8 @@ mod tests {
             R::Quarantined,
             R::NotOwner,
             R::Unknown,
+            R::Unauthenticated { reason: text() },
+            R::Forbidden { action: text(), on: text() },
         ] {
             let row = status::row(&rejection);
             assert!(crate::metrics::REASONS.contains(&row.reason), "{} is counted", row.reason);

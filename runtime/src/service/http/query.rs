@@ -20,7 +20,7 @@ pub(super) async fn query(incoming: Incoming, body: Body) -> Result<Response<Bod
     incoming.arguments(&[])?;
     let asked = incoming.json(body, Form::Json).await?;
     let request = read(incoming.tenant(), asked)?;
-    let answer = incoming.desk.query(&request).await?;
+    let answer = incoming.desk.query(incoming.caller()?, &request).await?;
     let cursor = match answer.next_cursor(&request) {
         cursor if cursor.is_empty() => Value::Null,
         cursor => cursor.into(),

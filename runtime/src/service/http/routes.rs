@@ -6,13 +6,16 @@ use axum::body::Body;
 use axum::http::Response;
 use axum::response::IntoResponse;
 use axum::routing::{MethodFilter, on};
+use pollux_cluster::access::Action;
 use pollux_twin::change::Section;
 
 use super::super::desk::Desk;
 use super::incoming::Incoming;
 use super::problem::Problem;
 use super::subscriptions::{self, Call};
-use super::{admin, commands, devices, method_not_allowed, no_such_path, query, twins, watch};
+use super::{
+    access, admin, commands, devices, method_not_allowed, no_such_path, query, twins, watch,
+};
 use crate::metrics::{Door, Method};
 
 /// A method of HTTP that a path takes.
@@ -34,6 +37,7 @@ pub(super) enum Operation {
     Metrics,
     OpenApi,
     Status,
+    Access(Access),
     ListTwins,
     QueryTwins,
     GetTwin,
@@ -58,6 +62,22 @@ pub(super) enum Operation {
     Subscription(Call),
 }
 
+/// What a request asks about who may do what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    WhoAmI,
+    ListPrincipals,
+    PutPrincipal,
+    RemovePrincipal,
+    IssueToken,
+    RevokeToken,
+    ListPolicies,
+    PutPolicy,
+    RemovePolicy,
+    Check,
+    Audit,
+}
+
 /// Paths of the node.
 const ROOT: &[(Verb, &str, Operation)] = &[
     (Verb::Get, "/", Operation::Index),
@@ -66,6 +86,21 @@ const ROOT: &[(Verb, &str, Operation)] = &[
     (Verb::Get, "/metrics", Operation::Metrics),
     (Verb::Get, "/openapi.json", Operation::OpenApi),
     (Verb::Get, "/v1/status", Operation::Status),
+];
+
+/// Paths of who may do what.
+const ACCESS: &[(Verb, &str, Operation)] = &[
+    (Verb::Get, "/v1/access/whoami", Operation::Access(Access::WhoAmI)),
+    (Verb::Get, "/v1/access/principals", Operation::Access(Access::ListPrincipals)),
+    (Verb::Put, "/v1/access/principals/{name}", Operation::Access(Access::PutPrincipal)),
+    (Verb::Delete, "/v1/access/principals/{name}", Operation::Access(Access::RemovePrincipal)),
+    (Verb::Post, "/v1/access/principals/{name}/tokens", Operation::Access(Access::IssueToken)),
+    (Verb::Delete, "/v1/access/tokens/{token}", Operation::Access(Access::RevokeToken)),
+    (Verb::Get, "/v1/access/policies", Operation::Access(Access::ListPolicies)),
+    (Verb::Put, "/v1/access/policies/{name}", Operation::Access(Access::PutPolicy)),
+    (Verb::Delete, "/v1/access/policies/{name}", Operation::Access(Access::RemovePolicy)),
+    (Verb::Post, "/v1/access/check", Operation::Access(Access::Check)),
+    (Verb::Get, "/v1/access/audit", Operation::Access(Access::Audit)),
 ];
 
 /// What every path of a tenant's twins begins with: short for the default tenant.
@@ -108,7 +143,10 @@ const TWINS: &[(Verb, &str, Operation)] = &[
 
 /// Every method of every path.
 pub(super) fn all() -> impl Iterator<Item = (Verb, String, Operation)> {
-    let root = ROOT.iter().map(|(verb, path, operation)| (*verb, (*path).to_owned(), *operation));
+    let root = ROOT
+        .iter()
+        .chain(ACCESS)
+        .map(|(verb, path, operation)| (*verb, (*path).to_owned(), *operation));
     let twins = TENANTS.iter().flat_map(|tenant| {
         TWINS
             .iter()
@@ -135,7 +173,13 @@ async fn answer(operation: Operation, incoming: Incoming, body: Body) -> Respons
             let call = Box::pin(dispatch(operation, incoming, body));
             desk.measured(Door::Http, method, reason, call).await
         }
-        None => Box::pin(dispatch(operation, incoming, body)).await,
+        None => {
+            let result = Box::pin(dispatch(operation, incoming, body)).await;
+            if let Err(problem) = &result {
+                desk.metrics.rejections_total.of(problem.reason).inc();
+            }
+            result
+        }
     };
     result.unwrap_or_else(IntoResponse::into_response)
 }
@@ -145,13 +189,23 @@ async fn dispatch(
     incoming: Incoming,
     body: Body,
 ) -> Result<Response<Body>, Problem> {
+    if !operation.is_for_anyone() {
+        incoming.caller()?;
+    }
     match operation {
         Operation::Index => Ok(admin::index()),
         Operation::Alive => Ok(admin::alive()),
         Operation::Ready => Ok(admin::ready(&incoming)),
-        Operation::Metrics => Ok(admin::metrics(&incoming)),
+        Operation::Metrics => {
+            incoming.allowed(Action::ClusterRead)?;
+            Ok(admin::metrics(&incoming))
+        }
         Operation::OpenApi => Ok(admin::openapi()),
-        Operation::Status => Ok(admin::status(&incoming)),
+        Operation::Status => {
+            incoming.allowed(Action::ClusterRead)?;
+            Ok(admin::status(&incoming))
+        }
+        Operation::Access(asked) => asked_of_access(asked, incoming, body).await,
         Operation::ListTwins => twins::list(incoming).await,
         Operation::QueryTwins => query::query(incoming, body).await,
         Operation::GetTwin => twins::get(incoming).await,
@@ -181,6 +235,26 @@ async fn dispatch(
     }
 }
 
+async fn asked_of_access(
+    asked: Access,
+    incoming: Incoming,
+    body: Body,
+) -> Result<Response<Body>, Problem> {
+    match asked {
+        Access::WhoAmI => access::who_am_i(&incoming),
+        Access::ListPrincipals => access::list_principals(&incoming),
+        Access::PutPrincipal => access::put_principal(incoming, body).await,
+        Access::RemovePrincipal => access::remove_principal(incoming).await,
+        Access::IssueToken => access::issue_token(incoming, body).await,
+        Access::RevokeToken => access::revoke_token(incoming).await,
+        Access::ListPolicies => access::list_policies(&incoming),
+        Access::PutPolicy => access::put_policy(incoming, body).await,
+        Access::RemovePolicy => access::remove_policy(incoming).await,
+        Access::Check => access::check(incoming, body).await,
+        Access::Audit => access::audit(&incoming),
+    }
+}
+
 impl Verb {
     const fn filter(self) -> MethodFilter {
         match self {
@@ -206,6 +280,11 @@ impl Verb {
 }
 
 impl Operation {
+    /// Whether whoever reaches the door may ask it: what shows nothing of twins or of the cluster.
+    const fn is_for_anyone(self) -> bool {
+        matches!(self, Self::Index | Self::Alive | Self::Ready | Self::OpenApi)
+    }
+
     /// The call that it is counted as, if it is one.
     const fn method(self) -> Option<Method> {
         Some(match self {
@@ -214,7 +293,8 @@ impl Operation {
             | Self::Ready
             | Self::Metrics
             | Self::OpenApi
-            | Self::Status => return None,
+            | Self::Status
+            | Self::Access(_) => return None,
             Self::ListTwins => Method::TwinsList,
             Self::QueryTwins => Method::TwinsQuery,
             Self::GetTwin | Self::GetSection(_) => Method::TwinsGet,

@@ -53,31 +53,33 @@ pub(super) async fn call(
         "" => DEFAULT_TENANT.to_owned(),
         tenant => tenant.to_owned(),
     };
+    let caller = incoming.caller()?.clone();
     let (desk, name) = (incoming.desk.clone(), incoming.name().to_owned());
     let record = match call {
         Call::List => {
-            let all: Vec<_> = desk.subscriptions(&tenant).await?.iter().map(shown).collect();
+            let all: Vec<_> =
+                desk.subscriptions(&caller, &tenant).await?.iter().map(shown).collect();
             return Ok(json(StatusCode::OK, &object([("subscriptions", all.into())])));
         }
         Call::Delete => {
-            desk.unsubscribe(&tenant, &name).await?;
+            desk.unsubscribe(&caller, &tenant, &name).await?;
             return Ok(json(StatusCode::OK, &Value::object()));
         }
         Call::Consume => {
             // What is sent is bounded by how fast the caller reads; acknowledgements come beside it.
-            let consumption = Consumption::open(&desk, &tenant, &name, u64::MAX).await?;
+            let consumption = Consumption::open(&desk, &caller, &tenant, &name, u64::MAX).await?;
             return Ok(watch::answer(events(consumption)));
         }
         Call::Put => {
             let asked = asked(incoming.json(body, Form::Json).await?, tenant, name)?;
-            desk.subscribe(Record::from_v1(asked)).await?
+            desk.subscribe(&caller, Record::from_v1(asked)).await?
         }
-        Call::Get => desk.subscription(&tenant, &name).await?.record,
+        Call::Get => desk.subscription(&caller, &tenant, &name).await?.record,
         Call::Acknowledge => {
             let mut given = members(incoming.json(body, Form::Json).await?)?;
             let position = text(&mut given, "position")?.unwrap_or_default();
             no_more(&given, "this call", "position")?;
-            desk.acknowledge(&tenant, &name, &position).await?
+            desk.acknowledge(&caller, &tenant, &name, &position).await?
         }
     };
     Ok(json(StatusCode::OK, &shown(&record)))
@@ -132,7 +134,7 @@ fn events(consumption: Consumption) -> impl Stream<Item = Result<Event, Infallib
                     }
                 }
                 Next::Keep => consumption.keep().await.ok()?,
-                Next::Stopping => return None,
+                Next::Over(_) => return None,
             }
         }
     })

@@ -172,7 +172,7 @@ pub(super) async fn list(incoming: Incoming) -> Result<Response<Body>, Problem> 
         let bytes = json.len();
         (json, bytes)
     };
-    let (twins, next, stand) = incoming.desk.list(&page, show).await?;
+    let (twins, next, stand) = incoming.desk.list(incoming.caller()?, &page, show).await?;
     let token = match &next {
         Some(key) => Value::from(convert::Page::token_after(key)).to_json(),
         None => "null".to_owned(),
@@ -186,7 +186,8 @@ pub(super) async fn list(incoming: Incoming) -> Result<Response<Body>, Problem> 
 async fn view(incoming: &Incoming, key: TwinKey) -> Result<(View, Option<Stand>), Problem> {
     let arguments = incoming.arguments(&["stale", "min_position", "max_age_ms"])?;
     if arguments.flag("stale")? {
-        let (view, stand) = incoming.desk.stale(key, &arguments.freshness()?, None).await?;
+        let (caller, wanted) = (incoming.caller()?, arguments.freshness()?);
+        let (view, stand) = incoming.desk.stale(caller, key, &wanted, None).await?;
         return Ok((view, Some(stand)));
     }
     match incoming.call(key, Request::Get).await? {

@@ -54,7 +54,7 @@ async fn open(
         picture: arguments.flag("picture")?,
         filter: arguments.text("filter").unwrap_or_default().to_owned(),
     })?;
-    let watching = incoming.desk.watch(&asked).await?;
+    let watching = incoming.desk.watch(incoming.caller()?, &asked).await?;
     Ok(answer(stream::unfold(watching, next)))
 }
 
@@ -78,8 +78,9 @@ pub(super) fn event((name, position, body): (&'static str, String, Value)) -> Ev
 
 async fn next(mut watching: Watching) -> Option<(Result<Event, Infallible>, Watching)> {
     loop {
-        // Where the node stops, the stream ends, and the client comes back with its position.
-        let item = watching.next().await?;
+        // Where the node stops, or the caller may no longer, the stream ends, and the client comes back with
+        // its position.
+        let item = watching.next().await?.ok()?;
         if let Some(item) = event::of(item) {
             return Some((Ok(event(item)), watching));
         }

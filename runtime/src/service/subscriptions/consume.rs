@@ -11,6 +11,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use super::super::desk::{Desk, Watching};
 use super::super::limits::{ACKNOWLEDGE_EVERY, CONSUMED_AHEAD};
 use super::{Kept, Record};
+use crate::access::Caller;
 use crate::router::WatchItem;
 
 /// Why a consumer's stream ends.
@@ -36,8 +37,9 @@ impl From<Rejection> for End {
 /// A consumer's turn.
 pub(in crate::service) struct Consumption {
     desk: Desk,
+    caller: Caller,
     kept: Kept,
-    items: mpsc::Receiver<WatchItem>,
+    items: mpsc::Receiver<Result<WatchItem, Rejection>>,
     /// Positions that went out and were not acknowledged, each with the number of its event.
     out: VecDeque<(u64, String)>,
     sent: u64,
@@ -55,24 +57,26 @@ pub(in crate::service) enum Next {
     Event(Box<WatchItem>),
     /// Time to [keep](Consumption::keep) the turn.
     Keep,
-    /// The node stops.
-    Stopping,
+    /// The node stops, or the consumer may no longer watch.
+    Over(Rejection),
 }
 
 impl Consumption {
     /// Takes the subscription over and goes on where it stands.
     pub(in crate::service) async fn open(
         desk: &Desk,
+        caller: &Caller,
         tenant: &str,
         name: &str,
         unacknowledged_max: u64,
     ) -> Result<Self, Rejection> {
-        let kept = desk.take_over(tenant, name).await?;
-        let watching = desk.watch(&convert::watch(&kept.record.watch())?).await?;
+        let kept = desk.take_over(caller, tenant, name).await?;
+        let watching = desk.watch(caller, &convert::watch(&kept.record.watch())?).await?;
         let mut tick = interval(ACKNOWLEDGE_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
             desk: desk.clone(),
+            caller: caller.clone(),
             kept,
             items: items(watching),
             out: VecDeque::new(),
@@ -89,8 +93,9 @@ impl Consumption {
         let full = self.is_full();
         tokio::select! {
             item = self.items.recv(), if !full => match item {
-                Some(item) => Next::Event(Box::new(item)),
-                None => Next::Stopping,
+                Some(Ok(item)) => Next::Event(Box::new(item)),
+                Some(Err(rejection)) => Next::Over(rejection),
+                None => Next::Over(Rejection::NotOwner),
             },
             _ = self.tick.tick() => Next::Keep,
         }
@@ -133,13 +138,13 @@ impl Consumption {
             }
         }
         // Others acknowledge too, from beside their streams: only another turn ends this one.
-        self.kept = self.desk.subscription(&tenant, &name).await?;
+        self.kept = self.desk.subscription(&self.caller, &tenant, &name).await?;
         if self.kept.record.turn != turn {
             return Err(End::TakenOver);
         }
         if let Some(position) = &due {
-            self.desk.acknowledge(&tenant, &name, position).await?;
-            self.kept = self.desk.subscription(&tenant, &name).await?;
+            self.desk.acknowledge(&self.caller, &tenant, &name, position).await?;
+            self.kept = self.desk.subscription(&self.caller, &tenant, &name).await?;
         }
         if self.kept.record.turn == turn { Ok(()) } else { Err(End::TakenOver) }
     }
@@ -150,7 +155,7 @@ impl Consumption {
 }
 
 /// The items of a watch, which must not be left in the middle of one.
-fn items(mut watching: Watching) -> mpsc::Receiver<WatchItem> {
+fn items(mut watching: Watching) -> mpsc::Receiver<Result<WatchItem, Rejection>> {
     let (sender, items) = mpsc::channel(CONSUMED_AHEAD);
     tokio::spawn(async move {
         loop {

@@ -7,6 +7,7 @@
 mod consume;
 mod record;
 
+use pollux_cluster::access::Action;
 use pollux_proto::convert;
 use pollux_proto::position::Position;
 use pollux_query::Filter;
@@ -21,6 +22,7 @@ pub(crate) use record::is_reserved;
 
 use super::desk::{Desk, unexpected};
 use super::limits::{CALL_TIME_MAX, PAGE_PART, SUBSCRIPTION_TRIES};
+use crate::access::Caller;
 use crate::router::{Call, Scope};
 
 /// As whom the cluster keeps its own.
@@ -34,8 +36,13 @@ pub(super) struct Kept {
 
 impl Desk {
     /// Makes a subscription that stands at this moment, if there is none of its name.
-    pub(super) async fn subscribe(&self, mut record: Record) -> Result<Record, Rejection> {
+    pub(super) async fn subscribe(
+        &self,
+        caller: &Caller,
+        mut record: Record,
+    ) -> Result<Record, Rejection> {
         record.check()?;
+        self.may_watch(caller, &record)?;
         let wrong = |error| Rejection::Invalid { reason: format!("filter: {error}") };
         if !record.filter.is_empty() {
             Filter::parse_for_changes(&record.filter).map_err(wrong)?;
@@ -47,7 +54,7 @@ impl Desk {
         }
         match self.write_record(&record, 0).await {
             Err(mismatch @ Rejection::VersionMismatch { .. }) => {
-                let kept = self.subscription(&record.tenant, &record.name).await?;
+                let kept = self.subscription(caller, &record.tenant, &record.name).await?;
                 if kept.record.is_about_the_same(&record) { Ok(kept.record) } else { Err(mismatch) }
             }
             written => written.map(|_| record),
@@ -55,19 +62,29 @@ impl Desk {
     }
 
     /// Reads a subscription.
-    pub(super) async fn subscription(&self, tenant: &str, name: &str) -> Result<Kept, Rejection> {
+    pub(super) async fn subscription(
+        &self,
+        caller: &Caller,
+        tenant: &str,
+        name: &str,
+    ) -> Result<Kept, Rejection> {
         let key = record::key(tenant, name)?;
         match self.call_own(key, Request::Get).await? {
             Answer::Twin(view) => {
                 let record = Record::read(&view.tags.value).ok_or(Rejection::NotFound)?;
+                self.may_watch(caller, &record)?;
                 Ok(Kept { record, version: view.tags.version })
             }
             other => Err(unexpected(&other)),
         }
     }
 
-    /// All subscriptions of a tenant, by name.
-    pub(super) async fn subscriptions(&self, tenant: &str) -> Result<Vec<Record>, Rejection> {
+    /// All subscriptions of a tenant to what the caller may watch, by name.
+    pub(super) async fn subscriptions(
+        &self,
+        caller: &Caller,
+        tenant: &str,
+    ) -> Result<Vec<Record>, Rejection> {
         let scope = record::all(tenant);
         let stand = self.stand(&scope, &convert::Freshness::default(), None).await?;
         let (mut found, mut after) = (Vec::new(), None);
@@ -76,7 +93,9 @@ impl Desk {
                 self.router.list(&scope, after.as_ref(), PAGE_PART, &stand.position.shards).await?;
             let records = part.items.iter().filter_map(|(_, view)| Record::read(&view.tags.value));
             // Names of another tenant may begin like those of this one.
-            found.extend(records.filter(|record| record.tenant == tenant));
+            let own = |record: &Record| record.tenant == tenant;
+            let may = |record: &Record| self.may_watch(caller, record).is_ok();
+            found.extend(records.filter(|record| own(record) && may(record)));
             match part.next {
                 Some(next) => after = Some(next),
                 None => return Ok(found),
@@ -85,7 +104,13 @@ impl Desk {
     }
 
     /// Forgets a subscription.
-    pub(super) async fn unsubscribe(&self, tenant: &str, name: &str) -> Result<(), Rejection> {
+    pub(super) async fn unsubscribe(
+        &self,
+        caller: &Caller,
+        tenant: &str,
+        name: &str,
+    ) -> Result<(), Rejection> {
+        self.subscription(caller, tenant, name).await?;
         let key = record::key(tenant, name)?;
         self.call_own(key, Request::Delete { expected: None }).await.map(drop)
     }
@@ -93,6 +118,7 @@ impl Desk {
     /// Remembers a position, unless it is behind what was acknowledged already.
     pub(super) async fn acknowledge(
         &self,
+        caller: &Caller,
         tenant: &str,
         name: &str,
         position: &str,
@@ -102,7 +128,7 @@ impl Desk {
             .map_err(|error| Rejection::Invalid { reason: format!("position: {error}") })?;
         let mut mismatch = Rejection::NotOwner;
         for _ in 0..SUBSCRIPTION_TRIES {
-            let Kept { mut record, version } = self.subscription(tenant, name).await?;
+            let Kept { mut record, version } = self.subscription(caller, tenant, name).await?;
             if !record.advance(&position)? {
                 return Ok(record);
             }
@@ -115,10 +141,15 @@ impl Desk {
     }
 
     /// Takes a subscription over for a new consumer.
-    async fn take_over(&self, tenant: &str, name: &str) -> Result<Kept, Rejection> {
+    async fn take_over(
+        &self,
+        caller: &Caller,
+        tenant: &str,
+        name: &str,
+    ) -> Result<Kept, Rejection> {
         let mut mismatch = Rejection::NotOwner;
         for _ in 0..SUBSCRIPTION_TRIES {
-            let Kept { mut record, version } = self.subscription(tenant, name).await?;
+            let Kept { mut record, version } = self.subscription(caller, tenant, name).await?;
             record.turn += 1;
             match self.write_record(&record, version).await {
                 Err(raced @ Rejection::VersionMismatch { .. }) => mismatch = raced,
@@ -137,6 +168,11 @@ impl Desk {
             Answer::Written { version, .. } => Ok(version),
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// Subscriptions are for those who may watch what they are about.
+    fn may_watch(&self, caller: &Caller, record: &Record) -> Result<(), Rejection> {
+        self.doorman.check_scope(caller, Action::TwinWatch, &record.scope()?)
     }
 
     async fn call_own(&self, key: TwinKey, request: Request) -> Result<Answer, Rejection> {

@@ -1,0 +1,104 @@
+//! What can be done, by name. Owns the names and the patterns over them; leaves which call is which action to the
+//! doors.
+
+/// Something that a principal may be allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// Read twins: one, its commands, or a list.
+    TwinRead,
+    /// Write tags or desired, and make twins by that.
+    TwinWrite,
+    /// Delete twins.
+    TwinDelete,
+    /// Find twins by what is in them.
+    TwinQuery,
+    /// Follow changes of twins.
+    TwinWatch,
+    /// Send commands to devices, and withdraw them.
+    CommandSend,
+    /// Register devices, and say by what they prove who they are.
+    DeviceManage,
+    /// See nodes, shards, and what a node counts.
+    ClusterRead,
+    /// Change nodes, shards and settings of the cluster.
+    ClusterAdmin,
+    /// Take whole states of shards: every twin in them.
+    ClusterBackup,
+    /// See principals, policies, decisions and the audit.
+    AccessRead,
+    /// Change principals, tokens and policies.
+    AccessAdmin,
+}
+
+impl Action {
+    /// Every action.
+    pub const ALL: [Self; 12] = [
+        Self::TwinRead,
+        Self::TwinWrite,
+        Self::TwinDelete,
+        Self::TwinQuery,
+        Self::TwinWatch,
+        Self::CommandSend,
+        Self::DeviceManage,
+        Self::ClusterRead,
+        Self::ClusterAdmin,
+        Self::ClusterBackup,
+        Self::AccessRead,
+        Self::AccessAdmin,
+    ];
+
+    /// Its name in policies.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TwinRead => "twin:read",
+            Self::TwinWrite => "twin:write",
+            Self::TwinDelete => "twin:delete",
+            Self::TwinQuery => "twin:query",
+            Self::TwinWatch => "twin:watch",
+            Self::CommandSend => "command:send",
+            Self::DeviceManage => "device:manage",
+            Self::ClusterRead => "cluster:read",
+            Self::ClusterAdmin => "cluster:admin",
+            Self::ClusterBackup => "cluster:backup",
+            Self::AccessRead => "access:read",
+            Self::AccessAdmin => "access:admin",
+        }
+    }
+
+    /// The action of a name.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.name() == name)
+    }
+
+    /// Whether it is done to the cluster, not to twins.
+    #[must_use]
+    pub const fn is_of_cluster(self) -> bool {
+        matches!(
+            self,
+            Self::ClusterRead
+                | Self::ClusterAdmin
+                | Self::ClusterBackup
+                | Self::AccessRead
+                | Self::AccessAdmin
+        )
+    }
+
+    /// Whether a pattern names it: its name, `*`, or `twin:*`.
+    #[must_use]
+    pub fn matches(self, pattern: &str) -> bool {
+        match pattern.strip_suffix('*') {
+            Some(beginning) => self.name().starts_with(beginning),
+            None => self.name() == pattern,
+        }
+    }
+
+    /// Whether a pattern names an action, or all of a kind.
+    #[must_use]
+    pub fn is_pattern(pattern: &str) -> bool {
+        let kind = pattern.strip_suffix('*');
+        let whole = kind.is_none_or(|kind| kind.is_empty() || kind.ends_with(':'));
+        whole && Self::ALL.into_iter().any(|action| action.matches(pattern))
+    }
+}

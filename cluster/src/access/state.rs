@@ -1,0 +1,42 @@
+//! What is agreed on about access. Owns the state and looking into it; changes are in `rules`.
+
+use std::collections::BTreeMap;
+
+use rkyv::{Archive, Deserialize, Serialize};
+
+use super::audit::Audited;
+use super::policy::Policy;
+use super::principal::{Principal, Token};
+
+/// The name of whoever has the secret of a node's data directory. It may do everything, as it could be a node.
+pub const ROOT: &str = "root";
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct Access {
+    /// Principals by name.
+    pub principals: BTreeMap<String, Principal>,
+    /// Tokens by what finds them.
+    pub tokens: BTreeMap<u64, Token>,
+    /// Policies by name.
+    pub policies: BTreeMap<String, Policy>,
+    /// The newest of what was changed, oldest first.
+    pub audit: Vec<Audited>,
+}
+
+impl Access {
+    /// The principal whom an issuer knows by a name.
+    #[must_use]
+    pub fn known_as(&self, issuer: &str, subject: &str) -> Option<&str> {
+        let named = |principal: &Principal| {
+            principal.subjects.iter().any(|one| one.issuer == issuer && one.subject == subject)
+        };
+        self.principals.iter().find(|(_, one)| named(one)).map(|(name, _)| name.as_str())
+    }
+
+    /// The tokens of a principal, by what finds them.
+    pub fn tokens_of(&self, principal: &str) -> impl Iterator<Item = (u64, &Token)> {
+        let of = move |(_, token): &(&u64, &Token)| token.principal == principal;
+        self.tokens.iter().filter(of).map(|(id, token)| (*id, token))
+    }
+}

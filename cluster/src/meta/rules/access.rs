@@ -1,0 +1,29 @@
+//! Changes of who may do what. Owns that they wait for a level at which every node knows them; leaves what each
+//! does to `access/`.
+
+use super::super::answer::{Answer, Refusal};
+use super::super::node::CONTROL_LEVEL;
+use super::super::state::Meta;
+use super::{Change, Outcome};
+use crate::access::{Changed, Fault, Order};
+
+impl Meta {
+    pub(in crate::meta) fn change_access(&mut self, order: Order) -> Result<Outcome, Refusal> {
+        if self.level < CONTROL_LEVEL {
+            let why = format!(
+                "the cluster writes at level {}, and access takes level {CONTROL_LEVEL}: upgrade all nodes, then \
+                 `pollux cluster upgrade --finish`",
+                self.level
+            );
+            return Err(Refusal::Invalid { why });
+        }
+        match self.access.follow(order) {
+            Ok(Changed::Yes) => Ok(Outcome::done(Change::Yes)),
+            Ok(Changed::No) => Ok(Outcome::Same(Answer::Done)),
+            Err(Fault::Invalid(why)) => Err(Refusal::Invalid { why }),
+            Err(Fault::Full { what, most }) => {
+                Err(Refusal::Full { what: what.into(), most: most as u64 })
+            }
+        }
+    }
+}

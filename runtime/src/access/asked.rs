@@ -1,0 +1,157 @@
+//! Which action a call is, and on what. Owns the parts of a twin that a write is about; leaves the decision to the
+//! policies.
+
+use pollux_cluster::access::{Access, Action, Decision, On, Path, ROOT};
+use pollux_twin::change::Section;
+use pollux_twin::input::Request;
+use pollux_twin::registration::RegistryRequest;
+use pollux_twin::{Rejection, TwinKey, Value};
+
+use crate::router::Scope;
+
+/// Whether a principal may call a twin.
+pub(super) fn call(
+    access: &Access,
+    principal: &str,
+    key: &TwinKey,
+    request: &Request,
+) -> Result<(), Rejection> {
+    let action = match request {
+        Request::Get | Request::GetCommand { .. } => Action::TwinRead,
+        Request::Patch { .. } => Action::TwinWrite,
+        Request::Delete { .. } => Action::TwinDelete,
+        Request::Command { .. } | Request::CancelCommand { .. } => Action::CommandSend,
+        Request::Registry(request) if **request == RegistryRequest::Get => Action::TwinRead,
+        Request::Registry(_) => Action::DeviceManage,
+    };
+    let (tenant, device) = (key.tenant(), key.device());
+    let Request::Patch { section, patch, whole, .. } = request else {
+        return decided(access, principal, action, On::Twin { tenant, device });
+    };
+    // Most may write all of a section: what exactly is written is looked at only where that is not so.
+    let section = Path(vec![section_name(*section).to_owned()]);
+    let all = On::Parts { tenant, device, paths: std::slice::from_ref(&section) };
+    let refused = match decided(access, principal, action, all) {
+        Err(refused) if !*whole => refused,
+        decided => return decided,
+    };
+    let paths = written(section, patch);
+    if paths.len() == 1 && paths[0].0.len() == 1 {
+        return Err(refused);
+    }
+    decided(access, principal, action, On::Parts { tenant, device, paths: &paths })
+}
+
+/// Whether a principal may do something to all twins of a scope.
+pub(super) fn scope(
+    access: &Access,
+    principal: &str,
+    action: Action,
+    scope: &Scope,
+) -> Result<(), Rejection> {
+    let on = match scope {
+        Scope::One(key) => On::Twin { tenant: key.tenant(), device: key.device() },
+        Scope::Prefix { tenant, prefix } => On::Fleet { tenant, prefix },
+        // Only whoever has a node's disk: no policy is about the twins of all tenants at once.
+        Scope::All if principal == ROOT => return Ok(()),
+        Scope::All => return Err(forbidden(action, "all tenants")),
+    };
+    decided(access, principal, action, on)
+}
+
+/// What the policies say.
+pub(super) fn decided(
+    access: &Access,
+    principal: &str,
+    action: Action,
+    on: On<'_>,
+) -> Result<(), Rejection> {
+    match access.decide(principal, action, on) {
+        Decision::Allowed { .. } => Ok(()),
+        Decision::Refused(pollux_cluster::access::Refused::Nothing { on }) => {
+            Err(forbidden(action, on))
+        }
+        Decision::Refused(_) => Err(forbidden(action, on)),
+    }
+}
+
+fn forbidden(action: Action, on: impl ToString) -> Rejection {
+    Rejection::Forbidden { action: action.name().to_owned(), on: on.to_string() }
+}
+
+/// The parts that a merge patch writes: what it sets, removes or empties.
+fn written(section: Path, patch: &Value) -> Vec<Path> {
+    let mut paths = Vec::new();
+    let mut left = vec![(section, patch)];
+    while let Some((path, value)) = left.pop() {
+        match value {
+            Value::Object(members) if !members.is_empty() => {
+                left.extend(members.iter().map(|(key, value)| {
+                    let mut keys = path.0.clone();
+                    keys.push(key.clone());
+                    (Path(keys), value)
+                }));
+            }
+            _ => paths.push(path),
+        }
+    }
+    paths
+}
+
+const fn section_name(section: Section) -> &'static str {
+    match section {
+        Section::Tags => "tags",
+        Section::Desired => "desired",
+        Section::Reported => "reported",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pollux_cluster::access::{Policy, Principal};
+    use pollux_twin::JsonLimits;
+
+    use super::*;
+
+    fn access(sections: &[&str]) -> Access {
+        let mut access = Access::default();
+        access.principals.insert("svc".into(), Principal::default());
+        let policy = Policy {
+            principals: vec!["svc".into()],
+            actions: vec!["twin:write".into()],
+            on: vec!["acme/*".parse().unwrap()],
+            sections: sections.iter().map(|text| text.parse().unwrap()).collect(),
+            ..Policy::default()
+        };
+        access.policies.insert("p".into(), policy);
+        access
+    }
+
+    fn write(sections: &[&str], patch: &str, whole: bool) -> Result<(), Rejection> {
+        let patch = Value::from_json(patch, &JsonLimits::default()).unwrap();
+        let patch = Request::Patch { section: Section::Desired, patch, whole, expected: None };
+        call(&access(sections), "svc", &TwinKey::parse("acme/pump").unwrap(), &patch)
+    }
+
+    #[test]
+    fn a_write_is_allowed_where_all_its_parts_are() {
+        let limits = &["desired.limits"][..];
+        for (sections, patch, whole, refused_on) in [
+            (&[][..], r#"{"a":1}"#, false, ""),
+            (&["desired"], r#"{"a":1}"#, true, ""),
+            (limits, r#"{"limits":{"max":3,"min":null}}"#, false, ""),
+            (limits, r#"{"limits":null}"#, false, ""),
+            (limits, r#"{"limits":{}}"#, false, ""),
+            (limits, r#"{"limits":{"max":3},"a":1}"#, false, "acme/pump desired.a"),
+            (limits, r#"{"limits":{"max":3}}"#, true, "acme/pump desired"),
+            (limits, r"{}", false, "acme/pump desired"),
+            (&["tags"], r#"{"a":1}"#, false, "acme/pump desired.a"),
+        ] {
+            match (write(sections, patch, whole), refused_on) {
+                (Ok(()), "") => {}
+                (Err(Rejection::Forbidden { on, .. }), expected) => assert_eq!(on, expected),
+                (other, _) => panic!("{patch}: {other:?}"),
+            }
+        }
+    }
+}

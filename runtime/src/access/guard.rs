@@ -1,0 +1,119 @@
+//! What other nodes ask for their callers, checked here once more. A node vouches for who a caller is, as it has
+//! checked the proof; what the principal may is decided by the policies that this node knows.
+
+use pollux_cluster::access::Action;
+use pollux_cluster::meta::MetaPicture;
+use pollux_proto::forward::{Guarded, decode};
+use pollux_twin::input::Request;
+use pollux_twin::{Rejection, TwinKey};
+use tokio::sync::watch;
+
+use super::asked;
+use crate::router::Scope;
+
+/// On whose behalf another node asks.
+pub(crate) enum Guard {
+    /// Nobody's that has to be checked: its door is open, or it asks for itself.
+    Open,
+    /// A principal's.
+    Principal {
+        /// Its name.
+        name: String,
+        /// What this node knows of policies.
+        picture: watch::Receiver<MetaPicture>,
+    },
+}
+
+impl Guard {
+    /// Takes a message for a principal apart: the guard, the kind and what is asked.
+    pub(crate) fn open(
+        picture: watch::Receiver<MetaPicture>,
+        payload: &[u8],
+    ) -> Option<(Self, u16, Vec<u8>)> {
+        let Guarded { principal, kind, payload } = decode(payload).ok()?;
+        Some((Self::Principal { name: principal, picture }, kind, payload))
+    }
+
+    /// Whether a twin may be called.
+    pub(crate) fn call(&self, key: &TwinKey, request: &Request) -> Result<(), Rejection> {
+        let Self::Principal { name, picture } = self else { return Ok(()) };
+        asked::call(&picture.borrow().meta.access, name, key, request)
+    }
+
+    /// Whether something may be done to twins of a tenant whose names begin so: `tenant/beginning`.
+    pub(crate) fn beginning(&self, action: Action, beginning: &str) -> Result<(), Rejection> {
+        let Self::Principal { name, picture } = self else { return Ok(()) };
+        let (tenant, prefix) = beginning.split_once('/').unwrap_or(("", beginning));
+        let scope = match tenant {
+            "" => Scope::All,
+            _ => Scope::Prefix { tenant: tenant.to_owned(), prefix: prefix.to_owned() },
+        };
+        let access = &picture.borrow().meta.access;
+        let refused = match asked::scope(access, name, action, &scope) {
+            Ok(()) => return Ok(()),
+            Err(refused) => refused,
+        };
+        // One twin is asked for by its whole name, which is the beginning of others.
+        let one = TwinKey::parse(beginning).ok().map(Scope::One);
+        one.map_or(Err(refused), |one| asked::scope(access, name, action, &one))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pollux_cluster::access::{Policy, Principal};
+    use pollux_cluster::meta::Meta;
+    use pollux_proto::forward::encode;
+
+    use super::*;
+
+    fn guard(principal: &str, on: &str) -> Guard {
+        let mut meta = Meta::default();
+        meta.access.principals.insert("svc".into(), Principal::default());
+        let policy = Policy {
+            principals: vec!["svc".into()],
+            actions: vec!["twin:*".into()],
+            on: vec![on.parse().unwrap()],
+            ..Policy::default()
+        };
+        meta.access.policies.insert("p".into(), policy);
+        let picture = MetaPicture { meta: meta.into(), ..MetaPicture::default() };
+        let guarded =
+            Guarded { principal: principal.to_owned(), kind: 3, payload: b"asked".to_vec() };
+        let (_, picture) = watch::channel(picture);
+        let opened = Guard::open(picture, &encode(&guarded).unwrap());
+        let (guard, kind, payload) = opened.expect("it was written just now");
+        assert_eq!((kind, payload), (3, b"asked".to_vec()));
+        guard
+    }
+
+    #[test]
+    fn what_a_principal_may_not_is_refused_here_too() {
+        let key = |text| TwinKey::parse(text).unwrap();
+        let fleet = guard("svc", "acme/pump-*");
+        assert_eq!(fleet.call(&key("acme/pump-1"), &Request::Get), Ok(()));
+        assert!(fleet.call(&key("acme/valve"), &Request::Get).is_err());
+        assert!(guard("other", "*").call(&key("acme/pump-1"), &Request::Get).is_err());
+        assert_eq!(Guard::Open.call(&key("acme/valve"), &Request::Get), Ok(()));
+        for (on, beginning, allowed) in [
+            ("acme/pump-*", "acme/pump-1", true),
+            ("acme/pump-*", "acme/", false),
+            ("acme/pump-*", "", false),
+            ("acme/*", "acme/", true),
+            // One twin, by its whole name.
+            ("acme/pump-1", "acme/pump-1", true),
+            ("acme/pump-1", "acme/pump-", false),
+            ("*", "acme/", true),
+        ] {
+            let may = guard("svc", on).beginning(Action::TwinWatch, beginning);
+            assert_eq!(may.is_ok(), allowed, "{on} {beginning}");
+        }
+        assert!(guard("root", "acme/x").beginning(Action::TwinWatch, "").is_ok());
+    }
+
+    #[test]
+    fn noise_is_no_message() {
+        let (_, picture) = watch::channel(MetaPicture::default());
+        assert!(Guard::open(picture, b"noise").is_none());
+    }
+}

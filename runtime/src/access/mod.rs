@@ -1,0 +1,20 @@
+//! Who calls, and whether they may: callers prove who they are by a token, and each call is checked by the policies
+//! that the cluster agrees on, at the door that it comes to and at the node that carries it out. Owns secrets,
+//! clocks and keys; what a policy means is cluster/'s `access`.
+//!
+//! Start reading at [`Doorman`]; `asked` says which action a call is, `root` is the way in for those who have the
+//! node's disk, `issuer` knows the tokens of others (OpenID Connect), `guard` checks for other nodes.
+
+mod asked;
+mod caller;
+mod doorman;
+mod guard;
+mod issuer;
+mod root;
+mod secret;
+
+pub(crate) use caller::Caller;
+pub(crate) use doorman::Doorman;
+pub(crate) use guard::Guard;
+pub use root::ROOT_TOKEN_FILE;
+pub(crate) use secret::Secret;

@@ -1,6 +1,7 @@
 //! Twins as messages and as JSON, and requests as calls of a twin.
 
 use pollux_proto::convert::{self, Versions, Whose};
+use pollux_proto::feed::Fit;
 use pollux_proto::json_view::document;
 use pollux_proto::v1;
 use pollux_twin::change::Section;
@@ -257,6 +258,20 @@ fn changes_become_events_and_marks_do_not() {
     assert_eq!(patched.section(), v1::Section::Reported);
     let json = v1::section_patched::Change::MergeJson(r#"{"a":null}"#.to_owned());
     assert_eq!(patched.change, Some(json));
+}
+
+#[test]
+fn who_follows_a_filter_is_told_even_of_changes_that_say_nothing_else() {
+    let heard = Change { at: Time::from_ms(5), mark: Mark::None, effect: Effect::None };
+    let versions = Versions { twin: 9, section: 0 };
+    let told = |fit: Fit| convert::changed(&key(), versions, &heard, Some(&fit));
+    assert_eq!(told(Fit::Stayed), None);
+    let left = told(Fit::Left).unwrap();
+    assert_eq!((left.r#match(), left.what, left.twin), (v1::Match::Left, None, None));
+    let entered = told(Fit::Entered(Box::new(lively_twin().view()))).unwrap();
+    assert_eq!(entered.r#match(), v1::Match::Entered);
+    assert_eq!(entered.twin.unwrap().device, key().device());
+    assert_eq!(told(Fit::Undecided).unwrap().r#match(), v1::Match::Undecided);
 }
 
 #[test]

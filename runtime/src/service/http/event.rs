@@ -147,20 +147,24 @@ mod tests {
             observed_at: None,
             by: "billing".to_owned(),
         };
-        let item = |effect| WatchItem::Change {
+        let item = |effect, fit| WatchItem::Change {
             key: TwinKey::parse("pump-1").unwrap(),
             change: Arc::new(Change { at: Time::from_ms(5), mark: Mark::None, effect }),
             version: 9,
             section_version: 4,
-            fit: None,
+            fit,
             position: "here".to_owned(),
         };
-        let (name, position, body) = of(item(effect)).unwrap();
+        let (name, position, body) = of(item(effect, None)).unwrap();
         assert_eq!((name, position.as_str()), ("changed", "here"));
         assert_eq!(
             body.to_json(),
             r#"{"at_ms":5,"device":"pump-1","patched":{"by":"billing","merge":{"speed":3},"section":"desired","version":4},"tenant":"default","version":9}"#
         );
-        assert_eq!(of(item(Effect::None)), None, "a mark alone is nobody's news");
+        assert_eq!(of(item(Effect::None, None)), None, "a mark alone is nobody's news");
+        assert_eq!(of(item(Effect::None, Some(Fit::Stayed))), None);
+        let (_, _, body) = of(item(Effect::None, Some(Fit::Left))).unwrap();
+        let left = r#"{"at_ms":5,"device":"pump-1","match":"left","tenant":"default","version":9}"#;
+        assert_eq!(body.to_json(), left);
     }
 }

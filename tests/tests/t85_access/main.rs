@@ -35,7 +35,7 @@ fn soon(
             thread::sleep(Duration::from_millis(10));
         }
     }
-    println!("{what}: in force at all nodes after {} ms", began.elapsed().as_millis());
+    eprintln!("{what}: in force at all nodes after {} ms", began.elapsed().as_millis());
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 
 mod deeds;
 mod keys;
+mod matrix;
 mod node;
 
 use std::thread;
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 
 use deeds::{Caller, DEEDS, Deed, Outcome};
 use keys::Keys;
+use matrix::{MAY, policies};
 
 const ENFORCED: (&str, &str) = ("POLLUX_ACCESS__MODE", "enforced");
 
@@ -37,45 +39,6 @@ fn soon(
     }
     eprintln!("{what}: in force at all nodes after {} ms", began.elapsed().as_millis());
     Ok(())
-}
-
-/// Principal, and what it may: the deeds by name.
-const MAY: &[(&str, &[&str])] = &[
-    (
-        "all",
-        &[
-            "read", "write-a", "write-b", "delete", "list", "query", "watch", "command", "status",
-            "pause", "policies",
-        ],
-    ),
-    ("reader", &["read", "list", "query", "watch"]),
-    ("writer", &["read", "write-a", "write-b", "list", "command"]),
-    ("part", &["write-a"]),
-    ("other-tenant", &[]),
-    ("nothing", &[]),
-    ("ops", &["status", "pause"]),
-    ("auditor", &["status", "policies"]),
-    ("careless", &["read", "write-a", "list"]),
-];
-
-fn policies() -> Vec<(&'static str, Value)> {
-    let allow = |to: &str, actions: &[&str], on: &str| json!({"principals": [to], "actions": actions, "on": [on]});
-    let mut part = allow("part", &["twin:write"], "acme/*");
-    part["sections"] = json!(["desired.a"]);
-    let mut deny = allow("careless", &["twin:write"], "acme/*");
-    deny["sections"] = json!(["desired.b"]);
-    deny["deny"] = json!(true);
-    vec![
-        ("all", allow("all", &["*"], "*")),
-        ("reader", allow("reader", &["twin:read", "twin:query", "twin:watch"], "acme/*")),
-        ("writer", allow("writer", &["twin:read", "twin:write", "command:*"], "acme/*")),
-        ("part", part),
-        ("other-tenant", allow("other-tenant", &["*"], "beta/*")),
-        ("ops", allow("ops", &["cluster:*"], "*")),
-        ("auditor", allow("auditor", &["cluster:read", "access:read"], "*")),
-        ("careless", allow("careless", &["twin:read", "twin:write"], "acme/*")),
-        ("careless-not", deny),
-    ]
 }
 
 /// The first operator, as people make it.
@@ -106,7 +69,7 @@ fn people(node: &NodeProcess, admin: &str) -> Result<Vec<(&'static str, String)>
 }
 
 /// Every principal tries every deed through every door.
-fn matrix(node: &NodeProcess, tokens: &[(&str, String)], device: &str) -> Result<()> {
+fn try_all(node: &NodeProcess, tokens: &[(&str, String)], device: &str) -> Result<()> {
     for (name, token) in tokens {
         let caller = Caller::new(token);
         let may = MAY.iter().find(|(known, _)| known == name).context("it is known")?.1;
@@ -140,7 +103,7 @@ fn one_node_lets_each_do_what_its_policies_say() -> Result<()> {
     ensure!(who["principal"] == "admin" && who["enforced"] == true, "{who}");
     ensure!(who["via"].as_str().is_some_and(|via| via.starts_with("token ")), "{who}");
     let tokens = people(&node, &admin)?;
-    matrix(&node, &tokens, "pump-1")?;
+    try_all(&node, &tokens, "pump-1")?;
     explained(&node, &admin, &tokens)?;
     credentials(&node, &admin)?;
     bad_input(&node, &admin)?;
@@ -410,11 +373,11 @@ fn every_node_of_a_cluster_checks_and_a_change_is_soon_in_force() -> Result<()> 
     soon("the first token", &nodes, |node| known(&admin, node))?;
     let tokens = people(nodes[2], &admin)?;
     // The last thing that was put is known where all before it are.
-    let policies = |node: &NodeProcess| {
+    let put = |node: &NodeProcess| {
         let listed = Caller::new(&admin).http(node, "GET", "/v1/access/policies", "")?;
         Ok(listed.json()?["policies"].as_array().is_some_and(|all| all.len() == 10))
     };
-    soon("all principals and policies", &nodes, policies)?;
+    soon("all principals and policies", &nodes, put)?;
     // The shards of these are owned by several nodes, so that most of them are asked of a node that does not
     // own them.
     for (at, node) in nodes.iter().enumerate() {
@@ -423,7 +386,7 @@ fn every_node_of_a_cluster_checks_and_a_change_is_soon_in_force() -> Result<()> 
             let written = Caller::new(&admin).by_http(node, Deed::WriteA, &own)?;
             ensure!(written == Outcome::Allowed, "{own}");
         }
-        matrix(node, &tokens, &format!("pump-{at}"))?;
+        try_all(node, &tokens, &format!("pump-{at}"))?;
     }
     let reader = &tokens.iter().find(|(name, _)| *name == "reader").context("a reader")?.1;
     let watching = Caller::new(reader).watch(nodes[0])?;

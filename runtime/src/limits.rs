@@ -265,5 +265,10 @@ pub const ISSUER_KEYS_MAX: usize = 64;
 pub const ISSUER_TOKEN_BYTES_MAX: usize = 8 * 1024;
 /// How far an issuer's clock may be off this node's.
 pub const ISSUER_SKEW_MS: u64 = 30_000;
+/// How often a node that checks callers looks whether it hears the meta group, which changes who may what.
+pub const ACCESS_LOOK: Duration = Duration::from_secs(5);
+/// How long a node lets principals in after it heard the meta group last: an election takes a second, a restart of
+/// several nodes less than this, and a token that was revoked is worth nothing anywhere after it.
+pub const ACCESS_DEAF_MAX: Duration = Duration::from_secs(60);
 /// How long a change of access is waited for at the node that was asked, so that it sees its own changes.
 pub const ACCESS_SEEN: Duration = Duration::from_secs(2);

@@ -204,7 +204,7 @@ async fn open_doors(
 ) -> Result<(Arc<Endpoint>, Served), Fault> {
     let endpoint = listen_for_devices(config, pki, router, metrics, clock)?;
     member.serve_relayed(Arc::clone(&endpoint));
-    let (control, doorman) = (member.control(router), member.doorman(config)?);
+    let (control, doorman) = (member.control(router), member.doorman(config, stopping.clone())?);
     let (router, metrics) = (router.clone(), Arc::clone(metrics));
     let parts = (router, control, doorman, metrics);
     let services = service::serve(parts, &config.services, stopping.clone()).await?;

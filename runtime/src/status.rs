@@ -49,6 +49,9 @@ pub struct MetaStatus {
     pub leaving: Vec<u64>,
     /// Entries that each other replica is not known to have.
     pub lags: Vec<(u64, u64)>,
+    /// Whether a majority answers.
+    #[serde(default)]
+    pub answered: bool,
 }
 
 /// A shard on this node.

@@ -3,12 +3,15 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use pollux_cluster::access::{Action, On, ROOT};
 use pollux_cluster::meta::MetaPicture;
 use pollux_twin::input::Request;
 use pollux_twin::{Rejection, TwinKey};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::asked;
 use super::caller::{Caller, Proof};
@@ -16,8 +19,10 @@ use super::issuer::Issuer;
 use super::root;
 use super::secret::Secret;
 use crate::clock::Clock;
+use crate::cluster::Decider;
 use crate::config::{AccessMode, Checked};
 use crate::fault::Fault;
+use crate::limits::{ACCESS_DEAF_MAX, ACCESS_LOOK};
 use crate::router::Scope;
 
 /// See the module. Cheap to clone.
@@ -33,6 +38,8 @@ struct Inner {
     root: Option<Secret>,
     issuer: Option<Issuer>,
     clock: Clock,
+    /// When the meta group was last heard, by elapsed milliseconds.
+    heard_ms: AtomicU64,
 }
 
 impl Doorman {
@@ -50,7 +57,27 @@ impl Doorman {
         if enforced && config.services.is_plaintext_for_others() {
             tracing::warn!("tokens of services travel in the clear: services.plaintext is set");
         }
-        Ok(Self { inner: Arc::new(Inner { node, root, issuer, clock }), picture })
+        let heard_ms = AtomicU64::new(clock.elapsed_ms());
+        Ok(Self { inner: Arc::new(Inner { node, root, issuer, clock, heard_ms }), picture })
+    }
+
+    /// Looks now and then whether changes of who may what are heard of, until the node stops.
+    pub(crate) async fn listen(self, decider: Decider, stop: CancellationToken) {
+        while self.is_enforced() && !stop.is_cancelled() {
+            if decider.hears_leader().await {
+                self.inner.heard_ms.store(self.inner.clock.elapsed_ms(), Ordering::Relaxed);
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(ACCESS_LOOK) => {}
+            }
+        }
+    }
+
+    /// Whether this node may have missed changes for too long to let principals in.
+    fn is_deaf(&self) -> bool {
+        let heard = Duration::from_millis(self.inner.heard_ms.load(Ordering::Relaxed));
+        self.inner.clock.elapsed().saturating_sub(heard) > ACCESS_DEAF_MAX
     }
 
     /// Whether callers are checked at all.
@@ -91,6 +118,7 @@ impl Doorman {
                     false => return Err(unproven(UNKNOWN)),
                 }
             }
+            Ok(_) | Err(_) if self.is_deaf() => return Err(unproven(DEAF)),
             Ok(secret) => self.token(&secret)?,
             Err(_) => self.signed(token)?,
         };
@@ -160,6 +188,9 @@ impl Doorman {
 
     /// Whether what a caller proved itself by is still worth something: for those who stay.
     pub(crate) fn still(&self, caller: &Caller) -> Result<(), Rejection> {
+        if self.is_deaf() && !matches!(caller.proof, Proof::Root(_)) {
+            return Err(unproven(DEAF));
+        }
         if caller.until_ms.is_some_and(|until_ms| until_ms <= self.inner.clock.wall().ms) {
             return Err(unproven("the token has expired: have another one issued"));
         }
@@ -180,6 +211,10 @@ impl Doorman {
 /// What is said of a token that was never issued, of a wrong one, and of one that was revoked: nobody shall learn
 /// which of them it is.
 const UNKNOWN: &str = "the token is not one that this cluster knows, or it was revoked";
+
+/// What is said where a token may have been revoked without this node having heard of it.
+const DEAF: &str = "this node has not heard from a majority of the cluster for a while, and cannot tell whether the token is still \
+     good: ask another node";
 
 fn unproven(reason: &str) -> Rejection {
     Rejection::Unauthenticated { reason: reason.to_owned() }

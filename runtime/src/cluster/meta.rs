@@ -8,7 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use pollux_cluster::meta::{Answer, Command, MetaMachine, MetaPicture};
-use pollux_cluster::{CallFault, Group, GroupId, GroupOptions, NodeId, ProposeError, Standing};
+use pollux_cluster::{
+    CallFault, Group, GroupId, GroupOptions, NodeId, ProposeError, Quorum, Standing,
+};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +23,7 @@ use crate::clock::Clock;
 use crate::config::Checked;
 use crate::disk::{Disk, group_options};
 use crate::fault::Fault;
-use crate::limits::{META_ASK_MS, META_DECIDE_MS_MAX, META_LOOK_MS, TAKER_MS_MAX};
+use crate::limits::{META_ASK_MS, META_DECIDE_MS_MAX, META_LOOK_MS, STATUS_MS_MAX, TAKER_MS_MAX};
 use crate::node::internal;
 use crate::status::NodeStatus;
 
@@ -159,6 +161,19 @@ impl Decider {
             .into_iter()
             .map(|node| async move { self.may_own(node).await.then_some(node) });
         join_all(asked).await.into_iter().flatten().collect()
+    }
+
+    /// Whether whoever leads the group is heard now, so that what is known here is what was decided.
+    pub(crate) async fn hears_leader(&self) -> bool {
+        let now = *self.group.leadership().borrow();
+        if now.ours.is_some() {
+            return now.quorum == Quorum::Answers;
+        }
+        let Some(leader) = self.leader() else { return false };
+        let patience = Duration::from_millis(STATUS_MS_MAX);
+        let said = self.forward.ask(leader, Kind::Status, Bytes::new(), patience).await;
+        let said = said.ok().and_then(|said| serde_json::from_slice::<NodeStatus>(&said).ok());
+        said.and_then(|status| status.meta).is_some_and(|meta| meta.answered)
     }
 
     /// Has a command decided, asking whoever leads, again and again for as long as

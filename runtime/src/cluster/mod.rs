@@ -44,7 +44,7 @@ pub(crate) use book::{FILE as PEERS_FILE, write as write_book};
 pub(crate) use control::{Balancing, Control, ControlFault, Drain};
 pub(crate) use forward::Forward;
 pub use join::{JoinFault, init, join};
-pub(crate) use meta::{TREE as META_TREE, accepted, fingerprint, keep_meta};
+pub(crate) use meta::{Decider, TREE as META_TREE, accepted, fingerprint, keep_meta};
 pub(crate) use owners::{Owner, Owners};
 pub(crate) use rebalance::{Planned, Rebalance};
 pub(crate) use served::{Served, refused};
@@ -54,7 +54,7 @@ pub use token::TokenError;
 use self::answering::{Answering, Desk};
 use self::authorities::Authorities;
 use self::departure::Departure;
-use self::meta::{Decider, MetaGroup, Repeated, meta_fault};
+use self::meta::{MetaGroup, Repeated, meta_fault};
 use self::peers::Listening;
 use self::rebalance::{Urge, Urges};
 use self::steps::Steps;
@@ -243,9 +243,16 @@ impl Member {
         }
     }
 
-    /// Who comes in at the doors for services.
-    pub(crate) fn doorman(&self, config: &Checked) -> Result<Doorman, Fault> {
-        Doorman::new(config, self.node.0, self.meta.decider().picture(), self.clock)
+    /// Who comes in at the doors for services, until the node stops.
+    pub(crate) fn doorman(
+        &self,
+        config: &Checked,
+        stop: CancellationToken,
+    ) -> Result<Doorman, Fault> {
+        let decider = self.meta.decider();
+        let doorman = Doorman::new(config, self.node.0, decider.picture(), self.clock)?;
+        tokio::spawn(doorman.clone().listen(decider.clone(), stop));
+        Ok(doorman)
     }
 
     /// From now on devices that other nodes relay are served here.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pollux_cluster::balance::{GroupSeen, Load};
-use pollux_cluster::{Group, GroupId, GroupMetrics, NodeId};
+use pollux_cluster::{Group, GroupId, GroupMetrics, NodeId, Quorum};
 
 use crate::status::{MetaStatus, NodeStatus, ShardStatus};
 
@@ -46,6 +46,7 @@ pub(super) fn meta_status(group: &Group) -> Option<MetaStatus> {
         learners: ids(&members.learners),
         leaving: members.leaving.as_ref().map(ids).unwrap_or_default(),
         lags: known.map(|replica| (replica.node.0, replica.lag_entries)).collect(),
+        answered: leadership.quorum == Quorum::Answers,
     })
 }
 

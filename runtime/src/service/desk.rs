@@ -16,7 +16,9 @@ use pollux_twin::{JsonLimits, Rejection, TwinKey, View};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::limits::{PAGE_BYTES_MAX, PAGE_PART, REQUEST_BYTES_MAX, WATCH_RETRY_MS, WATCHES_MAX};
+use super::limits::{
+    PAGE_BYTES_MAX, PAGE_PART, REQUEST_BYTES_MAX, WATCH_LOOK, WATCH_RETRY_MS, WATCHES_MAX,
+};
 use super::stale::Stand;
 use super::subscriptions::is_reserved;
 use crate::access::{Caller, Doorman};
@@ -251,7 +253,7 @@ impl Stay {
                         return pending().await;
                     }
                 }
-                () = tokio::time::sleep(left.unwrap_or(Duration::MAX)) => {}
+                () = tokio::time::sleep(left.map_or(WATCH_LOOK, |left| left.min(WATCH_LOOK))) => {}
             }
             let still = self.doorman.still(&self.caller).and_then(|()| {
                 self.doorman.check_scope(&self.caller, Action::TwinWatch, &self.scope)

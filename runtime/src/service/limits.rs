@@ -90,3 +90,5 @@ pub(super) const ACCESS_TOKEN_MS_MAX: u64 = 2 * 365 * 24 * 3600 * 1000;
 pub(super) const AUDIT_PAGE: usize = 100;
 /// The most of them.
 pub(super) const AUDIT_PAGE_MAX: usize = 1000;
+/// How often an open watch is looked at that nothing changed for: its node may no longer hear of changes.
+pub(super) const WATCH_LOOK: Duration = Duration::from_secs(5);

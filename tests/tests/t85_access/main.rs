@@ -3,6 +3,7 @@
 
 mod deeds;
 mod keys;
+mod matrix;
 mod node;
 
 use std::thread;
@@ -16,49 +17,28 @@ use serde_json::{Value, json};
 
 use deeds::{Caller, DEEDS, Deed, Outcome};
 use keys::Keys;
+use matrix::{MAY, policies};
 
 const ENFORCED: (&str, &str) = ("POLLUX_ACCESS__MODE", "enforced");
 
-/// A change is in force on all nodes within this time.
-const IN_FORCE: Duration = Duration::from_secs(1);
+/// How long a change may take to be in force on all nodes: it takes a few heartbeats, and tests share few cores.
+const IN_FORCE: Duration = Duration::from_secs(30);
 
-/// Principal, and what it may: the deeds by name.
-const MAY: &[(&str, &[&str])] = &[
-    (
-        "all",
-        &[
-            "read", "write-a", "write-b", "delete", "list", "query", "watch", "command", "status",
-            "pause", "policies",
-        ],
-    ),
-    ("reader", &["read", "list", "query", "watch"]),
-    ("writer", &["read", "write-a", "write-b", "list", "command"]),
-    ("part", &["write-a"]),
-    ("other-tenant", &[]),
-    ("nothing", &[]),
-    ("ops", &["status", "pause"]),
-    ("auditor", &["status", "policies"]),
-    ("careless", &["read", "write-a", "list"]),
-];
-
-fn policies() -> Vec<(&'static str, Value)> {
-    let allow = |to: &str, actions: &[&str], on: &str| json!({"principals": [to], "actions": actions, "on": [on]});
-    let mut part = allow("part", &["twin:write"], "acme/*");
-    part["sections"] = json!(["desired.a"]);
-    let mut deny = allow("careless", &["twin:write"], "acme/*");
-    deny["sections"] = json!(["desired.b"]);
-    deny["deny"] = json!(true);
-    vec![
-        ("all", allow("all", &["*"], "*")),
-        ("reader", allow("reader", &["twin:read", "twin:query", "twin:watch"], "acme/*")),
-        ("writer", allow("writer", &["twin:read", "twin:write", "command:*"], "acme/*")),
-        ("part", part),
-        ("other-tenant", allow("other-tenant", &["*"], "beta/*")),
-        ("ops", allow("ops", &["cluster:*"], "*")),
-        ("auditor", allow("auditor", &["cluster:read", "access:read"], "*")),
-        ("careless", allow("careless", &["twin:read", "twin:write"], "acme/*")),
-        ("careless-not", deny),
-    ]
+/// Waits until something is so at every node, and prints how long that took.
+fn soon(
+    what: &str,
+    nodes: &[&NodeProcess],
+    so: impl Fn(&NodeProcess) -> Result<bool>,
+) -> Result<()> {
+    let began = Clock::new();
+    for node in nodes {
+        while !so(node)? {
+            ensure!(began.elapsed() < IN_FORCE, "{what}: not in force");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+    eprintln!("{what}: in force at all nodes after {} ms", began.elapsed().as_millis());
+    Ok(())
 }
 
 /// The first operator, as people make it.
@@ -89,7 +69,7 @@ fn people(node: &NodeProcess, admin: &str) -> Result<Vec<(&'static str, String)>
 }
 
 /// Every principal tries every deed through every door.
-fn matrix(node: &NodeProcess, tokens: &[(&str, String)], device: &str) -> Result<()> {
+fn try_all(node: &NodeProcess, tokens: &[(&str, String)], device: &str) -> Result<()> {
     for (name, token) in tokens {
         let caller = Caller::new(token);
         let may = MAY.iter().find(|(known, _)| known == name).context("it is known")?.1;
@@ -123,7 +103,7 @@ fn one_node_lets_each_do_what_its_policies_say() -> Result<()> {
     ensure!(who["principal"] == "admin" && who["enforced"] == true, "{who}");
     ensure!(who["via"].as_str().is_some_and(|via| via.starts_with("token ")), "{who}");
     let tokens = people(&node, &admin)?;
-    matrix(&node, &tokens, "pump-1")?;
+    try_all(&node, &tokens, "pump-1")?;
     explained(&node, &admin, &tokens)?;
     credentials(&node, &admin)?;
     bad_input(&node, &admin)?;
@@ -387,9 +367,17 @@ fn every_node_of_a_cluster_checks_and_a_change_is_soon_in_force() -> Result<()> 
     let mut cluster = Cluster::form(dir.path(), 3, &variables)?;
     let nodes: Vec<_> = cluster.nodes.iter().flatten().collect();
     let admin = bootstrap(nodes[1])?;
-    thread::sleep(IN_FORCE);
+    let known = |token: &str, node: &NodeProcess| {
+        Ok(Caller::new(token).http(node, "GET", "/v1/access/whoami", "")?.status == 200)
+    };
+    soon("the first token", &nodes, |node| known(&admin, node))?;
     let tokens = people(nodes[2], &admin)?;
-    thread::sleep(IN_FORCE);
+    // The last thing that was put is known where all before it are.
+    let put = |node: &NodeProcess| {
+        let listed = Caller::new(&admin).http(node, "GET", "/v1/access/policies", "")?;
+        Ok(listed.json()?["policies"].as_array().is_some_and(|all| all.len() == 10))
+    };
+    soon("all principals and policies", &nodes, put)?;
     // The shards of these are owned by several nodes, so that most of them are asked of a node that does not
     // own them.
     for (at, node) in nodes.iter().enumerate() {
@@ -398,7 +386,7 @@ fn every_node_of_a_cluster_checks_and_a_change_is_soon_in_force() -> Result<()> 
             let written = Caller::new(&admin).by_http(node, Deed::WriteA, &own)?;
             ensure!(written == Outcome::Allowed, "{own}");
         }
-        matrix(node, &tokens, &format!("pump-{at}"))?;
+        try_all(node, &tokens, &format!("pump-{at}"))?;
     }
     let reader = &tokens.iter().find(|(name, _)| *name == "reader").context("a reader")?.1;
     let watching = Caller::new(reader).watch(nodes[0])?;
@@ -416,19 +404,12 @@ fn every_node_of_a_cluster_checks_and_a_change_is_soon_in_force() -> Result<()> 
         "--on",
         "acme/*",
     ];
+    let read = |node: &NodeProcess| Caller::new(reader).by_http(node, Deed::Read, "pump-1");
     nodes[1].ask_as(&admin, &put)?;
-    thread::sleep(IN_FORCE);
-    for node in &nodes {
-        let read = Caller::new(reader).by_http(node, Deed::Read, "pump-1")?;
-        ensure!(read == Outcome::Forbidden, "{read:?}");
-    }
+    soon("a denial", &nodes, |node| Ok(read(node)? == Outcome::Forbidden))?;
     ensure!(watching.ended_within(IN_FORCE), "a watch that is no longer allowed ends");
     nodes[2].ask_as(&admin, &["access", "policy", "remove", "reader-not"])?;
-    thread::sleep(IN_FORCE);
-    for node in &nodes {
-        let read = Caller::new(reader).everywhere(node, Deed::Read, "pump-1")?;
-        ensure!(read.iter().all(|(_, outcome)| *outcome == Outcome::Allowed), "{read:?}");
-    }
+    soon("its removal", &nodes, |node| Ok(read(node)? == Outcome::Allowed))?;
     // The secret of one node is worth nothing at another.
     let root = std::fs::read_to_string(nodes[0].data().join("root.token"))?;
     ensure!(nodes[0].ask_as(root.trim(), &["access", "whoami"])?["principal"] == "root");
@@ -451,4 +432,33 @@ fn checked_by_the_owner(cluster: &mut Cluster, admin: &str) -> Result<()> {
     runtime.block_on(async {
         node::Careless::in_place_of(&cluster.options[2].data, &others)?.is_not_believed().await
     })
+}
+
+#[test]
+fn a_node_that_hears_nothing_soon_lets_only_its_own_operator_in() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let cluster = Cluster::form(dir.path(), 3, &[QUICK, &[ENFORCED]].concat())?;
+    let (node, others) = (cluster.node(0)?, [cluster.node(1)?, cluster.node(2)?]);
+    let admin = bootstrap(node)?;
+    let who = |token: &str| Caller::new(token).http(node, "GET", "/v1/access/whoami", "");
+    others.iter().try_for_each(|node| node.freeze())?;
+    let began = Clock::new();
+    let mut said = who(&admin)?;
+    ensure!(said.status == 200, "for a while it goes on: {said:?}");
+    while said.status == 200 {
+        ensure!(began.elapsed() < Duration::from_secs(120), "a token may have been revoked");
+        thread::sleep(Duration::from_millis(500));
+        said = who(&admin)?;
+    }
+    ensure!(began.elapsed() > Duration::from_secs(45), "an election or a restart takes less");
+    ensure!(said.status == 401 && said.body.contains("has not heard"), "{said:?}");
+    let root = std::fs::read_to_string(node.data().join("root.token"))?;
+    ensure!(who(root.trim())?.status == 200, "who has its disk comes in");
+    others.iter().try_for_each(|node| node.go_on())?;
+    let began = Clock::new();
+    while who(&admin)?.status != 200 {
+        ensure!(began.elapsed() < Duration::from_secs(60), "it hears the others again");
+        thread::sleep(Duration::from_millis(500));
+    }
+    Ok(())
 }

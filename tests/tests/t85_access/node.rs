@@ -17,7 +17,7 @@ use pollux_twin::input::Request;
 /// The numbers of messages between nodes.
 const CALL: u16 = 1;
 const LIST: u16 = 2;
-const GUARDED: u16 = 20;
+const GUARDED: u16 = 24;
 /// How long another node is given.
 const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -1,0 +1,43 @@
+//! Who may do what in these tests, and the policies that say so.
+
+use serde_json::{Value, json};
+
+/// Principal, and what it may: the deeds by name.
+pub(crate) const MAY: &[(&str, &[&str])] = &[
+    (
+        "all",
+        &[
+            "read", "write-a", "write-b", "delete", "list", "query", "watch", "command", "status",
+            "pause", "policies",
+        ],
+    ),
+    ("reader", &["read", "list", "query", "watch"]),
+    ("writer", &["read", "write-a", "write-b", "list", "command"]),
+    ("part", &["write-a"]),
+    ("other-tenant", &[]),
+    ("nothing", &[]),
+    ("ops", &["status", "pause"]),
+    ("auditor", &["status", "policies"]),
+    ("careless", &["read", "write-a", "list"]),
+];
+
+/// What lets them do that, by name.
+pub(crate) fn policies() -> Vec<(&'static str, Value)> {
+    let allow = |to: &str, actions: &[&str], on: &str| json!({"principals": [to], "actions": actions, "on": [on]});
+    let mut part = allow("part", &["twin:write"], "acme/*");
+    part["sections"] = json!(["desired.a"]);
+    let mut deny = allow("careless", &["twin:write"], "acme/*");
+    deny["sections"] = json!(["desired.b"]);
+    deny["deny"] = json!(true);
+    vec![
+        ("all", allow("all", &["*"], "*")),
+        ("reader", allow("reader", &["twin:read", "twin:query", "twin:watch"], "acme/*")),
+        ("writer", allow("writer", &["twin:read", "twin:write", "command:*"], "acme/*")),
+        ("part", part),
+        ("other-tenant", allow("other-tenant", &["*"], "beta/*")),
+        ("ops", allow("ops", &["cluster:*"], "*")),
+        ("auditor", allow("auditor", &["cluster:read", "access:read"], "*")),
+        ("careless", allow("careless", &["twin:read", "twin:write"], "acme/*")),
+        ("careless-not", deny),
+    ]
+}

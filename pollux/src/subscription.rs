@@ -130,9 +130,10 @@ fn text(one: &v1::Subscription) -> String {
         "" => String::new(),
         filter => format!(" where {filter}"),
     };
-    let position = match one.position.as_str() {
-        "" => "nothing acknowledged, a picture comes first",
-        position => position,
+    // Positions are for programs.
+    let stands = match one.position.as_str() {
+        "" => "a picture comes first",
+        _ => "it stands at what was acknowledged",
     };
-    format!("{}/{}  {whose}{filter}; {position}", one.tenant, one.name)
+    format!("{}/{}  {whose}{filter}; {stands}", one.tenant, one.name)
 }

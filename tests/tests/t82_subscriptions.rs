@@ -1,14 +1,15 @@
 //! Subscriptions through the real program: what is not acknowledged comes again, at any node, after any loss.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use pollux_proto::v1;
 use pollux_proto::v1::consume_request::What;
 use pollux_proto::v1::subscriptions_client::SubscriptionsClient;
 use pollux_proto::v1::watch_response::Event;
-use pollux_tests::node::NodeProcess;
 use pollux_tests::node::cluster::{Cluster, QUICK};
+use pollux_tests::node::{NodeOptions, NodeProcess};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::{Duration, timeout};
@@ -20,6 +21,36 @@ use tonic::{Code, Status, Streaming};
 const STEP: Duration = Duration::from_secs(120);
 /// Twins that are written.
 const TWINS: u64 = 5;
+
+/// What a filter holds for is told as it happened, though nobody watched then.
+#[test]
+fn a_filter_misses_nothing_while_nobody_consumes() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let node = NodeOptions::new(&dir.path().join("node")).start()?;
+    node.ask(&["subscription", "create", "alarms", "--filter", "tags.n > 2"])?;
+    for n in 0..=TWINS {
+        write(&node, n)?;
+    }
+    let events = Command::new(pollux_tests::node::program()?)
+        .args(["subscription", "consume", "alarms", "--count", "3", "--output", "json"])
+        .env("POLLUX_GRPC", format!("http://{}", node.grpc))
+        .output()?;
+    let events = String::from_utf8(events.stdout)?;
+    let mut told = events.lines().map(|line| -> Result<_> {
+        let event: serde_json::Value = serde_json::from_str(line)?;
+        Ok((event["match"].clone(), event["merge"]["n"].clone()))
+    });
+    // Twin 0 enters with 5; twins 3 and 4 with their first numbers.
+    let expected = BTreeSet::from([3, 4, 5]);
+    let found: BTreeSet<u64> = told.try_fold(BTreeSet::new(), |mut all, event| {
+        let (fit, n) = event?;
+        ensure!(fit == "entered", "{events}");
+        all.insert(n.as_u64().context("a number")?);
+        Ok(all)
+    })?;
+    ensure!(found == expected, "{events}");
+    Ok(())
+}
 
 /// A consumer's two ways.
 struct Consumer {

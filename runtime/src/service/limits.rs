@@ -58,6 +58,11 @@ pub(super) const WATCH_KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub(super) const SUBSCRIPTION_NAME_MAX: usize = 64;
 /// How often a subscription is read and written again when others write it at the same moment.
 pub(super) const SUBSCRIPTION_TRIES: usize = 10;
+/// How often all nodes are told to keep what filters of subscriptions are asked of: well within the time that
+/// they keep it.
+pub(super) const SUBSCRIPTIONS_KEPT_EVERY: Duration = Duration::from_secs(60);
+/// How soon subscriptions are read again where that failed.
+pub(super) const SUBSCRIPTIONS_RETRY: Duration = Duration::from_secs(1);
 /// How often a consumer's acknowledgements are remembered, and is looked whether the turn is still its own.
 pub(super) const ACKNOWLEDGE_EVERY: Duration = Duration::from_millis(500);
 /// Events of a consumer that wait for their turn.

@@ -77,6 +77,7 @@ pub(crate) async fn serve(
     let desk = Desk::new(parts, stopping.clone(), config.depth_max);
     let (reporter, health) = tonic_health::server::health_reporter();
     let mut tasks = JoinSet::new();
+    tasks.spawn(subscriptions::keep(desk.clone(), stopping.clone()));
     tasks.spawn(grpc::serve(desk.clone(), health, grpc, stopping.clone()));
     tasks.spawn(http::serve(desk, http, stopping.clone()));
     tasks.spawn(health::report(router, reporter, stopping));

@@ -1,10 +1,11 @@
 //! Subscriptions: watches that the cluster remembers by name. `record` is what is remembered, `consume` how a
-//! consumer takes events and acknowledges them.
+//! consumer takes events and acknowledges them, `keep` what filters need meanwhile.
 //!
 //! A subscription is a twin of a tenant that is Pollux's own, so it is replicated, recovered and moved like any
 //! other, and the version of its tags fences out the consumer before.
 
 mod consume;
+mod keep;
 mod record;
 
 use pollux_cluster::access::Action;
@@ -17,6 +18,7 @@ use pollux_twin::output::Answer;
 use pollux_twin::{Rejection, TwinKey, Value};
 
 pub(super) use consume::{Consumption, End, Next};
+pub(super) use keep::keep;
 pub(super) use record::Record;
 pub(crate) use record::is_reserved;
 
@@ -46,6 +48,8 @@ impl Desk {
         let wrong = |error| Rejection::Invalid { reason: format!("filter: {error}") };
         if !record.filter.is_empty() {
             Filter::parse_for_changes(&record.filter).map_err(wrong)?;
+            // Before the place from which on its changes are to be told.
+            self.router.keep_states(&record.scope()?).await;
         }
         if !record.picture {
             let scope = record.scope()?;
@@ -85,17 +89,20 @@ impl Desk {
         caller: &Caller,
         tenant: &str,
     ) -> Result<Vec<Record>, Rejection> {
-        let scope = record::all(tenant);
-        let stand = self.stand(&scope, &convert::Freshness::default(), None).await?;
+        let own = |record: &Record| record.tenant == tenant;
+        let may = |record: &Record| self.may_watch(caller, record).is_ok();
+        // Names of another tenant may begin like those of this one.
+        let found = self.records(&record::all(tenant)).await?.into_iter();
+        Ok(found.filter(|record| own(record) && may(record)).collect())
+    }
+
+    async fn records(&self, scope: &Scope) -> Result<Vec<Record>, Rejection> {
+        let stand = self.stand(scope, &convert::Freshness::default(), None).await?;
         let (mut found, mut after) = (Vec::new(), None);
         loop {
-            let part =
-                self.router.list(&scope, after.as_ref(), PAGE_PART, &stand.position.shards).await?;
-            let records = part.items.iter().filter_map(|(_, view)| Record::read(&view.tags.value));
-            // Names of another tenant may begin like those of this one.
-            let own = |record: &Record| record.tenant == tenant;
-            let may = |record: &Record| self.may_watch(caller, record).is_ok();
-            found.extend(records.filter(|record| own(record) && may(record)));
+            let reached = &stand.position.shards;
+            let part = self.router.list(scope, after.as_ref(), PAGE_PART, reached).await?;
+            found.extend(part.items.iter().filter_map(|(_, view)| Record::read(&view.tags.value)));
             match part.next {
                 Some(next) => after = Some(next),
                 None => return Ok(found),

@@ -41,6 +41,11 @@ pub(super) fn all(tenant: &str) -> Scope {
     Scope::Prefix { tenant: RESERVED.to_owned(), prefix: format!("{KIND}{tenant}:") }
 }
 
+/// The twins of all subscriptions.
+pub(super) fn every() -> Scope {
+    Scope::Prefix { tenant: RESERVED.to_owned(), prefix: KIND.to_owned() }
+}
+
 /// What is remembered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::service) struct Record {

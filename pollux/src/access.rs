@@ -273,7 +273,7 @@ fn document(one: &v1::Principal) -> Value {
 }
 
 /// A moment for people, to the second.
-fn when(ms: u64) -> String {
+pub(crate) fn when(ms: u64) -> String {
     let seconds = i64::try_from(ms / 1000).unwrap_or(i64::MAX);
     let moment = OffsetDateTime::from_unix_timestamp(seconds).ok();
     moment.and_then(|moment| moment.format(&Rfc3339).ok()).unwrap_or_else(|| ms.to_string())

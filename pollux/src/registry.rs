@@ -7,6 +7,7 @@ use pollux_runtime::clock::Clock;
 use pollux_runtime::pki::{self, sha256};
 use serde_json::json;
 
+use crate::access::when;
 use crate::args::{CredentialCommand, DeviceCommand, OneDevice, Output, RegisterArgs};
 use crate::client::{self, Client};
 use crate::exit::{Exit, Failure};
@@ -131,7 +132,7 @@ fn text(device: &v1::Device) -> String {
             "" => String::new(),
             reason => format!(": {reason}"),
         };
-        lines.push(format!("  by {} at {} ms{reason}", device.by, device.at_ms));
+        lines.push(format!("  by {}, {}{reason}", device.by, when(device.at_ms)));
     }
     for one in &device.credentials {
         let kind = match &one.proof {
@@ -142,7 +143,7 @@ fn text(device: &v1::Device) -> String {
         };
         let end = match one.expires_at_ms {
             0 => String::new(),
-            ms => format!(", until {ms} ms"),
+            ms => format!(", until {}", when(ms)),
         };
         lines.push(format!("  {}  {kind}, given by {}{end}", one.name, one.by));
     }

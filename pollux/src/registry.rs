@@ -8,11 +8,14 @@ use pollux_runtime::pki::{self, sha256};
 use serde_json::json;
 
 use crate::access::when;
-use crate::args::{CredentialCommand, DeviceCommand, OneDevice, Output, RegisterArgs};
+use crate::args::{
+    CredentialCommand, DeviceCommand, ListDevicesArgs, OneDevice, Output, QueryArgs, RegisterArgs,
+    StandingName,
+};
 use crate::client::{self, Client};
 use crate::exit::{Exit, Failure};
 use crate::render::parsed;
-use crate::{device, import, print};
+use crate::{device, import, print, query};
 
 /// A day.
 const DAY_MS: u64 = 24 * 3600 * 1000;
@@ -28,6 +31,7 @@ pub(crate) async fn run(output: Output, command: DeviceCommand) -> Result<(), Fa
             let request = v1::GetDeviceRequest { tenant, device };
             show(output, client.devices().get(client.request(request)).await?.get_ref())
         }
+        DeviceCommand::List(args) => query::run(output, listed(args)).await,
         DeviceCommand::Disable { one, reason } => {
             let (client, tenant, device) = reach(&one).await?;
             let request = v1::DisableDeviceRequest { tenant, device, reason, ..Default::default() };
@@ -39,6 +43,32 @@ pub(crate) async fn run(output: Output, command: DeviceCommand) -> Result<(), Fa
             show(output, client.devices().enable(client.request(request)).await?.get_ref())
         }
         DeviceCommand::Credential(command) => credential(output, command).await,
+    }
+}
+
+/// A list is a query for what the registry says.
+fn listed(args: ListDevicesArgs) -> QueryArgs {
+    let ListDevicesArgs { tenant, prefix, standing, limit, cursor, client } = args;
+    let standing = standing.map(|standing| match standing {
+        StandingName::Unregistered => "standing == \"unregistered\"".to_owned(),
+        StandingName::Enabled => "standing == \"enabled\"".to_owned(),
+        StandingName::Disabled => "standing == \"disabled\"".to_owned(),
+    });
+    // As JSON, a text is written as the language of filters writes it.
+    let begins = format!("id.startsWith({})", json!(prefix));
+    let prefix = (!prefix.is_empty()).then_some(begins);
+    let filter: Vec<_> = standing.into_iter().chain(prefix).collect();
+    QueryArgs {
+        filter: filter.join(" && "),
+        tenant,
+        select: vec!["standing".to_owned()],
+        limit,
+        cursor,
+        order_by: Vec::new(),
+        count: false,
+        group_by: Vec::new(),
+        explain: false,
+        client,
     }
 }
 

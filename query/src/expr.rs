@@ -68,6 +68,7 @@ pub(crate) enum Root {
     Presence(Presence),
     Meta(Of, Meta),
     Quarantined,
+    Standing,
     InSync,
     Now,
 }

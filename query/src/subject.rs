@@ -52,6 +52,7 @@ impl<'a> Subject<'a> {
             Root::Telemetry => return None,
             Root::Now => time(self.moment.now),
             Root::Quarantined => Val::Bool(self.glance.flags().is_quarantined()),
+            Root::Standing => Val::text(self.glance.standing().name()),
             Root::InSync => Val::Bool(self.is_in_sync()?),
             Root::Meta(of, what) => {
                 let section = self.glance.section(of.section())?;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::services::ClientFlags;
 
@@ -32,6 +32,11 @@ A credential has one of the hashes. Bad lines are reported by their numbers.")]
     Import(ImportArgs),
     /// Print what the registry knows of a device.
     Get(OneDevice),
+    /// List devices, with what the registry says of them.
+    #[command(after_help = "Examples:
+  pollux device list --standing disabled
+  pollux device list --prefix pump- --limit 1000")]
+    List(ListDevicesArgs),
     /// Keep a device out, whatever it shows; if it is there, its session ends.
     #[command(after_help = "Example:\n  pollux device disable pump-7 --reason stolen")]
     Disable {
@@ -94,6 +99,40 @@ Nodes take tokens with devices.tokens = true.")]
 pub(crate) struct OneDevice {
     /// The device: `tenant/device`, or `device` of the default tenant.
     pub(crate) device: String,
+    /// How to reach the node.
+    #[command(flatten)]
+    pub(crate) client: ClientFlags,
+}
+
+/// What the registry may say of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StandingName {
+    /// Nobody registered it, and it came by its certificate.
+    Unregistered,
+    /// It may come.
+    Enabled,
+    /// It may not.
+    Disabled,
+}
+
+/// Flags of `device list`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ListDevicesArgs {
+    /// Tenant.
+    #[arg(long, default_value = "default")]
+    pub(crate) tenant: String,
+    /// Only devices whose name begins so.
+    #[arg(long, default_value = "")]
+    pub(crate) prefix: String,
+    /// Only devices of which the registry says this.
+    #[arg(long, value_enum)]
+    pub(crate) standing: Option<StandingName>,
+    /// At most so many, 1 to 10,000.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) limit: u32,
+    /// Go on after an answer: the cursor that it printed.
+    #[arg(long, default_value = "")]
+    pub(crate) cursor: String,
     /// How to reach the node.
     #[command(flatten)]
     pub(crate) client: ClientFlags,

@@ -22,7 +22,8 @@ pub(crate) use cluster::{
     NodeCommand, RecoverArgs, ShardCommand, StatusArgs,
 };
 pub(crate) use devices::{
-    CredentialCommand, DeviceCertArgs, DeviceCommand, ImportArgs, OneDevice, RegisterArgs,
+    CredentialCommand, DeviceCertArgs, DeviceCommand, ImportArgs, ListDevicesArgs, OneDevice,
+    RegisterArgs, StandingName,
 };
 pub(crate) use node::{ConfigCommand, DevArgs, NodeFlags, StartArgs};
 pub(crate) use services::{

@@ -36,6 +36,7 @@ fn names_are_found() {
     check("meta.tags.at == timestamp(1000)", "true");
     check("now - presence.seen", r#""3600s""#);
     check("quarantined", "false");
+    check("standing", r#""unregistered""#);
 }
 
 #[test]

@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn what_is_no_device_is_told() {
         for (text, said) in [
-            ("nonsense", "byte 1"),
+            ("nonsense", "byte 0"),
             ("[]", "takes an object"),
             ("{}", "device: "),
             (r#"{"device":"a/b"}"#, "device: "),

@@ -65,6 +65,9 @@ pub const JOIN_PAYLOAD_BYTES_MAX: usize = 64 * 1024;
 pub const JOIN_FRAME_BYTES_MAX: usize = JOIN_PAYLOAD_BYTES_MAX + 64;
 /// When to send again what was refused for want of room, if the twin named no time.
 pub const RETRY_MS: u32 = 1_000;
+/// When a device that the registry keeps out comes again: soon enough for who lets it in, and a million of them
+/// are no more than some thousand handshakes a second.
+pub const RETRY_REGISTRY_MS: u32 = 5 * 60 * 1000;
 /// Pause before asking again for an owner: an election takes a few hundred milliseconds.
 pub const RETRY_OWNER_MS: u32 = 200;
 /// Pause before asking again for room on a disk: someone has to make it.

@@ -14,7 +14,7 @@ use pollux_twin::Rejection;
 use tonic::Code;
 
 use crate::device::{CloseCode, RefusedReason};
-use crate::limits::{RETRY_OWNER_MS, RETRY_SPACE_MS};
+use crate::limits::{RETRY_OWNER_MS, RETRY_REGISTRY_MS, RETRY_SPACE_MS};
 
 /// What a rejection is outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +79,17 @@ pub const fn row(rejection: &Rejection) -> Row {
             close: CloseCode::Fault,
             ..lasting("unknown", Code::DeadlineExceeded, 504)
         },
+    }
+}
+
+/// When a device whose hello was refused may come again by itself; `None`: not before something is changed on it.
+/// One that the registry keeps out does, as nobody goes to a device to tell it that it may come again.
+pub const fn hello_retry_ms(rejection: &Rejection) -> Option<u32> {
+    match rejection {
+        Rejection::NotRegistered | Rejection::Disabled { .. } | Rejection::BadCredential { .. } => {
+            Some(RETRY_REGISTRY_MS)
+        }
+        other => row(other).retry_after_ms,
     }
 }
 

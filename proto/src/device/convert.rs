@@ -178,7 +178,7 @@ fn refused(rejection: &Rejection) -> NodeFrame {
     NodeFrame::Refused {
         reason: row.refused,
         message: crate::text::head(&message, TEXT_BYTES_MAX).to_owned(),
-        retry_after_ms: row.retry_after_ms,
+        retry_after_ms: status::hello_retry_ms(rejection),
     }
 }
 
@@ -190,7 +190,8 @@ fn bye(reason: ByeReason) -> NodeFrame {
         ByeReason::Superseded => (SUPERSEDED.to_owned(), true),
         ByeReason::Deleted => ("the twin was deleted".to_owned(), false),
         ByeReason::Refused(rejection) => {
-            (crate::text::head(&status::message(&rejection), TEXT_BYTES_MAX).to_owned(), false)
+            // It comes back, and is told when to come again.
+            (crate::text::head(&status::message(&rejection), TEXT_BYTES_MAX).to_owned(), true)
         }
         ByeReason::ProveAgain => (PROVE_AGAIN.to_owned(), true),
         ByeReason::Stopping => ("the node stops".to_owned(), true),

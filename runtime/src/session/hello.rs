@@ -79,7 +79,7 @@ impl From<Rejection> for Refusal {
         Self::Refused {
             reason: row.refused,
             message: status::message(&rejection),
-            retry_after_ms: row.retry_after_ms,
+            retry_after_ms: status::hello_retry_ms(&rejection),
         }
     }
 }

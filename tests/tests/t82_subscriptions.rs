@@ -22,6 +22,38 @@ const STEP: Duration = Duration::from_secs(120);
 /// Twins that are written.
 const TWINS: u64 = 5;
 
+/// A place without an event is nothing that has to be acknowledged, and a late word does not undo a newer one.
+#[tokio::test(flavor = "multi_thread")]
+async fn quiet_stalls_nobody_and_nothing_goes_back() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let node = NodeOptions::new(&dir.path().join("node")).start()?;
+    node.ask(&["subscription", "create", "billing"])?;
+    let mut consumer = Consumer::open(&node, 1).await?;
+    let (change, quiet) = consumer.next().await?;
+    ensure!(change.is_none() && !quiet.is_empty(), "{change:?}: nothing was written");
+    write(&node, 1)?;
+    let (change, first) = consumer.next().await?;
+    ensure!(change == Some(("pump-1".to_owned(), 1)), "{change:?}");
+    // The one event that may be out is: the next comes when that is acknowledged.
+    write(&node, 2)?;
+    consumer.acknowledge(first.clone()).await?;
+    let (change, second) = consumer.next().await?;
+    ensure!(change == Some(("pump-2".to_owned(), 2)), "{change:?}");
+    let body = json!({ "position": second }).to_string();
+    let reply = node.send_json("POST", "/v1/subscriptions/billing/acknowledge", &body)?;
+    ensure!(reply.status == 200, "{reply:?}");
+    consumer.acknowledge(second.clone()).await?;
+    drop(consumer.say);
+    while timeout(STEP, consumer.events.message()).await??.is_some() {}
+    for late in [&quiet, &first] {
+        let body = json!({ "position": late }).to_string();
+        node.send_json("POST", "/v1/subscriptions/billing/acknowledge", &body)?;
+    }
+    let kept = node.ask(&["subscription", "get", "billing"])?;
+    ensure!(kept["position"] == second, "{kept}");
+    Ok(())
+}
+
 /// What a filter holds for is told as it happened, though nobody watched then.
 #[test]
 fn a_filter_misses_nothing_while_nobody_consumes() -> Result<()> {

@@ -174,6 +174,43 @@ impl Registration {
         }
     }
 
+    /// Whether this is the one certificate that the device may come by.
+    pub(crate) fn is_only_pin(&self, name: &str) -> bool {
+        let mut pins =
+            self.credentials.iter().filter(|one| matches!(one.proof, Proof::Certificate(_)));
+        pins.next().is_some_and(|pin| pin.name == name) && pins.next().is_none()
+    }
+
+    /// Takes a credential away; false if there is none of that name. The only pinned certificate stays, worth
+    /// nothing: without any, every other certificate would let in whoever lost this one. Once more takes it, too.
+    pub(crate) fn revoke(&mut self, now: Time, name: &str) -> bool {
+        let only_pin = self.is_only_pin(name);
+        let Some(at) = self.credentials.iter().position(|one| one.name == name) else {
+            return false;
+        };
+        let one = &mut self.credentials[at];
+        if only_pin && one.expires.is_none_or(|end| end > now) {
+            one.expires = Some(now);
+        } else {
+            self.credentials.remove(at);
+        }
+        true
+    }
+
+    /// The twin is deleted: who was kept out stays out, and who had to show one certificate still has to. Of all
+    /// others nothing is known any more.
+    pub(crate) fn buried(mut self) -> Option<Self> {
+        self.credentials.retain(|one| matches!(one.proof, Proof::Certificate(_)));
+        match self.standing {
+            Standing::Disabled => Some(self),
+            Standing::Enabled | Standing::Unregistered if self.is_pinned() => {
+                self.standing = Standing::Unregistered;
+                Some(self)
+            }
+            Standing::Enabled | Standing::Unregistered => None,
+        }
+    }
+
     /// Gives a credential, in place of one of the same name.
     pub(crate) fn give(&mut self, credential: Credential) {
         match self.credentials.iter_mut().find(|one| one.name == credential.name) {

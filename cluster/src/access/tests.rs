@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::access::rules::{Changed, Fault};
-use crate::limits::AUDIT_ENTRIES_MAX;
+use crate::limits::{ACCESS_TOKENS_MAX, AUDIT_ENTRIES_MAX};
 
 fn policy(text: &str) -> (String, Policy) {
     // name effect principals actions selectors sections
@@ -285,7 +285,13 @@ fn tokens_and_the_audit_are_bounded_and_what_expired_makes_room() {
     refused(&mut access, issue(3, "reader", 2_000), "found by this already");
     let later = Order { at_ms: 2_000, ..order(100, issue(8, "admin", 9_000)) };
     access.follow(later).unwrap();
-    assert_eq!(access.tokens.len(), 1);
+    assert_eq!(access.tokens.len(), 9, "a clock that is ahead takes nothing away");
+    for id in 9..3 * ACCESS_TOKENS_MAX as u64 {
+        let at_ms = 10_000 + 10 * id;
+        let next = Order { at_ms, ..order(100 + u128::from(id), issue(id, "admin", at_ms + 5)) };
+        access.follow(next).unwrap();
+        assert!(access.tokens.len() <= 2 * ACCESS_TOKENS_MAX);
+    }
     for id in 0..2 * AUDIT_ENTRIES_MAX {
         let begin = Change::Begin { what: "x".repeat(1000), on: String::new() };
         access.follow(order(1_000 + id as u128, begin)).unwrap();

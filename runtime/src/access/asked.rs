@@ -25,14 +25,34 @@ pub(super) fn call(
         Request::Registry(_) => Action::DeviceManage,
     };
     let (tenant, device) = (key.tenant(), key.device());
-    let Request::Patch { section, patch, whole, .. } = request else {
-        return decided(access, principal, action, On::Twin { tenant, device });
-    };
+    if let Request::Patch { section, patch, whole, .. } = request {
+        return write(access, principal, key, (*section, patch, *whole));
+    }
+    decided(access, principal, action, On::Twin { tenant, device })?;
+    // Registering writes, too, and nobody may by another name what is denied.
+    let Request::Registry(request) = request else { return Ok(()) };
+    let RegistryRequest::Register { tags, desired, .. } = &**request else { return Ok(()) };
+    for (section, patch) in [(Section::Tags, tags), (Section::Desired, desired)] {
+        if let Some(patch) = patch {
+            write(access, principal, key, (section, patch, false))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a principal may write a section, or what of it a patch is about.
+fn write(
+    access: &Access,
+    principal: &str,
+    key: &TwinKey,
+    (section, patch, whole): (Section, &Value, bool),
+) -> Result<(), Rejection> {
+    let (tenant, device, action) = (key.tenant(), key.device(), Action::TwinWrite);
     // Most may write all of a section: what exactly is written is looked at only where that is not so.
-    let section = Path(vec![section_name(*section).to_owned()]);
+    let section = Path(vec![section_name(section).to_owned()]);
     let all = On::Parts { tenant, device, paths: std::slice::from_ref(&section) };
     let refused = match decided(access, principal, action, all) {
-        Err(refused) if !*whole => refused,
+        Err(refused) if !whole => refused,
         decided => return decided,
     };
     let paths = written(section, patch);
@@ -125,6 +145,31 @@ mod tests {
         };
         access.policies.insert("p".into(), policy);
         access
+    }
+
+    #[test]
+    fn registering_writes_what_may_be_written_only() {
+        let mut access = access(&["desired.limits"]);
+        let policy = Policy {
+            principals: vec!["svc".into()],
+            actions: vec!["device:manage".into()],
+            on: vec!["acme/*".parse().unwrap()],
+            ..Policy::default()
+        };
+        access.policies.insert("m".into(), policy);
+        let key = TwinKey::parse("acme/pump").unwrap();
+        let register = |desired: Option<&str>| {
+            let read = |text| Value::from_json(text, &JsonLimits::default()).unwrap();
+            let request = RegistryRequest::Register {
+                tags: None,
+                desired: desired.map(read),
+                credentials: Vec::new(),
+            };
+            call(&access, "svc", &key, &Request::Registry(Box::new(request)))
+        };
+        assert_eq!(register(None), Ok(()));
+        assert_eq!(register(Some(r#"{"limits":{"max":1}}"#)), Ok(()));
+        assert!(register(Some(r#"{"secret":1}"#)).is_err());
     }
 
     fn write(sections: &[&str], patch: &str, whole: bool) -> Result<(), Rejection> {

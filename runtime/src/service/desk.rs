@@ -17,7 +17,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::limits::{
-    PAGE_BYTES_MAX, PAGE_PART, REQUEST_BYTES_MAX, WATCH_LOOK, WATCH_RETRY_MS, WATCHES_MAX,
+    IMPORTS_MAX, PAGE_BYTES_MAX, PAGE_PART, REQUEST_BYTES_MAX, WATCH_LOOK, WATCH_RETRY_MS,
+    WATCHES_MAX,
 };
 use super::stale::Stand;
 use super::subscriptions::is_reserved;
@@ -38,6 +39,7 @@ pub(super) struct Desk {
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
     watches: Arc<Semaphore>,
+    imports: Arc<Semaphore>,
     stopping: CancellationToken,
     /// Bounds of JSON in requests: twins take no deeper values, and check their bytes themselves.
     pub(super) json: JsonLimits,
@@ -50,8 +52,19 @@ impl Desk {
         depth_max: usize,
     ) -> Self {
         let watches = Arc::new(Semaphore::new(WATCHES_MAX));
+        let imports = Arc::new(Semaphore::new(IMPORTS_MAX));
         let json = JsonLimits { bytes_max: REQUEST_BYTES_MAX, depth_max };
-        Self { router, control, doorman, metrics, clock: Clock::new(), watches, stopping, json }
+        Self {
+            router,
+            control,
+            doorman,
+            metrics,
+            clock: Clock::new(),
+            watches,
+            imports,
+            stopping,
+            json,
+        }
     }
 
     /// The way to the twins for a caller.
@@ -175,6 +188,22 @@ impl Desk {
         self.router_for(caller).query(&question).await
     }
 
+    /// Room for one more import.
+    pub(super) fn import(&self) -> Result<OwnedSemaphorePermit, Rejection> {
+        Arc::clone(&self.imports).try_acquire_owned().map_err(|_| {
+            self.metrics.overloads_total.inc();
+            Rejection::Overloaded { retry_after_ms: WATCH_RETRY_MS }
+        })
+    }
+
+    /// Whether what a caller proved itself by is worth nothing any more, or the node stops.
+    pub(super) fn still(&self, caller: &Caller) -> Result<(), Rejection> {
+        if self.stopping.is_cancelled() {
+            return Err(Rejection::NotOwner);
+        }
+        if caller.is_proven() { self.doorman.still(caller) } else { Ok(()) }
+    }
+
     /// Opens a watch, if there is room for one more.
     pub(super) async fn watch(
         &self,
@@ -198,6 +227,7 @@ impl Desk {
             caller: caller.clone(),
             scope: scope.clone(),
             clock: self.clock,
+            look_at: self.clock.elapsed() + WATCH_LOOK,
         };
         let router = self.router_for(caller);
         let watch = router.watch(scope, filter, asked.position.as_ref(), picture).await?;
@@ -235,9 +265,26 @@ struct Stay {
     caller: Caller,
     scope: Scope,
     clock: Clock,
+    /// When that is looked at again whatever comes.
+    look_at: Duration,
 }
 
 impl Stay {
+    /// Why the caller may no longer, if that is so and it is time to look.
+    fn looks(&mut self) -> Result<(), Rejection> {
+        let now = self.clock.elapsed();
+        if !self.caller.is_proven() || now < self.look_at {
+            return Ok(());
+        }
+        self.look_at = now + WATCH_LOOK;
+        self.still()
+    }
+
+    fn still(&self) -> Result<(), Rejection> {
+        self.doorman.still(&self.caller)?;
+        self.doorman.check_scope(&self.caller, Action::TwinWatch, &self.scope)
+    }
+
     /// Waits until the caller may no longer; never returns where nobody is checked.
     async fn over(&mut self) -> Rejection {
         if !self.caller.is_proven() {
@@ -255,10 +302,7 @@ impl Stay {
                 }
                 () = tokio::time::sleep(left.map_or(WATCH_LOOK, |left| left.min(WATCH_LOOK))) => {}
             }
-            let still = self.doorman.still(&self.caller).and_then(|()| {
-                self.doorman.check_scope(&self.caller, Action::TwinWatch, &self.scope)
-            });
-            if let Err(rejection) = still {
+            if let Err(rejection) = self.still() {
                 return rejection;
             }
         }
@@ -276,6 +320,10 @@ pub(super) struct Watching {
 impl Watching {
     /// The next item; `None` when the node stops, and why where the caller may no longer watch.
     pub(super) async fn next(&mut self) -> Option<Result<WatchItem, Rejection>> {
+        // A watch that is never without an item would not come to it otherwise.
+        if let Err(rejection) = self.stay.looks() {
+            return Some(Err(rejection));
+        }
         let item = tokio::select! {
             biased;
             rejection = self.stay.over() => return Some(Err(rejection)),

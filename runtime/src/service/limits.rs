@@ -68,11 +68,17 @@ pub(super) const ACKNOWLEDGE_EVERY: Duration = Duration::from_millis(500);
 /// Events of a consumer that wait for their turn.
 pub(super) const CONSUMED_AHEAD: usize = 64;
 /// Events that a consumer may have without acknowledging one, unless it says another number.
-pub(super) const UNACKNOWLEDGED: u32 = 10_000;
+pub(super) const UNACKNOWLEDGED: u32 = 1_000;
 /// The most that it may say: each position takes some bytes.
-pub(super) const UNACKNOWLEDGED_MAX: u32 = 100_000;
+pub(super) const UNACKNOWLEDGED_MAX: u32 = 10_000;
+/// Places without an event that a consumer may still acknowledge: some minutes of quiet.
+pub(super) const PASSED_MAX: usize = 64;
+/// Subscriptions of a tenant: all of them are read now and then.
+pub(super) const SUBSCRIPTIONS_MAX: usize = 1_000;
+/// Imports at once: each holds some thousand devices.
+pub(super) const IMPORTS_MAX: usize = 4;
 /// Devices of one import that are being registered at once: some batches of every shard.
-pub(super) const IMPORT_CALLS_MAX: usize = 2048;
+pub(super) const IMPORT_CALLS_MAX: usize = 1024;
 /// How often an import says how far it is.
 pub(super) const IMPORT_TOLD_EVERY: Duration = Duration::from_millis(500);
 /// Refusals after which it says so at once: they wait in memory.

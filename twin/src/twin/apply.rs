@@ -3,13 +3,13 @@
 //! Reads no clock, no config and no limit (safety rule 9). Everything is checked before anything
 //! is touched, so a change that breaks an invariant leaves the twin as it was, quarantined.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
 
 use super::{DesiredAcked, Document, Latest, Life, SectionState, Twin};
 use crate::change::{Change, Command, CommandState, Effect, KeyMark, Mark, Section};
 use crate::limits::{COMMANDS_DONE_MAX, ENTRY_KEYS_MAX, REPORTS_IN_FLIGHT_MAX};
-use crate::registration::Standing;
 use crate::time::Time;
 use crate::tree::{Stamp, Write};
 use crate::value::{Object, Value};
@@ -194,9 +194,7 @@ impl Twin {
         self.version += 1;
         self.desired_acked = None;
         self.commands.clear();
-        // Who was kept out stays out; of all others nothing is known any more.
-        self.registration.take_if(|entry| entry.standing != Standing::Disabled);
-        self.registration.iter_mut().for_each(|entry| entry.credentials.clear());
+        self.registration = self.registration.take().and_then(|entry| entry.buried()).map(Box::new);
         self.session.connected = false;
         self.session.since = at;
         let document = core::mem::take(&mut self.document);

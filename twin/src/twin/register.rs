@@ -139,7 +139,7 @@ impl Twin {
                 give(&mut entry, now, by, (name, proof, expires))?;
             }
             RegistryRequest::Revoke { name } => {
-                if entry.credentials.extract_if(.., |one| one.name == name).next().is_none() {
+                if !entry.revoke(now, &name) {
                     return Err(Rejection::UnknownCredential { name });
                 }
             }
@@ -171,6 +171,12 @@ fn give(
     let same = |one: &&Credential| (&one.name, one.proof, one.expires) == (&name, proof, expires);
     if registration.credentials.iter().find(same).is_some() {
         return Ok(());
+    }
+    if matches!(proof, Proof::Token(_)) && registration.is_only_pin(&name) {
+        let reason = alloc::format!(
+            "credential {name} is the only certificate that the device may come by; give the token another name"
+        );
+        return Err(check::invalid(reason));
     }
     registration.give(Credential { name, proof, expires, at: now, by: by.into() });
     if registration.credentials.len() > CREDENTIALS_MAX {

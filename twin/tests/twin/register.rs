@@ -145,6 +145,36 @@ fn a_pinned_certificate_shuts_out_all_others() {
 }
 
 #[test]
+fn a_revoked_pin_lets_nobody_in_and_a_deletion_does_not_unpin() {
+    let certificate = |digest| Shown::Certificate(Some(digest));
+    let revoke = || RegistryRequest::Revoke { name: "c".into() };
+    let mut bench = Bench::new();
+    register(&mut bench, &[("c", Proof::Certificate(CERTIFICATE), None)]);
+    bench.shows(7, certificate(CERTIFICATE));
+    let token =
+        RegistryRequest::Give { name: "c".into(), proof: Proof::Token(TOKEN), expires: None };
+    let lines = asked(&mut bench, token);
+    assert!(lines.len() == 1 && lines[0].contains("give the token another name"), "{lines:?}");
+    check(
+        asked(&mut bench, revoke()),
+        &[
+            r#"change registered enabled ["c"]"#,
+            "change Disconnected { session: 1 }",
+            r#"device 1: bye Refused(BadCredential { expired: Some("c") })"#,
+            r#"answer entry enabled ["c"]"#,
+        ],
+    );
+    bench.call(None, Request::Delete { expected: None });
+    for digest in [CERTIFICATE, OTHER] {
+        let lines = bench.shows(8, certificate(digest));
+        assert!(lines.len() == 1 && lines[0].contains("refused BadCredential"), "{lines:?}");
+    }
+    // Whoever means it says it once more.
+    asked(&mut bench, revoke());
+    assert_eq!(bench.shows(8, certificate(OTHER)).len(), 2);
+}
+
+#[test]
 fn who_came_by_a_credential_goes_with_it_and_by_another_stays() {
     let two = [("a", Proof::Token(TOKEN), None), ("b", Proof::Token(OTHER), None)];
     let revoke = |name: &str| RegistryRequest::Revoke { name: name.into() };

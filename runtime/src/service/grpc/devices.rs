@@ -46,7 +46,8 @@ impl Devices for Grpc {
     ) -> Result<Response<Self::ImportStream>, Status> {
         let origin = self.origin(&request);
         self.respond(Method::DevicesImport, async {
-            let import = Import { desk: self.desk.clone(), caller: origin.caller? };
+            let (caller, _place) = (origin.caller?, self.desk.import()?);
+            let import = Import { desk: self.desk.clone(), caller, _place };
             Ok(Box::pin(import.run(request.into_inner())) as Self::ImportStream)
         })
         .await

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use futures_util::{FutureExt, Stream, StreamExt};
+use pollux_proto::status::to_status;
 use pollux_proto::{convert, status, v1};
 use pollux_twin::Rejection;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
@@ -21,6 +22,8 @@ use crate::router::Call;
 pub(super) struct Import {
     pub(super) desk: Desk,
     pub(super) caller: Caller,
+    /// Its place among the imports of this node.
+    pub(super) _place: OwnedSemaphorePermit,
 }
 
 impl Import {
@@ -70,6 +73,7 @@ impl Import {
                 _ = tick.tick() => true,
             };
             if tells {
+                self.desk.still(&self.caller).map_err(|rejection| to_status(&rejection))?;
                 let refused = std::mem::take(&mut said.refused);
                 let registered = said.registered;
                 let _ = told.send(Ok(v1::ImportDevicesResponse { registered, refused })).await;

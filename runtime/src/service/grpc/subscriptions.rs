@@ -6,6 +6,7 @@ use futures_util::Stream;
 use pollux_proto::status::to_status;
 use pollux_proto::v1;
 use pollux_proto::v1::subscriptions_server::Subscriptions;
+use pollux_proto::v1::watch_response::Event;
 use pollux_twin::Rejection;
 use pollux_twin::id::DEFAULT_TENANT;
 use tokio::sync::mpsc;
@@ -152,7 +153,10 @@ async fn consume(
             next = consumption.next() => match next {
                 Next::Event(item) => {
                     let Some(response) = watch::response(*item) else { continue };
-                    consumption.sent(&response.position);
+                    match &response.event {
+                        Some(Event::Progress(_)) => consumption.passed(&response.position),
+                        _ => consumption.sent(&response.position),
+                    }
                     if events.send(Ok(response)).await.is_err() {
                         break Ok(());
                     }

@@ -6,11 +6,11 @@ use axum::body::Body;
 use axum::http::{Response, StatusCode};
 use axum::response::sse::Event;
 use futures_util::{Stream, stream};
-use pollux_proto::v1;
+use pollux_proto::{status, v1};
 use pollux_twin::Value;
 use pollux_twin::id::DEFAULT_TENANT;
 
-use super::super::subscriptions::{Consumption, Next, Record};
+use super::super::subscriptions::{Consumption, End, Next, Record};
 use super::devices::{no_more, object as members, text};
 use super::incoming::{Form, Incoming};
 use super::problem::Problem;
@@ -123,19 +123,30 @@ fn shown(record: &Record) -> Value {
 }
 
 fn events(consumption: Consumption) -> impl Stream<Item = Result<Event, Infallible>> + Send {
-    stream::unfold(consumption, |mut consumption| async {
+    stream::unfold(Some(consumption), |consumption| async {
+        let mut consumption = consumption?;
         loop {
-            // Where the node stops or another consumer comes the stream ends; who comes back goes on from
-            // what was acknowledged.
-            match consumption.next().await {
+            let ended = match consumption.next().await {
                 Next::Event(item) => {
                     if let Some(event) = event::of(*item).map(watch::event) {
-                        return Some((Ok(event), consumption));
+                        return Some((Ok(event), Some(consumption)));
                     }
+                    continue;
                 }
-                Next::Keep => consumption.keep().await.ok()?,
-                Next::Over(_) => return None,
-            }
+                Next::Keep => match consumption.keep().await {
+                    Ok(()) => continue,
+                    Err(end) => end,
+                },
+                Next::Over(rejection) => End::Refused(rejection),
+            };
+            // The last event says whether to come back: who was taken over would only take it back.
+            let reason = match ended {
+                End::TakenOver => "taken_over",
+                End::NotAnEvent => "invalid",
+                End::Refused(rejection) => status::row(&rejection).reason,
+            };
+            let body = object([("reason", reason.into())]);
+            return Some((Ok(watch::event(("ended", String::new(), body))), None));
         }
     })
 }

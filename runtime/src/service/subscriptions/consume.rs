@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::super::desk::{Desk, Watching};
-use super::super::limits::{ACKNOWLEDGE_EVERY, CONSUMED_AHEAD};
-use super::{Kept, Record};
+use super::super::limits::{ACKNOWLEDGE_EVERY, CONSUMED_AHEAD, PASSED_MAX};
+use super::{Kept, Record, parsed};
 use crate::access::Caller;
 use crate::router::WatchItem;
 
@@ -70,8 +70,14 @@ impl Consumption {
         name: &str,
         unacknowledged_max: u64,
     ) -> Result<Self, Rejection> {
+        // Who cannot watch now takes nothing from who can.
+        let read = desk.subscription(caller, tenant, name).await?.record;
+        let mut watching = desk.watch(caller, &convert::watch(&read.watch())?).await?;
         let kept = desk.take_over(caller, tenant, name).await?;
-        let watching = desk.watch(caller, &convert::watch(&kept.record.watch())?).await?;
+        if kept.record.watch() != read.watch() {
+            drop(watching);
+            watching = desk.watch(caller, &convert::watch(&kept.record.watch())?).await?;
+        }
         let mut tick = interval(ACKNOWLEDGE_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
@@ -109,6 +115,15 @@ impl Consumption {
         }
     }
 
+    /// A place goes out that is no event: it may be acknowledged, and need not be.
+    pub(in crate::service) fn passed(&mut self, position: &str) {
+        self.out.push_back((self.sent, position.to_owned()));
+        let idle = self.out.iter().filter(|(number, _)| *number == self.sent).count();
+        if idle > PASSED_MAX {
+            self.out.remove(self.out.len() - idle);
+        }
+    }
+
     /// The consumer has done an event, and all before it.
     pub(in crate::service) fn acknowledged(&mut self, position: String) -> Result<(), End> {
         let at = self.out.iter().position(|(_, out)| *out == position).ok_or(End::NotAnEvent)?;
@@ -124,16 +139,19 @@ impl Consumption {
         let (turn, due) = (self.kept.record.turn, self.due.take());
         let Record { tenant, name, .. } = self.kept.record.clone();
         if let Some(position) = &due {
-            let record = Record { position: position.clone(), ..self.kept.record.clone() };
-            match self.desk.write_record(&record, self.kept.version).await {
-                Ok(version) => {
-                    self.kept = Kept { record, version };
-                    return Ok(());
-                }
-                Err(Rejection::VersionMismatch { .. }) => {}
-                Err(other) => {
-                    self.due = due;
-                    return Err(other.into());
+            let mut record = self.kept.record.clone();
+            // By another way the consumer may have acknowledged more already.
+            if record.advance(&parsed(position)?)? {
+                match self.desk.write_record(&record, self.kept.version).await {
+                    Ok(version) => {
+                        self.kept = Kept { record, version };
+                        return Ok(());
+                    }
+                    Err(Rejection::VersionMismatch { .. }) => {}
+                    Err(other) => {
+                        self.due = due;
+                        return Err(other.into());
+                    }
                 }
             }
         }

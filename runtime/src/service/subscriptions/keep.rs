@@ -18,12 +18,15 @@ pub(in crate::service) async fn keep(desk: Desk, stopping: CancellationToken) {
             () = stopping.cancelled() => return,
             _ = tick.tick() => {}
         }
-        while let Err(rejection) = round(&desk).await {
-            tracing::debug!(?rejection, "subscriptions are not known yet");
-            tokio::select! {
-                () = stopping.cancelled() => return,
-                () = sleep(SUBSCRIPTIONS_RETRY) => {}
+        let told = async {
+            while let Err(rejection) = round(&desk).await {
+                tracing::debug!(?rejection, "subscriptions are not known yet");
+                sleep(SUBSCRIPTIONS_RETRY).await;
             }
+        };
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            () = told => {}
         }
     }
 }

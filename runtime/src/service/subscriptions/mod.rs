@@ -23,7 +23,7 @@ pub(super) use record::Record;
 pub(crate) use record::is_reserved;
 
 use super::desk::{Desk, unexpected};
-use super::limits::{CALL_TIME_MAX, PAGE_PART, SUBSCRIPTION_TRIES};
+use super::limits::{CALL_TIME_MAX, PAGE_PART, SUBSCRIPTION_TRIES, SUBSCRIPTIONS_MAX};
 use crate::access::Caller;
 use crate::router::{Call, Scope};
 
@@ -51,6 +51,14 @@ impl Desk {
             // Before the place from which on its changes are to be told.
             self.router.keep_states(&record.scope()?).await;
         }
+        let kept = self.subscriptions(caller, &record.tenant).await?;
+        let is_new = kept.iter().all(|one| one.name != record.name);
+        if is_new && kept.len() >= SUBSCRIPTIONS_MAX {
+            let max = u32::try_from(SUBSCRIPTIONS_MAX).unwrap_or(u32::MAX);
+            return Err(Rejection::TooMany { what: "subscriptions of a tenant".into(), max });
+        }
+        // One that is made anew under an old name has turns of its own.
+        record.turn = u64::from(rand::random::<u32>());
         if !record.picture {
             let scope = record.scope()?;
             let stand = self.stand(&scope, &convert::Freshness::default(), None).await?;
@@ -130,9 +138,7 @@ impl Desk {
         name: &str,
         position: &str,
     ) -> Result<Record, Rejection> {
-        let position: Position = position
-            .parse()
-            .map_err(|error| Rejection::Invalid { reason: format!("position: {error}") })?;
+        let position = parsed(position)?;
         let mut mismatch = Rejection::NotOwner;
         for _ in 0..SUBSCRIPTION_TRIES {
             let Kept { mut record, version } = self.subscription(caller, tenant, name).await?;
@@ -186,6 +192,11 @@ impl Desk {
         let (caller, timeout) = (CALLER.to_owned(), CALL_TIME_MAX);
         self.router.call(Call { key, caller, idempotency_key: None, request, timeout }).await
     }
+}
+
+/// A position as a consumer gives it back.
+fn parsed(position: &str) -> Result<Position, Rejection> {
+    position.parse().map_err(|error| Rejection::Invalid { reason: format!("position: {error}") })
 }
 
 impl Record {

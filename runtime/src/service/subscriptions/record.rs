@@ -59,7 +59,7 @@ pub(in crate::service) struct Record {
     pub(in crate::service) picture: bool,
     /// What was acknowledged; empty while a picture is still to be taken.
     pub(in crate::service) position: String,
-    /// How many consumers have had it.
+    /// Goes up by one with each consumer.
     pub(in crate::service) turn: u64,
 }
 
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn it_comes_back_as_it_was_kept() {
-        let one = Record { device: Some("pump".into()), ..record("") };
+        let one = Record { device: Some("pump".into()), prefix: String::new(), ..record("") };
         for record in [record("p1.1.0-5-0"), one] {
             assert_eq!(Record::read(&record.to_value()), Some(record.clone()));
             let asked = Record::from_v1(record.to_v1());

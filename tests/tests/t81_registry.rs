@@ -78,6 +78,8 @@ async fn who_may_come_and_by_what() -> Result<()> {
     let devices = Devices::of(node.data())?;
     let (_, came) = comes(&devices, &node, "pump").await?;
     out(&came, RefusedReason::NotAllowed, "not registered")?;
+    let metrics = node.get("/metrics")?;
+    ensure!(metrics.contains("pollux_hellos_total{result=\"not_allowed\"} 1"), "{metrics}");
     let entry = node.ask(&["device", "register", "pump", "--tags", r#"{"site":"Oslo"}"#])?;
     ensure!(entry["standing"] == "enabled" && entry["by"] == "anonymous", "{entry}");
     ensure!(node.twin("pump")?["tags"] == json!({"site": "Oslo"}));

@@ -16,6 +16,7 @@ use pollux_twin::Rejection;
 use pollux_twin::input::FromDevice;
 use pollux_twin::output::{ByeReason, ToDevice};
 
+use super::hello::result_of;
 use super::in_flight::InFlight;
 use super::line::{Broken, Came, LastWords, Line, Reads};
 use super::outbox::{Outbox, Waiting};
@@ -190,6 +191,13 @@ impl<L: Line> DeviceSession<L> {
     /// Counts an answer and how long it took.
     fn note(&mut self, message: &ToDevice) {
         match message {
+            ToDevice::Welcome { .. } => {
+                self.metrics.hellos_total.of("welcome").inc();
+            }
+            ToDevice::Refused { rejection, .. } => {
+                let result = result_of(status::row(rejection).refused);
+                self.metrics.hellos_total.of(result).inc();
+            }
             ToDevice::Ack { seq, .. } => {
                 self.metrics.acks_total.inc();
                 if let Some(came_us) = self.in_flight.answered(*seq) {

@@ -201,11 +201,10 @@ impl Endpoint {
         let hello_in_time = Duration::from_millis(HELLO_MS_MAX);
         let refusal = match tokio::time::timeout(hello_in_time, self.greet(&connection)).await {
             Ok(Ok(greeted)) => {
-                let result = match greeted {
-                    Greeted::Here(_) => "welcome",
-                    Greeted::There(_) => "relayed",
-                };
-                self.metrics.hellos_total.of(result).inc();
+                // Here the twin has the last word, which the session tells.
+                if matches!(greeted, Greeted::There(_)) {
+                    self.metrics.hellos_total.of("relayed").inc();
+                }
                 return Some(greeted);
             }
             Ok(Err((refusal, send))) => (refusal, send),

@@ -85,7 +85,7 @@ impl From<Rejection> for Refusal {
 }
 
 /// A refusal, as the metrics name it.
-const fn result_of(reason: RefusedReason) -> &'static str {
+pub(super) const fn result_of(reason: RefusedReason) -> &'static str {
     match reason {
         RefusedReason::NotYou => "not_you",
         RefusedReason::NotAllowed => "not_allowed",

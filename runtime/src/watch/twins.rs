@@ -49,24 +49,36 @@ fn look(replica: &Replica, sieve: &Sieve, mut after: Option<TwinKey>) -> Page {
         keys.retain(|key| {
             key.as_str().starts_with(sieve.beginning()) && after.as_ref().is_none_or(|at| key > at)
         });
+        // Here, and not where the table is held.
+        keys.sort_unstable();
         keys.into_iter()
     });
     while items.len() + SIFTED_SCAN <= PAGE_MAX
         && looked < SIFTED_LOOKS_PER_PAGE
         && bytes < SIFTED_BYTES_PER_PAGE
     {
-        let images = match &mut few {
-            Some(keys) => replica.images(keys.take(SIFTED_SCAN).collect()),
-            None => replica.scan(sieve.beginning(), after.as_ref(), SIFTED_SCAN),
+        let (images, taken) = match &mut few {
+            Some(keys) => {
+                let keys: Vec<_> = keys.take(SIFTED_SCAN).collect();
+                let taken = keys.len();
+                // Some may be gone since: that is not the end.
+                after = keys.last().cloned().or(after);
+                (replica.images(keys), taken)
+            }
+            None => {
+                let images = replica.scan(sieve.beginning(), after.as_ref(), SIFTED_SCAN);
+                after = images.last().map(|(key, _)| key.clone()).or(after);
+                let taken = images.len();
+                (images, taken)
+            }
         };
-        let last = images.len() < SIFTED_SCAN;
-        looked += images.len();
+        let last = taken < SIFTED_SCAN;
+        looked += taken;
         for (key, image) in images {
             if let Some(view) = sieve.picture(&key, &image, opened) {
                 bytes += image.len();
-                items.push((key.clone(), view));
+                items.push((key, view));
             }
-            after = Some(key);
         }
         if last {
             return Page { items, next: None };

@@ -209,11 +209,9 @@ impl Table {
         Some(count)
     }
 
-    /// The keys of the twins that a lookup is about, in order; `None` if there is no such index.
+    /// The keys of the twins that a lookup is about, in no order; `None` if there is no such index.
     pub fn keys_of(&self, lookup: &Lookup) -> Option<Vec<TwinKey>> {
         let found = self.indexes.find(lookup)?.into_iter();
-        let mut keys: Vec<_> = found.map(|id| self.places.get(id).0.clone()).collect();
-        keys.sort_unstable();
-        Some(keys)
+        Some(found.map(|id| self.places.get(id).0.clone()).collect())
     }
 }

@@ -120,7 +120,6 @@ impl Endpoint {
         };
         match attached {
             Ok(twin) => {
-                self.metrics.hellos_total.of("welcome").inc();
                 let session = self.session(line, Decoder::new(), attach.outbox, twin);
                 self.serve(Box::new(session)).await;
             }

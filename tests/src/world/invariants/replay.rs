@@ -108,7 +108,11 @@ fn indexed(what: &str, table: &Table, images: &[(TwinKey, Arc<[u8]>)]) -> Verdic
                 by_value.entry(value).or_default().push(key.clone());
             }
         }
-        let find = |values| table.keys_of(&Lookup { path: path.clone(), values });
+        let find = |values| {
+            let mut keys = table.keys_of(&Lookup { path: path.clone(), values })?;
+            keys.sort_unstable();
+            Some(keys)
+        };
         let all = find(Values::Between(Bound::Unbounded, Bound::Unbounded)).map(|keys| keys.len());
         if all != Some(by_value.values().map(Vec::len).sum()) {
             return Err(format!("{what} has an index of {path} with {all:?} twins in it"));

@@ -29,6 +29,25 @@ pub enum Section {
     Reported,
 }
 
+impl Section {
+    /// In the order in which a document has them.
+    pub const ALL: [Self; 3] = [Self::Tags, Self::Desired, Self::Reported];
+
+    /// As people and programs write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tags => "tags",
+            Self::Desired => "desired",
+            Self::Reported => "reported",
+        }
+    }
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|section| section.name() == name)
+    }
+}
+
 /// One decided change of one twin.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct Change {

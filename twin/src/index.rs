@@ -23,11 +23,7 @@ pub struct IndexPath {
 
 impl fmt::Display for IndexPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.section {
-            Section::Tags => "tags",
-            Section::Desired => "desired",
-            Section::Reported => "reported",
-        })?;
+        f.write_str(self.section.name())?;
         let plain = |name: &str| {
             let begins = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
             begins && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')

@@ -1,11 +1,12 @@
 //! Rejections as JSON for machines, without loss: the body of a refused HTTP call, and the metadata
 //! of a refused gRPC call.
 
+use pollux_twin::change::Section;
 use pollux_twin::value::Object;
 use pollux_twin::{Rejection, Value};
 
 use super::row;
-use super::text::{message, section_name, section_of};
+use super::text::message;
 
 /// `{"reason": …, "message": …}` and the rejection's own fields.
 pub fn to_value(rejection: &Rejection) -> Value {
@@ -23,7 +24,7 @@ pub fn to_value(rejection: &Rejection) -> Value {
     match rejection {
         R::VersionMismatch { section, expected, actual } => {
             if let Some(section) = section {
-                set("section", section_name(*section).into());
+                set("section", section.name().into());
             }
             set("expected", (*expected).into());
             set("actual", (*actual).into());
@@ -86,7 +87,7 @@ pub fn from_value(value: &Value) -> Option<Rejection> {
         "not_found" => R::NotFound,
         "version_mismatch" => R::VersionMismatch {
             section: match text("section") {
-                Some(name) => Some(section_of(&name)?),
+                Some(name) => Some(Section::named(&name)?),
                 None => None,
             },
             expected: number("expected")?,

@@ -10,7 +10,7 @@ pub fn message(rejection: &Rejection) -> String {
     use Rejection as R;
     let fixed = match rejection {
         R::VersionMismatch { section, expected, actual } => {
-            let what = section.map_or("the twin", section_name);
+            let what = section.map_or("the twin", Section::name);
             return format!(
                 "{what} has version {actual}, not the expected {expected}; \
                  read it again and decide anew"
@@ -98,20 +98,4 @@ fn of_registry(rejection: &Rejection) -> String {
         _ => "the device is not registered, and only those that are may come; register it first"
             .to_owned(),
     }
-}
-
-/// A section's name in JSON and in sentences.
-pub(crate) const fn section_name(section: Section) -> &'static str {
-    match section {
-        Section::Tags => "tags",
-        Section::Desired => "desired",
-        Section::Reported => "reported",
-    }
-}
-
-/// The section of that name.
-pub(crate) fn section_of(name: &str) -> Option<Section> {
-    [Section::Tags, Section::Desired, Section::Reported]
-        .into_iter()
-        .find(|section| section_name(*section) == name)
 }

@@ -49,7 +49,7 @@ fn write(
 ) -> Result<(), Rejection> {
     let (tenant, device, action) = (key.tenant(), key.device(), Action::TwinWrite);
     // Most may write all of a section: what exactly is written is looked at only where that is not so.
-    let section = Path(vec![section_name(section).to_owned()]);
+    let section = Path(vec![section.name().to_owned()]);
     let all = On::Parts { tenant, device, paths: std::slice::from_ref(&section) };
     let refused = match decided(access, principal, action, all) {
         Err(refused) if !whole => refused,
@@ -116,14 +116,6 @@ fn written(section: Path, patch: &Value) -> Vec<Path> {
         }
     }
     paths
-}
-
-const fn section_name(section: Section) -> &'static str {
-    match section {
-        Section::Tags => "tags",
-        Section::Desired => "desired",
-        Section::Reported => "reported",
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use pollux_proto::feed::Fit;
 use pollux_proto::{convert, json_view};
-use pollux_twin::change::{CommandState, Section};
+use pollux_twin::change::CommandState;
 use pollux_twin::value::Object;
 use pollux_twin::{Change, Effect, Time, TwinKey, Value};
 
@@ -64,7 +64,7 @@ fn what(key: &TwinKey, section_version: u64, change: &Change) -> Option<(&'stati
         Effect::Patched { section, patch, whole, observed_at, by } => {
             let content = if *whole { "whole" } else { "merge" };
             let known = [
-                ("section", section_name(*section).into()),
+                ("section", section.name().into()),
                 ("version", section_version.into()),
                 (content, patch.clone()),
                 ("by", by.as_str().into()),
@@ -122,16 +122,9 @@ fn with(mut body: Value, name: &str, value: Option<Value>) -> Value {
     body
 }
 
-const fn section_name(section: Section) -> &'static str {
-    match section {
-        Section::Tags => "tags",
-        Section::Desired => "desired",
-        Section::Reported => "reported",
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use pollux_twin::change::Section;
     use std::sync::Arc;
 
     use pollux_twin::Mark;

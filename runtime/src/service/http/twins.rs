@@ -109,7 +109,7 @@ async fn write(
     let patch = Request::Patch { section, patch, whole, expected };
     match incoming.call(incoming.key()?, patch).await? {
         Answer::Written { section, version } => {
-            let name = section_name(section);
+            let name = section.name();
             let body = object([("section", name.into()), ("version", version.into())]);
             let mut response = json(StatusCode::OK, &body);
             response.headers_mut().insert(ETAG, tag::of_section(version));
@@ -218,14 +218,6 @@ fn tagged(incoming: &Incoming, tag: HeaderValue, body: String) -> Response<Body>
     };
     response.headers_mut().insert(ETAG, tag);
     response
-}
-
-const fn section_name(section: Section) -> &'static str {
-    match section {
-        Section::Tags => "tags",
-        Section::Desired => "desired",
-        Section::Reported => "reported",
-    }
 }
 
 impl How {

@@ -29,7 +29,7 @@ pub use ids::{Epoch, GroupId, NodeId, Position};
 pub use network::{CallFault, Inbound, Isolated, Lane, LocalNetwork, Network};
 pub use peer::{
     Items, JoinDesk, JoinFault, PeerNetwork, PeerOptions, PeerRecord, PeerStats, PeerTls, Service,
-    fingerprint, join,
+    fingerprint, join, sha256,
 };
 pub use raft::{
     Applied, ChangeError, Demoted, Group, GroupMetrics, GroupOptions, HandOverError, LeaderToken,

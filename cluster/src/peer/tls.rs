@@ -43,13 +43,19 @@ pub struct PeerTls {
     pub key: PrivateKeyDer<'static>,
 }
 
+/// SHA-256, as TLS brings it: what is kept of secrets, and what certificates are known by.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let suite = aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
+    let suite = suite.tls13().expect("it is a suite of TLS 1.3");
+    let hash = suite.common.hash_provider.hash(bytes);
+    hash.as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
+
 /// SHA-256 of a certificate, by which a joining node knows the cluster's CA.
 #[must_use]
 pub fn fingerprint(certificate: &CertificateDer<'_>) -> [u8; 32] {
-    let suite = aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
-    let suite = suite.tls13().expect("it is a suite of TLS 1.3");
-    let hash = suite.common.hash_provider.hash(certificate);
-    hash.as_ref().try_into().expect("SHA-256 has 32 bytes")
+    sha256(certificate)
 }
 
 fn wrong(fault: impl std::fmt::Display) -> Fault {
@@ -245,5 +251,17 @@ pub(super) fn name_of(certificate: &CertificateDer<'_>) -> Result<(u128, u64), S
         (Some(uri), None) => parse_node_uri(uri)
             .ok_or_else(|| "a certificate for something else; a node's should name it".into()),
         _ => Err("a certificate that should have one uri as its name".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_that_of_fips_180() {
+        let digest = sha256(b"abc");
+        assert_eq!(digest[..4], [0xba, 0x78, 0x16, 0xbf]);
+        assert_eq!(digest[28..], [0xf2, 0x00, 0x15, 0xad]);
     }
 }

@@ -5,8 +5,7 @@ use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use pollux_cluster::{Fault, Uuid, fingerprint};
-use rustls::pki_types::CertificateDer;
+use pollux_cluster::{Fault, Uuid, sha256};
 use subtle::ConstantTimeEq;
 
 /// What a token of a principal begins with, so that a lost one is recognised for what it is.
@@ -38,7 +37,7 @@ impl Secret {
 
     /// What is kept of it.
     pub(crate) fn hash(&self) -> [u8; 32] {
-        fingerprint(&CertificateDer::from(&self.bytes[..]))
+        sha256(&self.bytes)
     }
 
     /// Whether it is the one that this was kept of. Takes as long whatever differs.

@@ -5,8 +5,7 @@ use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use pollux_cluster::peer::fingerprint;
-use rustls::pki_types::CertificateDer;
+use pollux_cluster::peer::sha256;
 
 /// What every token begins with, so that a lost one is recognised for what it is.
 const PREFIX: &str = "pollux-join.";
@@ -18,7 +17,7 @@ pub(super) type Secret = [u8; SECRET_BYTES];
 
 /// What the cluster keeps of a secret.
 pub(super) fn hash(secret: &Secret) -> [u8; 32] {
-    fingerprint(&CertificateDer::from(&secret[..]))
+    sha256(&secret[..])
 }
 
 /// A token. Never printed but by its own `Display`, for the one who asked for it.

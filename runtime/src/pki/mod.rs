@@ -4,7 +4,6 @@
 //! elsewhere.
 
 mod authority;
-mod digest;
 mod error;
 mod expiry;
 mod files;
@@ -22,11 +21,11 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 pub use authority::{Authority, Identity};
-pub use digest::sha256;
 pub use error::PkiError;
 pub(crate) use expiry::Expiry;
 pub(crate) use files::{read_private, write_private};
 pub use name::device_name_of;
+pub use pollux_cluster::sha256;
 pub(crate) use reset::endpoint_config;
 pub(crate) use rotation::ClusterCas;
 pub use tls::ClientAuth;

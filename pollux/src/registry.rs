@@ -5,6 +5,7 @@ use std::path::Path;
 use pollux_proto::{convert, v1};
 use pollux_runtime::clock::Clock;
 use pollux_runtime::pki::{self, sha256};
+use pollux_twin::registration::Standing;
 use serde_json::json;
 
 use crate::access::when;
@@ -49,10 +50,13 @@ pub(crate) async fn run(output: Output, command: DeviceCommand) -> Result<(), Fa
 /// A list is a query for what the registry says.
 fn listed(args: ListDevicesArgs) -> QueryArgs {
     let ListDevicesArgs { tenant, prefix, standing, limit, cursor, client } = args;
-    let standing = standing.map(|standing| match standing {
-        StandingName::Unregistered => "standing == \"unregistered\"".to_owned(),
-        StandingName::Enabled => "standing == \"enabled\"".to_owned(),
-        StandingName::Disabled => "standing == \"disabled\"".to_owned(),
+    let standing = standing.map(|standing| {
+        let standing = match standing {
+            StandingName::Unregistered => Standing::Unregistered,
+            StandingName::Enabled => Standing::Enabled,
+            StandingName::Disabled => Standing::Disabled,
+        };
+        format!("standing == \"{}\"", standing.name())
     });
     // As JSON, a text is written as the language of filters writes it.
     let begins = format!("id.startsWith({})", json!(prefix));
@@ -151,11 +155,7 @@ fn show(output: Output, device: &v1::Device) -> Result<(), Failure> {
 }
 
 fn text(device: &v1::Device) -> String {
-    let standing = match device.standing() {
-        v1::Standing::Enabled => "enabled",
-        v1::Standing::Disabled => "disabled",
-        v1::Standing::Unregistered | v1::Standing::Unspecified => "unregistered",
-    };
+    let standing = convert::standing_of(device).name();
     let mut lines = vec![format!("{}/{}  {standing}", device.tenant, device.device)];
     if device.at_ms > 0 {
         let reason = match device.reason.as_str() {

@@ -20,7 +20,7 @@ pub use call::{Call, cancel_command, delete, get, get_command, patch, send_comma
 pub use changed::{Versions, changed};
 pub use device::{
     device_json, device_to_v1, digest, disable, enable, get_device, give_credential, hex, register,
-    revoke_credential,
+    revoke_credential, standing_of,
 };
 pub use fresh::{Freshness, freshness};
 pub use query::{Cursor, Query, query, query_group, query_row};

@@ -128,7 +128,7 @@ fn times_members(at: Time, observed_at: Option<Time>) -> Object {
     members([("at_ms", at.ms.into())].into_iter().chain(observed))
 }
 
-fn object<'a>(pairs: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
+pub(crate) fn object<'a>(pairs: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
     members(pairs).into()
 }
 

@@ -9,6 +9,7 @@ use pollux_twin::{JsonLimits, Rejection, Time, TwinKey, Value};
 
 use super::call::{Call, call, wrong};
 use super::json;
+use crate::json_view::object;
 use crate::v1;
 
 /// `Devices.Register`.
@@ -136,18 +137,22 @@ fn credential_to_v1(one: &Credential) -> v1::Credential {
     }
 }
 
-/// An entry as JSON, as HTTP answers it and the command line prints it.
-pub fn device_json(device: &v1::Device) -> Value {
-    let standing = match device.standing() {
+/// Whether a device may come, as its message says.
+pub fn standing_of(device: &v1::Device) -> Standing {
+    match device.standing() {
         v1::Standing::Enabled => Standing::Enabled,
         v1::Standing::Disabled => Standing::Disabled,
         v1::Standing::Unregistered | v1::Standing::Unspecified => Standing::Unregistered,
-    };
+    }
+}
+
+/// An entry as JSON, as HTTP answers it and the command line prints it.
+pub fn device_json(device: &v1::Device) -> Value {
     let credentials: Vec<Value> = device.credentials.iter().map(credential_json).collect();
     let known = [
         ("tenant", device.tenant.as_str().into()),
         ("device", device.device.as_str().into()),
-        ("standing", standing.name().into()),
+        ("standing", standing_of(device).name().into()),
         ("credentials", credentials.into()),
     ];
     let decided = [("at_ms", device.at_ms.into()), ("by", device.by.as_str().into())];
@@ -174,10 +179,6 @@ fn credential_json(one: &v1::Credential) -> Value {
     ];
     let expires = (one.expires_at_ms > 0).then(|| ("expires_at_ms", one.expires_at_ms.into()));
     object(known.into_iter().chain(sha256).chain(expires))
-}
-
-fn object<'a>(members: impl Iterator<Item = (&'a str, Value)>) -> Value {
-    Value::Object(members.map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
 #[cfg(test)]

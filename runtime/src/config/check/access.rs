@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
+use pollux_cluster::limits::SUBJECT_BYTES_MAX;
+
 use super::super::checked::{AccessConfig, AccessMode, IssuerConfig, Listen};
 use super::{Checks, Written};
-
-/// Longest name of an issuer or an audience, as principals have it.
-const NAME_BYTES_MAX: usize = 256;
 
 pub(super) fn check(checks: &mut Checks<'_>, config: &Written, listen: Listen) -> AccessConfig {
     AccessConfig { mode: mode(checks, config, listen), issuer: issuer(checks, config) }
@@ -50,8 +49,8 @@ fn issuer(checks: &mut Checks<'_>, config: &Written) -> Option<IssuerConfig> {
         }
     }
     for (key, value) in &keys[..2] {
-        if value.len() > NAME_BYTES_MAX {
-            let right = format!("it takes up to {NAME_BYTES_MAX} bytes");
+        if value.len() > SUBJECT_BYTES_MAX {
+            let right = format!("it takes up to {SUBJECT_BYTES_MAX} bytes");
             checks.refuse(key, format!("{} bytes long", value.len()), right);
         }
     }

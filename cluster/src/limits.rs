@@ -57,6 +57,9 @@ pub const HAND_OVER_HEARTBEATS: u64 = 2;
 /// A learner further behind than this does not become a voter: a majority that counts on it would
 /// wait for it.
 pub const PROMOTE_LAG_MAX: u64 = 1000;
+/// How often a leader that was just elected looks whether a majority has answered: a round trip with a flush
+/// takes about as long. It looks less often the longer it takes.
+pub const FIRST_ANSWER_LOOK_MS: u64 = 1;
 /// How often a learner's progress is looked at while somebody waits for it.
 pub const PROGRESS_POLL_MS: u64 = 10;
 /// Requests waiting for one group's consensus core. Back-pressure for proposers begins here.

@@ -11,7 +11,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
 use openraft::raft::ChangeMembershipRequest;
 use openraft::type_config::TypeConfigExt;
-use openraft::{ChangeMembers, EmptyNode, Precondition, Raft, ServerState};
+use openraft::{ChangeMembers, EmptyNode, Precondition, Raft, RaftMetrics, ServerState};
 
 use super::adapter::Adapter;
 use super::group::Group;
@@ -193,7 +193,10 @@ fn drive(
         let request = ChangeMembershipRequest::new(change, demoted == Demoted::Learns)
             .with_preconditions([only_if]);
         match raft.change_membership_with_payload(request).await {
-            Ok(_) => Ok(()),
+            Ok(done) => {
+                shown(&raft, position(done.uniform.log_id())).await;
+                Ok(())
+            }
             Err(fault) => Err(explain(&raft, fault, seen)),
         }
     };
@@ -201,6 +204,16 @@ fn drive(
         let done = C::spawn(steps).await;
         done.unwrap_or_else(|e| Err(ChangeError::Unknown(format!("the change's task: {e}"))))
     }
+}
+
+/// Waits until this node's metrics show the membership of a committed entry: the library answers
+/// before, and who has the answer decides the next step by the metrics.
+async fn shown(raft: &Raft<C, Adapter>, at: Position) {
+    let shows = |metrics: &RaftMetrics<C>| {
+        metrics.committed_membership_config.log_id().as_ref().map(position) >= Some(at)
+    };
+    // It ends early only when the group stops, and then nobody decides anything here.
+    let _stopped = raft.wait(None).metrics(shows, "the new members").await;
 }
 
 /// An error of the second step must not be taken for one of the first, which changed nothing.

@@ -57,6 +57,7 @@ impl Group {
         let to = self.candidate(to).await?;
         let stopped = |e: &dyn std::fmt::Display| HandOverError::Stopped(e.to_string());
         self.raft().trigger().transfer_leader(to.0).await.map_err(|e| stopped(&e))?;
+        tracing::debug!(group = %self.id(), %to, "offered");
         let mut watch = self.leadership();
         let other = |l: &Leadership| l.epoch != token.epoch() && l.leader.is_some();
         let taken = async { watch.wait_for(other).await.map(|now| now.leader) };

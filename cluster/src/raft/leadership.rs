@@ -15,6 +15,7 @@ use super::adapter::Adapter;
 use super::change::{Changing, settle};
 use super::types::{C, epoch, position};
 use crate::ids::{Epoch, NodeId};
+use crate::limits::FIRST_ANSWER_LOOK_MS;
 
 /// Proof that this node was elected in an epoch. Whether it still leads only a commit can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +35,9 @@ pub enum Quorum {
     /// It answered within the last election timeout, or this node does not lead.
     #[default]
     Answers,
-    /// It has been silent for an election timeout: another leader may have been elected. The library
-    /// does not step down by itself; the owner stops serving.
+    /// It has been silent for an election timeout, and another leader may have been elected, or it has
+    /// not answered this one yet since its election. The library does not step down by itself, and
+    /// takes no proposal: the owner does not serve.
     Silent,
 }
 
@@ -141,14 +143,25 @@ impl Follower {
         if membership.voter_ids().all(|voter| voter == metrics.id) {
             return None;
         }
-        let acked = self.raft.metrics().borrow_watched().last_quorum_acked;
-        let heard = acked.map_or(watched.since, |acked| acked.into_inner());
-        let left = self.silence.checked_sub(heard.max(watched.since).elapsed());
-        let left = left.filter(|left| !left.is_zero());
+        let Some(heard) = self.heard_in(epoch) else {
+            now.quorum = Quorum::Silent;
+            let look = Duration::from_millis(FIRST_ANSWER_LOOK_MS);
+            return Some((watched.since.elapsed() / 4).clamp(look, self.silence / 4));
+        };
+        let left = self.silence.checked_sub(heard.elapsed()).filter(|left| !left.is_zero());
         if left.is_none() {
             now.quorum = Quorum::Silent;
         }
         Some(left.unwrap_or(self.silence / 4))
+    }
+
+    /// When a majority was last known to follow this leader, if it ever did in this epoch.
+    fn heard_in(&self, elected_in: Epoch) -> Option<InstantOf<C>> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let acked =
+            metrics.last_quorum_acked.filter(|_| epoch(metrics.vote.leader_id) == elected_in);
+        acked.map(|acked| acked.into_inner())
     }
 
     /// A joint membership whose change is not being driven here was left by a leader that is gone.

@@ -26,8 +26,10 @@ impl HandOver {
         if let Some(address) = address {
             self.prepare(address).await;
         }
+        tracing::debug!(group = %self.group.id(), %to, "draining");
         let result = match self.drain().await? {
             Drained::Finished => {
+                tracing::debug!(group = %self.group.id(), %to, "drained");
                 self.group.hand_over(Some(to)).await.map(drop).map_err(|error| error.to_string())
             }
             // What is on its way would be lost with the epoch, and its callers told so.
@@ -35,6 +37,7 @@ impl HandOver {
                 Err("what it was asked before is not finished in time".to_owned())
             }
         };
+        tracing::debug!(group = %self.group.id(), %to, ?result, "handed over");
         if result.is_err() {
             // Where the epoch is over all the same, the shard has closed and this changes nothing.
             self.actor.send(Admit(Admission::Open)).await.map_err(ended)?;

@@ -145,6 +145,23 @@ impl Identity {
     }
 }
 
+impl Identity {
+    /// Reads whose a directory is, without taking it; none while it is new, or not there.
+    ///
+    /// # Errors
+    /// [`Fault::Corrupt`] when the identity is damaged, otherwise the disk.
+    pub fn read(dir: &Path) -> Result<Option<Self>, Fault> {
+        let path = dir.join(FILE);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(Fault::io(format!("read {}", path.display()), e)),
+        };
+        let file = path.display().to_string();
+        Self::parse(&text).map(Some).map_err(|reason| Fault::Corrupt { file, offset: 0, reason })
+    }
+}
+
 /// A node's data directory, held by this process alone until dropped.
 #[derive(Debug)]
 pub struct DataDir {
@@ -174,7 +191,7 @@ impl DataDir {
             )),
             other => Fault::io(doing("lock"), other.into()),
         })?;
-        let identity = read(&path)?;
+        let identity = Identity::read(&path)?;
         Ok(Self { path, identity, _lock: lock })
     }
 
@@ -284,17 +301,6 @@ impl DataDir {
     fn io(&self, what: &str, source: io::Error) -> Fault {
         Fault::io(format!("{what} data directory {}", self.path.display()), source)
     }
-}
-
-fn read(dir: &Path) -> Result<Option<Identity>, Fault> {
-    let path = dir.join(FILE);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(Fault::io(format!("read {}", path.display()), e)),
-    };
-    let file = path.display().to_string();
-    Identity::parse(&text).map(Some).map_err(|reason| Fault::Corrupt { file, offset: 0, reason })
 }
 
 #[cfg(test)]

@@ -16,7 +16,8 @@ use tonic::Request;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
-use crate::args::{ClientFlags, GRPC};
+use crate::args::ClientFlags;
+use crate::context::{self, Way};
 use crate::exit::{Exit, Failure};
 
 /// Bytes of one answer: a page of full twins may be large.
@@ -38,31 +39,26 @@ pub(crate) struct Client {
 impl Client {
     /// Connects.
     pub(crate) async fn connect(flags: &ClientFlags) -> Result<Self, Failure> {
-        let unset = std::env::var_os("POLLUX_GRPC").is_some_and(|url| url.is_empty());
-        let flags = match flags.grpc.as_str() {
-            // A variable that is empty is one that is not set.
-            "" if unset => &ClientFlags { grpc: GRPC.into(), ..flags.clone() },
-            _ => flags,
-        };
-        let authorization = token(flags)?.map(|token| bearer(&token)).transpose()?;
+        let way = context::way(flags)?;
+        let authorization = token(&way)?.map(|token| bearer(&token)).transpose()?;
         let usage = |error: &dyn std::fmt::Display| {
-            Failure::new(Exit::Usage, format!("--grpc {}: {error}", flags.grpc))
+            Failure::new(Exit::Usage, format!("--grpc {}: {error}", way.grpc))
                 .next("write it as http://127.0.0.1:4434 or https://node.example:4434")
         };
-        let url = match flags.grpc.contains("://") {
-            true => flags.grpc.clone(),
-            false => format!("http://{}", flags.grpc),
+        let url = match way.grpc.contains("://") {
+            true => way.grpc.clone(),
+            false => format!("http://{}", way.grpc),
         };
         let mut endpoint = Endpoint::from_shared(url.clone())
             .map_err(|error| usage(&error))?
             .connect_timeout(CONNECT_MAX.min(flags.timeout));
         if url.starts_with("https://") {
-            endpoint = endpoint.tls_config(tls(flags)?).map_err(|error| usage(&error))?;
+            endpoint = endpoint.tls_config(tls(&way)?).map_err(|error| usage(&error))?;
         }
         let channel = endpoint.connect().await.map_err(|error| {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             let text = cause.unwrap_or_else(|| error.to_string());
-            let failure = format!("no node answers at {}: {text}", flags.grpc);
+            let failure = format!("no node answers at {}: {text}", way.grpc);
             Failure::new(Exit::Unavailable, failure).next(match is_io(&error) {
                 false if url.starts_with("https://") => {
                     "does that port speak TLS? if not, write http://; if it does, name the CA of its \
@@ -77,7 +73,8 @@ impl Client {
     /// Connects to a node of this machine.
     pub(crate) async fn to(url: &str) -> Result<Self, Failure> {
         let flags = ClientFlags {
-            grpc: url.to_owned(),
+            context: None,
+            grpc: Some(url.to_owned()),
             grpc_ca: None,
             token: None,
             token_file: None,
@@ -155,11 +152,11 @@ fn is_io(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 /// The token that was given, or that is in the file that was; a variable that is empty is one that is not set.
-fn token(flags: &ClientFlags) -> Result<Option<String>, Failure> {
-    if let Some(token) = flags.token.as_ref().filter(|token| !token.is_empty()) {
+fn token(way: &Way) -> Result<Option<String>, Failure> {
+    if let Some(token) = &way.token {
         return Ok(Some(token.clone()));
     }
-    let Some(path) = flags.token_file.as_ref().filter(|path| !path.as_os_str().is_empty()) else {
+    let Some(path) = &way.token_file else {
         return Ok(None);
     };
     let text = std::fs::read_to_string(path).map_err(|error| {
@@ -185,9 +182,9 @@ fn bearer(token: &str) -> Result<MetadataValue<Ascii>, Failure> {
     Ok(value)
 }
 
-fn tls(flags: &ClientFlags) -> Result<ClientTlsConfig, Failure> {
+fn tls(way: &Way) -> Result<ClientTlsConfig, Failure> {
     let mut tls = ClientTlsConfig::new();
-    if let Some(path) = &flags.grpc_ca {
+    if let Some(path) = &way.grpc_ca {
         let pem = std::fs::read(path).map_err(|error| {
             Failure::new(Exit::Usage, format!("--grpc-ca {}: {error}", path.display()))
         })?;

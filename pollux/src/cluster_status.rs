@@ -16,7 +16,7 @@ pub(crate) async fn run(output: Output, args: &StatusArgs) -> Result<(), Failure
         let status = ask(&client).await?;
         return print::result(output, &text(&status), &document(&status));
     };
-    let mut last = format!("no answer yet from {}", args.client.grpc);
+    let mut last = "no node has answered yet".to_owned();
     let wait = async {
         loop {
             match ask(&client).await {

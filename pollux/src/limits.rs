@@ -70,3 +70,17 @@ pub(crate) const ETCD_LOOK: Duration = Duration::from_millis(100);
 pub(crate) const ETCD_LOOKS: usize = 100;
 /// Longest life of a token of a principal, as nodes have it.
 pub(crate) const ACCESS_TOKEN_TIME_MAX: Duration = Duration::from_secs(2 * 365 * 24 * 3600);
+/// Longest time between two pictures of `top`.
+pub(crate) const TOP_EVERY_MAX: Duration = Duration::from_secs(3600);
+/// How often it is looked whether a key was pressed: nobody notices the wait.
+pub(crate) const TOP_KEY_LOOK: Duration = Duration::from_millis(50);
+/// Flushes that `doctor` tries: enough for a median, over in a second on the slowest disk.
+pub(crate) const FLUSH_TRIALS: usize = 16;
+/// A flush that takes no longer is good: acknowledgements within two round trips of a mobile network.
+pub(crate) const FLUSH_GOOD: Duration = Duration::from_millis(20);
+/// Files and connections that a node should be able to open: those of services are one each.
+pub(crate) const FILES_MIN: u64 = 4096;
+/// Bytes of a context's name: it is typed.
+pub(crate) const CONTEXT_NAME_MAX: usize = 64;
+/// Contexts that are remembered: more than anybody operates.
+pub(crate) const CONTEXTS_MAX: usize = 1000;

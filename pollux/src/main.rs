@@ -14,9 +14,11 @@ mod cluster;
 mod cluster_status;
 mod command;
 mod configure;
+mod context;
 mod demo;
 mod dev;
 mod device;
+mod doctor;
 mod exit;
 mod faults;
 mod form;
@@ -37,6 +39,7 @@ mod sim_cluster;
 mod start;
 mod subscription;
 mod text;
+mod top;
 mod trace;
 mod twin;
 mod wires;
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
 fn run(output: Output, verb: Verb) -> Result<(), Failure> {
     match verb {
         Verb::Config(command) => configure::run(output, command),
+        Verb::Context(command) => context::run(output, command),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "pollux", &mut script);
@@ -87,6 +91,8 @@ async fn run_async(output: Output, verb: Verb) -> Result<(), Failure> {
         Verb::Cluster(command) => cluster::run(output, command).await,
         Verb::Node(command) => cluster::node(output, command).await,
         Verb::Shard(command) => cluster::shard(output, command).await,
+        Verb::Doctor(args) => doctor::run(output, &args).await,
+        Verb::Top(args) => top::run(output, &args).await,
         Verb::Access(command) => access::run(output, command).await,
         Verb::Backup(args) => backup::run(output, args).await,
         Verb::Restore(args) => backup::restore(output, args).await,
@@ -97,7 +103,7 @@ async fn run_async(output: Output, verb: Verb) -> Result<(), Failure> {
         Verb::Bench(command) => bench::run(output, command).await,
         Verb::Subscription(command) => subscription::run(output, command).await,
         Verb::Device(command) => registry::run(output, command).await,
-        Verb::Config(_) | Verb::Completions { .. } => {
+        Verb::Config(_) | Verb::Context(_) | Verb::Completions { .. } => {
             unreachable!("carried out without threads")
         }
     }

@@ -17,6 +17,7 @@ pub use calls::{Calls, Door, Method};
 pub use histogram::{Counts, Histogram};
 pub use hot::{HotTwin, HotTwins};
 pub use labelled::Labelled;
+pub(crate) use process::cpu_seconds;
 pub use process::resident_bytes;
 
 /// The content type of [`Metrics::encode`].

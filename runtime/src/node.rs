@@ -102,7 +102,7 @@ impl Node {
             (shards.clone(), member.owners(&shards), member.forward()),
             space,
             config.access.mode,
-            clock,
+            (Arc::clone(&metrics), clock),
             stopping.clone(),
         );
         let (endpoint, services) =

@@ -31,6 +31,8 @@ use crate::clock::Clock;
 use crate::cluster::{Forward, Owner, Owners};
 use crate::config::AccessMode;
 use crate::limits::{OWNER_WAIT_MS_MAX, PAGE_MAX, REPEAT_MS_MAX};
+use crate::load::NodeLoad;
+use crate::metrics::Metrics;
 use crate::query::Turns;
 use crate::shard::ShardHandle;
 use crate::shards::Shards;
@@ -56,6 +58,7 @@ struct Inner {
     kept: Kept,
     space: Space,
     access: AccessMode,
+    metrics: Arc<Metrics>,
     clock: Clock,
     /// The node is about to stop: what it owns goes to others.
     leaving: CancellationToken,
@@ -70,7 +73,7 @@ impl Router {
         (shards, owners, forward): (Shards, Owners, Forward),
         space: Space,
         access: AccessMode,
-        clock: Clock,
+        (metrics, clock): (Arc<Metrics>, Clock),
         stopping: CancellationToken,
     ) -> Self {
         let leaving = CancellationToken::new();
@@ -85,6 +88,7 @@ impl Router {
             kept: Kept::default(),
             space,
             access,
+            metrics,
             clock,
             leaving,
             stopping,
@@ -315,6 +319,7 @@ impl Router {
             may_own: !self.inner.space.is_low() && !self.inner.leaving.is_cancelled(),
             enforced: self.inner.access == AccessMode::Enforced,
             version: VERSION.to_owned(),
+            load: NodeLoad::of(&self.inner.metrics, self.inner.clock.elapsed()),
             shards: self.inner.shards.all().iter().map(|shard| shard.status()).collect(),
             meta: None,
         }

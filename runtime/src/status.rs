@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::load::NodeLoad;
+
 /// The version of this program.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -29,6 +31,9 @@ pub struct NodeStatus {
     /// Whether it checks what callers of its doors may.
     #[serde(default)]
     pub enforced: bool,
+    /// What it does.
+    #[serde(default)]
+    pub load: NodeLoad,
     /// Its shards.
     pub shards: Vec<ShardStatus>,
     /// The meta group, if this node leads it; of a node that says so to another.

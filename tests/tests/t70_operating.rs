@@ -73,6 +73,86 @@ fn a_level_that_a_node_cannot_run_at_is_refused_with_its_name() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn whoever_looks_after_a_node_sees_what_it_does_and_what_is_wrong() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let cluster = Cluster::form(dir.path(), 1, QUICK)?;
+    let node = cluster.running()?;
+    // It asks twice, and is asked for something in between.
+    let top = std::thread::scope(|scope| {
+        let top = scope.spawn(|| node.ask(&["top", "--every", "2s", "--count", "1"]));
+        let mut n = 0;
+        while !top.is_finished() {
+            n += 1;
+            node.ask(&["twin", "patch", "pump-7", &format!("{{\"n\":{n}}}")])?;
+        }
+        top.join().expect("it does not panic")
+    })?;
+    let shown = &top["nodes"][0];
+    assert!(shown["uptime_ms"].as_u64().is_some_and(|ms| ms > 0), "{top}");
+    assert!(shown["resident_bytes"].as_u64().is_some_and(|bytes| bytes > 1 << 20), "{top}");
+    for rate in ["calls_per_s", "commits_per_s", "cpu_percent"] {
+        assert!(shown[rate].as_f64().is_some_and(|rate| rate > 0.0), "{rate}: {top}");
+    }
+    let twins = top["shards"].as_array().into_iter().flatten().filter_map(|s| s["twins"].as_u64());
+    assert_eq!(twins.sum::<u64>(), 1, "{top}");
+
+    // The node runs: nothing is wrong with it, and that it is alone is worth a note.
+    let data = node.data().display().to_string();
+    let shards = [("POLLUX_CLUSTER__SHARDS", "4")];
+    let doctor =
+        |arguments: &[&str], variables: &[(&str, &str)]| -> Result<(bool, serde_json::Value)> {
+            let mut command = Command::new(program()?);
+            command.args(["--output", "json", "doctor"]).args(arguments);
+            let output = command.envs(variables.iter().copied()).output()?;
+            Ok((output.status.success(), serde_json::from_slice(&output.stdout)?))
+        };
+    let grpc = format!("http://{}", node.grpc);
+    let (good, said) = doctor(&["--data-dir", &data, "--grpc", &grpc], &shards)?;
+    assert!(good && said["wrong"] == 0, "{said}");
+    assert!(said.to_string().contains("one node: nothing survives"), "{said}");
+    // Another number of shards than it was formed with, and a place that is taken.
+    let taken = ["--data-dir", &data, "--grpc", "http://127.0.0.1:9", "--http-listen", &node.http];
+    let (good, said) = doctor(&taken, &[])?;
+    let wrong = |what: &str| {
+        let findings = said["findings"].as_array().into_iter().flatten();
+        findings.filter(|f| f["verdict"] == "wrong" && f["what"] == what).count()
+    };
+    assert!(!good, "{said}");
+    assert_eq!((wrong("data"), wrong("ports"), wrong("cluster")), (1, 1, 0), "{said}");
+    Ok(())
+}
+
+#[test]
+fn a_cluster_is_reached_by_the_name_it_was_given() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (cluster, home) = (Cluster::form(dir.path(), 1, QUICK)?, tempfile::tempdir()?);
+    let grpc = format!("http://{}", cluster.running()?.grpc);
+    let run = |arguments: &[&str]| -> Result<std::process::Output> {
+        let mut command = Command::new(program()?);
+        command.args(arguments).env("XDG_CONFIG_HOME", home.path()).env_remove("POLLUX_GRPC");
+        Ok(command.output()?)
+    };
+    let must = |arguments: &[&str]| -> Result<String> {
+        let output = run(arguments)?;
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        Ok(String::from_utf8(output.stdout)?)
+    };
+    must(&["context", "set", "nowhere", "--grpc", "http://127.0.0.1:9", "--use"])?;
+    assert_eq!(run(&["twin", "list"])?.status.code(), Some(6), "nobody answers there");
+    must(&["context", "set", "plant", "--grpc", &grpc])?;
+    must(&["twin", "list", "--context", "plant"])?;
+    must(&["context", "use", "plant"])?;
+    must(&["twin", "list"])?;
+    assert!(must(&["context", "list"])?.contains(&format!("* plant    {grpc}")));
+    let unknown = run(&["twin", "list", "--context", "field"])?;
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("pollux context list"));
+    must(&["context", "remove", "plant"])?;
+    assert_eq!(must(&["context", "list"])?.trim(), "nowhere  http://127.0.0.1:9");
+    Ok(())
+}
+
 /// A device that counts up in its reports, one after the other, until it is told to stop.
 async fn count(device: Arc<Device>, stop: Arc<AtomicBool>) -> Result<u64> {
     let mut number = 0;

@@ -3,8 +3,10 @@
 mod access;
 mod backup;
 mod cluster;
+mod contexts;
 mod devices;
 mod node;
+mod operate;
 mod services;
 mod simulate;
 mod subscriptions;
@@ -21,11 +23,13 @@ pub(crate) use cluster::{
     CaCommand, ClusterCommand, DemoArgs, DemoCommand, FailoverArgs, InitArgs, JoinArgs,
     NodeCommand, RecoverArgs, ShardCommand, StatusArgs,
 };
+pub(crate) use contexts::{ContextCommand, SetContextArgs};
 pub(crate) use devices::{
     CredentialCommand, DeviceCertArgs, DeviceCommand, ImportArgs, ListDevicesArgs, OneDevice,
     RegisterArgs, StandingName,
 };
 pub(crate) use node::{ConfigCommand, DevArgs, NodeFlags, StartArgs};
+pub(crate) use operate::{DoctorArgs, TopArgs};
 pub(crate) use services::{
     ClientFlags, CommandId, CommandVerb, GRPC, PatchArgs, QueryArgs, SectionName, SendArgs,
     TwinCommand, WatchArgs,
@@ -91,6 +95,12 @@ pub(crate) enum Verb {
     /// Say where shards should be.
     #[command(subcommand)]
     Shard(ShardCommand),
+    /// See what nodes, shards and the busiest twins do, again every second.
+    #[command(after_help = operate::TOP_EXAMPLES)]
+    Top(TopArgs),
+    /// Find what is wrong with a node, its machine and its cluster, and what to do about it.
+    #[command(after_help = operate::DOCTOR_EXAMPLES)]
+    Doctor(DoctorArgs),
     /// Write the state of all shards to a folder while the cluster runs, each as of one moment.
     #[command(after_help = backup::BACKUP_EXAMPLES)]
     Backup(BackupArgs),
@@ -100,6 +110,9 @@ pub(crate) enum Verb {
     /// Say who may do what, and see what was changed by whom.
     #[command(subcommand)]
     Access(AccessCommand),
+    /// Remember how clusters are reached, by name.
+    #[command(subcommand)]
+    Context(ContextCommand),
     /// Look at configuration.
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -14,9 +14,12 @@ pub(crate) const GRPC: &str = "http://127.0.0.1:4434";
 /// How the node is reached.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ClientFlags {
-    /// Address of a node's gRPC endpoint; https:// for TLS.
-    #[arg(long, value_name = "URL", env = "POLLUX_GRPC", default_value = GRPC)]
-    pub(crate) grpc: String,
+    /// Name under which `pollux context` remembers how the cluster is reached; the one in use, if not said.
+    #[arg(long, value_name = "NAME", env = "POLLUX_CONTEXT")]
+    pub(crate) context: Option<String>,
+    /// Address of a node's gRPC endpoint; https:// for TLS. Without it and a context: http://127.0.0.1:4434.
+    #[arg(long, value_name = "URL", env = "POLLUX_GRPC")]
+    pub(crate) grpc: Option<String>,
     /// PEM file with the CA of that endpoint's certificate, if it is of your own making.
     #[arg(long, value_name = "FILE")]
     pub(crate) grpc_ca: Option<PathBuf>,

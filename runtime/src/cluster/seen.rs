@@ -84,6 +84,7 @@ fn configurations(leaving: &[u64], voters: &[u64]) -> Vec<BTreeSet<u64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::NodeLoad;
 
     fn said(node: u64, owner: u64, term: u64) -> (u64, NodeStatus) {
         let shard = ShardStatus { owner, term, voters: vec![1, 2, 3], ..ShardStatus::default() };
@@ -94,6 +95,7 @@ mod tests {
             may_own: true,
             version: String::new(),
             enforced: false,
+            load: NodeLoad::default(),
             shards: vec![shard],
             meta: Some(meta),
         };

@@ -14,6 +14,7 @@ use super::Kind;
 use super::control::Control;
 use super::seen::{groups, meta_status, owners};
 use crate::limits::STATUS_MS_MAX;
+use crate::load::NodeLoad;
 use crate::router::Router;
 use crate::status::{NodeStatus, VERSION};
 
@@ -40,7 +41,8 @@ pub(super) fn for_peer(router: &Router, meta: &Group) -> Vec<u8> {
 pub(super) fn of_starting(node: NodeId, lineage: u64) -> Vec<u8> {
     let (shards, version) = (Vec::new(), VERSION.to_owned());
     let (node, may_own, enforced) = (node.0, false, false);
-    let status = NodeStatus { node, lineage, may_own, version, enforced, shards, meta: None };
+    let load = NodeLoad::default();
+    let status = NodeStatus { node, lineage, may_own, version, enforced, load, shards, meta: None };
     serde_json::to_vec(&status).expect("plain structs of numbers are JSON")
 }
 
@@ -62,6 +64,7 @@ impl Control {
             let answer = answers.get(&node.id);
             node.answers = answer.is_some();
             node.may_own = answer.is_some_and(|status| status.may_own);
+            node.load = answer.map(|status| load(&status.load));
             node.version = answer.map(|status| status.version.clone()).unwrap_or_default();
             node.meta_voter = meta_voters.contains(&NodeId(node.id));
             let holds = answer.map_or(0, |status| status.shards.len());
@@ -79,6 +82,7 @@ impl Control {
                 (out.owner, out.term, out.open) = (owned.owner, owned.term, owned.open);
                 (out.voters, out.learners) = (owned.voters.clone(), owned.learners.clone());
                 (out.twins, out.applied) = (owned.twins, owned.applied);
+                (out.messages_per_s, out.bytes) = (owned.messages_per_s, owned.bytes);
                 out.lag = owned.lags.iter().map(|(_, lag)| *lag).max().unwrap_or(0);
             }
             out
@@ -199,6 +203,24 @@ fn shown(id: u64, node: &pollux_cluster::meta::Node) -> v1::ClusterNode {
     }
 }
 
+fn load(load: &NodeLoad) -> v1::NodeLoad {
+    let hot = load.hot.iter();
+    let within = load.acks_within_us.iter();
+    v1::NodeLoad {
+        uptime_ms: load.uptime_ms,
+        devices: load.devices,
+        acks: load.acks,
+        acks_within: within.map(|(us, count)| v1::CountWithin { us: *us, count: *count }).collect(),
+        calls: load.calls,
+        batches: load.batches,
+        watches: load.watches,
+        overloads: load.overloads,
+        cpu_ms: load.cpu_ms,
+        resident_bytes: load.resident_bytes,
+        hot: hot.map(|(twin, n)| v1::HotTwin { twin: twin.clone(), messages_per_s: *n }).collect(),
+    }
+}
+
 /// What is not as it should be, and why.
 fn notes(nodes: &[v1::ClusterNode], shards: &[v1::ClusterShard]) -> Vec<String> {
     let there: Vec<_> = nodes.iter().filter(|node| node.state != "removed").collect();
@@ -248,6 +270,7 @@ mod tests {
                     may_own: true,
                     version: String::new(),
                     enforced: *enforced,
+                    load: NodeLoad::default(),
                     shards: vec![ShardStatus::default()],
                     meta: None,
                 };

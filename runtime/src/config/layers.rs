@@ -10,8 +10,14 @@ use super::keys::{self, NodeConfig};
 use super::{Checked, check};
 
 /// Variables that begin like the configuration's and belong to the command line.
-pub const COMMAND_LINE_VARIABLES: &[&str] =
-    &["POLLUX_CONFIG", "POLLUX_GRPC", "POLLUX_JOIN_TOKEN", "POLLUX_TOKEN", "POLLUX_TOKEN_FILE"];
+pub const COMMAND_LINE_VARIABLES: &[&str] = &[
+    "POLLUX_CONFIG",
+    "POLLUX_CONTEXT",
+    "POLLUX_GRPC",
+    "POLLUX_JOIN_TOKEN",
+    "POLLUX_TOKEN",
+    "POLLUX_TOKEN_FILE",
+];
 
 /// Layers put together so far: later ones win.
 #[derive(Clone, Debug)]

@@ -119,6 +119,12 @@ impl Counts {
         Self { bounds: self.bounds, buckets }
     }
 
+    /// Each bucket's upper bound, in nanoseconds or bytes, and how many fell in it; the last has the largest.
+    pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
+        let bounds = self.bounds.iter().copied().chain([u64::MAX]);
+        bounds.zip(self.buckets.iter().copied())
+    }
+
     /// How many observations.
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()

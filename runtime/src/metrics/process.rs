@@ -55,7 +55,8 @@ pub fn resident_bytes() -> Option<i64> {
     line.trim().strip_suffix("kB")?.trim().parse::<i64>().ok()?.checked_mul(1024)
 }
 
-fn cpu_seconds() -> Option<f64> {
+/// Processor time of this process, user and system; `None` where there is no `/proc`.
+pub(crate) fn cpu_seconds() -> Option<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     // The second field is the program's name in parentheses, which may hold anything; counting
     // from its end, user and system time are fields 12 and 13.

@@ -75,6 +75,13 @@ impl Expiry {
         server: &CertificateDer<'_>,
     ) -> Result<Self, PkiError> {
         let mut ends = vec![(What::Node, end(node)?), (What::Server, end(server)?)];
+        ends.extend(Self::of_authorities(dir)?.ends.iter());
+        Ok(Self { ends: ends.into() })
+    }
+
+    /// Of the CAs in a `pki/` folder alone.
+    pub(super) fn of_authorities(dir: &Path) -> Result<Self, PkiError> {
+        let mut ends = Vec::new();
         for what in [What::ClusterCa, What::ServerCa, What::DeviceCa] {
             let path = dir.join(format!("{}.pem", what.name()));
             // Where CAs of one's own are configured there may be none here.

@@ -94,6 +94,14 @@ pub fn certificate_of(file: &Path) -> Result<CertificateDer<'static>, PkiError> 
     first.ok_or_else(|| files::content(file, "a certificate in PEM form", "it has none"))
 }
 
+/// Which of the CAs in a `pki/` folder end soon, or have ended, as sentences for people.
+///
+/// # Errors
+/// When one of them cannot be read.
+pub fn alarms(dir: &Path, now: Time) -> Result<Vec<String>, PkiError> {
+    Ok(Expiry::of_authorities(dir)?.alarms(now))
+}
+
 /// The device CA of a `pki/` folder, made if missing.
 pub fn device_authority(dir: &Path, now: Time) -> Result<Authority, PkiError> {
     Authority::open_or_make(dir, DEVICE_CA, "Pollux device CA", now, CA_DAYS)

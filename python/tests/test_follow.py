@@ -49,11 +49,12 @@ def patched(event: object) -> "tuple[str, int]":
 
 def test_a_watch_goes_on_without_gap_or_double(pollux: Client, wire: Proxy) -> None:
     with Client(f"http://{wire.address}") as client:
-        # A first event gives the place to go on from.
         events = client.twins.watch(prefix="watched-")
+        # It is known from the beginning from where to go on.
+        assert events.position
+        wire.cut()
         write_all(pollux, "watched", 0, 1)
         assert patched(next(events)) == ("watched-0", 0)
-        assert events.position
         done = threading.Event()
         cutter = threading.Thread(target=cut_often, args=(wire, done))
         writer = threading.Thread(target=write_all, args=(pollux, "watched", 1, WRITES, 0.02))
@@ -144,3 +145,19 @@ def test_a_subscription_loses_nothing_and_remembers(pollux: Client, wire: Proxy)
             next(deliveries)
         newer.close()
     pollux.subscriptions.delete("billing")
+
+
+def test_writes_are_made_once_over_a_wire_that_is_cut(pollux: Client, wire: Proxy) -> None:
+    done = threading.Event()
+    cutter = threading.Thread(target=cut_often, args=(wire, done))
+    cutter.start()
+    try:
+        with Client(f"http://{wire.address}") as client:
+            for n in range(WRITES):
+                client.twins.patch("written", "tags", {"n": n})
+                time.sleep(0.01)
+    finally:
+        done.set()
+        cutter.join()
+    assert wire.taken > CUTS, "too little was cut"
+    assert pollux.twins.get("written").versions.tags == WRITES

@@ -199,11 +199,13 @@ def watch_request(
 ) -> twins_pb2.WatchRequest:
     """A watch; where it begins is added with each opening."""
     if device is None:
-        return twins_pb2.WatchRequest(tenant=tenant or "", prefix=prefix, filter=filter)
+        return twins_pb2.WatchRequest(
+            tenant=tenant or "", prefix=prefix, filter=filter, tell_start=True
+        )
     if prefix:
         raise InvalidValue("watch: takes either a device or a prefix")
     of_tenant, device = key_of(device, tenant)
-    return twins_pb2.WatchRequest(tenant=of_tenant, device=device, filter=filter)
+    return twins_pb2.WatchRequest(tenant=of_tenant, device=device, filter=filter, tell_start=True)
 
 
 # Commands.

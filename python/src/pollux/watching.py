@@ -12,7 +12,7 @@ import grpc
 from . import reading, types
 from .attempts import Attempts, Failure, NoAnswer
 from .errors import PolluxError
-from .line import Line, begun, failure_of
+from .line import Line, failure_of
 from .resume import Resume
 from .v1 import twins_pb2
 
@@ -41,7 +41,7 @@ class Watching:
 
     @property
     def position(self) -> str:
-        """Where to go on after the events that came so far; empty while that is not known."""
+        """Where to go on after the events that came so far; empty while a picture is not complete."""
         return self._resume.position
 
     def close(self) -> None:
@@ -98,11 +98,22 @@ class Watching:
             request.position, request.picture = opening.position, opening.picture
             try:
                 self._call = self._open(self._channel, request)
+                # A node tells at once where a watch begins, or the first of a picture.
+                first = next(self._call)
             except grpc.RpcError as error:
                 failed = failure_of(error)
-                continue
-            self._ready.extend(self._resume.opened())
-            return
+            except StopIteration:
+                failed = NoAnswer("the node ended the watch")
+            else:
+                self._ready.extend(self._resume.opened())
+                self._begin_with(first)
+                return
+
+    def _begin_with(self, first: twins_pb2.WatchResponse) -> None:
+        if first.HasField("progress") and not self._ready:
+            self._resume.take(first)
+        else:
+            self._ready.append(first)
 
     def _open(self, channel: grpc.Channel, request: twins_pb2.WatchRequest) -> Any:
         stub = channel.unary_stream(
@@ -110,7 +121,7 @@ class Watching:
             request_serializer=twins_pb2.WatchRequest.SerializeToString,
             response_deserializer=twins_pb2.WatchResponse.FromString,
         )
-        return begun(stub(request, metadata=self._line.ways.metadata()))
+        return stub(request, metadata=self._line.ways.metadata())
 
     def _wait(self, failed: Failure) -> None:
         now = time.monotonic()

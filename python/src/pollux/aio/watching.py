@@ -41,7 +41,7 @@ class Watching:
 
     @property
     def position(self) -> str:
-        """Where to go on after the events that came so far; empty while that is not known."""
+        """Where to go on after the events that came so far; empty while a picture is not complete."""
         return self._resume.position
 
     def close(self) -> None:
@@ -103,12 +103,25 @@ class Watching:
             request.CopyFrom(self._request)
             request.position, request.picture = opening.position, opening.picture
             try:
-                self._call = await self._open(self._channel, request)
+                call = await self._open(self._channel, request)
+                # A node tells at once where a watch begins, or the first of a picture.
+                first = await call.read()
             except grpc.aio.AioRpcError as error:
                 failed = failure_of(error)
                 continue
+            if first is None:
+                failed = NoAnswer("the node ended the watch")
+                continue
+            self._call = call
             self._ready.extend(self._resume.opened())
+            self._begin_with(first)
             return
+
+    def _begin_with(self, first: twins_pb2.WatchResponse) -> None:
+        if first.HasField("progress") and not self._ready:
+            self._resume.take(first)
+        else:
+            self._ready.append(first)
 
     async def _open(self, channel: grpc.aio.Channel, request: twins_pb2.WatchRequest) -> Stream:
         stub: Any = channel.unary_stream(

@@ -20,7 +20,9 @@ pub(super) fn of_path(name: &str, operation: Operation) -> Value {
         }
         "token" => json!({"type": "string", "pattern": "^[0-9a-f]{16}$"}),
         "name" => match operation {
-            Operation::Access(Access::PutPrincipal | Access::RemovePrincipal | Access::IssueToken) => {
+            Operation::Access(
+                Access::PutPrincipal | Access::RemovePrincipal | Access::IssueToken,
+            ) => {
                 json!({"type": "string", "pattern": "^[A-Za-z0-9._@:-]{1,64}$"})
             }
             Operation::GiveCredential | Operation::RevokeCredential => {

@@ -10,7 +10,7 @@ import schemathesis
 WAITED_MS = 200
 
 
-@schemathesis.hook  # type: ignore[untyped-decorator]
+@schemathesis.hook
 def map_body(context: Any, body: Any) -> Any:
     """A command that is waited for is over soon."""
     if isinstance(body, dict) and body.get("wait") is True:

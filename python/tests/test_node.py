@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Iterator
@@ -192,6 +193,18 @@ def test_callers_prove_who_they_are_and_do_what_they_may(tmp_path: Path) -> None
             stranger.cluster.status()
     finally:
         node.stop()
+
+
+def test_the_readme_does_what_it_says(
+    node: Node, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    monkeypatch.setenv("POLLUX_GRPC", node.grpc)
+    exec(compile(code, "README.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "{'interval_s': 10} {'interval_s': 10} True", lines
+    assert "pump-7 {'desired.interval_s': 10}" in lines[1:], lines
 
 
 def test_refusals_name_what_was_missing() -> None:

@@ -10,6 +10,8 @@ use anyhow::{Context, Result, ensure};
 use pollux_client::{
     Client, ErrorKind, Event, NewCommand, NewDevice, Options, Rejection, Section, Watch, Write, v1,
 };
+use pollux_runtime::clock::Clock;
+use pollux_runtime::pki::Authority;
 use pollux_tests::node::{NodeOptions, NodeProcess};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
@@ -220,5 +222,44 @@ async fn calls_say_what_became_of_them() -> Result<()> {
     ensure!(pollux.cluster_status().await?.nodes.len() == 1);
     ensure!(!pollux.who_am_i().await?.enforced);
     ensure!(twins.delete("pump-2", None, None).await? > 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_way_to_a_node_is_proven_at_both_ends() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let path = |name: &str| dir.path().join(name);
+    let now = Clock::new().wall();
+    let ca = Authority::open_or_make(&path("ca"), "ca", "the services' CA", now, 9)?;
+    ca.issue_server(&[], now, 9)?.write(&path("node.pem"), &path("node.key"))?;
+    let options = NodeOptions::new(&path("node"))
+        .with("POLLUX_ACCESS__MODE", "enforced")
+        .with("POLLUX_SERVICES__CERT", &path("node.pem").display().to_string())
+        .with("POLLUX_SERVICES__KEY", &path("node.key").display().to_string());
+    let node = options.start()?;
+    let token = std::fs::read_to_string(node.data().join(pollux_runtime::ROOT_TOKEN_FILE))?;
+    let pem = std::fs::read(path("ca").join("ca.pem"))?;
+    let way = || Options::new([format!("https://{}", node.grpc)]).timeout(Duration::from_secs(5));
+
+    let pollux = Client::connect(&way().ca(pem.clone()).token(token.trim())).await?;
+    ensure!(pollux.who_am_i().await?.enforced);
+    pollux.twins().patch("pump-1", Section::Tags, &json!({"a": 1})).await?;
+    for stranger in [way().ca(pem.clone()), way().ca(pem).token("wrong")] {
+        let pollux = Client::connect(&stranger).await?;
+        let error = pollux.twins().get("pump-1").await.expect_err("nobody knows who calls");
+        ensure!(error.reason() == Some("unauthenticated"), "{error:?}");
+        let error = pollux.twins().watch(&Watch::all()).await.expect_err("nor who watches");
+        ensure!(error.reason() == Some("unauthenticated"), "{error:?}");
+    }
+    let error = Client::connect(&way()).await.expect_err("nobody knows the node");
+    ensure!(*error.kind() == ErrorKind::Unreachable, "{error:?}");
+
+    let program = std::process::Command::new(pollux_tests::node::program()?)
+        .args(["twin", "get", "pump-1", "--output", "json", "--grpc-ca"])
+        .arg(path("ca").join("ca.pem"))
+        .env("POLLUX_GRPC", format!("https://{}", node.grpc))
+        .env("POLLUX_TOKEN", token.trim())
+        .output()?;
+    ensure!(program.status.success(), "{}", String::from_utf8_lossy(&program.stderr));
     Ok(())
 }

@@ -21,7 +21,7 @@ are exceptions, a class for each reason: see `pollux.errors`.
 """
 
 from . import errors, types
-from .client import Client
+from .client import Client, Cluster, Commands, Devices, Subscriptions, Twins
 from .consumer import Consumer, Delivery
 from .errors import (
     DeviceOffline,
@@ -54,9 +54,12 @@ from .watching import Watching
 __all__ = [
     "Changed",
     "Client",
+    "Cluster",
+    "Commands",
     "Consumer",
     "Delivery",
     "DeviceOffline",
+    "Devices",
     "Failed",
     "Forbidden",
     "InvalidArgument",
@@ -72,8 +75,10 @@ __all__ = [
     "PolluxError",
     "PositionLost",
     "Rejected",
+    "Subscriptions",
     "TakenOver",
     "Twin",
+    "Twins",
     "Unauthenticated",
     "Unreachable",
     "VersionMismatch",

@@ -13,8 +13,18 @@ async with aio.Client() as pollux:
 Calls, values and exceptions are those of `pollux`.
 """
 
-from .client import Client
+from .client import Client, Cluster, Commands, Devices, Subscriptions, Twins
 from .consumer import Consumer, Delivery
 from .watching import Watching
 
-__all__ = ["Client", "Consumer", "Delivery", "Watching"]
+__all__ = [
+    "Client",
+    "Cluster",
+    "Commands",
+    "Consumer",
+    "Delivery",
+    "Devices",
+    "Subscriptions",
+    "Twins",
+    "Watching",
+]

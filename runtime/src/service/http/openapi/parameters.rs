@@ -8,8 +8,8 @@ use super::super::routes::{Access, Operation, Verb};
 
 /// Printable ASCII without spaces and without `/ + # $`.
 const ID: &str = "^[!\"%-*,-.0-~]+$";
-/// A place in every shard's log.
-const POSITION: &str = "^p1\\.[0-9a-f]{1,16}(\\.[0-9a-f]{1,4}-[0-9a-f]{1,16}-[0-9a-f]{1,8})*$";
+/// A place in every shard's log; an empty text is none.
+const POSITION: &str = "^(p1\\.[0-9a-f]{1,16}(\\.[0-9a-f]{1,4}-[0-9a-f]{1,16}-[0-9a-f]{1,8})*)?$";
 
 /// A part of a path.
 pub(super) fn of_path(name: &str, operation: Operation) -> Value {
@@ -103,7 +103,7 @@ mod tests {
         for text in ["p1.0", "p1.feed.0-1-2", "p1.feed.0-1-2.fff-ffffffffffffffff-ffffffff"] {
             assert!(text.parse::<Position>().is_ok() && said.is_match(text), "{text}");
         }
-        for text in ["", "p1", "p2.0", "p1.", "p1.0.0-0", "p1.+1"] {
+        for text in ["p1", "p2.0", "p1.", "p1.0.0-0", "p1.+1"] {
             assert!(text.parse::<Position>().is_err() && !said.is_match(text), "{text}");
         }
     }

@@ -135,6 +135,7 @@ impl Source {
 
     async fn read(&self, shard: u16, stale: bool, file: &mut ShardWriter) -> Result<(), Failure> {
         let request = v1::BackUpShardRequest { shard: shard.into(), stale };
+        let request = self.client.lasting_request(request);
         let mut pieces = self.client.cluster().back_up_shard(request).await?.into_inner();
         let mut told = 0;
         loop {

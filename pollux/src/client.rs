@@ -2,72 +2,52 @@
 
 use std::time::Duration;
 
+use pollux_client::{ErrorKind, Node, Options};
 use pollux_proto::v1::access_client::AccessClient;
 use pollux_proto::v1::cluster_client::ClusterClient;
-use pollux_proto::v1::commands_client::CommandsClient;
-use pollux_proto::v1::devices_client::DevicesClient;
-use pollux_proto::v1::subscriptions_client::SubscriptionsClient;
-use pollux_proto::v1::twins_client::TwinsClient;
 use pollux_twin::id::TenantId;
 use pollux_twin::json::JsonErrorKind;
 use pollux_twin::limits::DEPTH_CEILING;
 use pollux_twin::{JsonLimits, TwinKey, Value};
 use tonic::Request;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::Channel;
 
 use crate::args::ClientFlags;
 use crate::context::{self, Way};
 use crate::exit::{Exit, Failure};
 
-/// Bytes of one answer: a page of full twins may be large.
-const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Patience for a connection; a node that is there answers at once.
-const CONNECT_MAX: Duration = Duration::from_secs(5);
-
 /// Patience with a node of this machine.
 const LOCAL_MAX: Duration = Duration::from_secs(10);
 
-/// A connected client.
+/// A connected client: `pollux_client` for the calls that it has, and the services of the node for the others.
 pub(crate) struct Client {
-    channel: Channel,
+    calls: pollux_client::Client,
     timeout: Duration,
-    /// What says who calls, where there is a token.
-    authorization: Option<MetadataValue<Ascii>>,
 }
 
 impl Client {
     /// Connects.
     pub(crate) async fn connect(flags: &ClientFlags) -> Result<Self, Failure> {
         let way = context::way(flags)?;
-        let authorization = token(&way)?.map(|token| bearer(&token)).transpose()?;
-        let usage = |error: &dyn std::fmt::Display| {
-            Failure::new(Exit::Usage, format!("--grpc {}: {error}", way.grpc))
-                .next("write it as http://127.0.0.1:4434 or https://node.example:4434")
-        };
-        let url = match way.grpc.contains("://") {
-            true => way.grpc.clone(),
-            false => format!("http://{}", way.grpc),
-        };
-        let mut endpoint = Endpoint::from_shared(url.clone())
-            .map_err(|error| usage(&error))?
-            .connect_timeout(CONNECT_MAX.min(flags.timeout));
-        if url.starts_with("https://") {
-            endpoint = endpoint.tls_config(tls(&way)?).map_err(|error| usage(&error))?;
-        }
-        let channel = endpoint.connect().await.map_err(|error| {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            let text = cause.unwrap_or_else(|| error.to_string());
-            let failure = format!("no node answers at {}: {text}", way.grpc);
-            Failure::new(Exit::Unavailable, failure).next(match is_io(&error) {
-                false if url.starts_with("https://") => {
-                    "does that port speak TLS? if not, write http://; if it does, name the CA of its \
-                     certificate with --grpc-ca"
-                }
-                _ => "start one with `pollux dev`, or name another with --grpc",
-            })
+        let calls = pollux_client::Client::connect(&options(&way, flags.timeout)?).await;
+        let calls = calls.map_err(|error| match error.kind() {
+            ErrorKind::Unreachable => {
+                let next = match is_io(&error) {
+                    false if way.grpc.starts_with("https://") => {
+                        "does that port speak TLS? if not, write http://; if it does, name the CA of its \
+                         certificate with --grpc-ca"
+                    }
+                    _ => "start one with `pollux dev`, or name another with --grpc",
+                };
+                Failure::new(Exit::Unavailable, &error).next(next)
+            }
+            _ => {
+                let next = "write --grpc as http://127.0.0.1:4434 or https://node.example:4434, and the token as \
+                            `pollux access principal token` printed it";
+                Failure::new(Exit::Usage, &error).next(next)
+            }
         })?;
-        Ok(Self { channel, timeout: flags.timeout, authorization })
+        Ok(Self { calls, timeout: flags.timeout })
     }
 
     /// Connects to a node of this machine.
@@ -83,60 +63,54 @@ impl Client {
         Self::connect(&flags).await
     }
 
-    /// The Twins service.
-    pub(crate) fn twins(&self) -> TwinsClient<Channel> {
-        TwinsClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
+    /// The calls that are repeated where that is safe.
+    pub(crate) const fn calls(&self) -> &pollux_client::Client {
+        &self.calls
     }
 
-    /// The Commands service.
-    pub(crate) fn commands(&self) -> CommandsClient<Channel> {
-        CommandsClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
-    }
-
-    /// The Devices service.
-    pub(crate) fn devices(&self) -> DevicesClient<Channel> {
-        DevicesClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
-    }
-
-    /// The Subscriptions service.
-    pub(crate) fn subscriptions(&self) -> SubscriptionsClient<Channel> {
-        SubscriptionsClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
+    /// The node, whose services are called once.
+    fn node(&self) -> &Node {
+        self.calls.node()
     }
 
     /// The Cluster service.
     pub(crate) fn cluster(&self) -> ClusterClient<Channel> {
-        ClusterClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
+        self.node().cluster()
     }
 
     /// The Access service.
     pub(crate) fn access(&self) -> AccessClient<Channel> {
-        AccessClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
+        self.node().access()
     }
 
     /// A request that ends in time.
     pub(crate) fn request<T>(&self, message: T) -> Request<T> {
-        self.request_within(message, self.timeout)
-    }
-
-    /// A request that may take as long as what it waits for, and then as long as any.
-    pub(crate) fn patient_request<T>(&self, message: T, wait: Duration) -> Request<T> {
-        self.request_within(message, self.timeout.saturating_add(wait))
-    }
-
-    fn request_within<T>(&self, message: T, within: Duration) -> Request<T> {
         let mut request = self.lasting_request(message);
-        request.set_timeout(within);
+        request.set_timeout(self.timeout);
         request
     }
 
     /// A request without a time limit, for streams that end when somebody leaves.
     pub(crate) fn lasting_request<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        if let Some(authorization) = &self.authorization {
-            request.metadata_mut().insert("authorization", authorization.clone());
-        }
-        request
+        self.node().request(message)
     }
+}
+
+/// How the flags say that a node is reached. Whether the network is safe enough for a token is for whoever gives it
+/// to know.
+fn options(way: &Way, timeout: Duration) -> Result<Options, Failure> {
+    let mut options =
+        Options::new([way.grpc.as_str()]).timeout(timeout).resume_for(timeout).plain();
+    if let Some(token) = token(way)? {
+        options = options.token(token);
+    }
+    if let Some(path) = &way.grpc_ca {
+        let pem = std::fs::read(path).map_err(|error| {
+            Failure::new(Exit::Usage, format!("--grpc-ca {}: {error}", path.display()))
+        })?;
+        options = options.ca(pem);
+    }
+    Ok(options)
 }
 
 /// Whether there was no connection at all.
@@ -170,29 +144,6 @@ fn token(way: &Way) -> Result<Option<String>, Failure> {
     }
 }
 
-/// How a token is sent. What is no token is refused before it travels, and not printed.
-fn bearer(token: &str) -> Result<MetadataValue<Ascii>, Failure> {
-    let plain = token.bytes().all(|byte| byte.is_ascii_graphic());
-    let value = plain.then(|| MetadataValue::try_from(format!("Bearer {token}")).ok()).flatten();
-    let mut value = value.ok_or_else(|| {
-        Failure::new(Exit::Usage, "the token has characters that no token has")
-            .next("use it as `pollux access principal token` printed it")
-    })?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-fn tls(way: &Way) -> Result<ClientTlsConfig, Failure> {
-    let mut tls = ClientTlsConfig::new();
-    if let Some(path) = &way.grpc_ca {
-        let pem = std::fs::read(path).map_err(|error| {
-            Failure::new(Exit::Usage, format!("--grpc-ca {}: {error}", path.display()))
-        })?;
-        tls = tls.ca_certificate(Certificate::from_pem(pem));
-    }
-    Ok(tls)
-}
-
 /// Reads the name of a device, with or without its tenant.
 pub(crate) fn key(text: &str) -> Result<TwinKey, Failure> {
     TwinKey::parse(text).map_err(|error| {
@@ -204,6 +155,11 @@ pub(crate) fn key(text: &str) -> Result<TwinKey, Failure> {
         Failure::new(Exit::Usage, format!("device {text:?}{of}: {error}"))
             .next("write it as device or tenant/device")
     })
+}
+
+/// An idempotency key of the command line; an empty one leaves it to the client to make one.
+pub(crate) fn own_key(given: String) -> Option<String> {
+    (!given.is_empty()).then_some(given)
 }
 
 /// JSON of the command line, or of standard input for `-`; refused before it travels.

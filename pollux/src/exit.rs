@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use pollux_client::ErrorKind;
 use pollux_proto::status;
 use tonic::{Code, Status};
 
@@ -54,6 +55,27 @@ impl Failure {
     pub(crate) fn next(mut self, step: impl Into<String>) -> Self {
         self.next = Some(step.into());
         self
+    }
+}
+
+impl From<pollux_client::Error> for Failure {
+    fn from(error: pollux_client::Error) -> Self {
+        let Some(status) = error.status() else {
+            let exit = match error.kind() {
+                ErrorKind::Usage => Exit::Usage,
+                ErrorKind::Unreachable => Exit::Unavailable,
+                ErrorKind::Unknown => Exit::Unknown,
+                _ => Exit::Failed,
+            };
+            return Self::new(exit, error);
+        };
+        let failure = Self::from(status.clone());
+        let (ErrorKind::Unknown, Some(key)) = (error.kind(), error.idempotency_key()) else {
+            return failure;
+        };
+        // A later attempt may have been refused; what became of the first is not known.
+        let next = format!("it may have taken effect: look, or repeat it with --key {key}");
+        Self { exit: Exit::Unknown, ..failure.next(next) }
     }
 }
 

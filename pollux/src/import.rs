@@ -50,9 +50,7 @@ pub(crate) async fn run(output: Output, args: ImportArgs) -> Result<(), Failure>
         io::Result::Ok(())
     });
     // No time limit: an import ends when all is done.
-    let devices = client.lasting_request(ReceiverStream::new(devices));
-    let answers = client.devices().import(devices).await?;
-    let mut answers = answers.into_inner();
+    let mut answers = client.calls().devices().import(ReceiverStream::new(devices)).await?;
     let mut sum = Sum { whole, ..Sum::default() };
     loop {
         tokio::select! {

@@ -1,5 +1,6 @@
 //! `pollux twin query`: finding and counting twins.
 
+use pollux_client::Answer;
 use pollux_proto::v1;
 use serde_json::{Map, Value, json};
 
@@ -23,13 +24,7 @@ pub(crate) async fn run(output: Output, args: QueryArgs) -> Result<(), Failure> 
         group_by: split(&args.group_by),
         explain: args.explain,
     };
-    let mut parts = client.twins().query(client.request(request.clone())).await?.into_inner();
-    let (mut rows, mut groups, mut end) = (Vec::new(), Vec::new(), v1::QueryEnd::default());
-    while let Some(part) = parts.message().await? {
-        rows.extend(part.rows);
-        groups.extend(part.groups);
-        end = part.end.unwrap_or(end);
-    }
+    let Answer { rows, groups, end } = client.calls().twins().query(request.clone()).await?;
     let counts = request.count || !request.group_by.is_empty();
     let text = if counts { group_lines(&request, &groups) } else { row_lines(&request, &rows) };
     let mut lines = text;

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use pollux_client::NewDevice;
 use pollux_proto::{convert, v1};
 use pollux_runtime::clock::Clock;
 use pollux_runtime::pki::{self, sha256};
+use pollux_twin::TwinKey;
 use pollux_twin::registration::Standing;
 use serde_json::json;
 
@@ -28,20 +30,17 @@ pub(crate) async fn run(output: Output, command: DeviceCommand) -> Result<(), Fa
         DeviceCommand::Register(args) => register(output, args).await,
         DeviceCommand::Import(args) => import::run(output, args).await,
         DeviceCommand::Get(one) => {
-            let (client, tenant, device) = reach(&one).await?;
-            let request = v1::GetDeviceRequest { tenant, device };
-            show(output, client.devices().get(client.request(request)).await?.get_ref())
+            let (client, key) = reach(&one).await?;
+            show(output, &client.calls().devices().get(key.as_str()).await?)
         }
         DeviceCommand::List(args) => query::run(output, listed(args)).await,
         DeviceCommand::Disable { one, reason } => {
-            let (client, tenant, device) = reach(&one).await?;
-            let request = v1::DisableDeviceRequest { tenant, device, reason, ..Default::default() };
-            show(output, client.devices().disable(client.request(request)).await?.get_ref())
+            let (client, key) = reach(&one).await?;
+            show(output, &client.calls().devices().disable(key.as_str(), &reason).await?)
         }
         DeviceCommand::Enable(one) => {
-            let (client, tenant, device) = reach(&one).await?;
-            let request = v1::EnableDeviceRequest { tenant, device, ..Default::default() };
-            show(output, client.devices().enable(client.request(request)).await?.get_ref())
+            let (client, key) = reach(&one).await?;
+            show(output, &client.calls().devices().enable(key.as_str()).await?)
         }
         DeviceCommand::Credential(command) => credential(output, command).await,
     }
@@ -87,16 +86,14 @@ async fn register(output: Output, args: RegisterArgs) -> Result<(), Failure> {
         pin(name.to_owned(), Path::new(file))
     });
     let credentials = pins.collect::<Result<Vec<_>, _>>()?;
-    let (client, tenant, device) = reach(&args.one).await?;
-    let request = v1::RegisterDeviceRequest {
-        tenant,
-        device,
-        tags_json: tags.unwrap_or_default(),
-        desired_json: desired.unwrap_or_default(),
-        credentials,
-        ..Default::default()
-    };
-    show(output, client.devices().register(client.request(request)).await?.get_ref())
+    let (client, key) = reach(&args.one).await?;
+    let mut device = NewDevice::new(key.as_str())
+        .tags_json(tags.unwrap_or_default())
+        .desired_json(desired.unwrap_or_default());
+    for credential in credentials {
+        device = device.credential(credential);
+    }
+    show(output, &client.calls().devices().register(device).await?)
 }
 
 async fn credential(output: Output, command: CredentialCommand) -> Result<(), Failure> {
@@ -117,26 +114,21 @@ async fn credential(output: Output, command: CredentialCommand) -> Result<(), Fa
             show(output, &give(&one, pin(name, &file)?).await?)
         }
         CredentialCommand::Revoke { one, name } => {
-            let (client, tenant, device) = reach(&one).await?;
-            let request =
-                v1::RevokeCredentialRequest { tenant, device, name, ..Default::default() };
-            let answer = client.devices().revoke_credential(client.request(request)).await?;
-            show(output, answer.get_ref())
+            let (client, key) = reach(&one).await?;
+            let devices = client.calls().devices();
+            show(output, &devices.revoke_credential(key.as_str(), &name).await?)
         }
     }
 }
 
 async fn give(one: &OneDevice, credential: v1::NewCredential) -> Result<v1::Device, Failure> {
-    let (client, tenant, device) = reach(one).await?;
-    let credential = Some(credential);
-    let request = v1::GiveCredentialRequest { tenant, device, credential, ..Default::default() };
-    Ok(client.devices().give_credential(client.request(request)).await?.into_inner())
+    let (client, key) = reach(one).await?;
+    Ok(client.calls().devices().give_credential(key.as_str(), credential).await?)
 }
 
-async fn reach(one: &OneDevice) -> Result<(Client, String, String), Failure> {
+async fn reach(one: &OneDevice) -> Result<(Client, TwinKey), Failure> {
     let key = client::key(&one.device)?;
-    let client = Client::connect(&one.client).await?;
-    Ok((client, key.tenant().to_owned(), key.device().to_owned()))
+    Ok((Client::connect(&one.client).await?, key))
 }
 
 /// The certificate in a file, as a credential.

@@ -1,5 +1,6 @@
 //! Messages of pollux.v1 as the documents that the HTTP endpoint answers too, and as text.
 
+use pollux_client::Event;
 use pollux_proto::{convert, v1};
 use serde_json::{Map, Value, json};
 
@@ -68,19 +69,18 @@ pub(crate) fn section(section: i32) -> String {
     lower(v1::Section::try_from(section).unwrap_or_default().as_str_name(), "SECTION_")
 }
 
-/// An event of a watch.
-pub(crate) fn event(response: &v1::WatchResponse) -> Value {
-    use v1::watch_response::Event;
-    let (kind, mut body) = match &response.event {
-        None => ("unknown", Map::new()),
-        Some(Event::Twin(of)) => ("twin", Map::from_iter([("twin".into(), twin(of))])),
-        Some(Event::Changed(changed)) => changed_members(changed),
-        Some(Event::PictureComplete(_)) => ("picture_complete", Map::new()),
-        Some(Event::PositionLost(_)) => ("position_lost", Map::new()),
-        Some(Event::Progress(_)) => ("progress", Map::new()),
+/// An event of a watch, with its position.
+pub(crate) fn event(event: &Event, position: &str) -> Value {
+    let (kind, mut body) = match event {
+        Event::Twin(of) => ("twin", Map::from_iter([("twin".into(), twin(of))])),
+        Event::Changed(changed) => changed_members(changed),
+        Event::PictureComplete => ("picture_complete", Map::new()),
+        Event::PositionLost => ("position_lost", Map::new()),
+        Event::Progress => ("progress", Map::new()),
+        _ => ("unknown", Map::new()),
     };
     body.insert("event".into(), kind.into());
-    body.insert("position".into(), response.position.as_str().into());
+    body.insert("position".into(), position.into());
     body.into()
 }
 

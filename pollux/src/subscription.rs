@@ -1,15 +1,12 @@
 //! `pollux subscription …`: calls of the Subscriptions service.
 
+use pollux_client::Watch;
 use pollux_proto::v1;
-use pollux_proto::v1::consume_request::What;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 
 use crate::args::{CreateArgs, NamedSubscription, Output, SubscriptionCommand};
 use crate::client::Client;
-use crate::exit::{Exit, Failure};
-use crate::limits::ACKNOWLEDGED_AHEAD;
+use crate::exit::Failure;
 use crate::start::Signals;
 use crate::twin::watch_line;
 use crate::{print, render};
@@ -20,25 +17,22 @@ pub(crate) async fn run(output: Output, command: SubscriptionCommand) -> Result<
         SubscriptionCommand::Create(args) => create(output, args).await,
         SubscriptionCommand::List { tenant, client } => {
             let client = Client::connect(&client).await?;
-            let request = v1::ListSubscriptionsRequest { tenant };
-            let answer = client.subscriptions().list(client.request(request)).await?.into_inner();
-            let mut lines: Vec<_> = answer.subscriptions.iter().map(text).collect();
+            let found = client.calls().subscriptions().list(&tenant).await?;
+            let mut lines: Vec<_> = found.iter().map(text).collect();
             if lines.is_empty() {
                 lines.push("no subscriptions".to_owned());
             }
-            let all: Vec<_> = answer.subscriptions.iter().map(shown).collect();
+            let all: Vec<_> = found.iter().map(shown).collect();
             print::result(output, &lines.join("\n"), &json!({ "subscriptions": all }))
         }
         SubscriptionCommand::Get(NamedSubscription { name, tenant, client }) => {
             let client = Client::connect(&client).await?;
-            let request = v1::GetSubscriptionRequest { tenant, name };
-            let answer = client.subscriptions().get(client.request(request)).await?;
-            print::result(output, &text(answer.get_ref()), &shown(answer.get_ref()))
+            let found = client.calls().subscriptions().get(&of(&tenant, &name)).await?;
+            print::result(output, &text(&found), &shown(&found))
         }
         SubscriptionCommand::Delete(NamedSubscription { name, tenant, client }) => {
             let client = Client::connect(&client).await?;
-            let request = v1::DeleteSubscriptionRequest { tenant, name: name.clone() };
-            client.subscriptions().delete(client.request(request)).await?;
+            client.calls().subscriptions().delete(&of(&tenant, &name)).await?;
             print::result(output, &format!("subscription {name} is forgotten"), &json!({}))
         }
         SubscriptionCommand::Consume { named, count } => consume(output, named, count).await,
@@ -46,21 +40,13 @@ pub(crate) async fn run(output: Output, command: SubscriptionCommand) -> Result<
 }
 
 async fn create(output: Output, args: CreateArgs) -> Result<(), Failure> {
-    use v1::subscription::Whose;
     let NamedSubscription { name, tenant, client } = args.named;
     let client = Client::connect(&client).await?;
-    let whose = args.device.map_or(Whose::Prefix(args.prefix), Whose::Device);
-    let subscription = v1::Subscription {
-        tenant,
-        name,
-        whose: Some(whose),
-        filter: args.filter,
-        picture: args.picture,
-        ..Default::default()
-    };
-    let request = v1::CreateSubscriptionRequest { subscription: Some(subscription) };
-    let answer = client.subscriptions().create(client.request(request)).await?;
-    print::result(output, &text(answer.get_ref()), &shown(answer.get_ref()))
+    let watch = args.device.map_or_else(|| Watch::prefix(args.prefix), Watch::device);
+    let watch = watch.of_tenant(tenant).filter(args.filter);
+    let watch = if args.picture { watch.picture() } else { watch };
+    let made = client.calls().subscriptions().create(&name, &watch).await?;
+    print::result(output, &text(&made), &shown(&made))
 }
 
 async fn consume(
@@ -70,39 +56,25 @@ async fn consume(
 ) -> Result<(), Failure> {
     let NamedSubscription { name, tenant, client } = named;
     let client = Client::connect(&client).await?;
-    let (say, said) = mpsc::channel(ACKNOWLEDGED_AHEAD);
-    let open = v1::OpenSubscription { tenant, name, unacknowledged_max: 0 };
-    let _first = say.send(v1::ConsumeRequest { what: Some(What::Open(open)) }).await;
-    // No time limit: a consumer stays until its caller leaves.
-    let said = client.lasting_request(ReceiverStream::new(said));
-    let mut events = client.subscriptions().consume(said).await?.into_inner();
+    let mut consumer = client.calls().subscriptions().consume(&of(&tenant, &name), 0).await?;
     let mut left = count.unwrap_or(u64::MAX);
     let mut signals = Signals::listen()?;
     while left > 0 {
-        let event = tokio::select! {
-            event = events.message() => event?,
+        let delivery = tokio::select! {
+            delivery = consumer.next() => delivery?,
             () = signals.next() => break,
         };
-        let Some(event) = event else {
-            return Err(Failure::new(Exit::Unavailable, "the node ended the stream")
-                .next("consume again, at any node"));
-        };
-        if !matches!(event.event, Some(v1::watch_response::Event::Progress(_))) {
-            left -= 1;
-            let document = render::event(&event);
-            print::result(output, &watch_line(&event, &document), &document)?;
-        }
-        if !event.position.is_empty() {
-            let done = v1::ConsumeRequest { what: Some(What::Acknowledge(event.position)) };
-            if say.send(done).await.is_err() {
-                break;
-            }
-        }
+        left -= 1;
+        let document = render::event(&delivery.event, &delivery.position);
+        print::result(output, &watch_line(&delivery.event, &document), &document)?;
+        consumer.acknowledge(&delivery);
     }
-    // The node remembers the last acknowledgement when nothing more can come, and then ends its stream.
-    drop(say);
-    while events.message().await?.is_some() {}
-    Ok(())
+    Ok(consumer.finish().await?)
+}
+
+/// A subscription by its tenant and name.
+fn of(tenant: &str, name: &str) -> String {
+    format!("{tenant}/{name}")
 }
 
 fn shown(one: &v1::Subscription) -> Value {

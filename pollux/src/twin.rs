@@ -1,5 +1,6 @@
 //! `pollux twin …`: calls of the Twins service.
 
+use pollux_client::{Event, Section, Watch, Write};
 use pollux_proto::v1;
 use serde_json::{Value, json};
 
@@ -15,13 +16,7 @@ pub(crate) async fn run(output: Output, command: TwinCommand) -> Result<(), Fail
         TwinCommand::Get { device, client } => {
             let key = client::key(&device)?;
             let client = Client::connect(&client).await?;
-            let request = v1::GetTwinRequest {
-                tenant: key.tenant().to_owned(),
-                device: key.device().to_owned(),
-                ..Default::default()
-            };
-            let answer = client.twins().get(client.request(request)).await?.into_inner();
-            let twin = answer.twin.unwrap_or_default();
+            let twin = client.calls().twins().get(key.as_str()).await?;
             print::result(output, &text::twin(&twin), &render::twin(&twin))
         }
         TwinCommand::Patch(args) => patch(output, args).await,
@@ -43,15 +38,11 @@ pub(crate) async fn run(output: Output, command: TwinCommand) -> Result<(), Fail
         TwinCommand::Delete { device, expect, key: idempotency_key, client } => {
             let key = client::key(&device)?;
             let client = Client::connect(&client).await?;
-            let request = v1::DeleteTwinRequest {
-                tenant: key.tenant().to_owned(),
-                device: key.device().to_owned(),
-                expected_version: expect,
-                idempotency_key,
-            };
-            let answer = client.twins().delete(client.request(request)).await?.into_inner();
-            let said = format!("{key} deleted at version {}", answer.version);
-            print::result(output, &said, &json!({"version": answer.version}))
+            let idempotency_key = client::own_key(idempotency_key);
+            let twins = client.calls().twins();
+            let version = twins.delete(key.as_str(), expect, idempotency_key).await?;
+            let said = format!("{key} deleted at version {version}");
+            print::result(output, &said, &json!({ "version": version }))
         }
     }
 }
@@ -61,25 +52,23 @@ async fn patch(output: Output, args: PatchArgs) -> Result<(), Failure> {
     let json = client::json(&args.json)?;
     let client = Client::connect(&args.client).await?;
     let section = match args.section {
-        SectionName::Tags => v1::Section::Tags,
-        SectionName::Desired => v1::Section::Desired,
+        SectionName::Tags => Section::Tags,
+        SectionName::Desired => Section::Desired,
     };
-    let change = match args.replace {
-        true => v1::patch_twin_request::Change::WholeJson(json),
-        false => v1::patch_twin_request::Change::MergeJson(json),
+    let mut write = match args.replace {
+        true => Write::whole_json(key.as_str(), section, json),
+        false => Write::merge_json(key.as_str(), section, json),
     };
-    let request = v1::PatchTwinRequest {
-        tenant: key.tenant().to_owned(),
-        device: key.device().to_owned(),
-        section: section.into(),
-        change: Some(change),
-        expected_version: args.expect,
-        idempotency_key: args.key,
-    };
-    let answer = client.twins().patch(client.request(request)).await?.into_inner();
-    let section = render::section(answer.section);
-    let said = format!("{key} {section} is at version {}", answer.version);
-    print::result(output, &said, &json!({"section": section, "version": answer.version}))
+    if let Some(version) = args.expect {
+        write = write.expected_version(version);
+    }
+    if let Some(key) = client::own_key(args.key) {
+        write = write.key(key);
+    }
+    let written = client.calls().twins().write(write).await?;
+    let (section, version) = (section.name(), written.version);
+    let said = format!("{key} {section} is at version {version}");
+    print::result(output, &said, &json!({"section": section, "version": version}))
 }
 
 /// Follows pages until `page_size` twins were printed or there are no more.
@@ -91,7 +80,7 @@ async fn list(
     let full = request.view == i32::from(v1::ListView::Full);
     let (mut lines, mut twins) = (Vec::new(), Vec::new());
     let next = loop {
-        let page = client.twins().list(client.request(request.clone())).await?.into_inner();
+        let page = client.calls().twins().list(request.clone()).await?;
         for twin in &page.twins {
             lines.push(if full { text::twin(twin) } else { text::summary(twin) });
             twins.push(if full { render::twin(twin) } else { render::summary(twin) });
@@ -114,64 +103,47 @@ async fn list(
 }
 
 async fn watch(output: Output, args: WatchArgs) -> Result<(), Failure> {
-    let (tenant, whose) = match &args.device {
-        Some(device) => {
-            let key = client::key(device)?;
-            let device = v1::watch_request::Whose::Device(key.device().to_owned());
-            (key.tenant().to_owned(), device)
-        }
-        None => (args.tenant, v1::watch_request::Whose::Prefix(args.prefix)),
+    let watch = match &args.device {
+        Some(device) => Watch::device(client::key(device)?.as_str()),
+        None => Watch::prefix(args.prefix).of_tenant(args.tenant),
     };
+    let watch = watch.filter(args.filter).after(args.from);
+    let watch = if args.picture { watch.picture() } else { watch };
     let client = Client::connect(&args.client).await?;
-    let request = v1::WatchRequest {
-        tenant,
-        whose: Some(whose),
-        position: args.from,
-        picture: args.picture,
-        filter: args.filter,
-    };
-    // No time limit: a watch ends when its caller does.
-    let mut events = client.twins().watch(client.lasting_request(request)).await?.into_inner();
+    let mut watching = client.calls().twins().watch(&watch).await?;
     let mut left = args.count.unwrap_or(u64::MAX);
     let mut signals = Signals::listen()?;
-    let mut position = String::new();
     let ended = loop {
         if left == 0 {
             break Ok(());
         }
         let event = tokio::select! {
-            event = events.message() => event,
+            event = watching.next() => event,
             () = signals.next() => break Ok(()),
         };
         let event = match event {
-            Ok(Some(event)) => event,
-            Ok(None) => break Ok(()),
-            Err(status) => break Err(status.into()),
+            Ok(event) => event,
+            Err(error) => break Err(error.into()),
         };
-        if !event.position.is_empty() {
-            position.clone_from(&event.position);
-        }
-        if output == Output::Text
-            && matches!(event.event, Some(v1::watch_response::Event::Progress(_)))
-        {
+        if output == Output::Text && event == Event::Progress {
             continue;
         }
         left -= 1;
-        let document = render::event(&event);
+        let document = render::event(&event, watching.told());
         print::result(output, &watch_line(&event, &document), &document)?;
     };
     // In JSON each event has its own.
+    let position = watching.position();
     if output == Output::Text && !position.is_empty() {
         print::note(&format!("go on after this with --from {position}"));
     }
     ended
 }
 
-pub(crate) fn watch_line(event: &v1::WatchResponse, document: &Value) -> String {
-    use v1::watch_response::Event;
-    match &event.event {
-        Some(Event::Twin(twin)) => text::twin(twin),
-        Some(Event::Changed(changed)) => {
+pub(crate) fn watch_line(event: &Event, document: &Value) -> String {
+    match event {
+        Event::Twin(twin) => text::twin(twin),
+        Event::Changed(changed) => {
             let mut body = document.clone();
             let hidden =
                 ["position", "event", "tenant", "device", "version", "at_ms", "match", "twin"];
@@ -185,10 +157,8 @@ pub(crate) fn watch_line(event: &v1::WatchResponse, document: &Value) -> String 
                 changed.tenant, changed.device, changed.version
             )
         }
-        Some(Event::PictureComplete(_)) => "-- that was the picture; changes follow".into(),
-        Some(Event::PositionLost(_)) => {
-            "-- the position is no longer kept; a whole picture follows".into()
-        }
+        Event::PictureComplete => "-- that was the picture; changes follow".into(),
+        Event::PositionLost => "-- the position is no longer kept; a whole picture follows".into(),
         _ => document.to_string(),
     }
 }

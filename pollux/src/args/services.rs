@@ -95,7 +95,8 @@ A merge patch (RFC 7396): objects merge, null removes, all else replaces.")]
 Expressions are of CEL's grammar, over id, tenant, version, tags, desired, reported, telemetry, presence,
 meta, in_sync and now. A twin that lacks what a filter asks for is not found.")]
     Query(QueryArgs),
-    /// Print changes as they become durable, until interrupted.
+    /// Print changes as they become durable, until interrupted. Where the node is lost and comes back within
+    /// --timeout, it goes on without a gap.
     #[command(after_help = "Examples:
   pollux twin watch pump-7 --picture
   pollux twin watch --prefix sim- --output json
@@ -171,7 +172,7 @@ pub(crate) struct PatchArgs {
     /// The version that the section must have; 0: never written.
     #[arg(long, value_name = "VERSION")]
     pub(crate) expect: Option<u64>,
-    /// Idempotency key: makes a retry harmless.
+    /// Idempotency key: makes a retry harmless. Without it one is made, for the attempts of this call.
     #[arg(long, default_value = "")]
     pub(crate) key: String,
     /// How to reach the node.

@@ -318,6 +318,11 @@ pub(super) struct Watching {
 }
 
 impl Watching {
+    /// Where it begins, if nothing else tells that.
+    pub(super) fn start(&self) -> Option<WatchItem> {
+        self.watch.start()
+    }
+
     /// The next item; `None` when the node stops, and why where the caller may no longer watch.
     pub(super) async fn next(&mut self) -> Option<Result<WatchItem, Rejection>> {
         // A watch that is never without an item would not come to it otherwise.

@@ -112,6 +112,12 @@ impl Watch {
         }
     }
 
+    /// Where it begins, unless a picture comes first, which tells that at its end.
+    pub(crate) fn start(&self) -> Option<WatchItem> {
+        let position = || self.seen.to_string();
+        self.picture.is_none().then(|| WatchItem::Progress { position: position() })
+    }
+
     fn take(&mut self, shard: ShardId, met: Met) {
         match met {
             Met::Step(Step { events, seen }) => {

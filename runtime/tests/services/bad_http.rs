@@ -111,6 +111,14 @@ async fn bad_names_and_headers_are_refused() {
     assert_eq!(refused.status, 400, "{refused:?}");
     house.ask("GET", "/v1/twins/a?stale=maybe").await.refused(400, "invalid");
     house.ask("GET", "/v1/twins/a?fresh").await.refused(400, "invalid");
+    for bad in ["min_position=nowhere", "min_position=%C2%84", "max_age_ms=-147"] {
+        house.ask("GET", &format!("/v1/twins/a?{bad}")).await.refused(400, "invalid");
+    }
+    let both =
+        [("content-type", "application/json"), ("if-match", "\"1\""), ("if-none-match", "*")];
+    house.send("PATCH", TAGS, &both, b"{\"a\":1}").await.refused(400, "invalid");
+    let tenant = format!("/v1/tenants/{}/subscriptions", "t".repeat(257));
+    house.ask("GET", &tenant).await.refused(400, "invalid");
     house.ask("GET", "/v1/twins/a?stale=true").await.refused(404, "not_found");
     house.node.stop().await;
 }

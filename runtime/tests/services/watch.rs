@@ -152,6 +152,18 @@ async fn a_stream_of_grpc_resumes_where_it_stopped() {
     let Some(Event::Changed(changed)) = &next.event else { panic!("{next:?}") };
     assert_eq!(changed.version, 2);
 
+    // Who asks is told at once where it begins, and misses nothing from there on.
+    let told = v1::WatchRequest { tell_start: true, ..watch.clone() };
+    let start = twins.watch(told).await.unwrap().into_inner().message().await.unwrap().unwrap();
+    assert!(matches!(start.event, Some(Event::Progress(_))), "{start:?}");
+    write(&house, "g-1", 3).await;
+    let after = v1::WatchRequest { position: start.position, ..watch.clone() };
+    let mut later = twins.watch(after).await.unwrap().into_inner();
+    let next = later.message().await.unwrap().unwrap();
+    let Some(Event::Changed(changed)) = &next.event else { panic!("{next:?}") };
+    assert_eq!(changed.version, 3);
+    drop(later);
+
     let bad = v1::WatchRequest { position: "nonsense".into(), ..watch };
     assert_eq!(twins.watch(bad).await.unwrap_err().code(), Code::InvalidArgument);
 

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt, stream};
 use pollux_proto::status::to_status;
 use pollux_proto::v1::watch_response::Event;
 use pollux_proto::{convert, v1};
@@ -24,7 +24,8 @@ pub(super) async fn open(
 ) -> Result<Events, Rejection> {
     let asked = convert::watch(request)?;
     let watching = desk.watch(caller, &asked).await?;
-    Ok(Box::pin(stream::unfold(Some(watching), next)))
+    let start = if request.tell_start { watching.start().and_then(response) } else { None };
+    Ok(Box::pin(stream::iter(start.map(Ok)).chain(stream::unfold(Some(watching), next))))
 }
 
 type Next = Option<(Result<v1::WatchResponse, Status>, Option<Watching>)>;

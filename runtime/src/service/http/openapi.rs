@@ -3,19 +3,21 @@
 
 mod access;
 mod devices;
+mod parameters;
 mod subscriptions;
 
 use pollux_twin::change::Section;
+use pollux_twin::limits::{COMMAND_DEADLINE_MS_MAX, TEXT_BYTES_MAX};
 use serde_json::{Map, Value, json};
 
-use super::routes::{self, Operation};
+use super::routes::{self, Operation, Verb};
 
 /// The document, OpenAPI 3.1.
 pub(super) fn document() -> Value {
     let mut paths: Map<String, Value> = Map::new();
     for (verb, path, operation) in routes::all() {
         let item = paths.entry(path.clone()).or_insert_with(|| json!({}));
-        item[verb.name()] = described(&path, operation);
+        item[verb.name()] = described(verb, &path, operation);
     }
     json!({
         "openapi": "3.1.0",
@@ -38,19 +40,15 @@ pub(super) fn document() -> Value {
     })
 }
 
-fn described(path: &str, operation: Operation) -> Value {
+fn described(verb: Verb, path: &str, operation: Operation) -> Value {
     let about = about(operation);
     let mut parameters: Vec<Value> = ["tenant", "device", "id", "name", "token"]
         .into_iter()
         .filter(|name| path.contains(&format!("{{{name}}}")))
-        .map(|name| {
-            let kind = if name == "id" { "integer" } else { "string" };
-            json!({"name": name, "in": "path", "required": true, "schema": {"type": kind}})
-        })
+        .map(|name| parameters::of_path(name, operation))
         .collect();
-    let argument = |place: &str, name: &str| json!({"name": name, "in": place, "required": false, "schema": {"type": "string"}});
-    parameters.extend(about.query.iter().map(|name| argument("query", name)));
-    parameters.extend(about.headers.iter().map(|name| argument("header", name)));
+    parameters.extend(about.query.iter().map(|name| parameters::of_query(name)));
+    parameters.extend(about.headers.iter().map(|name| parameters::of_header(name, verb)));
     let tenant = if path.contains("{tenant}") { "OfTenant" } else { "" };
     let mut out = json!({
         "operationId": format!("{}{tenant}", operation_id(operation)),
@@ -71,6 +69,9 @@ fn described(path: &str, operation: Operation) -> Value {
             .map(|kind| ((*kind).to_owned(), json!({"schema": reference(about.body)})));
         out["requestBody"] =
             json!({"required": true, "content": kinds.collect::<Map<String, Value>>()});
+    }
+    if verb == Verb::Get && about.headers.contains(&"if-none-match") {
+        out["responses"]["304"] = json!({"description": "the caller has it already, by its tag"});
     }
     if operation == Operation::SendCommand {
         out["responses"]["202"] =
@@ -263,13 +264,7 @@ fn schemas() -> Value {
         }),
         "Written": of(json!({"section": text(), "version": integer()}), &["section", "version"]),
         "Deleted": of(json!({"version": integer()}), &["version"]),
-        "SendCommand": of(
-            json!({
-                "name": text(), "payload": {}, "deadline_ms": integer(),
-                "queue": flag(), "wait": flag(),
-            }),
-            &["name"],
-        ),
+        "SendCommand": send_command(),
         "Command": of(
             json!({
                 "id": integer(), "name": text(), "payload": {}, "deadline_at_ms": integer(),
@@ -287,6 +282,19 @@ fn schemas() -> Value {
             }),
             &["type", "title", "status", "detail", "reason"],
         ),
+    })
+}
+
+/// What sending a command takes.
+fn send_command() -> Value {
+    json!({
+        "type": "object", "required": ["name"], "additionalProperties": false,
+        "properties": {
+            "name": {"type": "string", "minLength": 1, "maxLength": TEXT_BYTES_MAX},
+            "payload": {},
+            "deadline_ms": {"type": "integer", "minimum": 1, "maximum": COMMAND_DEADLINE_MS_MAX},
+            "queue": {"type": "boolean"}, "wait": {"type": "boolean"},
+        },
     })
 }
 
@@ -357,6 +365,18 @@ mod tests {
             }
             Value::Array(items) => items.iter().for_each(|item| references(item, found)),
             _ => {}
+        }
+    }
+
+    #[test]
+    fn an_answer_without_a_body_is_said_to_have_none() {
+        let document = document();
+        for path in ["/v1/twins/{device}", "/v1/tenants/{tenant}/twins/{device}/desired"] {
+            let unchanged = &document["paths"][path]["get"]["responses"]["304"];
+            assert!(unchanged["description"].is_string(), "{path}");
+            assert!(unchanged["content"].is_null(), "{path}");
+            let written = &document["paths"][path]["put"]["responses"]["304"];
+            assert!(written.is_null(), "{path}");
         }
     }
 

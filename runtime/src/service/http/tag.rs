@@ -28,6 +28,11 @@ pub(super) fn is_known(headers: &HeaderMap, tag: &HeaderValue) -> bool {
 
 /// The version that a write expects: that of `If-Match`, or none yet with `If-None-Match: *`.
 pub(super) fn expected(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    if headers.contains_key(IF_MATCH) && headers.contains_key(IF_NONE_MATCH) {
+        let detail =
+            "if-match and if-none-match: a write has a version or has none; send one of them";
+        return Err(Problem::invalid(detail));
+    }
     if let Some(value) = headers.get(IF_MATCH) {
         let one = headers.get_all(IF_MATCH).iter().count() == 1;
         let version = value.to_str().ok().filter(|_| one).and_then(version);
@@ -75,6 +80,9 @@ mod tests {
             assert!(expected(&headers("if-match", bad)).is_err(), "{bad}");
         }
         assert!(expected(&headers("if-none-match", "\"5\"")).is_err());
+        let mut both = headers("if-match", "\"5\"");
+        both.extend(headers("if-none-match", "*"));
+        assert!(expected(&both).is_err(), "they contradict each other");
     }
 
     #[test]

@@ -185,9 +185,10 @@ pub(super) async fn list(incoming: Incoming) -> Result<Response<Body>, Problem> 
 /// Then with what it stands for.
 async fn view(incoming: &Incoming, key: TwinKey) -> Result<(View, Option<Stand>), Problem> {
     let arguments = incoming.arguments(&["stale", "min_position", "max_age_ms"])?;
+    // What is no position is refused where it is not needed, too: the owner's answer is as fresh as can be asked.
+    let wanted = arguments.freshness()?;
     if arguments.flag("stale")? {
-        let (caller, wanted) = (incoming.caller()?, arguments.freshness()?);
-        let (view, stand) = incoming.desk.stale(caller, key, &wanted, None).await?;
+        let (view, stand) = incoming.desk.stale(incoming.caller()?, key, &wanted, None).await?;
         return Ok((view, Some(stand)));
     }
     match incoming.call(key, Request::Get).await? {

@@ -53,6 +53,7 @@ async fn open(
         position,
         picture: arguments.flag("picture")?,
         filter: arguments.text("filter").unwrap_or_default().to_owned(),
+        tell_start: false,
     })?;
     let watching = incoming.desk.watch(incoming.caller()?, &asked).await?;
     Ok(answer(stream::unfold(watching, next)))

@@ -15,7 +15,7 @@ use pollux_query::Filter;
 use pollux_twin::change::Section;
 use pollux_twin::input::Request;
 use pollux_twin::output::Answer;
-use pollux_twin::{Rejection, TwinKey, Value};
+use pollux_twin::{Rejection, TenantId, TwinKey, Value};
 
 pub(super) use consume::{Consumption, End, Next};
 pub(super) use keep::keep;
@@ -97,6 +97,8 @@ impl Desk {
         caller: &Caller,
         tenant: &str,
     ) -> Result<Vec<Record>, Rejection> {
+        let wrong = |error| Rejection::Invalid { reason: format!("tenant: {error}") };
+        TenantId::parse(tenant).map_err(wrong)?;
         let own = |record: &Record| record.tenant == tenant;
         let may = |record: &Record| self.may_watch(caller, record).is_ok();
         // Names of another tenant may begin like those of this one.

@@ -104,6 +104,7 @@ impl Record {
             position: self.position.clone(),
             picture: self.picture && self.position.is_empty(),
             filter: self.filter.clone(),
+            tell_start: false,
         }
     }
 

@@ -1,0 +1,130 @@
+//! Watches that the cluster remembers by name. How their events are taken is in `consumer`.
+
+use std::time::Duration;
+
+use pollux_proto::v1;
+use pollux_proto::v1::subscription::Whose;
+use tonic::Response;
+
+use crate::attempts::Work;
+use crate::client::Client;
+use crate::consumer::Consumer;
+use crate::error::Error;
+use crate::node::Node;
+use crate::watching::Watch;
+
+/// Calls about subscriptions. They are named `name`, or `tenant/name`.
+#[derive(Clone, Copy, Debug)]
+pub struct Subscriptions<'a> {
+    client: &'a Client,
+}
+
+impl<'a> Subscriptions<'a> {
+    pub(crate) const fn new(client: &'a Client) -> Self {
+        Self { client }
+    }
+
+    /// Makes a subscription of what a watch would tell from now on. Repeating it changes nothing. Of the tenant of
+    /// its name or of the watch, which have to be the same if both say one.
+    ///
+    /// # Errors
+    /// [`Rejection::VersionMismatch`](pollux_twin::Rejection::VersionMismatch) if one of the same name is about
+    /// something else.
+    pub async fn create(&self, name: &str, watch: &Watch) -> Result<v1::Subscription, Error> {
+        let (of, name) = named(name);
+        let (tenant, device) = watch.whose()?;
+        if !of.is_empty() && !tenant.is_empty() && of != tenant {
+            let message = format!(
+                "subscription {name:?} is of tenant {of:?}, and what it is about of {tenant:?}; name one"
+            );
+            return Err(Error::usage(message));
+        }
+        let subscription = v1::Subscription {
+            tenant: if tenant.is_empty() { of } else { tenant },
+            name,
+            whose: Some(device.map_or_else(|| Whose::Prefix(watch.prefix.clone()), Whose::Device)),
+            filter: watch.filter.clone(),
+            picture: watch.picture,
+            ..Default::default()
+        };
+        let make = |node: Node, request| async move {
+            node.subscriptions().create(request).await.map(Response::into_inner)
+        };
+        let request = v1::CreateSubscriptionRequest { subscription: Some(subscription) };
+        // One that is there is what was asked for.
+        let work = Work::Recognised(String::new());
+        self.client.call(work, Duration::ZERO, request, make).await
+    }
+
+    /// Reads a subscription.
+    ///
+    /// # Errors
+    /// [`Rejection::NotFound`](pollux_twin::Rejection::NotFound).
+    pub async fn get(&self, name: &str) -> Result<v1::Subscription, Error> {
+        let (tenant, name) = named(name);
+        let make = |node: Node, request| async move {
+            node.subscriptions().get(request).await.map(Response::into_inner)
+        };
+        self.client.read(v1::GetSubscriptionRequest { tenant, name }, make).await
+    }
+
+    /// All subscriptions of a tenant to what the caller may watch; an empty tenant is the default one.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn list(&self, tenant: &str) -> Result<Vec<v1::Subscription>, Error> {
+        let make = |node: Node, request| async move {
+            node.subscriptions().list(request).await.map(Response::into_inner)
+        };
+        let request = v1::ListSubscriptionsRequest { tenant: tenant.to_owned() };
+        Ok(self.client.read(request, make).await?.subscriptions)
+    }
+
+    /// Forgets a subscription.
+    ///
+    /// # Errors
+    /// [`Rejection::NotFound`](pollux_twin::Rejection::NotFound).
+    pub async fn delete(&self, name: &str) -> Result<(), Error> {
+        let (tenant, name) = named(name);
+        let make = |node: Node, request| async move { node.subscriptions().delete(request).await };
+        let request = v1::DeleteSubscriptionRequest { tenant, name };
+        // One of the same name could be made in between, and a repetition would delete that.
+        self.client.call(Work::Once, Duration::ZERO, request, make).await.map(drop)
+    }
+
+    /// Acknowledges from beside a consumer; what is behind what was acknowledged already changes nothing.
+    ///
+    /// # Errors
+    /// [`Rejection::Invalid`](pollux_twin::Rejection::Invalid) for what is no position of an event.
+    pub async fn acknowledge(&self, name: &str, position: &str) -> Result<v1::Subscription, Error> {
+        let (tenant, name) = named(name);
+        let make = |node: Node, request| async move {
+            node.subscriptions().acknowledge(request).await.map(Response::into_inner)
+        };
+        let request = v1::AcknowledgeRequest { tenant, name, position: position.to_owned() };
+        let work = Work::Recognised(String::new());
+        self.client.call(work, Duration::ZERO, request, make).await
+    }
+
+    /// Takes a subscription over, and its events: each comes until it is acknowledged. Once `unacknowledged_max`
+    /// are out (0: 1,000), nothing more comes until some are.
+    ///
+    /// # Errors
+    /// [`Rejection::NotFound`](pollux_twin::Rejection::NotFound).
+    pub async fn consume(&self, name: &str, unacknowledged_max: u32) -> Result<Consumer, Error> {
+        Consumer::open(self.client.clone(), name.to_owned(), unacknowledged_max).await
+    }
+}
+
+/// Tenant and name of `name` or `tenant/name`; what is wrong with them says the node.
+pub(crate) fn named(name: &str) -> (String, String) {
+    let (tenant, name) = name.split_once('/').unwrap_or(("", name));
+    (tenant.to_owned(), name.to_owned())
+}
+
+impl Client {
+    /// Watches that the cluster remembers.
+    pub const fn subscriptions(&self) -> Subscriptions<'_> {
+        Subscriptions::new(self)
+    }
+}

@@ -1,0 +1,30 @@
+"""The same client for asyncio.
+
+```python
+from pollux import aio
+
+async with aio.Client() as pollux:
+    await pollux.twins.patch("pump-7", "desired", {"interval_s": 10})
+    async with pollux.twins.watch("pump-7", picture=True) as events:
+        async for event in events:
+            print(event)
+```
+
+Calls, values and exceptions are those of `pollux`.
+"""
+
+from .client import Client, Cluster, Commands, Devices, Subscriptions, Twins
+from .consumer import Consumer, Delivery
+from .watching import Watching
+
+__all__ = [
+    "Client",
+    "Cluster",
+    "Commands",
+    "Consumer",
+    "Delivery",
+    "Devices",
+    "Subscriptions",
+    "Twins",
+    "Watching",
+]

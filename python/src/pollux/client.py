@@ -1,0 +1,400 @@
+"""The blocking client. What calls there are is in `calls`, when they are made again in `attempts`."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Union
+
+import grpc
+
+from . import calls, reading, types
+from .attempts import given_up
+from .calls import COMMAND_DEADLINE, PAGE_SIZE, Order
+from .consumer import Consumer
+from .line import Line, failure_of
+from .v1 import devices_pb2
+from .watching import Watching
+from .ways import RESUME_TIMEOUT, TIMEOUT, Pem, Token, ways
+
+
+class Client:
+    """A connection to a cluster: threads may share it, and nodes are dialled when they are needed.
+
+    `addresses` is one node or several, such as `https://node.example:4434`; of several, another is asked when one
+    does not answer. Without it, `POLLUX_GRPC` says where, or it is the node of this machine.
+
+    `ca` is the CA of the nodes' certificates, if it is of your own making; `certificate` and `key` are the caller's,
+    where the way to the nodes asks for one; `token` says who calls. `timeout` is how long a call may take in all, with
+    its repetitions, `resume_timeout` for how long watches and consumers look for a node after their stream broke.
+
+    A token goes over an unencrypted connection only to this machine, unless `plain` says that others are safe, too.
+    """
+
+    def __init__(
+        self,
+        addresses: Union[str, Sequence[str], None] = None,
+        *,
+        ca: Optional[Pem] = None,
+        certificate: Optional[Pem] = None,
+        key: Optional[Pem] = None,
+        token: Token = None,
+        plain: bool = False,
+        timeout: float = TIMEOUT,
+        resume_timeout: float = RESUME_TIMEOUT,
+    ) -> None:
+        found = ways(addresses, ca=ca, certificate=certificate, key=key, token=token, plain=plain)
+        line = Line(found, timeout, resume_timeout)
+        self._line = line
+        self.twins = Twins(line)
+        """Reading, writing, finding and watching twins."""
+        self.commands = Commands(line)
+        """One-time requests to devices."""
+        self.devices = Devices(line)
+        """The registry: which devices may come, and by what they prove themselves."""
+        self.subscriptions = Subscriptions(line)
+        """Watches that the cluster remembers."""
+        self.cluster = Cluster(line)
+        """How the cluster is."""
+
+    def who_am_i(self) -> types.Caller:
+        """Who the caller is, as the node sees it."""
+        return self._line.call(calls.who_am_i())
+
+    def close(self) -> None:
+        """Ends all connections, and with them all watches and consumers."""
+        self._line.close()
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Twins:
+    """Calls about twins. A device is named `device`, or `tenant/device`."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    def get(self, device: str) -> types.Twin:
+        """Reads a twin: everything is in it that was acknowledged before the call."""
+        return self._line.call(calls.get(device))
+
+    def get_stale(
+        self, device: str, *, min_position: str = "", max_age_ms: Optional[int] = None
+    ) -> types.Found:
+        """Reads a twin from any replica, whose answer may be old: not older than was asked."""
+        return self._line.call(calls.get_stale(device, min_position, max_age_ms))
+
+    def patch(
+        self,
+        device: str,
+        section: str,
+        patch: Mapping[str, Any],
+        *,
+        expected_version: Optional[int] = None,
+        idempotency_key: Optional[str] = None,
+    ) -> types.Written:
+        """Merges into `tags` or `desired` (RFC 7396: dicts merge, `None` removes, all else replaces).
+
+        `expected_version` is the version that the section must have, 0 if it must never have been written. A key is
+        made for each call, so that it can be repeated; a twin remembers 512 of them for five minutes, so give `""`
+        where one twin is written more often: then a call that is not answered is not made again.
+        """
+        call = calls.write(device, section, patch, False, expected_version, idempotency_key)
+        return self._line.call(call)
+
+    def replace(
+        self,
+        device: str,
+        section: str,
+        content: Mapping[str, Any],
+        *,
+        expected_version: Optional[int] = None,
+        idempotency_key: Optional[str] = None,
+    ) -> types.Written:
+        """Replaces `tags` or `desired` as a whole. See `patch`."""
+        call = calls.write(device, section, content, True, expected_version, idempotency_key)
+        return self._line.call(call)
+
+    def delete(
+        self,
+        device: str,
+        *,
+        expected_version: Optional[int] = None,
+        idempotency_key: Optional[str] = None,
+    ) -> int:
+        """Deletes a twin; the version of what is left. A device that comes back continues its versions."""
+        return self._line.call(calls.delete(device, expected_version, idempotency_key))
+
+    def list(self, *, prefix: str = "", tenant: str = "") -> Iterator[types.Summary]:
+        """All twins whose name begins so, in order of their names, read page by page."""
+        return (reading.summary(one) for one in self._pages(tenant, prefix, full=False))
+
+    def list_full(self, *, prefix: str = "", tenant: str = "") -> Iterator[types.Twin]:
+        """The same with all that is in them."""
+        return (reading.twin(one) for one in self._pages(tenant, prefix, full=True))
+
+    def _pages(self, tenant: str, prefix: str, full: bool) -> Iterator[Any]:
+        token = ""
+        while True:
+            twins, token = self._line.call(calls.list_page(tenant, prefix, full, token))
+            yield from twins
+            if not token:
+                return
+
+    def query(
+        self,
+        filter: str = "",
+        *,
+        select: Sequence[str] = (),
+        order_by: Sequence[Order] = (),
+        limit: int = 100,
+        cursor: Optional[str] = None,
+        tenant: str = "",
+        explain: bool = False,
+    ) -> types.Answer:
+        """Finds twins by what is in them: one page, with everything that was acknowledged before the call.
+
+        Expressions are of CEL's grammar, such as `reported.temperature > 40.0 && tags.site == "Oslo"`.
+        """
+        call = calls.query(filter, select, order_by, limit, cursor, tenant, explain)
+        return self._line.call(call)
+
+    def rows(
+        self,
+        filter: str = "",
+        *,
+        select: Sequence[str] = (),
+        order_by: Sequence[Order] = (),
+        tenant: str = "",
+        page_size: int = PAGE_SIZE,
+    ) -> Iterator[types.Row]:
+        """All twins for which a filter holds, page by page. Each page is of its own moment."""
+        cursor: Optional[str] = None
+        while True:
+            page = self.query(
+                filter, select=select, order_by=order_by, limit=page_size, cursor=cursor, tenant=tenant
+            )
+            yield from page.rows
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def count(self, filter: str = "", *, tenant: str = "") -> int:
+        """For how many twins a filter holds."""
+        return self._line.call(calls.count(filter, tenant))
+
+    def groups(self, by: Sequence[str], *, filter: str = "", tenant: str = "") -> List[types.Group]:
+        """Counts apart those that differ in these expressions, the largest group first."""
+        return self._line.call(calls.groups(by, filter, tenant))
+
+    def watch(
+        self,
+        device: Optional[str] = None,
+        *,
+        prefix: str = "",
+        tenant: Optional[str] = None,
+        filter: str = "",
+        picture: bool = False,
+        position: str = "",
+    ) -> Watching:
+        """Follows the changes of one twin, of those whose name begins so, or of a whole tenant.
+
+        It begins now, after `position`, or with `picture` with the twins as they are. It is open when this returns:
+        what is written from then on is told.
+        """
+        request = calls.watch_request(device, prefix, tenant, filter)
+        return Watching(self._line, request, position, picture)
+
+
+class Commands:
+    """Calls about commands."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    def send(
+        self,
+        device: str,
+        name: str,
+        payload: Any = None,
+        *,
+        deadline: float = COMMAND_DEADLINE,
+        queue: bool = False,
+        wait: bool = False,
+        idempotency_key: Optional[str] = None,
+    ) -> types.Command:
+        """Sends a command, which the device carries out at most once.
+
+        It is worth doing for `deadline` seconds. With `queue` it is kept for a device that is not connected; with
+        `wait` the answer comes when it is over: look at its `state`.
+        """
+        call = calls.send(device, name, payload, deadline, queue, wait, idempotency_key)
+        return self._line.call(call)
+
+    def get(self, device: str, id: int) -> types.Command:
+        """Reads a command as it stands."""
+        return self._line.call(calls.get_command(device, id))
+
+    def cancel(
+        self, device: str, id: int, *, idempotency_key: Optional[str] = None
+    ) -> types.Command:
+        """Withdraws a command that still waits for its device."""
+        return self._line.call(calls.cancel_command(device, id, idempotency_key))
+
+    def list(self, device: str) -> List[types.Command]:
+        """The commands of a device that are kept, oldest first."""
+        return self._line.call(calls.list_commands(device))
+
+
+class Devices:
+    """Calls to the registry."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    def register(
+        self,
+        device: str,
+        *,
+        tags: Optional[Dict[str, Any]] = None,
+        desired: Optional[Dict[str, Any]] = None,
+        tokens: Optional[Dict[str, str]] = None,
+        certificates: Optional[Dict[str, str]] = None,
+        idempotency_key: Optional[str] = None,
+    ) -> types.Device:
+        """Registers a device, or gives one that is registered what the call names.
+
+        `tokens` and `certificates` are credentials by name, each as SHA-256 in hexadecimal digits; `give_token` makes
+        a token.
+        """
+        new = types.NewDevice(device, tags, desired, tokens or {}, certificates or {})
+        return self._line.call(calls.register(new, idempotency_key))
+
+    def get(self, device: str) -> types.Device:
+        """Reads an entry."""
+        return self._line.call(calls.get_device(device))
+
+    def disable(
+        self, device: str, reason: str = "", *, idempotency_key: Optional[str] = None
+    ) -> types.Device:
+        """The device may not come; if it is there, its session ends."""
+        return self._line.call(calls.disable(device, reason, idempotency_key))
+
+    def enable(self, device: str, *, idempotency_key: Optional[str] = None) -> types.Device:
+        """The device may come again."""
+        return self._line.call(calls.enable(device, idempotency_key))
+
+    def give_credential(
+        self,
+        device: str,
+        name: str,
+        *,
+        token_sha256: Optional[str] = None,
+        certificate_sha256: Optional[str] = None,
+        expires_at_ms: Optional[int] = None,
+        idempotency_key: Optional[str] = None,
+    ) -> types.Device:
+        """Gives a device a credential, in place of one of the same name."""
+        call = calls.give_credential(
+            device, name, token_sha256, certificate_sha256, expires_at_ms, idempotency_key
+        )
+        return self._line.call(call)
+
+    def give_token(self, device: str, name: str, *, expires_at_ms: Optional[int] = None) -> str:
+        """Makes a token for a device and gives it; the cluster has its hash only, so this is the one time it is
+        seen."""
+        token = secrets.token_hex(32)
+        digest = hashlib.sha256(token.encode()).hexdigest()
+        self.give_credential(device, name, token_sha256=digest, expires_at_ms=expires_at_ms)
+        return token
+
+    def revoke_credential(
+        self, device: str, name: str, *, idempotency_key: Optional[str] = None
+    ) -> types.Device:
+        """Takes a credential away. A session that was opened with it ends."""
+        return self._line.call(calls.revoke_credential(device, name, idempotency_key))
+
+    def import_all(self, devices: Iterable[types.NewDevice]) -> types.Imported:
+        """Registers very many; those that were refused are told by their place. Safe to repeat.
+
+        Nothing bounds how long it takes, and it is not repeated by itself, as `devices` may be read only once.
+        """
+        stub = self._line.channel().stream_stream(
+            "/pollux.v1.Devices/Import",
+            request_serializer=devices_pb2.ImportDevicesRequest.SerializeToString,
+            response_deserializer=devices_pb2.ImportDevicesResponse.FromString,
+        )
+        wrong: List[BaseException] = []
+
+        def requests() -> Iterator[devices_pb2.ImportDevicesRequest]:
+            # What the caller's own iterator raises would otherwise be told as a broken stream.
+            try:
+                yield from calls.import_requests(devices)
+            except BaseException as error:
+                wrong.append(error)
+                raise
+
+        registered, refused = 0, []
+        try:
+            for answer in stub(requests(), metadata=self._line.ways.metadata()):
+                registered = answer.registered
+                refused += [types.Refusal(one.line, one.reason, one.message) for one in answer.refused]
+        except grpc.RpcError as error:
+            if wrong:
+                raise wrong[0] from None
+            raise given_up(failure_of(error), changes=True) from None
+        return types.Imported(registered, sorted(refused, key=lambda one: one.number))
+
+
+class Subscriptions:
+    """Calls about subscriptions."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    def create(
+        self,
+        name: str,
+        *,
+        device: Optional[str] = None,
+        prefix: str = "",
+        filter: str = "",
+        picture: bool = False,
+        tenant: Optional[str] = None,
+    ) -> types.Subscription:
+        """Makes a subscription, which stands at this moment. Repeating it changes nothing."""
+        return self._line.call(calls.subscribe(name, device, prefix, filter, picture, tenant))
+
+    def get(self, name: str, *, tenant: str = "") -> types.Subscription:
+        """Reads a subscription."""
+        return self._line.call(calls.get_subscription(name, tenant))
+
+    def list(self, *, tenant: str = "") -> List[types.Subscription]:
+        """All subscriptions of a tenant to what the caller may watch."""
+        return self._line.call(calls.list_subscriptions(tenant))
+
+    def delete(self, name: str, *, tenant: str = "") -> None:
+        """Forgets a subscription."""
+        self._line.call(calls.unsubscribe(name, tenant))
+
+    def consume(self, name: str, *, tenant: str = "", unacknowledged_max: int = 0) -> Consumer:
+        """Takes a subscription over, and its events: each comes until it is acknowledged.
+
+        Once `unacknowledged_max` events are out (0: 1,000), nothing more comes until some are acknowledged.
+        """
+        return Consumer(self._line, name, tenant, unacknowledged_max)
+
+
+class Cluster:
+    """Calls about the cluster."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    def status(self, *, this_node_only: bool = False) -> types.ClusterStatus:
+        """Nodes and shards as the asked node finds them now."""
+        return self._line.call(calls.cluster_status(this_node_only))

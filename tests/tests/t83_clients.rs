@@ -1,0 +1,265 @@
+//! The service client against the real program, over a wire that is cut: nothing is missed and nothing told twice,
+//! and what cannot be done twice is repeated.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use pollux_client::{
+    Client, ErrorKind, Event, NewCommand, NewDevice, Options, Rejection, Section, Watch, Write, v1,
+};
+use pollux_runtime::clock::Clock;
+use pollux_runtime::pki::Authority;
+use pollux_tests::node::{NodeOptions, NodeProcess};
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+/// Longest that one event may take on a busy machine.
+const STEP: Duration = Duration::from_secs(60);
+/// Writes that are followed over a wire that is cut.
+const WRITES: u64 = 60;
+/// How long a wire holds.
+const HOLDS: Duration = Duration::from_millis(150);
+
+/// A wire to a node, of which every connection that is open can be cut.
+struct Wire {
+    address: String,
+    cut: watch::Sender<u32>,
+    taken: Arc<AtomicUsize>,
+}
+
+impl Wire {
+    async fn to(node: &NodeProcess) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = format!("http://{}", listener.local_addr()?);
+        let (cut, cuts) = watch::channel(0);
+        let taken = Arc::new(AtomicUsize::new(0));
+        let (target, count) = (node.grpc.clone(), Arc::clone(&taken));
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::Relaxed);
+                let (target, mut cuts) = (target.clone(), cuts.clone());
+                tokio::spawn(async move {
+                    let Ok(mut node) = TcpStream::connect(target).await else { return };
+                    cuts.mark_unchanged();
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut client, &mut node) => {}
+                        _ = cuts.changed() => {}
+                    }
+                });
+            }
+        });
+        Ok(Self { address, cut, taken })
+    }
+
+    /// Cuts it again and again for as long as something goes on.
+    async fn cut_during<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let cutting = async {
+            loop {
+                sleep(HOLDS).await;
+                self.cut.send_modify(|count| *count += 1);
+            }
+        };
+        tokio::select! {
+            done = work => done,
+            () = cutting => unreachable!("it has no end"),
+        }
+    }
+}
+
+fn client(address: &str) -> Result<Client> {
+    Ok(Client::new(&Options::new([address]))?)
+}
+
+async fn write(client: &Client, prefix: &str, n: u64) -> Result<()> {
+    let device = format!("{prefix}-{}", n % 3);
+    client.twins().patch(&device, Section::Tags, &json!({ "n": n })).await?;
+    Ok(())
+}
+
+/// The device and the number that a change brought.
+fn brought(event: &Event) -> Result<(String, u64)> {
+    let Event::Changed(changed) = event else { anyhow::bail!("no change: {event:?}") };
+    let Some(v1::changed::What::Patched(patched)) = &changed.what else {
+        anyhow::bail!("no patch: {changed:?}")
+    };
+    let Some(v1::section_patched::Change::MergeJson(json)) = &patched.change else {
+        anyhow::bail!("no merge: {patched:?}")
+    };
+    let patch = pollux_client::value(json)?;
+    Ok((changed.device.clone(), patch["n"].as_u64().context("a number")?))
+}
+
+fn expected(prefix: &str, of: std::ops::Range<u64>) -> BTreeMap<String, Vec<u64>> {
+    let mut all = BTreeMap::<String, Vec<u64>>::new();
+    for n in of {
+        all.entry(format!("{prefix}-{}", n % 3)).or_default().push(n);
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_breaks_goes_on_without_gap_or_double() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let node = NodeOptions::new(&dir.path().join("node")).start()?;
+    let wire = Wire::to(&node).await?;
+    let (direct, cut) = (client(&format!("http://{}", node.grpc))?, client(&wire.address)?);
+
+    // Writes go through the cut wire, too: each is made once, however often it was sent.
+    let mut watching = cut.twins().watch(&Watch::prefix("watched-")).await?;
+    // It is known from the beginning from where to go on.
+    ensure!(!watching.position().is_empty());
+    wire.cut.send_modify(|count| *count += 1);
+    write(&direct, "watched", 0).await?;
+    ensure!(brought(&timeout(STEP, watching.next()).await??)? == ("watched-0".to_owned(), 0));
+    let follow = async {
+        let mut seen = BTreeMap::<String, Vec<u64>>::new();
+        for _ in 1..WRITES {
+            let event = loop {
+                match timeout(STEP, watching.next()).await?? {
+                    Event::Progress => {}
+                    event => break event,
+                }
+            };
+            let (device, n) = brought(&event)?;
+            seen.entry(device).or_default().push(n);
+        }
+        Ok(seen)
+    };
+    let writes = async {
+        for n in 1..WRITES {
+            sleep(Duration::from_millis(20)).await;
+            write(&cut, "watched", n).await?;
+        }
+        Ok(())
+    };
+    let (seen, ()) = wire.cut_during(Box::pin(async { tokio::try_join!(follow, writes) })).await?;
+    let taken = wire.taken.load(Ordering::Relaxed);
+    ensure!(taken > 3, "{taken} connections: too little was cut");
+    ensure!(seen == expected("watched", 1..WRITES), "{seen:?}");
+    for (device, numbers) in expected("watched", 0..WRITES) {
+        let tags = direct.twins().get(&device).await?.tags.unwrap_or_default();
+        ensure!(tags.version == numbers.len() as u64, "{device}: version {}", tags.version);
+    }
+
+    let subscriptions = direct.subscriptions();
+    subscriptions.create("billing", &Watch::prefix("billed-")).await?;
+    for n in 0..WRITES {
+        write(&direct, "billed", n).await?;
+    }
+    let mut consumer = cut.subscriptions().consume("billing", 7).await?;
+    let consume = async {
+        let mut seen = BTreeMap::<String, Vec<u64>>::new();
+        while seen.values().map(Vec::len).sum::<usize>() < usize::try_from(WRITES)? {
+            let delivery = timeout(STEP, consumer.next()).await??;
+            let (device, n) = brought(&delivery.event)?;
+            let of = seen.entry(device).or_default();
+            // At least once: what comes again was seen before.
+            if !of.contains(&n) {
+                of.push(n);
+            }
+            sleep(Duration::from_millis(10)).await;
+            consumer.acknowledge(&delivery);
+        }
+        Ok(seen)
+    };
+    let seen = wire.cut_during(consume).await?;
+    ensure!(seen == expected("billed", 0..WRITES), "{seen:?}");
+    consumer.finish().await?;
+    // All of it is remembered, and a newer consumer ends this one.
+    write(&direct, "billed", WRITES).await?;
+    let mut consumer = subscriptions.consume("billing", 0).await?;
+    let delivery = timeout(STEP, consumer.next()).await??;
+    ensure!(brought(&delivery.event)? == ("billed-0".to_owned(), WRITES), "{delivery:?}");
+    let newer = subscriptions.consume("billing", 0).await?;
+    let error = timeout(STEP, consumer.next()).await?.expect_err("it was taken over");
+    ensure!(*error.kind() == ErrorKind::TakenOver, "{error:?}");
+    newer.finish().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_say_what_became_of_them() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let node = NodeOptions::new(&dir.path().join("node")).start()?;
+    let address = format!("http://{}", node.grpc);
+    // Whichever node is asked first, the other one answers.
+    for _ in 0..4 {
+        let both = Client::new(&Options::new(["http://127.0.0.1:1", address.as_str()]))?;
+        both.twins().patch("pump-1", Section::Tags, &json!({"serial": u64::MAX})).await?;
+    }
+    let pollux = Client::connect(&Options::new([address])).await?;
+    let twins = pollux.twins();
+    let tags = twins.get("default/pump-1").await?.tags.unwrap_or_default();
+    ensure!(pollux_client::value(&tags.json)? == json!({"serial": u64::MAX}), "{tags:?}");
+
+    let late = Write::whole("pump-1", Section::Tags, &json!({})).expected_version(7);
+    let error = twins.write(late).await.expect_err("it has another version");
+    let actual =
+        Rejection::VersionMismatch { section: Some(Section::Tags), expected: 7, actual: 1 };
+    ensure!(error.rejection() == Some(&actual), "{error:?}");
+    ensure!(error.reason() == Some("version_mismatch"), "{error:?}");
+    let once = || Write::merge("pump-1", Section::Tags, &json!({"a": 1})).key("once");
+    ensure!(twins.write(once()).await? == twins.write(once()).await?);
+    let error = twins.get("a b").await.expect_err("it is no name");
+    ensure!(*error.kind() == ErrorKind::Usage, "{error:?}");
+
+    let restart = NewCommand::new("pump-1", "restart");
+    let error = pollux.commands().send(restart.clone()).await.expect_err("no device is there");
+    ensure!(error.rejection() == Some(&Rejection::DeviceOffline), "{error:?}");
+    let queued = pollux.commands().send(restart.queue()).await?;
+    let cancelled = pollux.commands().cancel("pump-1", queued.id).await?;
+    ensure!(cancelled.state() == v1::CommandState::Cancelled, "{cancelled:?}");
+
+    let pump = NewDevice::new("pump-2").tags(&json!({"site": "Oslo"}));
+    pollux.devices().register(pump).await?;
+    ensure!(pollux.devices().disable("pump-2", "stolen").await?.reason == "stolen");
+    ensure!(twins.count("", "standing == \"disabled\"").await? == 1);
+    ensure!(pollux.cluster_status().await?.nodes.len() == 1);
+    ensure!(!pollux.who_am_i().await?.enforced);
+    ensure!(twins.delete("pump-2", None, None).await? > 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_way_to_a_node_is_proven_at_both_ends() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let path = |name: &str| dir.path().join(name);
+    let now = Clock::new().wall();
+    let ca = Authority::open_or_make(&path("ca"), "ca", "the services' CA", now, 9)?;
+    ca.issue_server(&[], now, 9)?.write(&path("node.pem"), &path("node.key"))?;
+    let options = NodeOptions::new(&path("node"))
+        .with("POLLUX_ACCESS__MODE", "enforced")
+        .with("POLLUX_SERVICES__CERT", &path("node.pem").display().to_string())
+        .with("POLLUX_SERVICES__KEY", &path("node.key").display().to_string());
+    let node = options.start()?;
+    let token = std::fs::read_to_string(node.data().join(pollux_runtime::ROOT_TOKEN_FILE))?;
+    let pem = std::fs::read(path("ca").join("ca.pem"))?;
+    let way = || Options::new([format!("https://{}", node.grpc)]).timeout(Duration::from_secs(5));
+
+    let pollux = Client::connect(&way().ca(pem.clone()).token(token.trim())).await?;
+    ensure!(pollux.who_am_i().await?.enforced);
+    pollux.twins().patch("pump-1", Section::Tags, &json!({"a": 1})).await?;
+    for stranger in [way().ca(pem.clone()), way().ca(pem).token("wrong")] {
+        let pollux = Client::connect(&stranger).await?;
+        let error = pollux.twins().get("pump-1").await.expect_err("nobody knows who calls");
+        ensure!(error.reason() == Some("unauthenticated"), "{error:?}");
+        let error = pollux.twins().watch(&Watch::all()).await.expect_err("nor who watches");
+        ensure!(error.reason() == Some("unauthenticated"), "{error:?}");
+    }
+    let error = Client::connect(&way()).await.expect_err("nobody knows the node");
+    ensure!(*error.kind() == ErrorKind::Unreachable, "{error:?}");
+
+    let program = std::process::Command::new(pollux_tests::node::program()?)
+        .args(["twin", "get", "pump-1", "--output", "json", "--grpc-ca"])
+        .arg(path("ca").join("ca.pem"))
+        .env("POLLUX_GRPC", format!("https://{}", node.grpc))
+        .env("POLLUX_TOKEN", token.trim())
+        .output()?;
+    ensure!(program.status.success(), "{}", String::from_utf8_lossy(&program.stderr));
+    Ok(())
+}

@@ -70,7 +70,9 @@ pub(crate) fn run(output: Output, command: ContextCommand) -> Result<(), Failure
 /// node than the context does is not known to it: neither its CA nor its token goes there.
 pub(crate) fn way(flags: &ClientFlags) -> Result<Way, Failure> {
     let said = |path: &Option<PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());
-    let grpc = flags.grpc.clone().filter(|grpc| !grpc.is_empty());
+    // A variable that is empty is one that is not set.
+    let unset = std::env::var_os("POLLUX_GRPC").is_some_and(|url| url.is_empty());
+    let grpc = flags.grpc.clone().filter(|grpc| !(grpc.is_empty() && unset));
     let named = flags.context.clone().filter(|name| !name.is_empty());
     if let (Some(_), Some(name)) = (&grpc, &named) {
         return Err(Failure::new(

@@ -99,8 +99,8 @@ impl Client {
 /// How the flags say that a node is reached. Whether the network is safe enough for a token is for whoever gives it
 /// to know.
 fn options(way: &Way, timeout: Duration) -> Result<Options, Failure> {
-    let mut options =
-        Options::new([way.grpc.as_str()]).timeout(timeout).resume_for(timeout).plain();
+    let nodes = way.grpc.split(',').map(str::trim);
+    let mut options = Options::new(nodes).timeout(timeout).resume_for(timeout).plain();
     if let Some(token) = token(way)? {
         options = options.token(token);
     }

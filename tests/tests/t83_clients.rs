@@ -257,7 +257,8 @@ async fn the_way_to_a_node_is_proven_at_both_ends() -> Result<()> {
     let program = std::process::Command::new(pollux_tests::node::program()?)
         .args(["twin", "get", "pump-1", "--output", "json", "--grpc-ca"])
         .arg(path("ca").join("ca.pem"))
-        .env("POLLUX_GRPC", format!("https://{}", node.grpc))
+        // The first is not there.
+        .env("POLLUX_GRPC", format!("http://127.0.0.1:1, https://{}", node.grpc))
         .env("POLLUX_TOKEN", token.trim())
         .output()?;
     ensure!(program.status.success(), "{}", String::from_utf8_lossy(&program.stderr));

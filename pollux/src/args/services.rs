@@ -17,7 +17,8 @@ pub(crate) struct ClientFlags {
     /// Name under which `pollux context` remembers how the cluster is reached; the one in use, if not said.
     #[arg(long, value_name = "NAME", env = "POLLUX_CONTEXT")]
     pub(crate) context: Option<String>,
-    /// Address of a node's gRPC endpoint; https:// for TLS. Without it and a context: http://127.0.0.1:4434.
+    /// Address of a node's gRPC endpoint; https:// for TLS. Of several, with commas between, another is asked where
+    /// one does not answer. Without it and a context: http://127.0.0.1:4434.
     #[arg(long, value_name = "URL", env = "POLLUX_GRPC")]
     pub(crate) grpc: Option<String>,
     /// PEM file with the CA of that endpoint's certificate, if it is of your own making.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import random
 import threading
 import time
 from dataclasses import dataclass
@@ -12,10 +11,11 @@ from typing import Any, Iterator, Optional
 import grpc
 
 from . import calls, reading, types
-from .attempts import Attempts, Failure, NoAnswer
-from .errors import OutcomeUnknown, PolluxError, Unreachable
+from .attempts import Failure, NoAnswer
+from .errors import OutcomeUnknown, Unreachable
 from .line import Line, begun, failure_of
 from .outstanding import Outstanding
+from .searching import Searching
 from .v1 import subscriptions_pb2, twins_pb2
 
 
@@ -33,7 +33,7 @@ class Delivery:
         self._consumer._acknowledge(self._stream, self._number)
 
 
-class Consumer:
+class Consumer(Searching):
     """The events of a subscription: iterate over it, and `ack` what is done.
 
     Where its stream breaks it goes on, at another node if there is one: what was not acknowledged comes again.
@@ -41,6 +41,7 @@ class Consumer:
     """
 
     def __init__(self, line: Line, name: str, tenant: str, unacknowledged_max: int) -> None:
+        super().__init__(line)
         self._line = line
         self._named = (name, tenant, unacknowledged_max)
         self._lock = threading.Lock()
@@ -48,11 +49,7 @@ class Consumer:
         self._out = Outstanding()
         self._stream = 0
         self._call: Optional[Any] = None
-        self._channel: Optional[grpc.Channel] = None
-        self._closed = False
         self._finished = False
-        self._attempts: Optional[Attempts] = None
-        self._began = 0.0
         # Acknowledged in the present stream, and perhaps not remembered yet.
         self._acknowledged: Optional[str] = None
         self._open_again(None)
@@ -102,7 +99,7 @@ class Consumer:
                 if not self._closed and not self._finished:
                     self._open_again(failure_of(error))
                 continue
-            self._attempts = None
+            self._found()
             told = reading.event(event)
             if not isinstance(told, types.Progress):
                 with self._lock:
@@ -137,7 +134,7 @@ class Consumer:
     def _open_again(self, failed: Optional[Failure]) -> None:
         while not self._closed:
             if failed is not None:
-                self._wait(failed)
+                time.sleep(self._pause(failed))
             self._channel = self._line.channel()
             try:
                 if self._acknowledged is not None:
@@ -168,17 +165,3 @@ class Consumer:
         self._say = say
         say.put(calls.consume_request(name, tenant, most))
         return begun(stub(iter(say.get, None), metadata=self._line.ways.metadata()))
-
-    def _wait(self, failed: Failure) -> None:
-        now = time.monotonic()
-        if self._attempts is None:
-            nodes, patience = len(self._line.ways.targets), self._line.resume_timeout
-            self._attempts = Attempts(patience, nodes, repeat=True, changes=False, key="")
-            self._began = now
-        after = self._attempts.next(failed, now - self._began, random.random())
-        if isinstance(after, PolluxError):
-            self._closed = True
-            raise after from None
-        if after.elsewhere and self._channel is not None:
-            self._line.leave(self._channel)
-        time.sleep(after.pause)

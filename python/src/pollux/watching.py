@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections import deque
 from typing import Any, Deque, Iterator, Optional
@@ -10,14 +9,14 @@ from typing import Any, Deque, Iterator, Optional
 import grpc
 
 from . import reading, types
-from .attempts import Attempts, Failure, NoAnswer
-from .errors import PolluxError
+from .attempts import Failure, NoAnswer
 from .line import Line, failure_of
 from .resume import Resume
+from .searching import Searching
 from .v1 import twins_pb2
 
 
-class Watching:
+class Watching(Searching):
     """The events of a watch, for as long as they are asked for: iterate over it.
 
     Where its stream breaks it goes on, at another node if there is one, without a gap. Where that cannot be, since
@@ -28,15 +27,12 @@ class Watching:
     def __init__(
         self, line: Line, request: twins_pb2.WatchRequest, position: str, picture: bool
     ) -> None:
+        super().__init__(line)
         self._line = line
         self._request = request
         self._resume = Resume(position, picture)
         self._ready: Deque[twins_pb2.WatchResponse] = deque()
         self._call: Optional[Any] = None
-        self._channel: Optional[grpc.Channel] = None
-        self._closed = False
-        self._attempts: Optional[Attempts] = None
-        self._began = 0.0
         self._open_again(None)
 
     @property
@@ -77,7 +73,7 @@ class Watching:
             try:
                 event: twins_pb2.WatchResponse = next(self._call)
                 # It works again: what failed before counts no more.
-                self._attempts = None
+                self._found()
                 return event
             except StopIteration:
                 self._open_again(NoAnswer("the node ended the watch"))
@@ -90,7 +86,7 @@ class Watching:
         """Opens the stream, until it is open or must be given up."""
         while not self._closed:
             if failed is not None:
-                self._wait(failed)
+                time.sleep(self._pause(failed))
             self._channel = self._line.channel()
             opening = self._resume.opening()
             request = twins_pb2.WatchRequest()
@@ -122,17 +118,3 @@ class Watching:
             response_deserializer=twins_pb2.WatchResponse.FromString,
         )
         return stub(request, metadata=self._line.ways.metadata())
-
-    def _wait(self, failed: Failure) -> None:
-        now = time.monotonic()
-        if self._attempts is None:
-            nodes, patience = len(self._line.ways.targets), self._line.resume_timeout
-            self._attempts = Attempts(patience, nodes, repeat=True, changes=False, key="")
-            self._began = now
-        after = self._attempts.next(failed, now - self._began, random.random())
-        if isinstance(after, PolluxError):
-            self._closed = True
-            raise after from None
-        if after.elsewhere and self._channel is not None:
-            self._line.leave(self._channel)
-        time.sleep(after.pause)

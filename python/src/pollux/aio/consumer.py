@@ -4,17 +4,16 @@
 from __future__ import annotations
 
 import asyncio
-import random
-import time
 from dataclasses import dataclass
 from typing import Any, AsyncIterator, Optional
 
 import grpc.aio
 
 from .. import calls, reading, types
-from ..attempts import Attempts, Failure, NoAnswer
-from ..errors import OutcomeUnknown, PolluxError, Unreachable
+from ..attempts import Failure, NoAnswer
+from ..errors import OutcomeUnknown, Unreachable
 from ..outstanding import Outstanding
+from ..searching import Searching
 from ..v1 import subscriptions_pb2, twins_pb2
 from .line import Line, Stream, failure_of
 
@@ -33,7 +32,7 @@ class Delivery:
         await self._consumer._acknowledge(self._stream, self._number)
 
 
-class Consumer:
+class Consumer(Searching):
     """The events of a subscription: `async for` over it, and `ack` what is done.
 
     Where its stream breaks it goes on, at another node if there is one: what was not acknowledged comes again.
@@ -42,15 +41,12 @@ class Consumer:
     """
 
     def __init__(self, line: Line, name: str, tenant: str, unacknowledged_max: int) -> None:
+        super().__init__(line)
         self._line = line
         self._named = (name, tenant, unacknowledged_max)
         self._out = Outstanding()
         self._stream = 0
         self._call: Optional[Stream] = None
-        self._channel: Optional[grpc.aio.Channel] = None
-        self._closed = False
-        self._attempts: Optional[Attempts] = None
-        self._began = 0.0
         # Acknowledged in the present stream, and perhaps not remembered yet.
         self._acknowledged: Optional[str] = None
 
@@ -103,7 +99,7 @@ class Consumer:
             if event is None:
                 await self._open_again(NoAnswer("the node ended the stream"))
                 continue
-            self._attempts = None
+            self._found()
             assert isinstance(event, twins_pb2.WatchResponse)
             told = reading.event(event)
             if not isinstance(told, types.Progress):
@@ -134,7 +130,7 @@ class Consumer:
     async def _open_again(self, failed: Optional[Failure]) -> None:
         while not self._closed:
             if failed is not None:
-                await self._wait(failed)
+                await asyncio.sleep(self._pause(failed))
             self._channel = self._line.channel()
             try:
                 if self._acknowledged is not None:
@@ -163,17 +159,3 @@ class Consumer:
         await stream.say(calls.consume_request(name, tenant, most))
         await stream.begin()
         return stream
-
-    async def _wait(self, failed: Failure) -> None:
-        now = time.monotonic()
-        if self._attempts is None:
-            nodes, patience = len(self._line.ways.targets), self._line.resume_timeout
-            self._attempts = Attempts(patience, nodes, repeat=True, changes=False, key="")
-            self._began = now
-        after = self._attempts.next(failed, now - self._began, random.random())
-        if isinstance(after, PolluxError):
-            self._closed = True
-            raise after from None
-        if after.elsewhere and self._channel is not None:
-            self._line.leave(self._channel)
-        await asyncio.sleep(after.pause)

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import random
-import time
 from collections import deque
 from typing import Any, AsyncIterator, Deque, Optional
 
 import grpc.aio
 
 from .. import reading, types
-from ..attempts import Attempts, Failure, NoAnswer
-from ..errors import PolluxError
+from ..attempts import Failure, NoAnswer
 from ..resume import Resume
+from ..searching import Searching
 from ..v1 import twins_pb2
 from .line import Line, Stream, failure_of
 
 
-class Watching:
+class Watching(Searching):
     """The events of a watch, for as long as they are asked for: `async for` over it.
 
     Where its stream breaks it goes on, at another node if there is one, without a gap. Where that cannot be, since
@@ -29,15 +27,12 @@ class Watching:
     def __init__(
         self, line: Line, request: twins_pb2.WatchRequest, position: str, picture: bool
     ) -> None:
+        super().__init__(line)
         self._line = line
         self._request = request
         self._resume = Resume(position, picture)
         self._ready: Deque[twins_pb2.WatchResponse] = deque()
         self._call: Optional[Stream] = None
-        self._channel: Optional[grpc.aio.Channel] = None
-        self._closed = False
-        self._attempts: Optional[Attempts] = None
-        self._began = 0.0
 
     @property
     def position(self) -> str:
@@ -86,7 +81,7 @@ class Watching:
                 continue
             if event is not None:
                 # It works again: what failed before counts no more.
-                self._attempts = None
+                self._found()
                 assert isinstance(event, twins_pb2.WatchResponse)
                 return event
             await self._open_again(NoAnswer("the node ended the watch"))
@@ -96,7 +91,7 @@ class Watching:
         """Opens the stream, until it is open or must be given up."""
         while not self._closed:
             if failed is not None:
-                await self._wait(failed)
+                await asyncio.sleep(self._pause(failed))
             self._channel = self._line.channel()
             opening = self._resume.opening()
             request = twins_pb2.WatchRequest()
@@ -132,17 +127,3 @@ class Watching:
         stream = Stream(stub(request, metadata=self._line.ways.metadata()))
         await stream.begin()
         return stream
-
-    async def _wait(self, failed: Failure) -> None:
-        now = time.monotonic()
-        if self._attempts is None:
-            nodes, patience = len(self._line.ways.targets), self._line.resume_timeout
-            self._attempts = Attempts(patience, nodes, repeat=True, changes=False, key="")
-            self._began = now
-        after = self._attempts.next(failed, now - self._began, random.random())
-        if isinstance(after, PolluxError):
-            self._closed = True
-            raise after from None
-        if after.elsewhere and self._channel is not None:
-            self._line.leave(self._channel)
-        await asyncio.sleep(after.pause)

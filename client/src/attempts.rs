@@ -121,6 +121,11 @@ impl Attempts {
     }
 }
 
+/// What a call fails with that changes something and is made once.
+pub(crate) fn failed_once(status: Status) -> Error {
+    Attempts::new(Duration::ZERO, 1, Work::Once).error(&failure(&status), status)
+}
+
 /// What the status of a failed attempt means.
 fn failure(status: &Status) -> Failure {
     let refused = |kind, retry_after, elsewhere| Failure::Refused { kind, retry_after, elsewhere };

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use pollux_twin::TwinKey;
 use tokio::time::{sleep, timeout};
+use tonic::transport::Endpoint;
 use tonic::{Request, Status};
 
 use crate::attempts::{Attempts, Work};
@@ -38,20 +39,9 @@ impl Client {
     /// # Errors
     /// [`Usage`](crate::ErrorKind::Usage) where the options name no way to a node.
     pub fn new(options: &Options) -> Result<Self, Error> {
-        let authorization = options.authorization()?;
-        let endpoints = options.endpoints()?;
-        let nodes: Vec<Node> = endpoints
-            .into_iter()
-            .map(|(address, endpoint)| Node {
-                address: address.into(),
-                channel: endpoint.connect_lazy(),
-                authorization: authorization.clone(),
-            })
-            .collect();
-        // Clients of many processes spread over the nodes.
-        let at = AtomicUsize::new(rand::random_range(0..nodes.len()));
-        let (timeout, resume) = (options.timeout, options.resume);
-        Ok(Self { shared: Arc::new(Shared { nodes, at, timeout, resume }) })
+        let (nodes, _) = ways(options)?;
+        let at = any(&nodes);
+        Ok(Self::of(nodes, at, options))
     }
 
     /// The same, once a node is reached.
@@ -59,29 +49,28 @@ impl Client {
     /// # Errors
     /// As [`Self::new`], and [`Unreachable`](crate::ErrorKind::Unreachable) where no node is there.
     pub async fn connect(options: &Options) -> Result<Self, Error> {
-        let client = Self::new(options)?;
-        let endpoints = options.endpoints()?;
-        let first = client.place();
+        let (mut nodes, endpoints) = ways(options)?;
+        let first = any(&nodes);
         let mut last = None;
-        for step in 0..endpoints.len() {
-            let (address, endpoint) = &endpoints[(first + step) % endpoints.len()];
-            match endpoint.connect().await {
-                Ok(channel) => return Ok(client.with(first + step, channel)),
-                Err(error) => last = Some((address, error)),
+        for step in 0..nodes.len() {
+            let at = (first + step) % nodes.len();
+            match endpoints[at].connect().await {
+                Ok(channel) => {
+                    nodes[at].channel = channel;
+                    return Ok(Self::of(nodes, at, options));
+                }
+                Err(error) => last = Some((at, error)),
             }
         }
-        let Some((address, error)) = last else { return Ok(client) };
+        let (at, error) = last.expect("options that name no node are refused");
+        let address = nodes[at].address();
         let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
         Err(Error::unreachable(format!("no node answers at {address}: {cause}"), error))
     }
 
-    /// The same with a connection that is there, to be used first.
-    fn with(self, at: usize, channel: tonic::transport::Channel) -> Self {
-        let Shared { mut nodes, timeout, resume, .. } =
-            Arc::into_inner(self.shared).expect("nobody else has it yet");
-        let place = at % nodes.len();
-        nodes[place].channel = channel;
-        Self { shared: Arc::new(Shared { nodes, at: place.into(), timeout, resume }) }
+    fn of(nodes: Vec<Node>, at: usize, options: &Options) -> Self {
+        let (timeout, resume) = (options.timeout, options.resume);
+        Self { shared: Arc::new(Shared { nodes, at: at.into(), timeout, resume }) }
     }
 
     /// The node that is asked now.
@@ -166,6 +155,21 @@ impl Client {
     {
         self.call(Work::Read, Duration::ZERO, message, make).await
     }
+}
+
+/// The nodes that options name, and the way to each of them.
+fn ways(options: &Options) -> Result<(Vec<Node>, Vec<Endpoint>), Error> {
+    let authorization = options.authorization()?;
+    let ways = options.endpoints()?.into_iter().map(|(address, endpoint)| {
+        let (address, channel) = (address.into(), endpoint.connect_lazy());
+        (Node { address, channel, authorization: authorization.clone() }, endpoint)
+    });
+    Ok(ways.unzip())
+}
+
+/// The one to be asked first: clients of many processes spread over the nodes.
+fn any(nodes: &[Node]) -> usize {
+    rand::random_range(0..nodes.len())
 }
 
 /// Tenant and device of `device` or `tenant/device`.

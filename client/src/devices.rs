@@ -7,9 +7,9 @@ use serde_json::Value;
 use tokio_stream::Stream;
 use tonic::{Response, Streaming};
 
-use crate::attempts::Work;
+use crate::attempts::failed_once;
 use crate::client::{Client, key, named};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::node::Node;
 
 /// Calls to the registry. Devices are named `device`, or `tenant/device`.
@@ -104,7 +104,7 @@ impl<'a> Devices<'a> {
     ) -> Result<Streaming<v1::ImportDevicesResponse>, Error> {
         let node = self.client.node();
         let answers = node.devices().import(node.request(devices)).await;
-        answers.map(Response::into_inner).map_err(failed)
+        answers.map(Response::into_inner).map_err(failed_once)
     }
 
     /// Reads an entry.
@@ -180,15 +180,6 @@ impl<'a> Devices<'a> {
         };
         let request = v1::RevokeCredentialRequest { tenant, device, name, idempotency_key };
         self.client.call(work, Duration::ZERO, request, make).await
-    }
-}
-
-/// What a call that is made once failed with.
-fn failed(status: tonic::Status) -> Error {
-    let mut once = crate::attempts::Attempts::new(Duration::ZERO, 1, Work::Once);
-    match once.next(status.clone(), Duration::ZERO, 0.0) {
-        Err(error) => error,
-        Ok(_) => Error::of(ErrorKind::Failed, status),
     }
 }
 

@@ -143,9 +143,7 @@ impl Identity {
             },
         })
     }
-}
 
-impl Identity {
     /// Reads whose a directory is, without taking it; none while it is new, or not there.
     ///
     /// # Errors

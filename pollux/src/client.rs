@@ -125,7 +125,7 @@ fn is_io(error: &(dyn std::error::Error + 'static)) -> bool {
     })
 }
 
-/// The token that was given, or that is in the file that was; a variable that is empty is one that is not set.
+/// The token that was given, or that is in the file that was.
 fn token(way: &Way) -> Result<Option<String>, Failure> {
     if let Some(token) = &way.token {
         return Ok(Some(token.clone()));

@@ -63,15 +63,15 @@ async fn live(pictures: &mut Pictures, args: &TopArgs) -> Result<(), Failure> {
     let broken = |error: io::Error| Failure::new(Exit::Failed, format!("the terminal: {error}"));
     let mut picture = pictures.next().await?;
     let screen = Screen::open().map_err(broken)?;
-    let (mut held, mut left) = (Held::No, args.count);
+    let (mut held, mut left) = (false, args.count);
     loop {
         screen.show(&picture.lines(Screen::height())).map_err(broken)?;
         let until = pictures.clock.elapsed() + args.every;
-        while pictures.clock.elapsed() < until || held == Held::Yes {
+        while pictures.clock.elapsed() < until || held {
             let look = || Screen::key(Duration::ZERO);
             match tokio::task::block_in_place(look).map_err(broken)? {
                 Some(Key::Quit) => return Ok(()),
-                Some(Key::Hold) => held = held.other(),
+                Some(Key::Hold) => held = !held,
                 Some(Key::Redraw) => {
                     screen.show(&picture.lines(Screen::height())).map_err(broken)?;
                 }
@@ -83,22 +83,6 @@ async fn live(pictures: &mut Pictures, args: &TopArgs) -> Result<(), Failure> {
         if left == Some(0) {
             drop(screen);
             return print::line(&picture.lines(usize::MAX).join("\n"));
-        }
-    }
-}
-
-/// Whether the picture stays.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Held {
-    Yes,
-    No,
-}
-
-impl Held {
-    const fn other(self) -> Self {
-        match self {
-            Self::Yes => Self::No,
-            Self::No => Self::Yes,
         }
     }
 }

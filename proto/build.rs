@@ -24,6 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // No transport: which sockets a client or server uses is not this crate's business.
     tonic_prost_build::configure()
         .build_transport(false)
+        .extern_path(".pollux.v1.Changes", "crate::changes::Changes")
         .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

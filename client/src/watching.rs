@@ -1,8 +1,11 @@
 //! A watch that goes on by itself. Where it goes on, and what is no news, decides `resume`.
 
+use std::collections::VecDeque;
+
 use pollux_proto::v1;
 use pollux_proto::v1::watch_request::Whose;
 use pollux_proto::v1::watch_response::Event as What;
+use prost::Message;
 use tonic::{Response, Status, Streaming};
 
 use crate::client::{Client, named};
@@ -102,7 +105,8 @@ impl Watch {
             None => Whose::Prefix(self.prefix.clone()),
         });
         let filter = self.filter.clone();
-        Ok(v1::WatchRequest { tenant, whose, filter, tell_start: true, ..Default::default() })
+        let (tell_start, batch) = (true, true);
+        Ok(v1::WatchRequest { tenant, whose, filter, tell_start, batch, ..Default::default() })
     }
 
     /// The tenant, and the device if it is about one.
@@ -127,8 +131,8 @@ pub struct Watching {
     resume: Resume,
     stream: Option<Streaming<v1::WatchResponse>>,
     search: Search,
-    /// What a stream began with, where that is something to tell.
-    first: Option<v1::WatchResponse>,
+    /// What came and was not told yet.
+    came: VecDeque<v1::WatchResponse>,
     /// Position of the last event itself.
     told: String,
 }
@@ -140,7 +144,7 @@ impl Watching {
             resume: Resume::new(watch.position.clone(), watch.picture),
             stream: None,
             search: Search::new(client),
-            first: None,
+            came: VecDeque::new(),
             told: String::new(),
         };
         // The first time there is nothing to be told before.
@@ -164,8 +168,10 @@ impl Watching {
     /// When the caller may no longer watch, or no node was found for as long as the options say.
     pub async fn next(&mut self) -> Result<Event, Error> {
         loop {
-            if let Some(event) = self.first.take().and_then(|first| self.take(first)) {
-                return Ok(event);
+            while let Some(response) = self.came.pop_front() {
+                if let Some(event) = self.take(response) {
+                    return Ok(event);
+                }
             }
             let Some(stream) = &mut self.stream else {
                 match self.begin().await? {
@@ -177,13 +183,14 @@ impl Watching {
                 }
             };
             let status = match stream.message().await {
-                Ok(Some(response)) => {
-                    self.search.found();
-                    if let Some(event) = self.take(response) {
-                        return Ok(event);
+                Ok(Some(response)) => match each(response) {
+                    Ok(came) => {
+                        self.search.found();
+                        self.came = came;
+                        continue;
                     }
-                    continue;
-                }
+                    Err(status) => status,
+                },
                 Ok(None) => Status::unavailable("the node ended the watch"),
                 Err(status) => status,
             };
@@ -208,14 +215,17 @@ impl Watching {
             let Opening { position, picture } = self.resume.opening();
             let request = v1::WatchRequest { position, picture, ..self.request.clone() };
             match first(node.twins().watch(node.request(request)).await).await {
-                Ok((first, stream)) => {
+                Ok((mut came, stream)) => {
                     self.stream = Some(stream);
                     let opened = self.resume.opened();
-                    match first.event {
-                        // Only tells where the stream begins.
-                        Some(What::Progress(_)) => drop(self.resume.take(&first)),
-                        _ => self.first = Some(first),
+                    let start =
+                        |first: &&v1::WatchResponse| matches!(first.event, Some(What::Progress(_)));
+                    // Only tells where the stream begins.
+                    if let Some(start) = came.front().filter(start) {
+                        self.resume.take(start);
+                        came.pop_front();
                     }
+                    self.came = came;
                     return Ok(opened);
                 }
                 Err(status) => self.search.failed(status)?,
@@ -227,10 +237,28 @@ impl Watching {
 /// What a stream begins with, and the stream: a node tells at once where it begins, or the first of a picture.
 async fn first(
     opened: Result<Response<Streaming<v1::WatchResponse>>, Status>,
-) -> Result<(v1::WatchResponse, Streaming<v1::WatchResponse>), Status> {
+) -> Result<(VecDeque<v1::WatchResponse>, Streaming<v1::WatchResponse>), Status> {
     let mut stream = opened?.into_inner();
     let first = stream.message().await?;
-    Ok((first.ok_or_else(|| Status::unavailable("the node ended the watch"))?, stream))
+    let first = first.ok_or_else(|| Status::unavailable("the node ended the watch"))?;
+    Ok((each(first)?, stream))
+}
+
+/// The changes of a batch one by one, the last of them with its position; all else as it came.
+fn each(response: v1::WatchResponse) -> Result<VecDeque<v1::WatchResponse>, Status> {
+    let Some(What::Changes(v1::Changes { changes })) = response.event else {
+        return Ok([response].into());
+    };
+    let read = |bytes| {
+        let changed = v1::Changed::decode(bytes)
+            .map_err(|error| Status::internal(format!("a change cannot be read: {error}")))?;
+        Ok(v1::WatchResponse { position: String::new(), event: Some(What::Changed(changed)) })
+    };
+    let mut came = changes.into_iter().map(read).collect::<Result<VecDeque<_>, Status>>()?;
+    if let Some(last) = came.back_mut() {
+        last.position = response.position;
+    }
+    Ok(came)
 }
 
 /// An event; `None`: of a kind that this release does not know.
@@ -241,5 +269,7 @@ pub(crate) fn event(response: v1::WatchResponse) -> Option<Event> {
         What::PictureComplete(_) => Event::PictureComplete,
         What::PositionLost(_) => Event::PositionLost,
         What::Progress(_) => Event::Progress,
+        // Taken apart before.
+        What::Changes(_) => return None,
     })
 }

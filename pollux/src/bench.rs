@@ -14,7 +14,9 @@ use crate::args::{BenchArgs, BenchCommand, Output, ServeArgs};
 use crate::exit::{Exit, Failure};
 use crate::node_process::NodeProcess;
 use crate::start::Signals;
-use crate::{bench_query, bench_register, bench_start, bench_writes, print, sim, trace};
+use crate::{
+    bench_query, bench_register, bench_start, bench_watch, bench_writes, print, sim, trace,
+};
 
 /// As a node's default, so that both sides hold the same connection state.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -36,6 +38,7 @@ pub(crate) async fn run(output: Output, command: BenchCommand) -> Result<(), Fai
         BenchCommand::Start(args) => return bench_start::run(output, &args).await,
         BenchCommand::Writes(args) => return bench_writes::run(output, &args).await,
         BenchCommand::Register(args) => return bench_register::run(output, &args).await,
+        BenchCommand::Watch(args) => return bench_watch::run(output, &args).await,
         BenchCommand::Query(args) => return bench_query::run(output, &args).await,
         BenchCommand::Reports(args) => {
             let of = |report: &Report| report.acked_per_server_cpu_s;

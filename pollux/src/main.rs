@@ -8,6 +8,7 @@ mod bench;
 mod bench_query;
 mod bench_register;
 mod bench_start;
+mod bench_watch;
 mod bench_writes;
 mod client;
 mod cluster;

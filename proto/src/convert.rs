@@ -17,7 +17,7 @@ use crate::v1;
 
 pub use answer::{deleted, registered, sent, written};
 pub use call::{Call, cancel_command, delete, get, get_command, patch, send_command};
-pub use changed::{Versions, changed};
+pub use changed::{changed, changed_bytes};
 pub use device::{
     device_json, device_to_v1, digest, disable, enable, get_device, give_credential, hex, register,
     revoke_credential, standing_of,

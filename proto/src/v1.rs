@@ -5,6 +5,7 @@
 /// The files in `proto/pollux/v1` in compiled form, for server reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/pollux.v1.bin"));
 
+pub use crate::changes::Changes;
 pub use generated::*;
 
 #[expect(

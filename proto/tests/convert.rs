@@ -1,6 +1,6 @@
 //! Twins as messages and as JSON, and requests as calls of a twin.
 
-use pollux_proto::convert::{self, Versions, Whose};
+use pollux_proto::convert::{self, Whose};
 use pollux_proto::feed::Fit;
 use pollux_proto::json_view::document;
 use pollux_proto::v1;
@@ -8,6 +8,7 @@ use pollux_twin::change::Section;
 use pollux_twin::input::{CallId, ConnectionId, FromDevice, Request};
 use pollux_twin::output::Answer;
 use pollux_twin::registration::Shown;
+use pollux_twin::table::Versions;
 use pollux_twin::{
     Change, Effect, Input, JsonLimits, Limits, Mark, Output, Rejection, Time, Twin, TwinKey, Value,
 };

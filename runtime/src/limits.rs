@@ -17,6 +17,10 @@ pub const WATCH_EVENTS_PER_TURN: usize = pollux_proto::limits::FED_EVENTS_MAX;
 /// Bytes of changes that go to a watcher at another node at once, if they are several: what its stream has
 /// credit for. A single change may be larger.
 pub const WATCH_ITEM_BYTES: usize = 256 * 1024;
+/// A watch that tells changes in batches tells one every so often, where there are that many.
+pub const WATCH_BATCH_EVERY: Duration = Duration::from_millis(5);
+/// Steps over the changes of its shards that make one batch.
+pub const WATCH_BATCH_STEPS: usize = 64;
 /// How long a node may take to say whether it knows what a watcher wants, before another is asked: one that
 /// is there answers at once.
 pub const WATCH_ASK_MS_MAX: u64 = 2_000;

@@ -35,8 +35,8 @@ pub(crate) use services::{
     TwinCommand, WatchArgs,
 };
 pub(crate) use simulate::{
-    BenchArgs, BenchCommand, BenchQueryArgs, BenchRegisterArgs, BenchStartArgs, BenchWritesArgs,
-    LoadName, ServeArgs, ShapeName, SimArgs,
+    BenchArgs, BenchCommand, BenchQueryArgs, BenchRegisterArgs, BenchStartArgs, BenchWatchArgs,
+    BenchWritesArgs, LoadName, ServeArgs, ShapeName, SimArgs,
 };
 pub(crate) use subscriptions::{CreateArgs, NamedSubscription, SubscriptionCommand};
 

@@ -191,6 +191,9 @@ pub(crate) enum BenchCommand {
     /// How fast a node registers very many devices over one import.
     #[command(after_help = "Example:\n  pollux bench register --devices 1000000")]
     Register(BenchRegisterArgs),
+    /// How many changes a node tells its watchers for a second of its CPU, in batches and one by one.
+    #[command(after_help = "Example:\n  pollux bench watch --watchers 1000 --duration 8s")]
+    Watch(BenchWatchArgs),
     /// Durable writes of three nodes on this machine, beside three members of etcd where it is installed.
     #[command(after_help = "Example:\n  pollux bench writes --duration 8s --rounds 2")]
     Writes(BenchWritesArgs),
@@ -211,6 +214,23 @@ pub(crate) struct BenchWritesArgs {
     /// How often both are measured, in turn.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) rounds: u32,
+}
+
+/// Flags of `bench watch`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct BenchWatchArgs {
+    /// Watchers; a node has room for 1024.
+    #[arg(long, default_value_t = 1_000)]
+    pub(crate) watchers: usize,
+    /// How long each load is measured.
+    #[arg(long, value_name = "TIME", default_value = "8s", value_parser = duration)]
+    pub(crate) duration: Duration,
+    /// How long each runs before that.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
+    pub(crate) warm_up: Duration,
+    /// Core for the node that is started (needs taskset); run this program on another.
+    #[arg(long, value_name = "CORE")]
+    pub(crate) server_core: Option<u32>,
 }
 
 /// Flags of `bench register`.

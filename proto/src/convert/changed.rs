@@ -1,21 +1,15 @@
 //! Changes as watchers see them.
 
+use bytes::Bytes;
+use pollux_twin::table::Versions;
 use pollux_twin::{Change, Effect, Time, TwinKey, Value};
+use prost::Message;
 
 use super::device::device_to_v1;
 use super::twin::{command_to_v1, state_to_v1, twin_to_v1};
 use crate::feed::Fit;
 use crate::v1;
 use crate::v1::changed::What;
-
-/// Versions after a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Versions {
-    /// Of the twin.
-    pub twin: u64,
-    /// Of the section that was patched; of no meaning for other changes.
-    pub section: u64,
-}
 
 /// A change as an event; `None` for one that only marks a number or a key as used.
 ///
@@ -46,6 +40,16 @@ pub fn changed(
         r#match: fit.into(),
         twin,
     })
+}
+
+/// A change in the form that it has on the wire; see [`changed`].
+pub fn changed_bytes(
+    key: &TwinKey,
+    versions: Versions,
+    change: &Change,
+    fit: Option<&Fit>,
+) -> Option<Bytes> {
+    changed(key, versions, change, fit).map(|changed| changed.encode_to_vec().into())
 }
 
 fn what(key: &TwinKey, versions: Versions, change: &Change) -> Option<What> {

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use pollux_proto::feed::Fit;
+use pollux_twin::TwinKey;
 use pollux_twin::twin::View;
-use pollux_twin::{Change, TwinKey};
+
+use crate::watch::Committed;
 
 /// Which twins a list or a watch is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,17 +57,18 @@ pub enum WatchItem {
     },
     /// One committed change.
     Change {
-        /// Which twin.
-        key: TwinKey,
         /// What changed.
-        change: Arc<Change>,
-        /// Version of the whole twin after it.
-        version: u64,
-        /// Version of the changed section after it (zero if no section changed).
-        section_version: u64,
+        what: Arc<Committed>,
         /// What it is to the watch's filter, if it has one.
         fit: Option<Fit>,
         /// Resume token that stands for everything up to here.
+        position: String,
+    },
+    /// Several committed changes, in batches only.
+    Changes {
+        /// Each in the form that it has on the wire.
+        changes: Vec<Bytes>,
+        /// Resume token that stands for everything up to the last of them.
         position: String,
     },
     /// Nothing happened for a while; the position moved all the same.

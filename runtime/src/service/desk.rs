@@ -323,6 +323,11 @@ impl Watching {
         self.watch.start()
     }
 
+    /// From now on changes come several at once.
+    pub(super) fn in_batches(&mut self) {
+        self.watch.in_batches();
+    }
+
     /// The next item; `None` when the node stops, and why where the caller may no longer watch.
     pub(super) async fn next(&mut self) -> Option<Result<WatchItem, Rejection>> {
         // A watch that is never without an item would not come to it otherwise.
@@ -334,7 +339,8 @@ impl Watching {
             rejection = self.stay.over() => return Some(Err(rejection)),
             item = self.watch.next() => item?,
         };
-        self.metrics.watch_events_total.inc();
+        let events = if let WatchItem::Changes { changes, .. } = &item { changes.len() } else { 1 };
+        self.metrics.watch_events_total.inc_by(events as u64);
         if matches!(item, WatchItem::Reset { .. }) {
             self.metrics.watch_resets_total.inc();
         }

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use axum::serve::IncomingStream;
 use futures_util::{Stream, StreamExt};
@@ -23,6 +23,7 @@ use tonic::transport::server::Connected;
 use super::limits::{
     ACCEPT_RETRY, ACCEPTED_MAX, CONNECTIONS_MAX, HANDSHAKE_TIME_MAX, HANDSHAKES_MAX, PROBE_PERIOD,
 };
+use super::turn::Turn;
 use crate::Fault;
 
 /// A door: where it listens, and its connections.
@@ -107,7 +108,7 @@ impl Accept {
             tune(&stream);
             let Some(tls) = self.tls.clone() else {
                 let io = Io::Plain(stream);
-                if self.sender.send(Connection { io, peer, _permit: permit }).await.is_err() {
+                if self.sender.send(Connection::new(io, peer, permit)).await.is_err() {
                     return;
                 }
                 continue;
@@ -120,7 +121,7 @@ impl Accept {
                         drop(turn);
                         let io = Io::Tls(Box::new(stream));
                         // Nobody takes it where the node stops.
-                        let _ = sender.send(Connection { io, peer, _permit: permit }).await;
+                        let _ = sender.send(Connection::new(io, peer, permit)).await;
                     }
                     Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
                     Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
@@ -141,6 +142,7 @@ fn tune(stream: &TcpStream) {
 #[derive(Debug)]
 pub(super) struct Connection {
     io: Io,
+    turn: Turn,
     peer: SocketAddr,
     _permit: OwnedSemaphorePermit,
 }
@@ -154,6 +156,12 @@ enum Io {
 /// Where a connection comes from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer(pub(super) SocketAddr);
+
+impl Connection {
+    fn new(io: Io, peer: SocketAddr, permit: OwnedSemaphorePermit) -> Self {
+        Self { io, turn: Turn::default(), peer, _permit: permit }
+    }
+}
 
 impl Connected for Connection {
     type ConnectInfo = Peer;
@@ -188,6 +196,7 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.turn.poll(cx));
         match &mut self.io {
             Io::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Io::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
@@ -199,6 +208,7 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.turn.poll(cx));
         match &mut self.io {
             Io::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
             Io::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
@@ -213,6 +223,7 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.turn.over();
         match &mut self.io {
             Io::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Io::Tls(stream) => Pin::new(stream).poll_flush(cx),

@@ -13,6 +13,7 @@ mod listen;
 mod origin;
 mod stale;
 mod subscriptions;
+mod turn;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

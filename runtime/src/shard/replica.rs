@@ -18,7 +18,7 @@ use pollux_twin::{Entry, Life, Rejection, ShardId, Time, TwinKey};
 use crate::checkpoint::StreamHead;
 use crate::clock::Clock;
 use crate::limits::STATES_KEPT_MS;
-use crate::watch::{Cursor, Event, Hub};
+use crate::watch::{Committed, Cursor, Event, Hub};
 
 /// What the table and its place in the log are; all that apply may touch.
 struct State {
@@ -364,9 +364,6 @@ fn watched(event: Applied, at: Cursor, weight: usize) -> Option<Event> {
         weight: weight + around + event.key.as_str().len() + size_of::<Event>(),
         states: event.states,
         fit: None,
-        key: event.key,
-        change: Arc::new(event.change),
-        version: versions.twin,
-        section_version: versions.section,
+        what: Arc::new(Committed::new(event.key, event.change, versions)),
     })
 }

@@ -14,9 +14,11 @@ use pollux_cluster::{CallFault, NodeId};
 use pollux_proto::feed::{Changed, Changes, Fit, Sift, SiftedChanges, Stand, Told, Watch};
 use pollux_proto::forward::{decode, encode};
 use pollux_query::Filter;
+use pollux_twin::table::Versions;
 use pollux_twin::{ShardId, TwinKey};
 use tokio::time::Interval;
 
+use super::committed::Committed;
 use super::hub::{Cannot, Hub, Step};
 use super::ring::{Cursor, Event, Need};
 use super::{Sieve, Source, Steps, progress};
@@ -167,7 +169,7 @@ impl Teller {
                 step = self.steps.next() => {
                     let Step { events, seen } = step?;
                     self.seen = seen;
-                    let wanted = |event: &Event| event.key.as_str().starts_with(&self.beginning);
+                    let wanted = |event: &Event| event.what.key.as_str().starts_with(&self.beginning);
                     let events: Vec<_> = events.into_iter().filter(wanted).collect();
                     if !events.is_empty() {
                         self.say(events);
@@ -244,23 +246,23 @@ fn read(item: Result<Bytes, CallFault>) -> Option<Step> {
 }
 
 fn changed(event: Event) -> Changed {
+    let Committed { key, change, versions, .. } = &*event.what;
     Changed {
         at: event.at,
-        key: event.key.as_str().to_owned(),
-        change: Arc::unwrap_or_clone(event.change),
-        version: event.version,
-        section_version: event.section_version,
+        key: key.as_str().to_owned(),
+        change: change.clone(),
+        version: versions.twin,
+        section_version: versions.section,
     }
 }
 
 /// The change as the ring had it; it weighs nothing here, as no ring takes it in.
 fn event(changed: Changed, fit: Option<Fit>) -> Option<Event> {
+    let Changed { at, key, change, version: twin, section_version: section } = changed;
+    let versions = Versions { twin, section };
     Some(Event {
-        at: changed.at,
-        key: TwinKey::parse(&changed.key).ok()?,
-        change: Arc::new(changed.change),
-        version: changed.version,
-        section_version: changed.section_version,
+        at,
+        what: Arc::new(Committed::new(TwinKey::parse(&key).ok()?, change, versions)),
         states: None,
         fit,
         weight: 0,
@@ -270,6 +272,7 @@ fn event(changed: Changed, fit: Option<Fit>) -> Option<Event> {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
+    use pollux_twin::Mark;
 
     use super::super::ring;
     use super::*;
@@ -279,7 +282,7 @@ mod tests {
     }
 
     fn event_of(key: &str, index: u64, ordinal: u32) -> Event {
-        Event { key: TwinKey::parse(key).unwrap(), ..ring::event(index, ordinal) }
+        ring::marked(key, Mark::None, Cursor { index, ordinal })
     }
 
     const fn stands(index: u64) -> Told {
@@ -304,7 +307,7 @@ mod tests {
         let (told, mut steps) = opened(&hub, watch("acme/", Some(end(4)))).await;
         assert_eq!(told, stands(4));
         let step = steps.next().await.unwrap();
-        let keys: Vec<_> = step.events.iter().map(|event| event.key.as_str()).collect();
+        let keys: Vec<_> = step.events.iter().map(|event| event.what.key.as_str()).collect();
         assert_eq!((keys, step.seen), (vec!["acme/a"], end(5)));
         assert_eq!(step.events[0].at, Cursor { index: 5, ordinal: 1 });
         hub.push(6, [event_of("other/a", 6, 1)]);
@@ -337,14 +340,10 @@ mod tests {
         let name = "n".repeat(1_000);
         let mark = |seq| {
             let rejection = pollux_twin::Rejection::Invalid { reason: name.clone() };
-            pollux_twin::Mark::Sequence { seq, rejection: Some(rejection) }
+            Mark::Sequence { seq, rejection: Some(rejection) }
         };
         let events: Vec<_> = (1..=256)
-            .map(|ordinal| {
-                let mut event = ring::event(5, ordinal);
-                Arc::make_mut(&mut event.change).mark = mark(ordinal.into());
-                event
-            })
+            .map(|ordinal| ring::marked("a", mark(ordinal.into()), Cursor { index: 5, ordinal }))
             .collect();
         let mut items = VecDeque::new();
         cut(events.clone(), end(9), &mut items);

@@ -5,6 +5,8 @@
 //! scope. `sieve` asks a watch's filter of changes, `twins` of a picture's twins. How a position is written is
 //! proto's.
 
+mod batch;
+mod committed;
 mod feed;
 mod hub;
 mod ring;
@@ -19,6 +21,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use self::hub::Step;
 use crate::limits::WATCH_PROGRESS;
 
+pub use committed::Committed;
 pub(crate) use feed::{serve, serve_sifted};
 pub(crate) use hub::Hub;
 pub use ring::{Cursor, Event, Need, Ring, TooOld};

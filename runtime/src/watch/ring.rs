@@ -7,7 +7,8 @@ use std::sync::Arc;
 use pollux_proto::feed::Fit;
 use pollux_proto::position::Place;
 use pollux_twin::table::States;
-use pollux_twin::{Change, TwinKey};
+
+use super::committed::Committed;
 
 /// Where a walk over a shard's log stands; changes within an entry count from 1, and 0 stands for
 /// "before the first".
@@ -18,14 +19,8 @@ pub type Cursor = Place;
 pub struct Event {
     /// Where it stands.
     pub at: Cursor,
-    /// Which twin.
-    pub key: TwinKey,
     /// What changed.
-    pub change: Arc<Change>,
-    /// Version of the whole twin after it.
-    pub version: u64,
-    /// Version of the changed section after it, if one changed.
-    pub section_version: u64,
+    pub what: Arc<Committed>,
     /// The twin around it, where somebody watches with a filter.
     pub states: Option<States>,
     /// What it is to the filter, once that was asked.
@@ -124,14 +119,20 @@ impl Ring {
 /// A change of a twin that nobody looks at.
 #[cfg(test)]
 pub(super) fn event(index: u64, ordinal: u32) -> Event {
-    use pollux_twin::{Effect, Mark, Time};
-    let change = Change { at: Time::default(), mark: Mark::None, effect: Effect::None };
+    use pollux_twin::Mark;
+    marked("a", Mark::None, Cursor { index, ordinal })
+}
+
+/// A change of a twin that is only a mark.
+#[cfg(test)]
+pub(super) fn marked(key: &str, mark: pollux_twin::Mark, at: Cursor) -> Event {
+    use pollux_twin::table::Versions;
+    use pollux_twin::{Change, Effect, Time, TwinKey};
+    let change = Change { at: Time::default(), mark, effect: Effect::None };
+    let versions = Versions { twin: at.index, section: 0 };
     Event {
-        at: Cursor { index, ordinal },
-        key: TwinKey::parse("a").unwrap(),
-        change: Arc::new(change),
-        version: index,
-        section_version: 0,
+        at,
+        what: Arc::new(Committed::new(TwinKey::parse(key).unwrap(), change, versions)),
         states: None,
         fit: None,
         weight: 10,

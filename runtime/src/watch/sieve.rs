@@ -72,11 +72,11 @@ impl Sieve {
     }
 
     fn sift(&self, event: Event) -> Option<Event> {
-        if !event.key.as_str().starts_with(&self.beginning) {
+        if !event.what.key.as_str().starts_with(&self.beginning) {
             return None;
         }
         let fit = match &event.states {
-            Some(states) => self.fit(&event.key, states)?,
+            Some(states) => self.fit(&event.what.key, states)?,
             // Walks for a filter end before changes whose twins were not kept.
             None => Fit::Undecided,
         };

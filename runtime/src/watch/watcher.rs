@@ -4,21 +4,24 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::{BoxStream, SelectAll, select_all};
+use futures_util::{FutureExt, StreamExt};
 use pollux_proto::position::Position;
 use pollux_query::Filter;
 use pollux_twin::{Rejection, ShardId, TwinKey};
 use tokio::time::{Interval, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::batch::Batch;
 use super::hub::Step;
 use super::progress;
 use super::ring::Event;
 use super::sieve::Sieve;
 use super::walk::{Met, Walk};
-use crate::limits::{KEEP_STATES_EVERY_MS, OWNER_LOOK_MS, OWNER_WAIT_MS_MAX, PAGE_MAX};
+use crate::limits::{
+    KEEP_STATES_EVERY_MS, OWNER_LOOK_MS, OWNER_WAIT_MS_MAX, PAGE_MAX, WATCH_BATCH_STEPS,
+};
 use crate::router::{Router, Scope, WatchItem};
 
 /// A stream of changes, at least once, in order per twin, without a gap. Pull it with
@@ -33,12 +36,17 @@ pub struct Watch {
     /// What was seen of each shard, those among them whose replica is being looked for.
     seen: Position,
     /// Those that have something are served in turn.
-    shards: SelectAll<BoxStream<'static, (ShardId, Met)>>,
+    shards: Walks,
     picture: Option<Picture>,
+    /// If changes are told several at once: those that are to be told.
+    batch: Option<Batch>,
     ready: VecDeque<WatchItem>,
     progress: Interval,
     stopping: CancellationToken,
 }
+
+/// Walks over the changes of each shard.
+type Walks = SelectAll<BoxStream<'static, (ShardId, Met)>>;
 
 /// A picture under way: continue after this key.
 #[derive(Debug, Default)]
@@ -75,6 +83,7 @@ impl Watch {
             _kept: kept,
             shards: select_all(walks.into_iter().map(Walk::met)),
             picture: None,
+            batch: None,
             ready: VecDeque::new(),
             progress: progress(),
             stopping,
@@ -107,7 +116,9 @@ impl Watch {
                     let position = self.seen.to_string();
                     self.ready.push_back(WatchItem::Progress { position });
                 }
-                Some((shard, met)) = self.shards.next() => self.take(shard, met),
+                Some((shard, met)) = next(self.batch.as_ref(), &mut self.shards) => {
+                    self.take(shard, met);
+                }
             }
         }
     }
@@ -118,35 +129,65 @@ impl Watch {
         self.picture.is_none().then(|| WatchItem::Progress { position: position() })
     }
 
+    /// From now on changes are told in batches.
+    pub(crate) fn in_batches(&mut self) {
+        self.batch = Some(Batch::new());
+    }
+
+    /// Takes what a walk came upon, and in batches what others have come upon as well.
     fn take(&mut self, shard: ShardId, met: Met) {
+        self.take_one(shard, met);
+        for _ in 0..WATCH_BATCH_STEPS {
+            if self.batch.is_none() || self.picture.is_some() || !self.ready.is_empty() {
+                break;
+            }
+            let Some(Some((shard, met))) = self.shards.next().now_or_never() else { break };
+            self.take_one(shard, met);
+        }
+        self.tell_batch();
+    }
+
+    fn take_one(&mut self, shard: ShardId, met: Met) {
         match met {
             Met::Step(Step { events, seen }) => {
                 for event in events {
-                    self.seen.shards.insert(shard, event.at);
-                    self.push(event);
+                    self.take_event(shard, event);
                 }
                 self.seen.shards.insert(shard, seen);
             }
             Met::Beginning(place) => {
+                self.tell_batch();
                 self.seen.shards.insert(shard, place);
                 self.reset("the position is older than the history that is kept");
             }
         }
     }
 
-    fn push(&mut self, event: Event) {
-        if !self.scope.contains(&event.key) {
+    fn take_event(&mut self, shard: ShardId, Event { at, what, fit, .. }: Event) {
+        if !self.scope.contains(&what.key) {
             return;
         }
-        let position = self.tell_position();
-        self.ready.push_back(WatchItem::Change {
-            key: event.key,
-            change: event.change,
-            version: event.version,
-            section_version: event.section_version,
-            fit: event.fit,
-            position,
-        });
+        let Some(batch) = &self.batch else {
+            self.seen.shards.insert(shard, at);
+            let position = self.tell_position();
+            return self.ready.push_back(WatchItem::Change { what, fit, position });
+        };
+        let Some(written) = what.written(fit.as_ref()) else { return };
+        if !batch.has_room(written.len()) {
+            self.tell_batch();
+        }
+        self.seen.shards.insert(shard, at);
+        if let Some(batch) = &mut self.batch {
+            batch.push(written);
+        }
+    }
+
+    /// What is in the batch is told: it is all up to what was seen.
+    fn tell_batch(&mut self) {
+        if let Some(changes) = self.batch.as_mut().and_then(Batch::take) {
+            let position = self.tell_position();
+            self.ready.push_back(WatchItem::Changes { changes, position });
+        }
     }
 
     fn reset(&mut self, reason: &str) {
@@ -205,6 +246,14 @@ impl Watch {
         self.progress.reset();
         self.seen.to_string()
     }
+}
+
+/// What the next walk comes upon that may be told now.
+async fn next(batch: Option<&Batch>, shards: &mut Walks) -> Option<(ShardId, Met)> {
+    if let Some(batch) = batch {
+        batch.due().await;
+    }
+    shards.next().await
 }
 
 /// Has all nodes that hold shards of a scope keep what filters are asked of, until the guard is dropped.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use pollux_proto::v1;
 use pollux_proto::v1::watch_response::Event;
+use prost::Message;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tonic::Code;
@@ -146,7 +147,7 @@ async fn a_stream_of_grpc_resumes_where_it_stopped() {
     assert_eq!((changed.device.as_str(), changed.version), ("g-1", 1));
     drop(events);
 
-    let resumed = v1::WatchRequest { position: first.position, ..watch.clone() };
+    let resumed = v1::WatchRequest { position: first.position.clone(), ..watch.clone() };
     let mut events = twins.watch(resumed).await.unwrap().into_inner();
     let next = events.message().await.unwrap().unwrap();
     let Some(Event::Changed(changed)) = &next.event else { panic!("{next:?}") };
@@ -164,6 +165,21 @@ async fn a_stream_of_grpc_resumes_where_it_stopped() {
     assert_eq!(changed.version, 3);
     drop(later);
 
+    // What there is at once comes in one message, if asked for, with the position after the last of it.
+    write(&house, "g-1", 4).await;
+    let after = v1::WatchRequest { position: next.position, batch: true, ..watch.clone() };
+    let before = v1::WatchRequest { position: first.position, ..after.clone() };
+    let mut batches = twins.watch(before).await.unwrap().into_inner();
+    let batch = batches.message().await.unwrap().unwrap();
+    assert_eq!(versions(&batch), [2, 3, 4]);
+    let mut batches = twins.watch(after).await.unwrap().into_inner();
+    assert_eq!(versions(&batches.message().await.unwrap().unwrap()), [4]);
+    let after = v1::WatchRequest { position: batch.position, batch: true, ..watch.clone() };
+    let mut batches = twins.watch(after).await.unwrap().into_inner();
+    write(&house, "g-1", 5).await;
+    assert_eq!(versions(&batches.message().await.unwrap().unwrap()), [5]);
+    drop(batches);
+
     let bad = v1::WatchRequest { position: "nonsense".into(), ..watch };
     assert_eq!(twins.watch(bad).await.unwrap_err().code(), Code::InvalidArgument);
 
@@ -176,4 +192,11 @@ async fn a_stream_of_grpc_resumes_where_it_stopped() {
     };
     assert_eq!(end.unwrap_err().code(), Code::Unavailable, "the watcher is told to come back");
     tokio::time::timeout(Duration::from_secs(15), stop).await.unwrap().unwrap();
+}
+
+/// Versions of the twin after each change of a batch.
+fn versions(response: &v1::WatchResponse) -> Vec<u64> {
+    let Some(Event::Changes(batch)) = &response.event else { panic!("{response:?}") };
+    let version = |bytes: &bytes::Bytes| v1::Changed::decode(bytes.clone()).unwrap().version;
+    batch.changes.iter().map(version).collect()
 }

@@ -9,6 +9,7 @@ use pollux_proto::v1;
 use pollux_proto::v1::changed::What;
 use pollux_proto::v1::section_patched::Change as Text;
 use pollux_proto::v1::watch_response::Event;
+use prost::Message;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -88,7 +89,13 @@ impl Seen {
     fn take(&mut self, response: v1::WatchResponse) -> Result<()> {
         match response.event.context("an event")? {
             Event::Twin(twin) => self.is_now(twin)?,
-            Event::Changed(changed) => self.change(changed)?,
+            Event::Changes(v1::Changes { changes }) => {
+                ensure!(!changes.is_empty(), "a batch of nothing");
+                for change in changes {
+                    self.change(v1::Changed::decode(change)?)?;
+                }
+            }
+            Event::Changed(changed) => bail!("changes come in batches here: {changed:?}"),
             Event::PositionLost(_) => {
                 self.resets += 1;
                 self.twins.clear();
@@ -136,7 +143,7 @@ async fn begin(
     picture: bool,
 ) -> Result<JoinHandle<Result<()>>> {
     let (position, filter) = (lock(seen).position.clone(), filter.to_owned());
-    let asked = v1::WatchRequest { position, filter, picture, ..Default::default() };
+    let asked = v1::WatchRequest { position, filter, picture, batch: true, ..Default::default() };
     Ok(tokio::spawn(read(open(node, asked).await?, Arc::clone(seen))))
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use pollux_runtime::watch::{Cursor, Event as Change, Need};
+use pollux_runtime::watch::{Committed, Cursor, Event as Change, Need};
 use pollux_twin::table::Applied;
 
 use super::World;
@@ -69,10 +69,7 @@ pub(super) fn watched(index: u64, applied: &Applied) -> Vec<Change> {
         let versions = event.result.as_ref().ok()?;
         Some(Change {
             at: Cursor { index, ordinal },
-            key: event.key.clone(),
-            change: Arc::new(event.change.clone()),
-            version: versions.twin,
-            section_version: versions.section,
+            what: Arc::new(Committed::new(event.key.clone(), event.change.clone(), *versions)),
             states: None,
             fit: None,
             weight: 200,

@@ -12,6 +12,7 @@ use tonic::Status;
 use super::super::desk::{Desk, Watching};
 use crate::access::Caller;
 use crate::router::WatchItem;
+use crate::watch::Committed;
 
 /// What a watch sends.
 pub(super) type Events = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
@@ -23,7 +24,10 @@ pub(super) async fn open(
     request: &v1::WatchRequest,
 ) -> Result<Events, Rejection> {
     let asked = convert::watch(request)?;
-    let watching = desk.watch(caller, &asked).await?;
+    let mut watching = desk.watch(caller, &asked).await?;
+    if request.batch {
+        watching.in_batches();
+    }
     let start = if request.tell_start { watching.start().and_then(response) } else { None };
     Ok(Box::pin(stream::iter(start.map(Ok)).chain(stream::unfold(Some(watching), next))))
 }
@@ -55,9 +59,12 @@ pub(super) fn response(item: WatchItem) -> Option<v1::WatchResponse> {
             (position, Event::PictureComplete(v1::PictureComplete {}))
         }
         WatchItem::Reset { reason: _ } => (String::new(), Event::PositionLost(v1::PositionLost {})),
-        WatchItem::Change { key, change, version, section_version, fit, position } => {
-            let versions = convert::Versions { twin: version, section: section_version };
-            (position, Event::Changed(convert::changed(&key, versions, &change, fit.as_ref())?))
+        WatchItem::Change { what, fit, position } => {
+            let Committed { key, change, versions, .. } = &*what;
+            (position, Event::Changed(convert::changed(key, *versions, change, fit.as_ref())?))
+        }
+        WatchItem::Changes { changes, position } => {
+            (position, Event::Changes(v1::Changes { changes }))
         }
         WatchItem::Progress { position } => (position, Event::Progress(v1::Progress {})),
     };

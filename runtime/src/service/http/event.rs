@@ -8,6 +8,7 @@ use pollux_twin::{Change, Effect, Time, TwinKey, Value};
 
 use super::object;
 use crate::router::WatchItem;
+use crate::watch::Committed;
 
 /// The name of an event, its position (empty if it has none) and its body; `None` for a change
 /// that only marks a number or a key as used.
@@ -20,29 +21,26 @@ pub(super) fn of(item: WatchItem) -> Option<(&'static str, String, Value)> {
         WatchItem::Reset { reason } => {
             ("position_lost", String::new(), object([("detail", reason.into())]))
         }
-        WatchItem::Change { key, change, version, section_version, fit, position } => {
-            let what = what(&key, section_version, &change);
-            ("changed", position, changed(&key, version, &change, what, fit.as_ref())?)
+        WatchItem::Change { what, fit, position } => {
+            ("changed", position, changed(&what, fit.as_ref())?)
         }
+        // Told in batches to callers of gRPC alone.
+        WatchItem::Changes { .. } => return None,
         WatchItem::Progress { position } => ("progress", position, Value::object()),
     })
 }
 
 /// Nothing, if it says nothing and is no news to a filter.
-fn changed(
-    key: &TwinKey,
-    version: u64,
-    change: &Change,
-    what: Option<(&'static str, Value)>,
-    fit: Option<&Fit>,
-) -> Option<Value> {
+fn changed(committed: &Committed, fit: Option<&Fit>) -> Option<Value> {
+    let Committed { key, change, versions, .. } = committed;
+    let what = what(key, versions.section, change);
     if what.is_none() && !fit.is_some_and(Fit::is_news) {
         return None;
     }
     let mut body = object([
         ("tenant", key.tenant().into()),
         ("device", key.device().into()),
-        ("version", version.into()),
+        ("version", versions.twin.into()),
         ("at_ms", change.at.ms.into()),
     ]);
     if let Some((what, value)) = what {
@@ -125,6 +123,7 @@ fn with(mut body: Value, name: &str, value: Option<Value>) -> Value {
 #[cfg(test)]
 mod tests {
     use pollux_twin::change::Section;
+    use pollux_twin::table::Versions;
     use std::sync::Arc;
 
     use pollux_twin::Mark;
@@ -140,13 +139,12 @@ mod tests {
             observed_at: None,
             by: "billing".to_owned(),
         };
-        let item = |effect, fit| WatchItem::Change {
-            key: TwinKey::parse("pump-1").unwrap(),
-            change: Arc::new(Change { at: Time::from_ms(5), mark: Mark::None, effect }),
-            version: 9,
-            section_version: 4,
-            fit,
-            position: "here".to_owned(),
+        let item = |effect, fit| {
+            let key = TwinKey::parse("pump-1").unwrap();
+            let change = Change { at: Time::from_ms(5), mark: Mark::None, effect };
+            let versions = Versions { twin: 9, section: 4 };
+            let what = Arc::new(Committed::new(key, change, versions));
+            WatchItem::Change { what, fit, position: "here".to_owned() }
         };
         let (name, position, body) = of(item(effect, None)).unwrap();
         assert_eq!((name, position.as_str()), ("changed", "here"));

@@ -54,6 +54,7 @@ async fn open(
         picture: arguments.flag("picture")?,
         filter: arguments.text("filter").unwrap_or_default().to_owned(),
         tell_start: false,
+        batch: false,
     })?;
     let watching = incoming.desk.watch(incoming.caller()?, &asked).await?;
     Ok(answer(stream::unfold(watching, next)))

@@ -105,6 +105,7 @@ impl Record {
             picture: self.picture && self.position.is_empty(),
             filter: self.filter.clone(),
             tell_start: false,
+            batch: false,
         }
     }
 

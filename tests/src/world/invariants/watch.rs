@@ -26,7 +26,7 @@ impl Invariant for Watch {
                 let first = truth.changes.partition_point(|change| at(change) <= *from);
                 let last = truth.changes.partition_point(|change| at(change) <= *to);
                 let due = &truth.changes[first..last.max(first)];
-                let told = events.iter().map(|event| (event.at, &event.key));
+                let told = events.iter().map(|event| (event.at, &event.what.key));
                 if due.iter().map(|change| (at(change), &change.2)).eq(told) {
                     return Ok(());
                 }

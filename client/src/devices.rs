@@ -64,6 +64,20 @@ impl NewDevice {
         self
     }
 
+    /// The type that it is of; `-` takes its type away, an empty text says nothing.
+    #[must_use]
+    pub fn of_type(mut self, name: impl Into<String>) -> Self {
+        self.request.r#type = name.into();
+        self
+    }
+
+    /// A group to put it in.
+    #[must_use]
+    pub fn group(mut self, name: impl Into<String>) -> Self {
+        self.request.groups.push(name.into());
+        self
+    }
+
     /// The message that it is, without a key.
     ///
     /// # Errors

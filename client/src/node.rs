@@ -7,8 +7,10 @@ use pollux_proto::v1::access_client::AccessClient;
 use pollux_proto::v1::cluster_client::ClusterClient;
 use pollux_proto::v1::commands_client::CommandsClient;
 use pollux_proto::v1::devices_client::DevicesClient;
+use pollux_proto::v1::groups_client::GroupsClient;
 use pollux_proto::v1::subscriptions_client::SubscriptionsClient;
 use pollux_proto::v1::twins_client::TwinsClient;
+use pollux_proto::v1::types_client::TypesClient;
 use tonic::Request;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
@@ -43,6 +45,16 @@ impl Node {
     /// The Devices service.
     pub fn devices(&self) -> DevicesClient<Channel> {
         DevicesClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
+    }
+
+    /// The Types service.
+    pub fn types(&self) -> TypesClient<Channel> {
+        TypesClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
+    }
+
+    /// The Groups service.
+    pub fn groups(&self) -> GroupsClient<Channel> {
+        GroupsClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     /// The Subscriptions service.

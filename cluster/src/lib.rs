@@ -1,7 +1,7 @@
 //! Logs that survive and the question who owns what: groups of replicas that agree on a sequence of
 //! opaque entries (`raft/`), the node's one write-ahead log under all of them (`wal/`), the network
 //! between nodes (`peer/`), the group that holds what the whole cluster agrees on (`meta/`), who may do what
-//! (`access/`), and the data directory's identity.
+//! (`access/`), what is agreed on about devices (`fleet/`), and the data directory's identity.
 //!
 //! Replicates bytes into a state machine it is handed. Knows nothing of what is inside a twin, of
 //! devices, or of sessions.
@@ -10,6 +10,7 @@ pub mod access;
 pub mod balance;
 mod clock;
 mod fault;
+pub mod fleet;
 mod identity;
 mod ids;
 pub mod limits;

@@ -128,8 +128,20 @@ pub const META_VOTERS_MAX: u32 = 5;
 /// Nodes that follow the meta group without a vote; its leader sends each of them every decision.
 pub const META_LEARNERS_MAX: usize = 1000;
 /// Largest command or image of the meta group: [`META_NODES_MAX`] nodes with the longest names and
-/// addresses take 13 MB, all that is agreed on about access 7 MB.
-pub const META_BYTES_MAX: usize = 24 * 1024 * 1024;
+/// addresses take 13 MB, all that is agreed on about access 7 MB, about devices in general 6 MB.
+pub const META_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Device types of a cluster, with those that were taken away: kinds of devices, not devices.
+pub const TYPES_MAX: usize = 500;
+/// Bytes of the schemas of one type: all of them are in the memory of every node.
+pub const SCHEMAS_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of the schemas of all types.
+pub const TYPES_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Groups of a cluster.
+pub const DEVICE_GROUPS_MAX: usize = 1000;
+/// Bytes of the filter of a group: as long as filters are anywhere else.
+pub const FILTER_BYTES_MAX: usize = 2048;
+/// Longest name of a type, a group or an enrolment.
+pub const FLEET_NAME_BYTES_MAX: usize = 64;
 /// Services and operators of a cluster; devices are none of them.
 pub const PRINCIPALS_MAX: usize = 1000;
 /// Names by which issuers know one principal: a few identity providers.

@@ -6,8 +6,35 @@ use pollux_twin::image::{pack, unpack};
 use pollux_twin::input::{CallId, CallKey, ConnectionId, FromDevice, Request};
 use pollux_twin::output::ToDevice;
 use pollux_twin::patch::{delta, merge};
-use pollux_twin::registration::{Proof, RegistryRequest, Shown};
+use pollux_twin::registration::{OfType, Proof, RegistryRequest, Shown};
+use pollux_twin::types::{Broken, DeviceType, Named, Part, Types};
 use pollux_twin::{Input, Limits, Output, Rejection, Time, Twin, Value};
+
+/// Types of which `x` has versions, as time passes, and the odd ones want few members; `y` was taken away.
+struct Kinds(u64);
+
+impl Types for Kinds {
+    fn named(&self, name: &str) -> Named {
+        match name {
+            "x" => Named { version: self.0, asks: Some(std::sync::Arc::new(Kinds(self.0))) },
+            "y" => Named { version: 1, asks: None },
+            _ => Named { version: 0, asks: None },
+        }
+    }
+}
+
+impl DeviceType for Kinds {
+    fn asks(&self, _: Part<'_>) -> bool {
+        self.0 % 2 == 1
+    }
+
+    fn check(&self, _: Part<'_>, value: &Value) -> Result<(), Broken> {
+        match value.as_object().is_some_and(|members| members.len() > 1) {
+            true => Err(Broken { at: String::new(), wrong: "too many".into() }),
+            false => Ok(()),
+        }
+    }
+}
 
 /// Inputs of one run: enough to meet every state, few enough to run thousands of times a second.
 const INPUTS_MAX: usize = 96;
@@ -44,7 +71,8 @@ impl Run<'_> {
         } else {
             self.now += u64::from(self.byte());
             let input = self.input();
-            let _nobody_to_answer = self.twin.handle(Time::from_ms(self.now), &limits, input);
+            let (now, kinds) = (Time::from_ms(self.now), Kinds(self.now / 10_000));
+            let _nobody_to_answer = self.twin.handle_typed(now, &limits, &kinds, input);
         }
         let changes = self.drain();
         let after = pack(&self.twin, 0);
@@ -119,12 +147,17 @@ impl Run<'_> {
     }
 
     fn registry(&mut self) -> RegistryRequest {
-        match self.byte() % 6 {
+        match self.byte() % 8 {
             0 => RegistryRequest::Get,
             1 => RegistryRequest::Register {
                 tags: self.maybe(|run| run.value(0)),
                 desired: self.maybe(|run| run.value(0)),
                 credentials: (0..self.byte() % 3).map(|_| self.credential()).collect(),
+                of_type: self.maybe(|run| OfType {
+                    name: ["", "x", "y", "z"][usize::from(run.byte() % 4)].into(),
+                    version: u64::from(run.byte() % 4),
+                }),
+                groups: (0..self.byte() % 3).map(|_| self.name()).collect(),
             },
             2 => RegistryRequest::Disable { reason: self.name() },
             3 => RegistryRequest::Enable,
@@ -132,6 +165,8 @@ impl Run<'_> {
                 let (name, proof, expires) = self.credential();
                 RegistryRequest::Give { name, proof, expires }
             }
+            5 => RegistryRequest::Join { group: self.name() },
+            6 => RegistryRequest::Leave { group: self.name() },
             _ => RegistryRequest::Revoke { name: self.name() },
         }
     }

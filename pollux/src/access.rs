@@ -280,7 +280,7 @@ pub(crate) fn when(ms: u64) -> String {
 }
 
 /// Columns under a head, as wide as what is in them; `-` for what is empty.
-fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
+pub(crate) fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
     let head = head.iter().map(|text| (*text).to_owned()).collect();
     let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
     let columns = rows[0].len();

@@ -5,6 +5,8 @@ use std::time::Duration;
 use pollux_client::{ErrorKind, Node, Options};
 use pollux_proto::v1::access_client::AccessClient;
 use pollux_proto::v1::cluster_client::ClusterClient;
+use pollux_proto::v1::groups_client::GroupsClient;
+use pollux_proto::v1::types_client::TypesClient;
 use pollux_twin::id::TenantId;
 use pollux_twin::json::JsonErrorKind;
 use pollux_twin::limits::DEPTH_CEILING;
@@ -76,6 +78,16 @@ impl Client {
     /// The Cluster service.
     pub(crate) fn cluster(&self) -> ClusterClient<Channel> {
         self.node().cluster()
+    }
+
+    /// The Types service.
+    pub(crate) fn types(&self) -> TypesClient<Channel> {
+        self.node().types()
+    }
+
+    /// The Groups service.
+    pub(crate) fn groups(&self) -> GroupsClient<Channel> {
+        self.node().groups()
     }
 
     /// The Access service.

@@ -95,6 +95,8 @@ impl From<Status> for Failure {
             "unknown_credential" => {
                 (Exit::NotFound, "see which credentials it has with `pollux device get`")
             }
+            "unknown_type" | "unknown_group" => (Exit::NotFound, ""),
+            "schema_violated" => (Exit::Refused, "see what the type asks with `pollux type get`"),
             "version_mismatch" => {
                 (Exit::Conflict, "read the twin again and repeat with its version as --expect")
             }

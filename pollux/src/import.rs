@@ -197,8 +197,10 @@ fn parse(text: &str, line: u64) -> Result<v1::ImportDevicesRequest, String> {
         desired_json: patch(members.remove("desired")),
         credentials,
         idempotency_key: String::new(),
+        r#type: string(&mut members, "type")?,
+        groups: strings(&mut members, "groups")?,
     };
-    no_more(&members, "tenant, device, tags, desired and credentials")?;
+    no_more(&members, "tenant, device, tags, desired, credentials, type and groups")?;
     let checked = convert::register(device.clone(), &limits);
     checked.map_err(|rejection| status::message(&rejection))?;
     Ok(v1::ImportDevicesRequest { line, device: Some(device) })
@@ -235,6 +237,19 @@ fn string(members: &mut Object, name: &str) -> Result<String, String> {
         None => Ok(String::new()),
         Some(Value::String(text)) => Ok(text),
         Some(_) => Err(format!("{name} takes a string")),
+    }
+}
+
+fn strings(members: &mut Object, name: &str) -> Result<Vec<String>, String> {
+    let wrong = || format!("{name} takes an array of strings");
+    let string = |item| match item {
+        Value::String(text) => Ok(text),
+        _ => Err(wrong()),
+    };
+    match members.remove(name) {
+        None => Ok(Vec::new()),
+        Some(Value::Array(all)) => all.into_iter().map(string).collect(),
+        Some(_) => Err(wrong()),
     }
 }
 

@@ -22,6 +22,7 @@ mod device;
 mod doctor;
 mod exit;
 mod faults;
+mod fleet;
 mod form;
 mod import;
 mod limits;
@@ -103,6 +104,8 @@ async fn run_async(output: Output, verb: Verb) -> Result<(), Failure> {
         Verb::Demo(command) => demo::run(output, command).await,
         Verb::Bench(command) => bench::run(output, command).await,
         Verb::Subscription(command) => subscription::run(output, command).await,
+        Verb::Type(command) => fleet::types(output, command).await,
+        Verb::Group(command) => fleet::groups(output, command).await,
         Verb::Device(command) => registry::run(output, command).await,
         Verb::Config(_) | Verb::Context(_) | Verb::Completions { .. } => {
             unreachable!("carried out without threads")

@@ -93,6 +93,7 @@ async fn register(output: Output, args: RegisterArgs) -> Result<(), Failure> {
     for credential in credentials {
         device = device.credential(credential);
     }
+    device = args.groups.iter().fold(device.of_type(args.of_type), NewDevice::group);
     show(output, &client.calls().devices().register(device).await?)
 }
 
@@ -155,6 +156,12 @@ fn text(device: &v1::Device) -> String {
             reason => format!(": {reason}"),
         };
         lines.push(format!("  by {}, {}{reason}", device.by, when(device.at_ms)));
+    }
+    if !device.r#type.is_empty() {
+        lines.push(format!("  type {}, version {}", device.r#type, device.type_version));
+    }
+    if !device.groups.is_empty() {
+        lines.push(format!("  groups {}", device.groups.join(", ")));
     }
     for one in &device.credentials {
         let kind = match &one.proof {

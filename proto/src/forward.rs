@@ -2,7 +2,7 @@
 //! of twins whose tables are there. Archived like frames, and checked like them before use.
 use bytes::{Bytes, BytesMut};
 use pollux_twin::input::Request;
-use pollux_twin::limits::CREDENTIALS_MAX;
+use pollux_twin::limits::{CREDENTIALS_MAX, GROUPS_MAX};
 use pollux_twin::output::Answer;
 use pollux_twin::registration::RegistryRequest;
 use pollux_twin::{Rejection, Time, View};
@@ -128,15 +128,26 @@ impl Check for Call {
 
 fn registry(request: &RegistryRequest) -> Result<(), FrameError> {
     match request {
-        RegistryRequest::Register { tags, desired, credentials } => {
+        RegistryRequest::Register { tags, desired, credentials, of_type, groups } => {
             count("credentials", credentials.len(), CREDENTIALS_MAX)?;
             credentials.iter().try_for_each(|(name, ..)| credential(name))?;
+            let of_type = of_type.as_ref().map_or("", |asked| asked.name.as_str());
+            text("name of the type", of_type, TEXT_BYTES_MAX)?;
+            count("groups", groups.len(), GROUPS_MAX)?;
+            groups.iter().try_for_each(|name| group(name))?;
             [tags, desired].into_iter().flatten().try_for_each(value)
         }
         RegistryRequest::Disable { reason } => text("reason", reason, TEXT_BYTES_MAX),
         RegistryRequest::Give { name, .. } | RegistryRequest::Revoke { name } => credential(name),
+        RegistryRequest::Join { group: name } | RegistryRequest::Leave { group: name } => {
+            group(name)
+        }
         RegistryRequest::Get | RegistryRequest::Enable => Ok(()),
     }
+}
+
+fn group(name: &str) -> Result<(), FrameError> {
+    text("name of the group", name, TEXT_BYTES_MAX)
 }
 
 fn credential(name: &str) -> Result<(), FrameError> {
@@ -165,7 +176,8 @@ impl Check for Called {
             Ok(Answer::Twin(seen)) => view(seen),
             Ok(Answer::Command(command)) => value(&command.payload),
             Ok(Answer::Registration(entry)) => {
-                count("credentials", entry.credentials.len(), CREDENTIALS_MAX)
+                count("credentials", entry.credentials.len(), CREDENTIALS_MAX)?;
+                count("groups", entry.groups.len(), GROUPS_MAX)
             }
             Ok(Answer::Written { .. } | Answer::Deleted { .. }) | Err(_) => Ok(()),
         }

@@ -74,6 +74,9 @@ pub const fn row(rejection: &Rejection) -> Row {
             refused: RefusedReason::NotAllowed,
             ..lasting("forbidden", Code::PermissionDenied, 403)
         },
+        R::SchemaViolated(_) => lasting("schema_violated", Code::InvalidArgument, 422),
+        R::UnknownType { .. } => lasting("unknown_type", Code::NotFound, 404),
+        R::UnknownGroup { .. } => lasting("unknown_group", Code::NotFound, 404),
         R::Unknown => Row {
             refused: RefusedReason::Busy,
             close: CloseCode::Fault,

@@ -69,6 +69,9 @@ pub(crate) enum Root {
     Meta(Of, Meta),
     Quarantined,
     Standing,
+    Type,
+    TypeVersion,
+    Groups,
     InSync,
     Now,
 }

@@ -118,7 +118,7 @@ const fn not_bool(expr: &Expr) -> Option<&'static str> {
         Expr::Const(Constant::Bool(_)) => return None,
         Expr::Const(Constant::Null) => "null",
         Expr::Const(Constant::Str(_))
-        | Expr::Path(Root::Id | Root::Tenant, _)
+        | Expr::Path(Root::Id | Root::Tenant | Root::Type, _)
         | Expr::Call(Function::LowerAscii | Function::UpperAscii | Function::String, _) => "a text",
         Expr::Const(Constant::Time(_))
         | Expr::Path(Root::Now, _)
@@ -126,10 +126,10 @@ const fn not_bool(expr: &Expr) -> Option<&'static str> {
         Expr::Const(Constant::Duration(_)) | Expr::Call(Function::Duration, _) => "a duration",
         Expr::Const(_)
         | Expr::Negate(_)
-        | Expr::Path(Root::Version, _)
+        | Expr::Path(Root::Version | Root::TypeVersion, _)
         | Expr::Call(Function::Size | Function::Int | Function::Double, _) => "a number",
         Expr::Arithmetic(..) => "a result of arithmetic",
-        Expr::List(_) => "a list",
+        Expr::List(_) | Expr::Path(Root::Groups, _) => "a list",
         _ => return None,
     })
 }

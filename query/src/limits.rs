@@ -30,3 +30,16 @@ pub const GROUPS_MAX: usize = 10_000;
 
 /// Milliseconds of a duration that is written out: a hundred thousand years; beyond it is a mistake.
 pub(crate) const DURATION_MS_MAX: f64 = 3.2e15;
+
+/// Bytes of a type with its schemas as JSON: all of them are in the memory of every node.
+pub const SCHEMAS_BYTES_MAX: usize = 64 * 1024;
+
+/// Nesting of a type as JSON: three levels for each that a twin's values may have by default.
+pub const SCHEMAS_DEPTH_MAX: usize = 48;
+
+/// Commands that a type may name.
+pub(crate) const TYPE_COMMANDS_MAX: usize = 256;
+
+/// Subschemas that may look at one part of a value: far more than people write, and little beside the
+/// disk that a write waits for.
+pub(crate) const SCHEMA_LOOKS_MAX: u64 = 1_000;

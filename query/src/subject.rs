@@ -1,5 +1,7 @@
 //! The twin that an expression is evaluated on.
 
+use std::rc::Rc;
+
 use pollux_twin::change::Section;
 use pollux_twin::image::{Glance, ImageError};
 use pollux_twin::patch::delta;
@@ -53,6 +55,9 @@ impl<'a> Subject<'a> {
             Root::Now => time(self.moment.now),
             Root::Quarantined => Val::Bool(self.glance.flags().is_quarantined()),
             Root::Standing => Val::text(self.glance.standing().name()),
+            Root::Type => Val::text(self.glance.of_type()?.0),
+            Root::TypeVersion => Val::uint(self.glance.of_type()?.1),
+            Root::Groups => Val::List(Rc::new(self.glance.groups().map(Val::text).collect())),
             Root::InSync => Val::Bool(self.is_in_sync()?),
             Root::Meta(of, what) => {
                 let section = self.glance.section(of.section())?;

@@ -17,6 +17,7 @@ use crate::node::internal;
 use crate::shard::{Launch, Replica, ReplicaMachine, ShardHandle, ShardOptions, leave};
 use crate::shards::Shards;
 use crate::space::Space;
+use crate::types::TypeBook;
 
 /// What all shards are launched with.
 pub(crate) struct Launcher {
@@ -28,6 +29,7 @@ pub(crate) struct Launcher {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) space: Space,
     pub(crate) shards: Shards,
+    pub(crate) types: Arc<TypeBook>,
     /// Takes those whose checkpoints are to be written.
     pub(crate) written: mpsc::Sender<Roll>,
 }
@@ -56,6 +58,7 @@ impl Launcher {
             node: self.node().0,
             clock: self.clock,
             limits: self.config.limits.clone(),
+            types: Arc::clone(&self.types),
             space: self.space.clone(),
             metrics: Arc::clone(&self.metrics),
             group,

@@ -29,6 +29,7 @@ mod shard;
 mod shards;
 mod space;
 pub mod status;
+mod types;
 pub mod watch;
 
 pub use access::ROOT_TOKEN_FILE;

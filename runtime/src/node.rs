@@ -92,6 +92,7 @@ impl Node {
             metrics: Arc::clone(&metrics),
             space: space.clone(),
             shards: shards.clone(),
+            types: member.types(),
             written,
         });
         member.launch_shards(&launcher).await?;
@@ -110,12 +111,7 @@ impl Node {
         tasks.push(tokio::spawn(Arc::clone(&endpoint).run()));
         let (log, counted) = (disk.log.clone(), Arc::clone(&metrics));
         tasks.push(tokio::spawn(sample(router.clone(), log, counted, stopping.clone())));
-        let addresses = Addresses {
-            devices: endpoint.address().map_err(|error| internal("the device endpoint", &error))?,
-            grpc: services.grpc,
-            http: services.http,
-            peers: member.address()?,
-        };
+        let addresses = listening(&endpoint, &services, &member)?;
         tasks.extend(
             member.take_part(&config, addresses, &router, launcher, stopping.clone()).await?,
         );
@@ -190,6 +186,16 @@ impl Node {
         let _ = tokio::task::spawn_blocking(move || log.close()).await;
         tracing::info!("node stopped");
     }
+}
+
+/// Where it listens.
+fn listening(endpoint: &Endpoint, services: &Served, member: &Member) -> Result<Addresses, Fault> {
+    Ok(Addresses {
+        devices: endpoint.address().map_err(|error| internal("the device endpoint", &error))?,
+        grpc: services.grpc,
+        http: services.http,
+        peers: member.address()?,
+    })
 }
 
 /// Listens for devices and services.

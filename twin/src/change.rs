@@ -78,6 +78,23 @@ pub enum Mark {
     EntryKey(KeyMark),
 }
 
+impl Mark {
+    /// Whether it remembers a refusal that programs which know no device types do not know.
+    pub(crate) const fn is_of_types(&self) -> bool {
+        match self {
+            Self::None => false,
+            Self::Sequence { rejection, .. } => match rejection {
+                Some(rejection) => rejection.is_of_types(),
+                None => false,
+            },
+            Self::Key(mark) | Self::EntryKey(mark) => match &mark.answer {
+                Ok(_) => false,
+                Err(rejection) => rejection.is_of_types(),
+            },
+        }
+    }
+}
+
 /// A remembered service call.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct KeyMark {

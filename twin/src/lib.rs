@@ -29,6 +29,7 @@ pub mod table;
 pub mod time;
 mod tree;
 pub mod twin;
+pub mod types;
 pub mod value;
 
 pub use change::{Change, Effect, Mark};

@@ -76,6 +76,14 @@ pub const PICTURE_EARLY_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Twins of a picture looked at in one turn: tenths of a millisecond, for which nothing is applied.
 pub const PICTURE_TURN_MAX: usize = 512;
 
+/// Groups that one device may be put in: places, owners and kinds of a device are few.
+pub const GROUPS_MAX: usize = 16;
+/// When to come back where a twin was checked by a version of its type that this owner did not hear of yet: all nodes
+/// hear of it within moments.
+pub const TYPES_RETRY_MS: u32 = 200;
+/// Bytes of each text that says what a schema found wrong: a twin remembers it for resends.
+pub const VIOLATION_BYTES_MAX: usize = 256;
+
 /// Credentials of one device: two of each kind while they are changed, and some more.
 pub const CREDENTIALS_MAX: usize = 8;
 

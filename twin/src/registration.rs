@@ -75,6 +75,19 @@ pub struct Registration {
     pub reason: String,
     /// In the order in which they were given; names differ.
     pub credentials: Vec<Credential>,
+    /// What kind of device it is, if somebody said so.
+    pub of_type: Option<OfType>,
+    /// The groups that it was put in, in the order of their names.
+    pub groups: Vec<String>,
+}
+
+/// The type of a device.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+pub struct OfType {
+    /// Its name among the types of the tenant.
+    pub name: String,
+    /// The version by which the twin was checked last; what is asked for, where it is asked for.
+    pub version: u64,
 }
 
 /// What a device showed when it came.
@@ -100,6 +113,10 @@ pub enum RegistryRequest {
         desired: Option<Value>,
         /// Credentials to give it; those of the same names are replaced.
         credentials: Vec<(String, Proof, Option<Time>)>,
+        /// The type that it is of, in this version or a later one. An empty name: of none any more.
+        of_type: Option<OfType>,
+        /// Groups to put it in.
+        groups: Vec<String>,
     },
     /// It may not come, and goes if it is there.
     Disable {
@@ -121,6 +138,16 @@ pub enum RegistryRequest {
     Revoke {
         /// The credential's name.
         name: String,
+    },
+    /// Puts it in a group.
+    Join {
+        /// The group.
+        group: String,
+    },
+    /// Takes it out of a group.
+    Leave {
+        /// The group.
+        group: String,
     },
 }
 
@@ -201,6 +228,8 @@ impl Registration {
     /// others nothing is known any more.
     pub(crate) fn buried(mut self) -> Option<Self> {
         self.credentials.retain(|one| matches!(one.proof, Proof::Certificate(_)));
+        self.of_type = None;
+        self.groups.clear();
         match self.standing {
             Standing::Disabled => Some(self),
             Standing::Enabled | Standing::Unregistered if self.is_pinned() => {
@@ -209,6 +238,18 @@ impl Registration {
             }
             Standing::Enabled | Standing::Unregistered => None,
         }
+    }
+
+    /// Puts the device in a group.
+    pub(crate) fn join(&mut self, group: String) {
+        if let Err(at) = self.groups.binary_search(&group) {
+            self.groups.insert(at, group);
+        }
+    }
+
+    /// Takes the device out of a group, if it is in it.
+    pub(crate) fn leave(&mut self, group: &str) {
+        self.groups.retain(|one| one != group);
     }
 
     /// Gives a credential, in place of one of the same name.

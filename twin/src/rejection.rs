@@ -4,6 +4,7 @@
 //! nothing but, for a numbered report, the mark that its number is used up (safety rule 12).
 #![expect(missing_docs, reason = "rkyv derives resolvers whose fields nobody can document")]
 
+use alloc::boxed::Box;
 use alloc::string::String;
 
 use rkyv::{Archive, Deserialize, Serialize};
@@ -121,4 +122,41 @@ pub enum Rejection {
         /// To what.
         on: String,
     },
+    /// A value is not as the type of the device has it.
+    SchemaViolated(Box<Violation>),
+    /// There is no device type of this name.
+    UnknownType {
+        /// The name.
+        name: String,
+    },
+    /// There is no group of this name that devices are put in.
+    UnknownGroup {
+        /// The name.
+        name: String,
+    },
+}
+
+/// Where a value is not as the type of the device has it.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The type.
+    pub of_type: String,
+    /// The version of it that was asked.
+    pub version: u64,
+    /// Of what the value is: `desired`, `reported`, `telemetry`, or `command` and its name.
+    pub part: String,
+    /// Where in the value, as a JSON pointer (RFC 6901).
+    pub at: String,
+    /// What is wrong there.
+    pub wrong: String,
+}
+
+impl Rejection {
+    /// Whether programs that do not know device types do not know it.
+    pub(crate) const fn is_of_types(&self) -> bool {
+        matches!(
+            self,
+            Self::SchemaViolated(_) | Self::UnknownType { .. } | Self::UnknownGroup { .. }
+        )
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! `handle` decides and runs ahead: the changes it emits are already carried out on itself. Each
 //! group of inputs has its file: `session`, `report`, `telemetry`, `desire`, `command`, `result`,
-//! `delete`, `register`, `read`; `dedup` recognises repetitions, `check` holds the limits, `apply` is what the
+//! `delete`, `register`, `read`; `typed` is what the device's type asks, `dedup` recognises repetitions, `check` holds the limits, `apply` is what the
 //! actor and every replica share. Batching, commit and release of outputs belong to the `Shard`
 //! machine; bytes at rest to [`crate::image`].
 
@@ -23,6 +23,7 @@ mod result;
 mod session;
 mod state;
 mod telemetry;
+mod typed;
 mod view;
 
 use alloc::boxed::Box;
@@ -40,6 +41,7 @@ use crate::output::{Answer, Output, ToDevice};
 use crate::registration::{Registration, Shown};
 use crate::rejection::Rejection;
 use crate::time::Time;
+use crate::types::{NoTypes, Types};
 pub(crate) use document::{Document, Latest, SectionState};
 pub(crate) use state::Session;
 
@@ -93,11 +95,23 @@ impl Twin {
     ///
     /// Answers, refusals among them, are outputs. An error means that nothing was done and there
     /// is nobody to answer: the sender's session is over, a datagram was refused.
+    /// Devices with a type take [`Twin::handle_typed`].
     pub fn handle(&mut self, now: Time, limits: &Limits, input: Input) -> Result<(), Rejection> {
+        self.handle_typed(now, limits, &NoTypes, input)
+    }
+
+    /// As [`Twin::handle`], where devices may have types: those of the twin's tenant.
+    pub fn handle_typed(
+        &mut self,
+        now: Time,
+        limits: &Limits,
+        types: &dyn Types,
+        input: Input,
+    ) -> Result<(), Rejection> {
         self.wake();
         match input {
             Input::Call { call, caller, key, request } => {
-                self.call(now, limits, call, caller, key.as_ref(), request);
+                self.call(now, (limits, types), call, caller, key.as_ref(), request);
                 Ok(())
             }
             _ if self.quarantined => Err(Rejection::Quarantined),
@@ -108,7 +122,9 @@ impl Twin {
                 }
                 Ok(())
             }
-            Input::Device { session, message } => self.device(now, limits, session, message),
+            Input::Device { session, message } => {
+                self.device(now, (limits, types), session, message)
+            }
             Input::Disconnected { session } => self.disconnected(now, session),
         }
     }

@@ -4,6 +4,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use super::policy::Policy;
 use super::principal::{Principal, Token};
+use crate::fleet;
 
 /// A change, with who asked for it. Repeating one that was done changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -70,6 +71,8 @@ pub enum Change {
         /// Of what.
         on: String,
     },
+    /// Something about devices in general. Behind a pointer, so that it leaves the others as small as they were.
+    Fleet(Box<fleet::Change>),
     /// What came of that: the order that began it has the same name.
     End {
         /// `done`, or why not.

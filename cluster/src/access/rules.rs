@@ -6,6 +6,7 @@ use super::order::{Change, Order};
 use super::policy::Policy;
 use super::principal::{Principal, Token, note_fault};
 use super::state::Access;
+use crate::fleet::Fleet;
 use crate::limits::{
     ACCESS_TOKENS_MAX, NAME_BYTES_MAX, POLICIES_MAX, PRINCIPALS_MAX, TOKENS_PER_PRINCIPAL_MAX,
 };
@@ -35,7 +36,7 @@ pub(crate) enum Changed {
 
 impl Access {
     /// Does what an order says, and has the audit show it.
-    pub(crate) fn follow(&mut self, order: Order) -> Result<Changed, Fault> {
+    pub(crate) fn follow(&mut self, order: Order, fleet: &mut Fleet) -> Result<Changed, Fault> {
         let known = self.audit.iter().position(|entry| entry.id == order.id);
         if let Change::End { result } = &order.change {
             let Some(entry) = known.map(|at| &mut self.audit[at]) else { return Ok(Changed::No) };
@@ -61,15 +62,19 @@ impl Access {
             }
             Change::PutPolicy { name, .. } => entry("policy put", name.clone(), "done"),
             Change::RemovePolicy { name } => entry("policy remove", name.clone(), "done"),
+            Change::Fleet(change) => {
+                let (what, on) = change.told();
+                entry(what, on, "done")
+            }
             Change::Begin { what, on } => entry(what, on.clone(), "begun"),
             Change::End { .. } => return Ok(Changed::No),
         };
-        self.carry_out(order)?;
+        self.carry_out(order, fleet)?;
         audit::push(&mut self.audit, entry);
         Ok(Changed::Yes)
     }
 
-    fn carry_out(&mut self, order: Order) -> Result<(), Fault> {
+    fn carry_out(&mut self, order: Order, fleet: &mut Fleet) -> Result<(), Fault> {
         match order.change {
             Change::PutPrincipal { name, principal } => {
                 self.put_principal(name, principal, order.at_ms)
@@ -85,6 +90,7 @@ impl Access {
                 Some(_) => Ok(()),
                 None => Err(Fault::Invalid(format!("there is no policy {name:?}"))),
             },
+            Change::Fleet(change) => fleet.follow(*change, order.at_ms, &order.who).map(drop),
             Change::Begin { .. } | Change::End { .. } => Ok(()),
         }
     }

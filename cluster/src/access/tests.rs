@@ -2,7 +2,12 @@
 
 use super::*;
 use crate::access::rules::{Changed, Fault};
+use crate::fleet::Fleet;
 use crate::limits::{ACCESS_TOKENS_MAX, AUDIT_ENTRIES_MAX};
+
+fn follow(access: &mut Access, order: Order) -> Result<Changed, Fault> {
+    access.follow(order, &mut Fleet::default())
+}
 
 fn policy(text: &str) -> (String, Policy) {
     // name effect principals actions selectors sections
@@ -195,7 +200,7 @@ fn issue(id: u64, principal: &str, expires_ms: u64) -> Change {
 /// A refusal changes nothing and says what would be right.
 fn refused(access: &mut Access, change: Change, words: &str) {
     let before = access.clone();
-    match access.follow(order(u128::MAX, change)) {
+    match follow(access, order(u128::MAX, change)) {
         Err(Fault::Invalid(why)) => assert!(why.contains(words), "{why}"),
         Err(Fault::Full { what, .. }) => assert!(what.contains(words), "{what}"),
         Ok(_) => panic!("it must be refused: {words}"),
@@ -206,19 +211,22 @@ fn refused(access: &mut Access, change: Change, words: &str) {
 #[test]
 fn a_change_is_made_once_and_written_down() {
     let mut access = Access::default();
-    assert_eq!(access.follow(order(1, put("svc"))), Ok(Changed::Yes));
-    assert_eq!(access.follow(order(1, put("svc"))), Ok(Changed::No), "the same order");
-    assert_eq!(access.follow(order(2, issue(7, "svc", 5_000))), Ok(Changed::Yes));
+    assert_eq!(follow(&mut access, order(1, put("svc"))), Ok(Changed::Yes));
+    assert_eq!(follow(&mut access, order(1, put("svc"))), Ok(Changed::No), "the same order");
+    assert_eq!(follow(&mut access, order(2, issue(7, "svc", 5_000))), Ok(Changed::Yes));
     let (name, all) = policy("p allow svc * *");
-    assert_eq!(access.follow(order(3, Change::PutPolicy { name, policy: all })), Ok(Changed::Yes));
-    let begin = Change::Begin { what: "node drain".into(), on: "node 2".into() };
-    assert_eq!(access.follow(order(4, begin)), Ok(Changed::Yes));
-    let end = |result: &str| Change::End { result: result.into() };
-    assert_eq!(access.follow(order(4, end("done"))), Ok(Changed::Yes));
-    assert_eq!(access.follow(order(4, end("done"))), Ok(Changed::No));
-    assert_eq!(access.follow(order(9, end("done"))), Ok(Changed::No), "nothing was begun");
     assert_eq!(
-        access.follow(order(5, Change::RemovePrincipal { name: "svc".into() })),
+        follow(&mut access, order(3, Change::PutPolicy { name, policy: all })),
+        Ok(Changed::Yes)
+    );
+    let begin = Change::Begin { what: "node drain".into(), on: "node 2".into() };
+    assert_eq!(follow(&mut access, order(4, begin)), Ok(Changed::Yes));
+    let end = |result: &str| Change::End { result: result.into() };
+    assert_eq!(follow(&mut access, order(4, end("done"))), Ok(Changed::Yes));
+    assert_eq!(follow(&mut access, order(4, end("done"))), Ok(Changed::No));
+    assert_eq!(follow(&mut access, order(9, end("done"))), Ok(Changed::No), "nothing was begun");
+    assert_eq!(
+        follow(&mut access, order(5, Change::RemovePrincipal { name: "svc".into() })),
         Ok(Changed::Yes)
     );
     assert!(access.tokens.is_empty(), "its tokens go with it");
@@ -269,7 +277,7 @@ fn what_makes_no_sense_is_refused() {
     let subject = Subject { issuer: "https://id".into(), subject: "one".into() };
     let principal = Principal { subjects: vec![subject], ..Principal::default() };
     let put = |name: &str| Change::PutPrincipal { name: name.into(), principal: principal.clone() };
-    access.follow(order(1, put("reader"))).unwrap();
+    follow(&mut access, order(1, put("reader"))).unwrap();
     assert_eq!(access.known_as("https://id", "one"), Some("reader"));
     assert_eq!(access.known_as("https://evil", "one"), None);
     refused(&mut access, put("writer"), "already");
@@ -279,22 +287,22 @@ fn what_makes_no_sense_is_refused() {
 fn tokens_and_the_audit_are_bounded_and_what_expired_makes_room() {
     let mut access = access(&[]);
     for id in 0..8 {
-        access.follow(order(u128::from(id), issue(id, "admin", 2_000))).unwrap();
+        follow(&mut access, order(u128::from(id), issue(id, "admin", 2_000))).unwrap();
     }
     refused(&mut access, issue(8, "admin", 2_000), "tokens of one principal");
     refused(&mut access, issue(3, "reader", 2_000), "found by this already");
     let later = Order { at_ms: 2_000, ..order(100, issue(8, "admin", 9_000)) };
-    access.follow(later).unwrap();
+    follow(&mut access, later).unwrap();
     assert_eq!(access.tokens.len(), 9, "a clock that is ahead takes nothing away");
     for id in 9..3 * ACCESS_TOKENS_MAX as u64 {
         let at_ms = 10_000 + 10 * id;
         let next = Order { at_ms, ..order(100 + u128::from(id), issue(id, "admin", at_ms + 5)) };
-        access.follow(next).unwrap();
+        follow(&mut access, next).unwrap();
         assert!(access.tokens.len() <= 2 * ACCESS_TOKENS_MAX);
     }
     for id in 0..2 * AUDIT_ENTRIES_MAX {
         let begin = Change::Begin { what: "x".repeat(1000), on: String::new() };
-        access.follow(order(1_000 + id as u128, begin)).unwrap();
+        follow(&mut access, order(1_000 + id as u128, begin)).unwrap();
     }
     assert_eq!(access.audit.len(), AUDIT_ENTRIES_MAX);
     let numbers: Vec<_> = access.audit.iter().map(|entry| entry.number).collect();

@@ -12,6 +12,7 @@ use super::place::Place;
 use super::rules::Outcome;
 use super::settings::{Budget, Token};
 use crate::access::Access;
+use crate::fleet::Fleet;
 use crate::ids::GroupId;
 
 /// What the whole cluster agrees on.
@@ -43,6 +44,8 @@ pub struct Meta {
     pub budget: Budget,
     /// Who may do what.
     pub access: Access,
+    /// Which types and groups of devices there are.
+    pub fleet: Fleet,
     /// Grows with every change, so that caches know whether they are old.
     pub version: u64,
 }

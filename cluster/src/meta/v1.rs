@@ -11,6 +11,7 @@ use super::place::{self, Goal};
 use super::settings::Budget;
 use super::state;
 use crate::access::Access;
+use crate::fleet::Fleet;
 
 /// Level of a cluster whose records were read from version 1.
 const LEVEL: u32 = 2;
@@ -104,6 +105,7 @@ impl Meta {
             paused: false,
             budget: Budget::default(),
             access: Access::default(),
+            fleet: Fleet::default(),
             version: self.version,
         }
     }

@@ -14,6 +14,7 @@ use super::place::Place;
 use super::settings::{Budget, Token};
 use super::state;
 use crate::access::Access;
+use crate::fleet::Fleet;
 
 #[derive(Archive, Serialize, Deserialize)]
 pub(super) struct Meta {
@@ -68,6 +69,7 @@ impl Meta {
             paused: self.paused,
             budget: self.budget,
             access: Access::default(),
+            fleet: Fleet::default(),
             version: self.version,
         }
     }

@@ -18,6 +18,7 @@ pub(crate) enum DeviceCommand {
     #[command(after_help = "Examples:
   pollux device register pump-7
   pollux device register pump-7 --tags '{\"site\":\"north\"}' --desired '{\"interval_s\":30}'
+  pollux device register pump-7 --type pump --group north
   pollux device register acme/pump-7 --certificate field=pump-7.pem")]
     Register(RegisterArgs),
     /// Register very many devices from a file of JSON lines; it shows how far it is.
@@ -26,7 +27,8 @@ pub(crate) enum DeviceCommand {
   pollux device import fleet.jsonl --all-or-nothing
   generate-fleet | pollux device import -
 A line for each device; all but its name may be left out:
-  {\"device\":\"pump-7\",\"tenant\":\"acme\",\"tags\":{},\"desired\":{},\"credentials\":[
+  {\"device\":\"pump-7\",\"tenant\":\"acme\",\"tags\":{},\"desired\":{},\"type\":\"pump\",
+    \"groups\":[\"north\"],\"credentials\":[
     {\"name\":\"a\",\"token_sha256\":\"…\",\"certificate_sha256\":\"…\",\"expires_at_ms\":0}]}
 A credential has one of the hashes. Bad lines are reported by their numbers.")]
     Import(ImportArgs),
@@ -153,6 +155,12 @@ pub(crate) struct RegisterArgs {
     /// Pin a certificate: its name among the device's credentials, and a PEM file. May be given several times.
     #[arg(long, value_name = "NAME=FILE")]
     pub(crate) certificate: Vec<String>,
+    /// The type that it is of; `-` takes its type away.
+    #[arg(long = "type", value_name = "TYPE", default_value = "")]
+    pub(crate) of_type: String,
+    /// Put it in this group. May be given several times.
+    #[arg(long = "group", value_name = "GROUP")]
+    pub(crate) groups: Vec<String>,
 }
 
 /// Flags of `device import`.

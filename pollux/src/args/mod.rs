@@ -5,6 +5,7 @@ mod backup;
 mod cluster;
 mod contexts;
 mod devices;
+mod fleet;
 mod node;
 mod operate;
 mod services;
@@ -28,6 +29,7 @@ pub(crate) use devices::{
     CredentialCommand, DeviceCertArgs, DeviceCommand, ImportArgs, ListDevicesArgs, OneDevice,
     RegisterArgs, StandingName,
 };
+pub(crate) use fleet::{GroupCommand, NamedThing, TypeCommand};
 pub(crate) use node::{ConfigCommand, DevArgs, NodeFlags, StartArgs};
 pub(crate) use operate::{DoctorArgs, TopArgs};
 pub(crate) use services::{
@@ -125,6 +127,12 @@ pub(crate) enum Verb {
     /// Prepare devices, and decide which may come.
     #[command(subcommand)]
     Device(DeviceCommand),
+    /// Types of devices, with what their twins must be like.
+    #[command(subcommand)]
+    Type(TypeCommand),
+    /// Groups of devices, by name or by a filter.
+    #[command(subcommand)]
+    Group(GroupCommand),
     /// Watches that the cluster remembers by name, with how far their consumers are.
     #[command(subcommand)]
     Subscription(SubscriptionCommand),

@@ -1,9 +1,9 @@
 //! The registry's calls, and its entries as messages.
 
 use pollux_twin::input::Request;
-use pollux_twin::limits::CREDENTIALS_MAX;
+use pollux_twin::limits::{CREDENTIALS_MAX, GROUPS_MAX};
 use pollux_twin::registration::{
-    Credential, Digest, Proof, Registration, RegistryRequest, Standing,
+    Credential, Digest, OfType, Proof, Registration, RegistryRequest, Standing,
 };
 use pollux_twin::{JsonLimits, Rejection, Time, TwinKey, Value};
 
@@ -28,9 +28,27 @@ pub fn register(
         return Err(Rejection::TooMany { what: "credentials".into(), max });
     }
     let credentials = request.credentials.into_iter().map(credential).collect::<Result<_, _>>()?;
-    let asked = RegistryRequest::Register { tags, desired, credentials };
+    let of_type = named_type(request.r#type);
+    if request.groups.len() > GROUPS_MAX {
+        let max = u32::try_from(GROUPS_MAX).unwrap_or(u32::MAX);
+        return Err(Rejection::TooMany { what: "groups of one device".into(), max });
+    }
+    let groups = request.groups;
+    let asked = RegistryRequest::Register { tags, desired, credentials, of_type, groups };
     of(&request.tenant, &request.device, request.idempotency_key, asked)
 }
+
+/// What a call says of a device's type: nothing, that it has none, or which; its version is the node's to know.
+fn named_type(name: String) -> Option<OfType> {
+    match name.as_str() {
+        "" => None,
+        NO_TYPE => Some(OfType::default()),
+        _ => Some(OfType { name, version: 0 }),
+    }
+}
+
+/// Stands where a device shall have no type any more.
+const NO_TYPE: &str = "-";
 
 /// `Devices.Get`.
 pub fn get_device(request: &v1::GetDeviceRequest) -> Result<Call, Rejection> {
@@ -119,6 +137,9 @@ pub fn device_to_v1(key: &TwinKey, entry: &Registration) -> v1::Device {
         by: entry.by.clone(),
         reason: entry.reason.clone(),
         credentials: entry.credentials.iter().map(credential_to_v1).collect(),
+        r#type: entry.of_type.as_ref().map(|of| of.name.clone()).unwrap_or_default(),
+        type_version: entry.of_type.as_ref().map_or(0, |of| of.version),
+        groups: entry.groups.clone(),
     }
 }
 
@@ -157,8 +178,13 @@ pub fn device_json(device: &v1::Device) -> Value {
     ];
     let decided = [("at_ms", device.at_ms.into()), ("by", device.by.as_str().into())];
     let decided = decided.into_iter().filter(|_| device.at_ms > 0);
+    let of_type =
+        [("type", device.r#type.as_str().into()), ("type_version", device.type_version.into())];
+    let of_type = of_type.into_iter().filter(|_| !device.r#type.is_empty());
+    let groups: Vec<Value> = device.groups.iter().map(|name| name.as_str().into()).collect();
+    let groups = (!groups.is_empty()).then(|| ("groups", groups.into()));
     let reason = (!device.reason.is_empty()).then(|| ("reason", device.reason.as_str().into()));
-    object(known.into_iter().chain(decided).chain(reason))
+    object(known.into_iter().chain(decided).chain(reason).chain(of_type).chain(groups))
 }
 
 fn credential_json(one: &v1::Credential) -> Value {
@@ -204,6 +230,8 @@ mod tests {
             at: Time::from_ms(5),
             by: "ops".into(),
             reason: String::new(),
+            of_type: None,
+            groups: Vec::new(),
             credentials: [("t", Proof::Token([7; 32])), ("c", Proof::Certificate([8; 32]))]
                 .map(|(name, proof)| Credential {
                     name: name.into(),

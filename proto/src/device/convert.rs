@@ -137,7 +137,7 @@ impl NodeFrame {
                 seq,
                 result: match result {
                     Ok(version) => AckResult::Done { version },
-                    Err(rejection) => AckResult::Rejected { rejection },
+                    Err(rejection) => AckResult::Rejected { rejection: plain(rejection) },
                 },
             },
             ToDevice::Nack { seq, rejection } => nack(seq, &rejection),
@@ -160,6 +160,20 @@ impl NodeFrame {
             self,
             Self::Redirect { .. } | Self::Refused { .. } | Self::Moved { .. } | Self::Bye { .. }
         )
+    }
+}
+
+/// A rejection as devices of every age know it: one that came up later is the sentence that says it.
+fn plain(rejection: Rejection) -> Rejection {
+    match rejection {
+        Rejection::SchemaViolated(_)
+        | Rejection::UnknownType { .. }
+        | Rejection::UnknownGroup { .. } => {
+            let sentence = status::message(&rejection);
+            let reason = crate::text::head(&sentence, TEXT_BYTES_MAX).to_owned();
+            Rejection::Invalid { reason }
+        }
+        rejection => rejection,
     }
 }
 

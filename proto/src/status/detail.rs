@@ -2,6 +2,7 @@
 //! of a refused gRPC call.
 
 use pollux_twin::change::Section;
+use pollux_twin::rejection::Violation;
 use pollux_twin::value::Object;
 use pollux_twin::{Rejection, Value};
 
@@ -52,6 +53,15 @@ pub fn to_value(rejection: &Rejection) -> Value {
             set("action", action.as_str().into());
             set("on", on.as_str().into());
         }
+        R::SchemaViolated(violation) => {
+            set("device_type", violation.of_type.as_str().into());
+            set("device_type_version", violation.version.into());
+            set("part", violation.part.as_str().into());
+            set("path", violation.at.as_str().into());
+            set("wrong", violation.wrong.as_str().into());
+        }
+        R::UnknownType { name } => set("device_type", name.as_str().into()),
+        R::UnknownGroup { name } => set("group", name.as_str().into()),
         R::BadCredential { expired: None }
         | R::NotRegistered
         | R::Unauthenticated { .. }
@@ -116,6 +126,15 @@ pub fn from_value(value: &Value) -> Option<Rejection> {
         "level_too_low" => R::LevelTooLow { level: small("level")?, needed: small("needed")? },
         "behind" => R::Behind,
         "unknown" => R::Unknown,
+        "schema_violated" => R::SchemaViolated(Box::new(Violation {
+            of_type: text("device_type")?,
+            version: number("device_type_version")?,
+            part: text("part")?,
+            at: text("path")?,
+            wrong: text("wrong")?,
+        })),
+        "unknown_type" => R::UnknownType { name: text("device_type")? },
+        "unknown_group" => R::UnknownGroup { name: text("group")? },
         "unauthenticated" => R::Unauthenticated { reason: text("message")? },
         "forbidden" => R::Forbidden { action: text("action")?, on: text("on")? },
         _ => return None,

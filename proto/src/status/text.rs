@@ -4,6 +4,7 @@
 use pollux_twin::Rejection;
 use pollux_twin::change::Section;
 use pollux_twin::limits::KEY_BYTES_MAX;
+use pollux_twin::rejection::Violation;
 
 /// The sentence for people. May change; machines read the row's `reason`.
 pub fn message(rejection: &Rejection) -> String {
@@ -47,7 +48,10 @@ pub fn message(rejection: &Rejection) -> String {
         | R::Disabled { .. }
         | R::BadCredential { .. }
         | R::UnknownCredential { .. }
-        | R::LevelTooLow { .. } => return of_registry(rejection),
+        | R::LevelTooLow { .. }
+        | R::SchemaViolated(_)
+        | R::UnknownType { .. }
+        | R::UnknownGroup { .. } => return of_registry(rejection),
         R::NotFound => "there is no such twin, or it was deleted",
         R::NotAnObject => "a section must be a JSON object",
         R::DeviceOffline => {
@@ -94,6 +98,17 @@ fn of_registry(rejection: &Rejection) -> String {
         R::LevelTooLow { level, needed } => format!(
             "the cluster runs at level {level}, and this needs level {needed}; upgrade all nodes, then run \
              `pollux cluster upgrade --finish`"
+        ),
+        R::SchemaViolated(violation) => {
+            let Violation { of_type, version, part, at, wrong } = &**violation;
+            let at = if at.is_empty() { String::new() } else { format!(" at {at}") };
+            format!("{part}{at} is not as type {of_type:?} (version {version}) has it: {wrong}")
+        }
+        R::UnknownType { name } => {
+            format!("there is no device type {name:?}; `pollux type list` shows those there are")
+        }
+        R::UnknownGroup { name } => format!(
+            "there is no group {name:?} that devices are put in; `pollux group list` shows those there are"
         ),
         _ => "the device is not registered, and only those that are may come; register it first"
             .to_owned(),

@@ -159,7 +159,10 @@ pub(crate) fn rejections() -> Vec<Rejection> {
             | R::UnknownCredential { .. }
             | R::LevelTooLow { .. }
             | R::Unauthenticated { .. }
-            | R::Forbidden { .. } => return None,
+            | R::Forbidden { .. }
+            | R::SchemaViolated(_)
+            | R::UnknownType { .. }
+            | R::UnknownGroup { .. } => return None,
         })
     };
     std::iter::successors(Some(R::NotFound), next).collect()

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use pollux_proto::status::{from_status, from_value, message, row, to_status, to_value};
 use pollux_twin::Rejection;
+use pollux_twin::rejection::Violation;
 
 use crate::frames::rejections;
 
@@ -19,6 +20,15 @@ fn all() -> Vec<Rejection> {
         Rejection::UnknownCredential { name: name() },
         Rejection::LevelTooLow { level: 3, needed: 4 },
         Rejection::Unauthenticated { reason: "the token has expired".into() },
+        Rejection::SchemaViolated(Box::new(Violation {
+            of_type: "pump".into(),
+            version: 3,
+            part: "reported".into(),
+            at: "/limits/max".into(),
+            wrong: "value is not of type \"integer\"".into(),
+        })),
+        Rejection::UnknownType { name: name() },
+        Rejection::UnknownGroup { name: name() },
         Rejection::Forbidden { action: "twin:read".into(), on: "acme/pump".into() },
     ];
     rejections().into_iter().chain(others).collect()

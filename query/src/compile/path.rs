@@ -7,7 +7,7 @@ use crate::expr::{Expr, Meta, Of as Section, Presence, Root};
 
 /// All names, for who wrote another.
 const NAMES: &str = "id, tenant, version, tags, desired, reported, telemetry, presence, meta, \
-                     in_sync, standing, quarantined, now";
+                     in_sync, standing, type, type_version, groups, quarantined, now";
 
 /// A name and what follows it, each with its place in the text.
 struct Written<'e> {
@@ -104,6 +104,9 @@ impl Compiler<'_> {
             "in_sync" => (Root::InSync, 0),
             "quarantined" => (Root::Quarantined, 0),
             "standing" => (Root::Standing, 0),
+            "type" => (Root::Type, 0),
+            "type_version" => (Root::TypeVersion, 0),
+            "groups" => (Root::Groups, 0),
             "now" => (Root::Now, 0),
             "presence" => (Root::Presence(self.presence(written)?), 1),
             "meta" => (self.meta(written)?, 2),

@@ -156,6 +156,8 @@ mod tests {
                 tags: None,
                 desired: desired.map(read),
                 credentials: Vec::new(),
+                of_type: None,
+                groups: Vec::new(),
             };
             call(&access, "svc", &key, &Request::Registry(Box::new(request)))
         };

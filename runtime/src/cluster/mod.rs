@@ -71,6 +71,7 @@ use crate::pki::{Expiry, PKI_DIR, Pki};
 use crate::router::Router;
 use crate::session::Endpoint;
 use crate::shards::Shards;
+use crate::types::TypeBook;
 
 /// What nodes ask of each other beside the calls of groups. The numbers are on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,6 +228,11 @@ impl Member {
     /// Who owns the shards of the cluster, those held here among them.
     pub(crate) fn owners(&self, shards: &Shards) -> Owners {
         Owners::new(self.node, shards.clone(), self.meta.decider().picture())
+    }
+
+    /// The device types that the cluster agrees on.
+    pub(crate) fn types(&self) -> Arc<TypeBook> {
+        Arc::new(TypeBook::new(self.meta.decider().picture()))
     }
 
     /// What those who run the cluster can have done.

@@ -65,13 +65,17 @@ pub(crate) struct Answer {
 }
 
 impl Question {
-    /// Reads a request.
-    pub(crate) fn read(request: &v1::QueryRequest, now: Time) -> Result<Self, Rejection> {
+    /// Reads a request; `filter` gives its filter for the tenant, without what only this node knows.
+    pub(crate) fn read(
+        request: &v1::QueryRequest,
+        filter: impl FnOnce(&str) -> Result<String, Rejection>,
+        now: Time,
+    ) -> Result<Self, Rejection> {
         let convert::Query { tenant, limit, after } = convert::query(request)?;
         let order =
             |order: &v1::QueryOrder| OrderBy { by: order.by.clone(), descending: order.descending };
         let text = Text {
-            filter: request.filter.clone(),
+            filter: filter(tenant.as_str())?,
             select: request.select.clone(),
             order_by: request.order_by.iter().map(order).collect(),
             limit,

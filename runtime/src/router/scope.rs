@@ -25,6 +25,17 @@ pub enum Scope {
     All,
 }
 
+impl Scope {
+    /// The tenant whose twins they are; empty for those of all.
+    pub(crate) fn tenant(&self) -> &str {
+        match self {
+            Self::One(key) => key.tenant(),
+            Self::Prefix { tenant, .. } => tenant,
+            Self::All => "",
+        }
+    }
+}
+
 /// One page of a list, in key order, from the applied tables.
 #[derive(Clone, Debug)]
 pub struct Page {

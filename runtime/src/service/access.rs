@@ -22,6 +22,8 @@ pub(super) enum AccessFault {
     Rejected(Rejection),
     /// There is no such thing.
     NotFound(String),
+    /// Something stands in the way, and what.
+    Refused(String),
     /// The cluster refuses, or does not answer.
     Control(ControlFault),
 }
@@ -249,6 +251,7 @@ impl Desk {
             Change::RevokeToken { .. } => "token revoke",
             Change::PutPolicy { .. } => "policy put",
             Change::RemovePolicy { .. } => "policy remove",
+            Change::Fleet(_) => "fleet",
             Change::Begin { .. } | Change::End { .. } => "note",
         };
         let changed = self.control.change_access(caller, change).await;

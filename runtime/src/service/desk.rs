@@ -9,7 +9,6 @@ use pollux_cluster::access::{Action, On};
 use pollux_cluster::meta::MetaPicture;
 use pollux_proto::convert::{self, Page, Whose};
 use pollux_proto::{status, v1};
-use pollux_query::{ExpressionError, Filter};
 use pollux_twin::input::Request;
 use pollux_twin::output::Answer;
 use pollux_twin::{JsonLimits, Rejection, TwinKey, View};
@@ -101,12 +100,13 @@ impl Desk {
 
     /// One call to one twin. Who waits for the end of a command is not waited for when the node
     /// stops: the command stays, and can be asked about.
-    pub(super) async fn call(&self, caller: &Caller, call: Call) -> Result<Answer, Rejection> {
+    pub(super) async fn call(&self, caller: &Caller, mut call: Call) -> Result<Answer, Rejection> {
         if is_reserved(&call.key) && !call.is_read() {
             let reason = format!("tenant {} is Pollux's own; use another", call.key.tenant());
             return Err(Rejection::Invalid { reason });
         }
         self.doorman.check_call(caller, &call.key, &call.request)?;
+        self.name_in(&mut call)?;
         let router = self.router_for(caller);
         if matches!(call.request, Request::Delete { .. }) {
             return self.delete(caller, &router, call).await;
@@ -181,7 +181,8 @@ impl Desk {
         caller: &Caller,
         request: &v1::QueryRequest,
     ) -> Result<Answered, Rejection> {
-        let question = Question::read(request, self.clock.wall())?;
+        let filter = |tenant: &str| self.with_groups(tenant, &request.filter);
+        let question = Question::read(request, filter, self.clock.wall())?;
         let tenant = question.tenant.as_str();
         let all = On::Fleet { tenant, prefix: "" };
         self.doorman.check(caller, Action::TwinQuery, all)?;
@@ -213,10 +214,7 @@ impl Desk {
         let scope = scope(&asked.whose);
         self.doorman.check_scope(caller, Action::TwinWatch, &scope)?;
         let picture = if asked.picture { Picture::First } else { Picture::None };
-        let filter = (!asked.filter.is_empty()).then(|| Filter::parse_for_changes(&asked.filter));
-        let wrong =
-            |error: ExpressionError| Rejection::Invalid { reason: format!("filter: {error}") };
-        let filter = filter.transpose().map_err(wrong)?;
+        let filter = self.filter_of_changes(scope.tenant(), &asked.filter)?;
         let Ok(permit) = Arc::clone(&self.watches).try_acquire_owned() else {
             self.metrics.overloads_total.inc();
             return Err(Rejection::Overloaded { retry_after_ms: WATCH_RETRY_MS });

@@ -75,6 +75,10 @@ pub(super) const UNACKNOWLEDGED_MAX: u32 = 10_000;
 pub(super) const PASSED_MAX: usize = 64;
 /// Subscriptions of a tenant: all of them are read now and then.
 pub(super) const SUBSCRIPTIONS_MAX: usize = 1_000;
+/// Devices that one call puts in a group, or takes out.
+pub(super) const MEMBERS_CHANGED_MAX: usize = 1_000;
+/// Of those so many at once: they are of many shards.
+pub(super) const MEMBERS_AT_ONCE: usize = 64;
 /// Imports at once: each holds some thousand devices.
 pub(super) const IMPORTS_MAX: usize = 4;
 /// Devices of one import that are being registered at once: some batches of every shard.

@@ -1,15 +1,17 @@
 //! The two doors for services: gRPC and HTTP/JSON, over the same router.
 //!
-//! `desk` is what both share, `subscriptions` what the cluster remembers of watches, `grpc` and `http` are the doors, `listen` their sockets. What a call
+//! `desk` is what both share, `fleet` types and groups of devices, `subscriptions` what the cluster remembers of watches, `grpc` and `http` are the doors, `listen` their sockets. What a call
 //! means is the twin's business; what a refusal is called is proto's table.
 
 mod access;
 mod desk;
+mod fleet;
 mod grpc;
 mod health;
 mod http;
 mod limits;
 mod listen;
+mod members;
 mod origin;
 mod stale;
 mod subscriptions;

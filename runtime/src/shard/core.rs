@@ -24,6 +24,7 @@ use crate::limits::{CALL_RETRY_MS, INPUT_BYTES, LOAD_MS, REST_MS};
 use crate::metrics::Metrics;
 use crate::session::{Valve, ValveState};
 use crate::space::Space;
+use crate::types::TypeBook;
 
 /// What a twin decided in one turn.
 #[derive(Default)]
@@ -45,6 +46,7 @@ pub(super) struct Parts {
     pub(super) node: u64,
     pub(super) clock: Clock,
     pub(super) limits: Limits,
+    pub(super) types: Arc<TypeBook>,
     pub(super) space: Space,
     pub(super) metrics: Arc<Metrics>,
     pub(super) shared: Arc<Shared>,
@@ -120,6 +122,10 @@ impl Core {
 
     pub(super) const fn limits(&self) -> &Limits {
         &self.parts.limits
+    }
+
+    pub(super) fn types(&self) -> &TypeBook {
+        &self.parts.types
     }
 
     pub(super) const fn node(&self) -> u64 {

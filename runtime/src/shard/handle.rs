@@ -26,6 +26,7 @@ use crate::router::{Attach, Call};
 use crate::session::Valve;
 use crate::space::Space;
 use crate::status::ShardStatus;
+use crate::types::TypeBook;
 use crate::watch::Hub;
 
 /// What other threads may see of a shard's core.
@@ -88,6 +89,7 @@ pub(crate) struct Launch {
     pub(crate) node: u64,
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
+    pub(crate) types: Arc<TypeBook>,
     pub(crate) space: Space,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) group: Group,
@@ -109,7 +111,8 @@ pub(crate) struct ShardHandle {
 impl ShardHandle {
     /// Starts a shard's actor on an arbiter.
     pub(crate) fn launch(arbiter: &ArbiterHandle, launch: Launch) -> Self {
-        let Launch { shard, node, clock, limits, space, metrics, group, replica, options } = launch;
+        let Launch { shard, node, clock, limits, types, space, metrics, group, replica, options } =
+            launch;
         let valve = Arc::new(Valve::default());
         let shared = Arc::new(Shared {
             shard,
@@ -126,7 +129,7 @@ impl ShardHandle {
         let parts = {
             let (shared, replica, valve) =
                 (Arc::clone(&shared), Arc::clone(&replica), Arc::clone(&valve));
-            move || Parts { node, clock, limits, space, metrics, shared, replica, valve }
+            move || Parts { node, clock, limits, types, space, metrics, shared, replica, valve }
         };
         let actor = ShardActor::launch(arbiter, group.clone(), options, parts);
         let leadership = group.leadership();

@@ -84,7 +84,9 @@ impl TwinActor {
         let mut core = core.borrow_mut();
         let now = core.time();
         let volatile = is_volatile(&input);
-        if let Err(rejection) = self.twin.handle(now, core.limits(), input) {
+        let types = core.types().of(self.key.tenant());
+        let handled = self.twin.handle_typed(now, core.limits(), &types, input);
+        if let Err(rejection) = handled {
             tracing::debug!(twin = %self.key, ?rejection, "input dropped");
             if volatile {
                 core.metrics().datagrams_dropped_total.inc();

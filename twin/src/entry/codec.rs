@@ -85,6 +85,7 @@ impl Entry {
         let Self::Batch { changes, .. } = self else { return VERSION_FIRST };
         let of = |(_, change): &(TwinKey, Change)| match change {
             Change { effect: Effect::Registered(_), .. } => VERSION,
+            Change { mark, .. } if mark.is_of_types() => VERSION,
             Change { mark: Mark::EntryKey(_), .. } => VERSION_KEYED,
             _ => VERSION_FIRST,
         };

@@ -90,6 +90,18 @@ impl<'a> Glance<'a> {
         })
     }
 
+    /// The device's type, and the version by which the twin was checked last, if it has one.
+    pub fn of_type(&self) -> Option<(&'a str, u64)> {
+        let known = self.registration?.of_type.as_ref()?;
+        Some((known.name.as_str(), known.version.to_native()))
+    }
+
+    /// The groups that the device was put in.
+    pub fn groups(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        let groups = self.registration.map(|entry| entry.groups.as_slice());
+        groups.unwrap_or_default().iter().map(|group| group.as_str())
+    }
+
     /// One section; `None` if the image is unsound.
     pub fn section(&self, which: Section) -> Option<SectionGlance<'a>> {
         let (at, before) = match which {

@@ -14,12 +14,13 @@ use crate::registration::RegistryRequest;
 use crate::rejection::Rejection;
 use crate::time::Time;
 use crate::tree::Write;
+use crate::types::Types;
 
 impl Twin {
     pub(super) fn call(
         &mut self,
         now: Time,
-        limits: &Limits,
+        (limits, types): (&Limits, &dyn Types),
         call: CallId,
         caller: String,
         key: Option<&CallKey>,
@@ -43,12 +44,20 @@ impl Twin {
             Recognised::Repeated(answer) => return self.answer_again(call, &request, answer),
             Recognised::Refused(rejection) => return self.answer(call, Err(rejection)),
         };
+        let typed = match self.typed(types) {
+            Ok(typed) => typed,
+            Err(rejection) => return self.answer(call, Err(rejection)),
+        };
+        let typed = typed.as_ref();
         match request {
             Request::Patch { section, patch, whole, expected } => {
                 let write = Write::whole(whole);
-                match self.decide_patch(limits, section, &patch, write, expected) {
+                match self.decide_patch((limits, typed), section, &patch, write, expected) {
                     Ok(changed) => {
                         let patch = changed.then_some((patch, write));
+                        if changed {
+                            self.count_by(now, typed);
+                        }
                         self.patch(now, call, keyed, section, patch, caller);
                     }
                     Err(rejection) => self.refuse(now, call, keyed, rejection),
@@ -63,8 +72,11 @@ impl Twin {
                 let offline = if queue { Offline::Queue } else { Offline::Refuse };
                 let answer = if wait { AnswerWhen::Over } else { AnswerWhen::Accepted };
                 let command = self.new_command(now, name, payload, deadline_ms, caller);
-                match self.check_command(limits, &command, deadline_ms, offline) {
-                    Ok(()) => self.send(now, call, keyed, command, answer),
+                match self.check_command((limits, typed), &command, deadline_ms, offline) {
+                    Ok(()) => {
+                        self.count_by(now, typed);
+                        self.send(now, call, keyed, command, answer);
+                    }
                     Err(rejection) => self.refuse(now, call, keyed, rejection),
                 }
             }
@@ -73,7 +85,7 @@ impl Twin {
                 self.cancel(now, call, keyed, id);
             }
             Request::Registry(request) => {
-                self.register(now, limits, call, keyed, caller, *request);
+                self.register(now, (limits, types), call, keyed, caller, *request);
             }
             Request::Get | Request::GetCommand { .. } => unreachable!("answered above"),
         }
@@ -82,7 +94,8 @@ impl Twin {
     /// Answers with a refusal. With a key of the caller it is remembered, unless there is no twin to
     /// remember it: a misspelt name must not make one.
     pub(super) fn refuse(&mut self, now: Time, call: CallId, keyed: Keyed, rejection: Rejection) {
-        if keyed.is_lasting() && self.life != Life::Absent {
+        let passes = matches!(rejection, Rejection::Overloaded { .. });
+        if keyed.is_lasting() && self.life != Life::Absent && !passes {
             let mark = keyed.mark(Err(rejection.clone()));
             self.commit(Change { at: now, mark, effect: Effect::None });
         }

@@ -6,6 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::dedup::Keyed;
+use super::typed::Typed;
 use super::{Twin, check};
 use crate::change::{Change, Command, CommandState, Effect, Mark};
 use crate::input::CallId;
@@ -15,6 +16,7 @@ use crate::limits::{
 use crate::output::{Answer, ToDevice};
 use crate::rejection::Rejection;
 use crate::time::Time;
+use crate::types::Part;
 use crate::value::Value;
 
 /// What becomes of a command whose device is away.
@@ -67,7 +69,7 @@ impl Twin {
     /// Whether a command may be accepted.
     pub(super) fn check_command(
         &self,
-        limits: &Limits,
+        (limits, typed): (&Limits, Option<&Typed>),
         command: &Command,
         deadline_ms: u64,
         offline: Offline,
@@ -82,6 +84,9 @@ impl Twin {
             let reason =
                 format!("deadline of {deadline_ms} ms; it takes 1 to {COMMAND_DEADLINE_MS_MAX} ms");
             return Err(check::invalid(reason));
+        }
+        if let Some(typed) = typed {
+            typed.check(Part::Command(&command.name), || command.payload.clone())?;
         }
         if offline == Offline::Refuse && self.live_session().is_none() {
             return Err(Rejection::DeviceOffline);

@@ -186,7 +186,7 @@ fn fingerprint(request: &Request) -> u64 {
 fn write_registry(bytes: &mut Vec<u8>, request: &RegistryRequest) {
     match request {
         RegistryRequest::Get => bytes.push(0),
-        RegistryRequest::Register { tags, desired, credentials } => {
+        RegistryRequest::Register { tags, desired, credentials, of_type, groups } => {
             bytes.push(1);
             for patch in [tags, desired] {
                 bytes.push(u8::from(patch.is_some()));
@@ -194,6 +194,14 @@ fn write_registry(bytes: &mut Vec<u8>, request: &RegistryRequest) {
             }
             for (name, proof, expires) in credentials {
                 write_credential(bytes, name, *proof, *expires);
+            }
+            if let Some(asked) = of_type {
+                bytes.push(8);
+                write_str(bytes, &asked.name);
+            }
+            for group in groups {
+                bytes.push(9);
+                write_str(bytes, group);
             }
         }
         RegistryRequest::Disable { reason } => {
@@ -208,6 +216,14 @@ fn write_registry(bytes: &mut Vec<u8>, request: &RegistryRequest) {
         RegistryRequest::Revoke { name } => {
             bytes.push(5);
             write_str(bytes, name);
+        }
+        RegistryRequest::Join { group } => {
+            bytes.push(6);
+            write_str(bytes, group);
+        }
+        RegistryRequest::Leave { group } => {
+            bytes.push(7);
+            write_str(bytes, group);
         }
     }
 }

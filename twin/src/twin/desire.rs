@@ -3,6 +3,7 @@
 use alloc::string::String;
 
 use super::dedup::Keyed;
+use super::typed::{Typed, patched};
 use super::{Twin, check};
 use crate::change::{Change, Effect, Section};
 use crate::input::CallId;
@@ -11,13 +12,14 @@ use crate::output::Answer;
 use crate::rejection::Rejection;
 use crate::time::Time;
 use crate::tree::Write;
+use crate::types::Part;
 use crate::value::Value;
 
 impl Twin {
     /// Whether the patch may go in, and whether it changes anything.
     pub(super) fn decide_patch(
         &self,
-        limits: &Limits,
+        (limits, typed): (&Limits, Option<&Typed>),
         section: Section,
         patch: &Value,
         write: Write,
@@ -34,6 +36,11 @@ impl Twin {
             return Err(Rejection::VersionMismatch { section: Some(section), expected, actual });
         }
         let changed = check::patch(limits, &state.tree, patch, write)?;
+        if let (true, Section::Desired, Some(typed), Value::Object(members)) =
+            (changed, section, typed, patch)
+        {
+            typed.check(Part::Desired, || patched(&state.tree, members, write))?;
+        }
         // Even an empty patch makes a twin that was not there.
         Ok(changed || !self.is_alive())
     }

@@ -16,6 +16,10 @@ impl Twin {
     /// may have been pushed in what is lost: it is asked about and not pushed again (safety rule 14).
     pub fn next_life(&mut self, jump: u64) {
         self.raise(jump);
+        // What the cluster agreed on of types may be lost with it.
+        if let Some(known) = self.registration.as_mut().and_then(|entry| entry.of_type.as_mut()) {
+            known.version = 0;
+        }
         let session = self.session.epoch;
         for command in &mut self.commands {
             if command.state == CommandState::Queued {

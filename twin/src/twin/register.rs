@@ -5,15 +5,19 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::dedup::Keyed;
+use super::typed::Typed;
 use super::{Twin, check};
 use crate::change::{Change, Effect, Mark, Section};
 use crate::input::{CallId, ConnectionId};
-use crate::limits::{CREDENTIALS_MAX, Limits};
+use crate::limits::{CREDENTIALS_MAX, GROUPS_MAX, Limits};
 use crate::output::{Answer, ByeReason, ToDevice};
-use crate::registration::{Credential, Proof, Registration, RegistryRequest, Shown, Standing};
+use crate::registration::{
+    Credential, OfType, Proof, Registration, RegistryRequest, Shown, Standing,
+};
 use crate::rejection::Rejection;
 use crate::time::Time;
 use crate::tree::Write;
+use crate::types::Types;
 use crate::value::Value;
 
 impl Twin {
@@ -21,26 +25,30 @@ impl Twin {
     pub(super) fn register(
         &mut self,
         now: Time,
-        limits: &Limits,
+        (limits, types): (&Limits, &dyn Types),
         call: CallId,
         keyed: Keyed,
         by: String,
         request: RegistryRequest,
     ) {
         let before = self.registration().cloned().unwrap_or_default();
-        let (entry, patches) = match self.decide_entry(now, limits, &by, &before, request) {
+        let (entry, patches) = match self.decide_entry(now, (limits, types), &by, &before, request)
+        {
             Ok(decided) => decided,
             Err(rejection) => return self.refuse(now, call, keyed, rejection),
         };
-        // All of them are in one batch.
+        // All of them are in one batch, the type before what it let through.
         let patches_desired = patches.iter().any(|(section, _)| *section == Section::Desired);
+        let mut effect =
+            if entry == before { Effect::None } else { Effect::Registered(Box::new(entry)) };
         for (section, patch) in patches {
             let by = by.clone();
-            let effect = Effect::Patched { section, patch, whole: false, observed_at: None, by };
-            self.commit(Change { at: now, mark: Mark::None, effect });
+            let patched = Effect::Patched { section, patch, whole: false, observed_at: None, by };
+            let first = core::mem::replace(&mut effect, patched);
+            if first != Effect::None {
+                self.commit(Change { at: now, mark: Mark::None, effect: first });
+            }
         }
-        let effect =
-            if entry == before { Effect::None } else { Effect::Registered(Box::new(entry)) };
         let mark = keyed.mark(Ok(self.version));
         if (&effect, &mark) != (&Effect::None, &Mark::None) {
             self.commit(Change { at: now, mark, effect });
@@ -103,7 +111,7 @@ impl Twin {
     fn decide_entry(
         &self,
         now: Time,
-        limits: &Limits,
+        (limits, types): (&Limits, &dyn Types),
         by: &str,
         before: &Registration,
         request: RegistryRequest,
@@ -115,16 +123,27 @@ impl Twin {
         }
         match request {
             RegistryRequest::Get => {}
-            RegistryRequest::Register { tags, desired, credentials } => {
+            RegistryRequest::Register { tags, desired, credentials, of_type, groups } => {
                 if entry.standing == Standing::Unregistered {
                     entry.stand(now, by, Standing::Enabled, String::new());
                 }
                 for credential in credentials {
                     give(&mut entry, now, by, credential)?;
                 }
+                groups.into_iter().try_for_each(|group| join(&mut entry, group))?;
+                let typed = match of_type {
+                    Some(asked) => new_type(&mut entry, types, asked)?,
+                    None => self.typed(types)?,
+                };
+                // What is written is checked by the newest version that this node knows.
+                if let (Some(_), Some(typed), Some(known)) = (&desired, &typed, &mut entry.of_type)
+                {
+                    known.version = typed.version;
+                }
+                let terms = (limits, typed.as_ref());
                 for (section, patch) in [(Section::Tags, tags), (Section::Desired, desired)] {
                     if let Some(patch) = patch
-                        && self.decide_patch(limits, section, &patch, Write::Merge, None)?
+                        && self.decide_patch(terms, section, &patch, Write::Merge, None)?
                     {
                         patches.push((section, patch));
                     }
@@ -143,6 +162,8 @@ impl Twin {
                     return Err(Rejection::UnknownCredential { name });
                 }
             }
+            RegistryRequest::Join { group } => join(&mut entry, group)?,
+            RegistryRequest::Leave { group } => entry.leave(&group),
         }
         Ok((entry, patches))
     }
@@ -152,6 +173,32 @@ impl Twin {
         let known = self.is_alive() || self.registration.is_some();
         if known { Ok(()) } else { Err(Rejection::NotFound) }
     }
+}
+
+fn join(entry: &mut Registration, group: String) -> Result<(), Rejection> {
+    check::text("name of the group", &group)?;
+    entry.join(group);
+    check::count("groups of one device", entry.groups.len(), GROUPS_MAX)
+}
+
+/// Gives the device a type, or takes it away; what that type asks.
+fn new_type(
+    entry: &mut Registration,
+    types: &dyn Types,
+    asked: OfType,
+) -> Result<Option<Typed>, Rejection> {
+    if asked.name.is_empty() {
+        entry.of_type = None;
+        return Ok(None);
+    }
+    let before = entry.of_type.as_ref().filter(|known| known.name == asked.name);
+    let least = before.map_or(asked.version, |known| known.version.max(asked.version));
+    let typed = Typed::find(types, &asked.name, least)?;
+    if !typed.is_there() {
+        return Err(Rejection::UnknownType { name: asked.name });
+    }
+    entry.of_type = Some(OfType { name: asked.name, version: typed.version });
+    Ok(Some(typed))
 }
 
 fn give(

@@ -3,6 +3,7 @@
 use alloc::string::String;
 
 use super::dedup::Number;
+use super::typed::Typed;
 use super::{Life, Twin};
 use crate::change::{Change, CommandState, Effect, Mark};
 use crate::input::{ConnectionId, FromDevice};
@@ -11,6 +12,7 @@ use crate::output::{ByeReason, ToDevice};
 use crate::registration::Shown;
 use crate::rejection::Rejection;
 use crate::time::Time;
+use crate::types::Types;
 
 impl Twin {
     /// Opens a session; the one before it, if any, is over (safety rule 13).
@@ -60,7 +62,7 @@ impl Twin {
     pub(super) fn device(
         &mut self,
         now: Time,
-        limits: &Limits,
+        (limits, types): (&Limits, &dyn Types),
         session: u64,
         message: FromDevice,
     ) -> Result<(), Rejection> {
@@ -76,7 +78,8 @@ impl Twin {
                 return Ok(());
             }
             FromDevice::Telemetry { seq: None, .. } => {
-                return self.volatile_telemetry(now, limits, session, message);
+                let typed = self.typed(types)?;
+                return self.volatile_telemetry(now, (limits, typed.as_ref()), session, message);
             }
             FromDevice::Telemetry { seq: Some(seq), .. }
             | FromDevice::Report { seq, .. }
@@ -86,11 +89,21 @@ impl Twin {
         };
         let rejection = match self.session.number(seq) {
             Number::Next => {
-                let decided = self.decide(limits, message);
-                let (effect, rejection) = match decided {
+                let typed = match self.typed(types) {
+                    Ok(typed) => typed,
+                    // Nothing is consumed: it is sent again.
+                    Err(rejection) => {
+                        self.tell(session, ToDevice::Nack { seq, rejection });
+                        return Ok(());
+                    }
+                };
+                let (effect, rejection) = match self.decide((limits, typed.as_ref()), message) {
                     Ok(effect) => (effect, None),
                     Err(rejection) => (Effect::None, Some(rejection)),
                 };
+                if effect != Effect::None {
+                    self.count_by(now, typed.as_ref());
+                }
                 let mark = Mark::Sequence { seq, rejection: rejection.clone() };
                 self.commit_message(Change { at: now, mark, effect });
                 rejection
@@ -106,13 +119,17 @@ impl Twin {
         Ok(())
     }
 
-    fn decide(&self, limits: &Limits, message: FromDevice) -> Result<Effect, Rejection> {
+    fn decide(
+        &self,
+        (limits, typed): (&Limits, Option<&Typed>),
+        message: FromDevice,
+    ) -> Result<Effect, Rejection> {
         match message {
             FromDevice::Report { patch, observed_at, .. } => {
-                self.decide_report(limits, patch, observed_at)
+                self.decide_report((limits, typed), patch, observed_at)
             }
             FromDevice::Telemetry { values, observed_at, .. } => {
-                self.check_telemetry(limits, &values)?;
+                self.check_telemetry((limits, typed), &values)?;
                 Ok(Effect::Telemetry { values, observed_at })
             }
             FromDevice::DesiredAck { version, refused, .. } => {

@@ -2,11 +2,13 @@
 
 use alloc::string::String;
 
+use super::typed::Typed;
 use super::{Latest, Twin, check};
 use crate::input::FromDevice;
 use crate::limits::{Limits, TELEMETRY_KEYS_MAX, TELEMETRY_VALUE_BYTES_MAX};
 use crate::rejection::Rejection;
 use crate::time::Time;
+use crate::types::Part;
 use crate::value::Value;
 
 impl Twin {
@@ -14,12 +16,12 @@ impl Twin {
     pub(super) fn volatile_telemetry(
         &mut self,
         now: Time,
-        limits: &Limits,
+        terms: (&Limits, Option<&Typed>),
         session: u64,
         message: FromDevice,
     ) -> Result<(), Rejection> {
         let FromDevice::Telemetry { values, observed_at, .. } = message else { return Ok(()) };
-        self.check_telemetry(limits, &values)?;
+        self.check_telemetry(terms, &values)?;
         for (name, value) in values {
             self.local.volatile.insert(name, (session, Latest { value, at: now, observed_at }));
         }
@@ -28,7 +30,7 @@ impl Twin {
 
     pub(super) fn check_telemetry(
         &self,
-        limits: &Limits,
+        (limits, typed): (&Limits, Option<&Typed>),
         values: &[(String, Value)],
     ) -> Result<(), Rejection> {
         let logged = &self.document.telemetry;
@@ -48,6 +50,7 @@ impl Twin {
             count += usize::from(!known);
             check::count("telemetry names", count, TELEMETRY_KEYS_MAX)?;
         }
-        Ok(())
+        let message = || Value::Object(values.iter().cloned().collect());
+        typed.map_or(Ok(()), |typed| typed.check(Part::Telemetry, message))
     }
 }

@@ -2,7 +2,7 @@
 
 use pollux_twin::change::Section;
 use pollux_twin::input::{CallId, CallKey, ConnectionId, FromDevice, Input, Request};
-use pollux_twin::registration::{Proof, RegistryRequest, Shown};
+use pollux_twin::registration::{OfType, Proof, RegistryRequest, Shown};
 use pollux_twin::value::Object;
 use pollux_twin::{Time, Value};
 use proptest::prelude::*;
@@ -108,15 +108,29 @@ fn registry() -> impl Strategy<Value = RegistryRequest> {
     let patch = || prop::option::weighted(0.3, patch());
     prop_oneof![
         1 => Just(RegistryRequest::Get),
-        2 => (patch(), patch(), prop::collection::vec(credential(), 0..3)).prop_map(
-            |(tags, desired, credentials)| RegistryRequest::Register { tags, desired, credentials }
+        3 => (patch(), patch(), prop::collection::vec(credential(), 0..3), of_type(), groups()).prop_map(
+            |(tags, desired, credentials, of_type, groups)| {
+                RegistryRequest::Register { tags, desired, credentials, of_type, groups }
+            }
         ),
         1 => "[r]{0,1}".prop_map(|reason| RegistryRequest::Disable { reason }),
         2 => Just(RegistryRequest::Enable),
         1 => credential()
             .prop_map(|(name, proof, expires)| RegistryRequest::Give { name, proof, expires }),
         1 => "[cd]".prop_map(|name| RegistryRequest::Revoke { name }),
+        1 => "[ghi]".prop_map(|group| RegistryRequest::Join { group }),
+        1 => "[ghi]".prop_map(|group| RegistryRequest::Leave { group }),
     ]
+}
+
+/// Types of which `Kinds` knows one.
+fn of_type() -> impl Strategy<Value = Option<OfType>> {
+    let asked = ("[xyz]{0,1}", 0..4u64).prop_map(|(name, version)| OfType { name, version });
+    prop::option::weighted(0.5, asked)
+}
+
+fn groups() -> impl Strategy<Value = Vec<String>> {
+    prop::collection::vec("[ghi]", 0..2)
 }
 
 fn call_key() -> impl Strategy<Value = CallKey> {

@@ -1,5 +1,6 @@
 //! A twin under test: inputs as JSON, outputs as one line of text each.
 
+use crate::kinds::Kinds;
 use pollux_twin::change::{Change, Section};
 use pollux_twin::input::{CallId, CallKey, ConnectionId, FromDevice, Input, Request};
 use pollux_twin::output::{Answer, Output, ToDevice};
@@ -16,6 +17,7 @@ pub(crate) fn json(text: &str) -> Value {
 pub(crate) struct Bench {
     pub(crate) twin: Twin,
     pub(crate) limits: Limits,
+    pub(crate) kinds: Kinds,
     pub(crate) changes: Vec<Change>,
     pub(crate) now: u64,
 }
@@ -34,7 +36,8 @@ impl Bench {
 
     /// Feeds one input; gives back what it said, one line each, and what was refused.
     pub(crate) fn input(&mut self, input: Input) -> Vec<String> {
-        let result = self.twin.handle(Time::from_ms(self.now), &self.limits, input);
+        let now = Time::from_ms(self.now);
+        let result = self.twin.handle_typed(now, &self.limits, &self.kinds, input);
         let mut lines = self.drain();
         if let Err(rejection) = result {
             lines.push(format!("dropped {rejection:?}"));

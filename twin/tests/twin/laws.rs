@@ -7,23 +7,29 @@ use pollux_twin::{Change, Limits, Mark, Time, Twin, Value, View};
 use proptest::prelude::*;
 
 use crate::any::{Step, numbered, object, step, value};
+use crate::kinds::Kinds;
 use pollux_twin::input::Input;
 
-struct Run {
+pub(crate) struct Run {
     twin: Twin,
     replica: Twin,
-    now: u64,
+    /// The replica before the last step.
+    pub(crate) before: Twin,
+    pub(crate) now: u64,
     /// The last number taken, as the changes say.
     last_seq: u64,
 }
 
 impl Run {
-    fn new() -> Self {
-        Self { twin: Twin::absent(), replica: Twin::absent(), now: 1_000, last_seq: 0 }
+    pub(crate) fn new() -> Self {
+        let absent = Twin::absent;
+        Self { twin: absent(), replica: absent(), before: absent(), now: 1_000, last_seq: 0 }
     }
 
-    fn step(&mut self, step: Step) -> Vec<Output> {
-        let now = Time::from_ms(self.now);
+    pub(crate) fn step(&mut self, step: Step) -> Vec<Output> {
+        let (now, limits, kinds) =
+            (Time::from_ms(self.now), Limits::default(), Kinds::at(self.now));
+        self.before = self.replica.clone();
         match step {
             Step::Wait(ms) => {
                 self.now += ms;
@@ -37,13 +43,13 @@ impl Run {
                 assert!(self.twin.bytes() > 0);
             }
             Step::Input(input) => {
-                let _dropped = self.twin.handle(now, &Limits::default(), input);
+                let _dropped = self.twin.handle_typed(now, &limits, &kinds, input);
             }
             Step::Next(message) => {
                 let message = numbered(message, self.last_seq + 1);
                 let session = self.twin.session().unwrap_or(0);
                 let input = Input::Device { session, message };
-                let _dropped = self.twin.handle(now, &Limits::default(), input);
+                let _dropped = self.twin.handle_typed(now, &limits, &kinds, input);
             }
         }
         let outputs: Vec<_> = core::iter::from_fn(|| self.twin.poll_output()).collect();

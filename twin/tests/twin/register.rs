@@ -5,7 +5,7 @@ use pollux_twin::image::{pack, unpack};
 use pollux_twin::input::Request;
 use pollux_twin::limits::Admission;
 use pollux_twin::registration::{Proof, RegistryRequest, Shown};
-use pollux_twin::{Life, Time};
+use pollux_twin::{Life, Time, Value};
 
 use crate::common::{Bench, check, json};
 
@@ -17,12 +17,21 @@ fn asked(bench: &mut Bench, request: RegistryRequest) -> Vec<String> {
     bench.call(None, Request::Registry(Box::new(request)))
 }
 
+fn registration(
+    tags: Option<Value>,
+    desired: Option<Value>,
+    credentials: Vec<(String, Proof, Option<Time>)>,
+) -> RegistryRequest {
+    let (of_type, groups) = (None, Vec::new());
+    RegistryRequest::Register { tags, desired, credentials, of_type, groups }
+}
+
 fn register(bench: &mut Bench, credentials: &[(&str, Proof, Option<u64>)]) -> Vec<String> {
     let credentials = credentials
         .iter()
         .map(|(name, proof, expires)| ((*name).to_owned(), *proof, expires.map(Time::from_ms)))
         .collect();
-    asked(bench, RegistryRequest::Register { tags: None, desired: None, credentials })
+    asked(bench, registration(None, None, credentials))
 }
 
 fn disable(bench: &mut Bench, reason: &str) -> Vec<String> {
@@ -62,17 +71,14 @@ fn registering_again_changes_nothing_and_keeps_what_it_does_not_name() {
 #[test]
 fn a_device_is_registered_with_what_it_should_be() {
     let mut bench = Bench::connected();
-    let request = RegistryRequest::Register {
-        tags: Some(json(r#"{"site":"north"}"#)),
-        desired: Some(json(r#"{"interval":5}"#)),
-        credentials: Vec::new(),
-    };
+    let (tags, desired) = (json(r#"{"site":"north"}"#), json(r#"{"interval":5}"#));
+    let request = registration(Some(tags), Some(desired), Vec::new());
     check(
         asked(&mut bench, request),
         &[
+            "change registered enabled []",
             r#"change Tags patched {"site":"north"} by tests"#,
             r#"change Desired patched {"interval":5} by tests"#,
-            "change registered enabled []",
             r#"device 1: desired 1 {"interval":5}"#,
             "answer entry enabled []",
         ],
@@ -80,11 +86,7 @@ fn a_device_is_registered_with_what_it_should_be() {
     let view = bench.view();
     assert_eq!((view.tags.by.as_str(), view.tags.version), ("tests", 1));
     assert_eq!(bench.twin.section(Section::Tags), json(r#"{"site":"north"}"#));
-    let bad = RegistryRequest::Register {
-        tags: Some(json("[]")),
-        desired: None,
-        credentials: Vec::new(),
-    };
+    let bad = registration(Some(json("[]")), None, Vec::new());
     check(asked(&mut bench, bad), &["answer NotAnObject"]);
 }
 

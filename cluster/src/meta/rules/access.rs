@@ -17,7 +17,7 @@ impl Meta {
             );
             return Err(Refusal::Invalid { why });
         }
-        match self.access.follow(order) {
+        match self.access.follow(order, &mut self.fleet) {
             Ok(Changed::Yes) => Ok(Outcome::done(Change::Yes)),
             Ok(Changed::No) => Ok(Outcome::Same(Answer::Done)),
             Err(Fault::Invalid(why)) => Err(Refusal::Invalid { why }),

@@ -3,10 +3,12 @@
 use super::super::{Addresses, CONTROL_LEVEL, Goal, Labels, Node, NodeState, Place};
 use super::*;
 use crate::access::{Access, Audited, Change, Order, Policy, Principal, Subject, Token};
+use crate::fleet::{self, DeviceType, Fleet, Group};
 use crate::limits::{
-    ACCESS_TOKENS_MAX, ADDRESS_BYTES_MAX, AUDIT_ENTRIES_MAX, AUDIT_TEXT_BYTES_MAX, META_BYTES_MAX,
+    ACCESS_TOKENS_MAX, ADDRESS_BYTES_MAX, AUDIT_ENTRIES_MAX, AUDIT_TEXT_BYTES_MAX,
+    DEVICE_GROUPS_MAX, FILTER_BYTES_MAX, FLEET_NAME_BYTES_MAX, ID_BYTES_MAX, META_BYTES_MAX,
     META_NODES_MAX, NAME_BYTES_MAX, NOTE_BYTES_MAX, POLICIES_MAX, POLICY_BYTES_MAX, PRINCIPALS_MAX,
-    SUBJECT_BYTES_MAX, SUBJECTS_MAX,
+    SUBJECT_BYTES_MAX, SUBJECTS_MAX, TYPES_BYTES_MAX, TYPES_MAX,
 };
 
 /// A record as a release of version 1 wrote it.
@@ -176,10 +178,27 @@ fn the_largest_cluster_fits_into_an_image() {
         meta.nodes.insert(n as u64, node);
     }
     fill(&mut meta.access);
+    fill_fleet(&mut meta.fleet);
     let bytes = meta.encode();
     // Shards, tokens and authorities take well under one of the remaining megabytes.
     assert!(bytes.len() < META_BYTES_MAX - 2 * 1024 * 1024, "{} bytes", bytes.len());
     assert_eq!(Meta::decode(&bytes).unwrap(), meta);
+}
+
+/// As much as there can be.
+fn fill_fleet(fleet: &mut Fleet) {
+    let text = |length: usize, n: usize| format!("{n:0length$}");
+    let key = |n| fleet::key(&text(ID_BYTES_MAX, 0), &text(FLEET_NAME_BYTES_MAX, n));
+    let (note, by) = (|n| text(NOTE_BYTES_MAX, n), |n| text(NAME_BYTES_MAX, n));
+    for n in 0..TYPES_MAX {
+        let schemas = Some(text(TYPES_BYTES_MAX / TYPES_MAX, n));
+        let one = DeviceType { version: 1, schemas, note: note(n), at_ms: NOW, by: by(n) };
+        fleet.types.insert(key(n), one);
+    }
+    for n in 0..DEVICE_GROUPS_MAX {
+        let filter = text(FILTER_BYTES_MAX, n);
+        fleet.groups.insert(key(n), Group { filter, note: note(n), at_ms: NOW, by: by(n) });
+    }
 }
 
 /// As much as there can be.

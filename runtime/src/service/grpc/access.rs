@@ -25,10 +25,11 @@ impl AccessDoor {
     }
 }
 
-fn status(fault: AccessFault) -> Status {
+pub(super) fn status(fault: AccessFault) -> Status {
     match fault {
         AccessFault::Rejected(rejection) => to_status(&rejection),
         AccessFault::NotFound(what) => Status::not_found(what),
+        AccessFault::Refused(what) => Status::failed_precondition(what),
         AccessFault::Control(fault) => cluster::status(fault),
     }
 }

@@ -4,6 +4,7 @@ mod access;
 mod cluster;
 mod commands;
 mod devices;
+mod fleet;
 mod import;
 mod query;
 mod subscriptions;
@@ -19,8 +20,10 @@ use pollux_proto::v1::access_server::AccessServer;
 use pollux_proto::v1::cluster_server::ClusterServer;
 use pollux_proto::v1::commands_server::CommandsServer;
 use pollux_proto::v1::devices_server::DevicesServer;
+use pollux_proto::v1::groups_server::GroupsServer;
 use pollux_proto::v1::subscriptions_server::SubscriptionsServer;
 use pollux_proto::v1::twins_server::TwinsServer;
+use pollux_proto::v1::types_server::TypesServer;
 use pollux_twin::Rejection;
 use pollux_twin::input::CallKey;
 use pollux_twin::output::Answer;
@@ -65,6 +68,9 @@ pub(super) async fn serve(
         .max_decoding_message_size(REQUEST_BYTES_MAX);
     let access = AccessServer::new(access::AccessDoor(grpc.desk.clone()))
         .max_decoding_message_size(REQUEST_BYTES_MAX);
+    let fleet = fleet::FleetDoor(grpc.desk.clone());
+    let types = TypesServer::new(fleet.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
+    let groups = GroupsServer::new(fleet).max_decoding_message_size(REQUEST_BYTES_MAX);
     let devices = DevicesServer::new(grpc.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
     let subscriptions =
         SubscriptionsServer::new(grpc.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
@@ -77,6 +83,8 @@ pub(super) async fn serve(
         .add_service(twins)
         .add_service(commands)
         .add_service(devices)
+        .add_service(types)
+        .add_service(groups)
         .add_service(subscriptions)
         .add_service(cluster)
         .add_service(access)

@@ -19,6 +19,7 @@ impl From<AccessFault> for Problem {
         match fault {
             AccessFault::Rejected(rejection) => rejection.into(),
             AccessFault::NotFound(what) => Self::new(StatusCode::NOT_FOUND, "not_found", what),
+            AccessFault::Refused(what) => Self::new(StatusCode::CONFLICT, "refused", what),
             AccessFault::Control(fault) => {
                 let (status, reason) = match fault {
                     ControlFault::Refused(_) => (StatusCode::CONFLICT, "refused"),

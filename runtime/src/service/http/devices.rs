@@ -4,8 +4,8 @@ use axum::body::Body;
 use axum::http::{Response, StatusCode};
 use pollux_proto::convert;
 use pollux_twin::input::Request;
-use pollux_twin::limits::CREDENTIALS_MAX;
-use pollux_twin::registration::{Proof, RegistryRequest};
+use pollux_twin::limits::{CREDENTIALS_MAX, GROUPS_MAX};
+use pollux_twin::registration::{OfType, Proof, RegistryRequest};
 use pollux_twin::value::Object;
 use pollux_twin::{Rejection, Time, Value};
 
@@ -21,7 +21,7 @@ pub(super) async fn get(incoming: Incoming) -> Result<Response<Body>, Problem> {
     answer(&incoming, RegistryRequest::Get).await
 }
 
-/// Registers a device: `{"tags": …, "desired": …, "credentials": […]}`, all of which may be left out.
+/// Registers a device: `{"tags": …, "desired": …, "credentials": […], "type": …, "groups": […]}`, all of which may be left out.
 pub(super) async fn register(incoming: Incoming, body: Body) -> Result<Response<Body>, Problem> {
     let mut members = object(incoming.json(body, Form::Json).await?)?;
     let credentials = match members.remove("credentials") {
@@ -35,8 +35,35 @@ pub(super) async fn register(incoming: Incoming, body: Body) -> Result<Response<
         }
     };
     let (tags, desired) = (members.remove("tags"), members.remove("desired"));
-    no_more(&members, "a device", "tags, desired and credentials")?;
-    answer(&incoming, RegistryRequest::Register { tags, desired, credentials }).await
+    let of_type = of_type(&mut members)?;
+    let groups = groups(&mut members)?;
+    no_more(&members, "a device", "tags, desired, credentials, type and groups")?;
+    let asked = RegistryRequest::Register { tags, desired, credentials, of_type, groups };
+    answer(&incoming, asked).await
+}
+
+/// The type that the device shall have: a name, or null for none any more.
+fn of_type(members: &mut Object) -> Result<Option<OfType>, Problem> {
+    if members.get("type") == Some(&Value::Null) {
+        members.remove("type");
+        return Ok(Some(OfType::default()));
+    }
+    let name = text(members, "type")?;
+    Ok(name.map(|name| OfType { name, version: 0 }))
+}
+
+fn groups(members: &mut Object) -> Result<Vec<String>, Problem> {
+    let wrong =
+        || Problem::invalid(format!("body: groups takes an array of at most {GROUPS_MAX} names"));
+    let name = |item| match item {
+        Value::String(name) => Ok(name),
+        _ => Err(wrong()),
+    };
+    match members.remove("groups") {
+        None => Ok(Vec::new()),
+        Some(Value::Array(all)) if all.len() <= GROUPS_MAX => all.into_iter().map(name).collect(),
+        Some(_) => Err(wrong()),
+    }
 }
 
 /// The device may not come: `{"reason": …}`.

@@ -146,14 +146,23 @@ impl Incoming {
 
     /// The JSON of the body.
     pub(super) async fn json(&self, body: Body, form: Form) -> Result<Value, Problem> {
-        form.check(&self.headers)?;
-        let bytes = self.bytes(body).await?;
         let JsonLimits { bytes_max, depth_max } = self.desk.json;
         // Some bodies have the value of a twin as a member.
-        let limits = JsonLimits { bytes_max, depth_max: depth_max + 1 };
+        self.json_within(body, form, JsonLimits { bytes_max, depth_max: depth_max + 1 }).await
+    }
+
+    /// The JSON of a body whose members may be as deep as that, less one.
+    pub(super) async fn json_within(
+        &self,
+        body: Body,
+        form: Form,
+        limits: JsonLimits,
+    ) -> Result<Value, Problem> {
+        form.check(&self.headers)?;
+        let bytes = self.bytes(body).await?;
         Value::from_json(&bytes, &limits).map_err(|mut error| {
             if let JsonErrorKind::TooDeep { max } = &mut error.kind {
-                *max = depth_max;
+                *max = limits.depth_max - 1;
             }
             Problem::json(&bytes, error)
         })

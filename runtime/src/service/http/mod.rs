@@ -6,6 +6,7 @@ mod admin;
 mod commands;
 mod devices;
 mod event;
+mod fleet;
 mod incoming;
 mod openapi;
 mod problem;

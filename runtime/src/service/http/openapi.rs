@@ -3,6 +3,7 @@
 
 mod access;
 mod devices;
+mod fleet;
 mod parameters;
 mod subscriptions;
 
@@ -143,7 +144,7 @@ fn about(operation: Operation) -> About {
         },
         O::GetTwin => About { headers: READ_IF, ..read("Read a twin", STALE, Json("Twin")) },
         O::GetSection(_) => {
-            About { headers: READ_IF, ..read("Read one section", STALE, Json("Object")) }
+            About { headers: READ_IF, ..read("One section", STALE, Json("Object")) }
         }
         O::PatchTwin => write("Merge into the one section named", WRITE, MERGE, "OneSection"),
         O::PutTwin => write("Replace the one section named", WRITE, JSON, "OneSection"),
@@ -173,8 +174,8 @@ fn about(operation: Operation) -> About {
             About { answer: Json("Command"), ..write("Withdraw a waiting command", WRITE, &[], "") }
         }
         O::Subscription(call) => subscriptions::about(call),
-        // All others are of the registry.
-        other => devices::about(other),
+        O::Fleet(call) => fleet::about(call),
+        registry => devices::about(registry),
     }
 }
 
@@ -190,6 +191,7 @@ fn operation_id(operation: Operation) -> String {
         Operation::PatchSection(section) => of("patch", section),
         Operation::Subscription(call) => format!("subscriptions{call:?}"),
         Operation::Access(asked) => lower(format!("{asked:?}")),
+        Operation::Fleet(call) => lower(format!("{call:?}")),
         other => lower(format!("{other:?}")),
     }
 }
@@ -212,7 +214,8 @@ fn reference(schema: &str) -> Value {
 
 fn all_schemas() -> Value {
     let mut schemas = schemas();
-    for (name, schema) in devices::schemas().into_iter().chain(subscriptions::schemas()) {
+    let parts = devices::schemas().into_iter().chain(subscriptions::schemas());
+    for (name, schema) in parts.chain(fleet::schemas()) {
         schemas[name] = schema;
     }
     schemas

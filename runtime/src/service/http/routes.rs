@@ -14,7 +14,7 @@ use super::incoming::Incoming;
 use super::problem::Problem;
 use super::subscriptions::{self, Call};
 use super::{
-    access, admin, commands, devices, method_not_allowed, no_such_path, query, twins, watch,
+    access, admin, commands, devices, fleet, method_not_allowed, no_such_path, query, twins, watch,
 };
 use crate::metrics::{Door, Method};
 
@@ -60,6 +60,7 @@ pub(super) enum Operation {
     GiveCredential,
     RevokeCredential,
     Subscription(Call),
+    Fleet(fleet::Call),
 }
 
 /// What a request asks about who may do what.
@@ -133,6 +134,17 @@ const TWINS: &[(Verb, &str, Operation)] = &[
     (Verb::Post, "/devices/{device}/enable", Operation::EnableDevice),
     (Verb::Put, "/devices/{device}/credentials/{name}", Operation::GiveCredential),
     (Verb::Delete, "/devices/{device}/credentials/{name}", Operation::RevokeCredential),
+    (Verb::Get, "/types", Operation::Fleet(fleet::Call::ListTypes)),
+    (Verb::Put, "/types/{name}", Operation::Fleet(fleet::Call::PutType)),
+    (Verb::Get, "/types/{name}", Operation::Fleet(fleet::Call::GetType)),
+    (Verb::Delete, "/types/{name}", Operation::Fleet(fleet::Call::RemoveType)),
+    (Verb::Get, "/groups", Operation::Fleet(fleet::Call::ListGroups)),
+    (Verb::Put, "/groups/{name}", Operation::Fleet(fleet::Call::PutGroup)),
+    (Verb::Get, "/groups/{name}", Operation::Fleet(fleet::Call::GetGroup)),
+    (Verb::Delete, "/groups/{name}", Operation::Fleet(fleet::Call::RemoveGroup)),
+    (Verb::Get, "/groups/{name}/members", Operation::Fleet(fleet::Call::ListMembers)),
+    (Verb::Post, "/groups/{name}/add", Operation::Fleet(fleet::Call::AddMembers)),
+    (Verb::Post, "/groups/{name}/take-out", Operation::Fleet(fleet::Call::TakeOutMembers)),
     (Verb::Get, "/subscriptions", Operation::Subscription(Call::List)),
     (Verb::Put, "/subscriptions/{name}", Operation::Subscription(Call::Put)),
     (Verb::Get, "/subscriptions/{name}", Operation::Subscription(Call::Get)),
@@ -226,6 +238,7 @@ async fn dispatch(
         Operation::GetCommand => commands::get(incoming).await,
         Operation::CancelCommand => commands::cancel(incoming).await,
         Operation::Subscription(call) => subscriptions::call(call, incoming, body).await,
+        Operation::Fleet(call) => fleet::call(call, incoming, body).await,
         Operation::GetDevice => devices::get(incoming).await,
         Operation::RegisterDevice => devices::register(incoming, body).await,
         Operation::DisableDevice => devices::disable(incoming, body).await,
@@ -294,7 +307,8 @@ impl Operation {
             | Self::Metrics
             | Self::OpenApi
             | Self::Status
-            | Self::Access(_) => return None,
+            | Self::Access(_)
+            | Self::Fleet(_) => return None,
             Self::ListTwins => Method::TwinsList,
             Self::QueryTwins => Method::TwinsQuery,
             Self::GetTwin | Self::GetSection(_) => Method::TwinsGet,

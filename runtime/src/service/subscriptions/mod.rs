@@ -11,7 +11,6 @@ mod record;
 use pollux_cluster::access::Action;
 use pollux_proto::convert;
 use pollux_proto::position::Position;
-use pollux_query::Filter;
 use pollux_twin::change::Section;
 use pollux_twin::input::Request;
 use pollux_twin::output::Answer;
@@ -45,9 +44,8 @@ impl Desk {
     ) -> Result<Record, Rejection> {
         record.check()?;
         self.may_watch(caller, &record)?;
-        let wrong = |error| Rejection::Invalid { reason: format!("filter: {error}") };
         if !record.filter.is_empty() {
-            Filter::parse_for_changes(&record.filter).map_err(wrong)?;
+            self.filter_of_changes(&record.tenant, &record.filter)?;
             // Before the place from which on its changes are to be told.
             self.router.keep_states(&record.scope()?).await;
         }

@@ -1,6 +1,6 @@
 //! What the OpenAPI document says of the registry.
 
-use pollux_twin::limits::CREDENTIALS_MAX;
+use pollux_twin::limits::{CREDENTIALS_MAX, GROUPS_MAX};
 use serde_json::{Value, json};
 
 use super::super::routes::Operation as O;
@@ -31,6 +31,8 @@ pub(super) fn schemas() -> [(&'static str, Value); 4] {
             "credentials": {
                 "type": "array", "maxItems": CREDENTIALS_MAX, "items": given(&["name"]),
             },
+            "type": {"type": ["string", "null"]},
+            "groups": {"type": "array", "maxItems": GROUPS_MAX, "items": text},
         },
     });
     let disable = json!({
@@ -61,6 +63,8 @@ fn device() -> Value {
         "properties": {
             "tenant": text, "device": text, "standing": standing, "at_ms": integer, "by": text,
             "reason": text, "credentials": {"type": "array", "items": credential},
+            "type": text, "type_version": integer,
+            "groups": {"type": "array", "items": text},
         },
     })
 }

@@ -1,0 +1,59 @@
+//! What is agreed on about devices in general: which types there are, and which groups. Owns the pure state, its
+//! words and its bounds; leaves agreeing on it to `meta/`, and what schemas and filters mean to those who ask
+//! them. Which type a device is of, and which groups it was put in, stands in its own entry.
+
+mod change;
+mod group;
+mod kind;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use rkyv::{Archive, Deserialize, Serialize};
+
+pub use self::change::Change;
+pub use self::group::Group;
+pub use self::kind::DeviceType;
+
+/// See the module. Names are `tenant/name`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct Fleet {
+    /// Types, also those that were taken away: a name that comes again goes on counting.
+    pub types: BTreeMap<String, DeviceType>,
+    /// Groups.
+    pub groups: BTreeMap<String, Group>,
+}
+
+/// How a thing of a tenant is found.
+#[must_use]
+pub fn key(tenant: &str, name: &str) -> String {
+    format!("{tenant}/{name}")
+}
+
+impl Fleet {
+    /// The type of a tenant by its name, if it is there or was.
+    #[must_use]
+    pub fn device_type(&self, tenant: &str, name: &str) -> Option<&DeviceType> {
+        self.types.get(&key(tenant, name))
+    }
+
+    /// The group of a tenant by its name.
+    #[must_use]
+    pub fn group(&self, tenant: &str, name: &str) -> Option<&Group> {
+        self.groups.get(&key(tenant, name))
+    }
+}
+
+/// The things of a tenant, by their names.
+pub fn of<'m, T>(
+    all: &'m BTreeMap<String, T>,
+    tenant: &str,
+) -> impl Iterator<Item = (&'m str, &'m T)> {
+    let beginning = key(tenant, "");
+    let length = beginning.len();
+    let theirs =
+        all.range(beginning.clone()..).take_while(move |(name, _)| name.starts_with(&beginning));
+    theirs.map(move |(name, one)| (&name[length..], one))
+}

@@ -1,0 +1,119 @@
+//! What each change does to the agreed state. Everything that can be refused is refused before anything is changed.
+
+use super::{Change, DeviceType, Fleet, Group, key};
+use crate::access::{Changed, Fault};
+use crate::limits::{
+    DEVICE_GROUPS_MAX, FILTER_BYTES_MAX, FLEET_NAME_BYTES_MAX, ID_BYTES_MAX, NOTE_BYTES_MAX,
+    SCHEMAS_BYTES_MAX, TYPES_BYTES_MAX, TYPES_MAX,
+};
+
+impl Fleet {
+    /// Does what a change says.
+    pub(crate) fn follow(
+        &mut self,
+        change: Change,
+        at_ms: u64,
+        by: &str,
+    ) -> Result<Changed, Fault> {
+        match change {
+            Change::PutType { tenant, name, schemas, note } => {
+                let by = by.to_owned();
+                let asked = DeviceType { version: 0, schemas: Some(schemas), note, at_ms, by };
+                self.put_type(checked(&tenant, &name)?, asked)
+            }
+            Change::RemoveType { tenant, name } => {
+                let known = self.types.get_mut(&key(&tenant, &name));
+                let known = known.filter(|known| known.schemas.is_some());
+                let Some(known) = known else { return Err(missing("device type", &name)) };
+                known.version += 1;
+                (known.schemas, known.at_ms, known.by) = (None, at_ms, by.to_owned());
+                Ok(Changed::Yes)
+            }
+            Change::PutGroup { tenant, name, filter, note } => {
+                let group = Group { filter, note, at_ms, by: by.to_owned() };
+                self.put_group(checked(&tenant, &name)?, group)
+            }
+            Change::RemoveGroup { tenant, name } => {
+                match self.groups.remove(&key(&tenant, &name)) {
+                    Some(_) => Ok(Changed::Yes),
+                    None => Err(missing("group", &name)),
+                }
+            }
+        }
+    }
+
+    fn put_type(&mut self, key: String, mut asked: DeviceType) -> Result<Changed, Fault> {
+        note_fits(&asked.note)?;
+        let bytes = |one: &DeviceType| one.schemas.as_ref().map_or(0, String::len);
+        let gained = bytes(&asked);
+        if gained > SCHEMAS_BYTES_MAX {
+            let why = format!("schemas: at most {SCHEMAS_BYTES_MAX} bytes of JSON");
+            return Err(Fault::Invalid(why));
+        }
+        let before = self.types.get(&key);
+        if before.is_none() && self.types.len() >= TYPES_MAX {
+            return Err(Fault::Full { what: "device types", most: TYPES_MAX });
+        }
+        let others = self.types.iter().filter(|(name, _)| **name != key);
+        if others.map(|(_, one)| bytes(one)).sum::<usize>() + gained > TYPES_BYTES_MAX {
+            return Err(Fault::Full { what: "bytes of device types", most: TYPES_BYTES_MAX });
+        }
+        let version = before.map_or(0, |before| before.version);
+        let same = before.is_some_and(|before| before.schemas == asked.schemas);
+        asked.version = if same { version } else { version + 1 };
+        if same && before.is_some_and(|before| before.note == asked.note) {
+            return Ok(Changed::No);
+        }
+        self.types.insert(key, asked);
+        Ok(Changed::Yes)
+    }
+
+    fn put_group(&mut self, key: String, group: Group) -> Result<Changed, Fault> {
+        note_fits(&group.note)?;
+        if group.filter.len() > FILTER_BYTES_MAX {
+            let why = format!("filter: at most {FILTER_BYTES_MAX} bytes");
+            return Err(Fault::Invalid(why));
+        }
+        let before = self.groups.get(&key);
+        if before.is_none() && self.groups.len() >= DEVICE_GROUPS_MAX {
+            return Err(Fault::Full { what: "groups", most: DEVICE_GROUPS_MAX });
+        }
+        if before.is_some_and(|before| before.filter.is_empty() != group.filter.is_empty()) {
+            let why = "devices are put in this group, or a filter says which are in it, and that stays so: remove \
+                       it first, or use another name";
+            return Err(Fault::Invalid(why.into()));
+        }
+        let same = |before: &Group| (&before.filter, &before.note) == (&group.filter, &group.note);
+        if before.is_some_and(same) {
+            return Ok(Changed::No);
+        }
+        self.groups.insert(key, group);
+        Ok(Changed::Yes)
+    }
+}
+
+/// The key of a thing whose names may be.
+fn checked(tenant: &str, name: &str) -> Result<String, Fault> {
+    let graphic = |b: u8| b.is_ascii_graphic() && !b"/+#$".contains(&b);
+    if tenant.is_empty() || tenant.len() > ID_BYTES_MAX || !tenant.bytes().all(graphic) {
+        let why = format!("tenant {tenant:?}: a name has 1 to {ID_BYTES_MAX} characters of ids");
+        return Err(Fault::Invalid(why));
+    }
+    let good = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+    if name.is_empty() || name.len() > FLEET_NAME_BYTES_MAX || !name.bytes().all(good) {
+        let why =
+            format!("name {name:?}: it has 1 to {FLEET_NAME_BYTES_MAX} letters, digits and - . _");
+        return Err(Fault::Invalid(why));
+    }
+    Ok(key(tenant, name))
+}
+
+fn note_fits(note: &str) -> Result<(), Fault> {
+    let bad = note.len() > NOTE_BYTES_MAX || note.chars().any(char::is_control);
+    let why = || format!("a note has at most {NOTE_BYTES_MAX} bytes and no control characters");
+    if bad { Err(Fault::Invalid(why())) } else { Ok(()) }
+}
+
+fn missing(what: &str, name: &str) -> Fault {
+    Fault::Invalid(format!("there is no {what} {name:?}"))
+}

@@ -1,0 +1,75 @@
+//! Changes of types and groups.
+
+use super::*;
+use crate::access::{Changed, Fault};
+use crate::limits::{SCHEMAS_BYTES_MAX, TYPES_BYTES_MAX, TYPES_MAX};
+
+fn put(fleet: &mut Fleet, name: &str, schemas: &str) -> Result<Changed, Fault> {
+    let change = Change::PutType {
+        tenant: "acme".into(),
+        name: name.into(),
+        schemas: schemas.into(),
+        note: String::new(),
+    };
+    fleet.follow(change, 5, "ops")
+}
+
+fn remove(fleet: &mut Fleet, name: &str) -> Result<Changed, Fault> {
+    fleet.follow(Change::RemoveType { tenant: "acme".into(), name: name.into() }, 6, "ops")
+}
+
+#[test]
+fn versions_only_rise_whatever_becomes_of_a_type() {
+    let mut fleet = Fleet::default();
+    let version = |fleet: &Fleet| fleet.device_type("acme", "pump").map(|one| one.version);
+    assert_eq!(version(&fleet), None);
+    assert_eq!(put(&mut fleet, "pump", "{}"), Ok(Changed::Yes));
+    assert_eq!(put(&mut fleet, "pump", "{}"), Ok(Changed::No));
+    assert_eq!(version(&fleet), Some(1));
+    put(&mut fleet, "pump", r#"{"desired":true}"#).unwrap();
+    assert_eq!(version(&fleet), Some(2));
+    remove(&mut fleet, "pump").unwrap();
+    assert_eq!(version(&fleet), Some(3));
+    assert!(remove(&mut fleet, "pump").is_err());
+    put(&mut fleet, "pump", r#"{"desired":true}"#).unwrap();
+    assert_eq!(version(&fleet), Some(4));
+    assert_eq!(of(&fleet.types, "acme").map(|(name, _)| name).collect::<Vec<_>>(), ["pump"]);
+    assert_eq!(of(&fleet.types, "acm").count(), 0);
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    let mut fleet = Fleet::default();
+    for name in ["", "a/b", "a b", "ä", &"x".repeat(65)] {
+        assert!(put(&mut fleet, name, "{}").is_err(), "{name}");
+    }
+    assert!(put(&mut fleet, "pump", &"x".repeat(SCHEMAS_BYTES_MAX + 1)).is_err());
+    let whole = "x".repeat(SCHEMAS_BYTES_MAX);
+    for n in 0..TYPES_BYTES_MAX / SCHEMAS_BYTES_MAX {
+        put(&mut fleet, &format!("large-{n}"), &whole).unwrap();
+    }
+    assert!(matches!(put(&mut fleet, "pump", "{}"), Err(Fault::Full { .. })));
+    let mut fleet = Fleet::default();
+    for n in 0..TYPES_MAX {
+        put(&mut fleet, &format!("small-{n}"), "{}").unwrap();
+    }
+    assert!(matches!(put(&mut fleet, "pump", "{}"), Err(Fault::Full { .. })));
+    put(&mut fleet, "small-1", "true").unwrap();
+}
+
+#[test]
+fn a_group_stays_of_its_kind() {
+    let mut fleet = Fleet::default();
+    let mut put = |filter: &str, note: &str| {
+        let (tenant, name) = ("acme".into(), "north".into());
+        let (filter, note) = (filter.into(), note.into());
+        fleet.follow(Change::PutGroup { tenant, name, filter, note }, 5, "ops")
+    };
+    assert_eq!(put("", ""), Ok(Changed::Yes));
+    assert_eq!(put("", ""), Ok(Changed::No));
+    assert_eq!(put("", "of the north"), Ok(Changed::Yes));
+    assert!(put("tags.site == \"north\"", "").is_err());
+    let gone = Change::RemoveGroup { tenant: "acme".into(), name: "north".into() };
+    assert_eq!(fleet.follow(gone.clone(), 6, "ops"), Ok(Changed::Yes));
+    assert!(fleet.follow(gone, 6, "ops").is_err());
+}

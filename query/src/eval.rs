@@ -96,6 +96,10 @@ impl<'s, 'i: 'a, 'a> Eval<'s, 'i, 'a> {
                 self.spend(text.len() / STEP_BYTES)?;
                 Val::Bool(pattern.is_match(&text))
             }
+            Expr::Holds(of) => match self.value(of) {
+                Err(Fault::TooCostly) => return Err(Fault::TooCostly),
+                value => Val::Bool(matches!(value, Ok(Val::Bool(true)))),
+            },
             Expr::NotStrictlyFalse(of) => match self.value(of) {
                 Err(Fault::TooCostly) => return Err(Fault::TooCostly),
                 value => Val::Bool(!matches!(value, Ok(Val::Bool(false)))),

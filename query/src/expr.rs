@@ -24,6 +24,8 @@ pub(crate) enum Expr {
     List(Box<[Self]>),
     Call(Function, Box<[Self]>),
     Matches(Box<Self>, Regex),
+    /// A plain yes, and nothing else.
+    Holds(Box<Self>),
     /// Anything but a plain no.
     NotStrictlyFalse(Box<Self>),
     Loop(Box<Loop>),

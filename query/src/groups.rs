@@ -22,7 +22,8 @@ pub fn write_out(
                 let wrong = |message: String| located(source, at, message);
                 let (name, length) = argument(&source[at + text.len()..])
                     .ok_or_else(|| wrong("`group` is written so: group(\"pumps\")".into()))?;
-                out.push('(');
+                // A twin that lacks what is asked for is not in it: a plain no, which `!` makes a yes.
+                out.push_str("holds(");
                 out.push_str(&named(name).map_err(wrong)?);
                 out.push(')');
                 at += text.len() + length;
@@ -132,9 +133,9 @@ mod tests {
 
     #[test]
     fn groups_are_written_out_and_all_else_stays() {
-        check(r#"group("pumps")"#, r#"("pumps" in groups)"#);
-        check(r"!group( 'pumps' ) && x", r#"!("pumps" in groups) && x"#);
-        check(r#"group("north") && a"#, r#"(tags.site == "north" || false) && a"#);
+        check(r#"group("pumps")"#, r#"holds("pumps" in groups)"#);
+        check(r"!group( 'pumps' ) && x", r#"!holds("pumps" in groups) && x"#);
+        check(r#"group("north") && a"#, r#"holds(tags.site == "north" || false) && a"#);
         for same in [
             "",
             "tags.group == 1",

@@ -36,6 +36,10 @@ impl Filter {
                 left.extend([&**b, &**a]);
                 continue;
             }
+            if let Expr::Holds(of) = expr {
+                left.push(of);
+                continue;
+            }
             let Some(Lookup { path, values }) = condition(expr) else { continue };
             match found.iter_mut().find(|other| other.path == path) {
                 // Both must hold, so fewer are asked for.
@@ -84,6 +88,7 @@ fn condition(expr: &Expr) -> Option<Lookup> {
             one.extend(other);
             (a.path == b.path).then(|| Lookup { path: a.path, values: Values::among(one) })
         }
+        Expr::Holds(of) => condition(of),
         Expr::Not(of) => is(path(of)?, false),
         expr => is(path(expr)?, true),
     }

@@ -88,7 +88,7 @@ fn refused(text: &str, expected: &str) {
 
 #[test]
 fn schemas_that_may_not_be_are_told_apart() {
-    refused("nonsense", "the type: at byte 0");
+    refused("nonsense", "the type: read json at byte 0");
     refused("[]", "a type is an object");
     refused(r#"{"wanted":{}}"#, "has no \"wanted\"");
     refused(r#"{"desired":5}"#, "/desired: a schema is an object, true or false");

@@ -38,6 +38,7 @@ fn put_type(node: &NodeProcess, dir: &Path, schemas: &str) -> Result<serde_json:
 
 fn failed(node: &NodeProcess, verb: &[&str], said: &str) -> Result<()> {
     let failure = format!("{:#}", node.ask(verb).err().context("it was taken")?);
+    let failure = failure.replace("\\\"", "\"");
     ensure!(failure.contains(said), "{verb:?}: {failure}");
     Ok(())
 }

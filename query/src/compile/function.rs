@@ -9,7 +9,7 @@ use crate::limits::PATTERN_BYTES_MAX;
 use crate::text;
 
 const FUNCTIONS: &str = "size, contains, startsWith, endsWith, matches, lowerAscii, upperAscii, int, \
-                         double, string, timestamp, duration, has, and all, exists, exists_one, \
+                         double, string, timestamp, duration, has, holds, and all, exists, exists_one, \
                          filter, map of lists";
 
 impl Compiler<'_> {
@@ -33,6 +33,7 @@ impl Compiler<'_> {
             "timestamp" => (Function::Timestamp, "timestamp(\"2026-01-31T00:00:00Z\")"),
             "duration" => (Function::Duration, "duration(\"1h30m\")"),
             "matches" => return self.matches(at, target, args),
+            "holds" => return self.holds(at, target, args),
             _ => {
                 let problem = format!("there is no function `{name}`; there are {FUNCTIONS}");
                 return self.wrong(at, problem);
@@ -70,6 +71,13 @@ impl Compiler<'_> {
             Some(constant) => Ok(Some(Expr::Const(constant))),
             None => self.wrong(at, format!("\"{text}\" cannot be read; written so: {example}")),
         }
+    }
+
+    fn holds(&mut self, at: u64, target: Option<&IdedExpr>, args: &[IdedExpr]) -> Result<Expr> {
+        let (None, [of]) = (target, args) else {
+            return self.wrong(at, "`holds` is written so: holds(reported.level > 40)");
+        };
+        Ok(Expr::Holds(Box::new(self.expr(of)?)))
     }
 
     fn matches(&mut self, at: u64, target: Option<&IdedExpr>, args: &[IdedExpr]) -> Result<Expr> {

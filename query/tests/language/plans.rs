@@ -213,6 +213,7 @@ fn filter() -> impl Strategy<Value = String> {
         1 => place().prop_map(|place| format!("!{place}")),
         1 => place().prop_map(str::to_owned),
         1 => place().prop_map(|place| format!("has({place})")),
+        1 => place().prop_map(|place| format!("holds({place} == 1 && tags.a == 2)")),
         1 => (place(), literal(), literal())
             .prop_map(|(place, a, b)| format!("({place} == {a} || {place} == {b})")),
     ];

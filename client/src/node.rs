@@ -7,6 +7,7 @@ use pollux_proto::v1::access_client::AccessClient;
 use pollux_proto::v1::cluster_client::ClusterClient;
 use pollux_proto::v1::commands_client::CommandsClient;
 use pollux_proto::v1::devices_client::DevicesClient;
+use pollux_proto::v1::enrolments_client::EnrolmentsClient;
 use pollux_proto::v1::groups_client::GroupsClient;
 use pollux_proto::v1::subscriptions_client::SubscriptionsClient;
 use pollux_proto::v1::twins_client::TwinsClient;
@@ -55,6 +56,11 @@ impl Node {
     /// The Groups service.
     pub fn groups(&self) -> GroupsClient<Channel> {
         GroupsClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
+    }
+
+    /// The Enrolments service.
+    pub fn enrolments(&self) -> EnrolmentsClient<Channel> {
+        EnrolmentsClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     /// The Subscriptions service.

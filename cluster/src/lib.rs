@@ -30,7 +30,7 @@ pub use ids::{Epoch, GroupId, NodeId, Position};
 pub use network::{CallFault, Inbound, Isolated, Lane, LocalNetwork, Network};
 pub use peer::{
     Items, JoinDesk, JoinFault, PeerNetwork, PeerOptions, PeerRecord, PeerStats, PeerTls, Service,
-    fingerprint, join, sha256,
+    fingerprint, hmac_sha256, join, sha256,
 };
 pub use raft::{
     Applied, ChangeError, Demoted, Group, GroupMetrics, GroupOptions, HandOverError, LeaderToken,

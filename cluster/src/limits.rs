@@ -128,7 +128,7 @@ pub const META_VOTERS_MAX: u32 = 5;
 /// Nodes that follow the meta group without a vote; its leader sends each of them every decision.
 pub const META_LEARNERS_MAX: usize = 1000;
 /// Largest command or image of the meta group: [`META_NODES_MAX`] nodes with the longest names and
-/// addresses take 13 MB, all that is agreed on about access 7 MB, about devices in general 6 MB.
+/// addresses take 13 MB, all that is agreed on about access 7 MB, about devices in general 8 MB.
 pub const META_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Device types of a cluster, with those that were taken away: kinds of devices, not devices.
 pub const TYPES_MAX: usize = 500;
@@ -140,6 +140,12 @@ pub const TYPES_BYTES_MAX: usize = 2 * 1024 * 1024;
 pub const DEVICE_GROUPS_MAX: usize = 1000;
 /// Bytes of the filter of a group: as long as filters are anywhere else.
 pub const FILTER_BYTES_MAX: usize = 2048;
+/// Enrolments of a cluster: one for each batch of devices.
+pub const ENROLMENTS_MAX: usize = 200;
+/// Bytes of what one is for.
+pub const TERMS_BYTES_MAX: usize = 4096;
+/// Counts of one that are remembered: those that may be under way at once.
+pub const COUNTED_MAX: usize = 64;
 /// Longest name of a type, a group or an enrolment.
 pub const FLEET_NAME_BYTES_MAX: usize = 64;
 /// Services and operators of a cluster; devices are none of them.

@@ -58,6 +58,7 @@ mod clock;
 mod device;
 mod dial;
 mod driver;
+pub mod enrol;
 pub mod error;
 pub mod limits;
 mod options;

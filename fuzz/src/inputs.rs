@@ -16,7 +16,7 @@ struct Kinds(u64);
 impl Types for Kinds {
     fn named(&self, name: &str) -> Named {
         match name {
-            "x" => Named { version: self.0, asks: Some(std::sync::Arc::new(Kinds(self.0))) },
+            "x" => Named { version: self.0, asks: Some(std::sync::Arc::new(Self(self.0))) },
             "y" => Named { version: 1, asks: None },
             _ => Named { version: 0, asks: None },
         }
@@ -147,7 +147,7 @@ impl Run<'_> {
     }
 
     fn registry(&mut self) -> RegistryRequest {
-        match self.byte() % 8 {
+        match self.byte() % 9 {
             0 => RegistryRequest::Get,
             1 => RegistryRequest::Register {
                 tags: self.maybe(|run| run.value(0)),
@@ -167,6 +167,15 @@ impl Run<'_> {
             }
             5 => RegistryRequest::Join { group: self.name() },
             6 => RegistryRequest::Leave { group: self.name() },
+            7 => RegistryRequest::Enrol {
+                enrolment: self.name(),
+                at: Time::from_ms(u64::from(self.byte())),
+                proof: Proof::Token([self.byte() % 3; 32]),
+                expires: None,
+                tags: self.maybe(|run| run.value(0)),
+                of_type: None,
+                groups: Vec::new(),
+            },
             _ => RegistryRequest::Revoke { name: self.name() },
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use pollux_client::{ErrorKind, Node, Options};
 use pollux_proto::v1::access_client::AccessClient;
 use pollux_proto::v1::cluster_client::ClusterClient;
+use pollux_proto::v1::enrolments_client::EnrolmentsClient;
 use pollux_proto::v1::groups_client::GroupsClient;
 use pollux_proto::v1::types_client::TypesClient;
 use pollux_twin::id::TenantId;
@@ -88,6 +89,11 @@ impl Client {
     /// The Groups service.
     pub(crate) fn groups(&self) -> GroupsClient<Channel> {
         self.node().groups()
+    }
+
+    /// The Enrolments service.
+    pub(crate) fn enrolments(&self) -> EnrolmentsClient<Channel> {
+        self.node().enrolments()
     }
 
     /// The Access service.

@@ -108,7 +108,7 @@ pub(crate) async fn groups(output: Output, command: GroupCommand) -> Result<(), 
     }
 }
 
-async fn reach(named: &NamedThing) -> Result<(Client, String, String), Failure> {
+pub(crate) async fn reach(named: &NamedThing) -> Result<(Client, String, String), Failure> {
     let (tenant, name) = named.name.split_once('/').unwrap_or(("", &named.name));
     let client = Client::connect(&named.client).await?;
     Ok((client, tenant.to_owned(), name.to_owned()))
@@ -126,7 +126,7 @@ fn read(file: &Path) -> Result<String, Failure> {
     })
 }
 
-fn json_of(value: &pollux_twin::Value) -> Value {
+pub(crate) fn json_of(value: &pollux_twin::Value) -> Value {
     parsed(&value.to_json())
 }
 

@@ -20,6 +20,7 @@ mod demo;
 mod dev;
 mod device;
 mod doctor;
+mod enrolment;
 mod exit;
 mod faults;
 mod fleet;
@@ -106,6 +107,7 @@ async fn run_async(output: Output, verb: Verb) -> Result<(), Failure> {
         Verb::Subscription(command) => subscription::run(output, command).await,
         Verb::Type(command) => fleet::types(output, command).await,
         Verb::Group(command) => fleet::groups(output, command).await,
+        Verb::Enrolment(command) => enrolment::run(output, command).await,
         Verb::Device(command) => registry::run(output, command).await,
         Verb::Config(_) | Verb::Context(_) | Verb::Completions { .. } => {
             unreachable!("carried out without threads")

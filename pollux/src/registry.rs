@@ -18,7 +18,7 @@ use crate::args::{
 use crate::client::{self, Client};
 use crate::exit::{Exit, Failure};
 use crate::render::parsed;
-use crate::{device, import, print, query};
+use crate::{device, enrolment, import, print, query};
 
 /// A day.
 const DAY_MS: u64 = 24 * 3600 * 1000;
@@ -42,6 +42,7 @@ pub(crate) async fn run(output: Output, command: DeviceCommand) -> Result<(), Fa
             let (client, key) = reach(&one).await?;
             show(output, &client.calls().devices().enable(key.as_str()).await?)
         }
+        DeviceCommand::Enroll(args) => enrolment::enroll(output, args).await,
         DeviceCommand::Credential(command) => credential(output, command).await,
     }
 }

@@ -23,7 +23,7 @@ pub use device::{
     device_json, device_to_v1, digest, disable, enable, get_device, give_credential, hex, register,
     revoke_credential, standing_of,
 };
-pub use fleet::{group_json, moved_json, type_json};
+pub use fleet::{enrolment_json, group_json, moved_json, provisioned_json, type_json};
 pub use fresh::{Freshness, freshness};
 pub use query::{Cursor, Query, query, query_group, query_row};
 pub use select::{Page, Watch, Whose, list, watch};

@@ -137,6 +137,14 @@ fn registry(request: &RegistryRequest) -> Result<(), FrameError> {
             groups.iter().try_for_each(|name| group(name))?;
             [tags, desired].into_iter().flatten().try_for_each(value)
         }
+        RegistryRequest::Enrol { enrolment, tags, of_type, groups, .. } => {
+            text("enrolment", enrolment, TEXT_BYTES_MAX)?;
+            let of_type = of_type.as_ref().map_or("", |asked| asked.name.as_str());
+            text("name of the type", of_type, TEXT_BYTES_MAX)?;
+            count("groups", groups.len(), GROUPS_MAX)?;
+            groups.iter().try_for_each(|name| group(name))?;
+            tags.iter().try_for_each(value)
+        }
         RegistryRequest::Disable { reason } => text("reason", reason, TEXT_BYTES_MAX),
         RegistryRequest::Give { name, .. } | RegistryRequest::Revoke { name } => credential(name),
         RegistryRequest::Join { group: name } | RegistryRequest::Leave { group: name } => {

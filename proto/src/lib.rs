@@ -4,6 +4,7 @@
 pub mod changes;
 pub mod convert;
 pub mod device;
+pub mod enrol;
 pub mod feed;
 pub mod forward;
 pub mod json_view;

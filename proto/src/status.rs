@@ -77,6 +77,10 @@ pub const fn row(rejection: &Rejection) -> Row {
         R::SchemaViolated(_) => lasting("schema_violated", Code::InvalidArgument, 422),
         R::UnknownType { .. } => lasting("unknown_type", Code::NotFound, 404),
         R::UnknownGroup { .. } => lasting("unknown_group", Code::NotFound, 404),
+        R::NotEnrolled { .. } => Row {
+            refused: RefusedReason::NotAllowed,
+            ..lasting("not_enrolled", Code::PermissionDenied, 403)
+        },
         R::Unknown => Row {
             refused: RefusedReason::Busy,
             close: CloseCode::Fault,

@@ -78,6 +78,7 @@ pub(crate) const REASONS: &[&str] = &[
     "schema_violated",
     "unknown_type",
     "unknown_group",
+    "not_enrolled",
     "refused",
     "unavailable",
     "unsupported_media_type",

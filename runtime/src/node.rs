@@ -213,7 +213,8 @@ async fn open_doors(
     let (control, doorman) = (member.control(router), member.doorman(config, stopping.clone())?);
     let (router, metrics) = (router.clone(), Arc::clone(metrics));
     let parts = (router, control, doorman, metrics);
-    let services = service::serve(parts, &config.services, stopping.clone()).await?;
+    let services =
+        service::serve(parts, &config.services, &config.data_dir, stopping.clone()).await?;
     Ok((endpoint, services))
 }
 

@@ -4,9 +4,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use pollux_device::Fault;
+use anyhow::{Context, Result, anyhow, ensure};
+use pollux_device::enrol::DeviceKey;
+use pollux_device::{Device, Endpoint, Fault, Identity, Options, Trust};
+use pollux_runtime::clock::Clock;
 use pollux_tests::node::cluster::{Cluster, QUICK};
+use pollux_tests::node::http::Reply;
 use pollux_tests::node::{Devices, NodeOptions, NodeProcess};
 use pollux_twin::{JsonLimits, Rejection, Value};
 use serde_json::json;
@@ -22,7 +25,7 @@ fn value(text: &str) -> Result<Value> {
 }
 
 /// What the device is told about a report.
-async fn reported(device: &pollux_device::Device, patch: &str) -> Result<Option<String>> {
+async fn reported(device: &Device, patch: &str) -> Result<Option<String>> {
     match device.report(value(patch)?).await {
         Ok(_) => Ok(None),
         Err(Fault::Rejected(Rejection::Invalid { reason })) => Ok(Some(reason)),
@@ -202,6 +205,124 @@ fn groups(node: &NodeProcess) -> Result<()> {
     node.ask(&["group", "remove", "high"])?;
     let listed = node.ask(&["group", "list"])?;
     ensure!(listed["groups"].as_array().is_some_and(|all| all.len() == 1), "{listed}");
+    Ok(())
+}
+
+/// A works that has the key of an enrolment.
+struct Works<'n> {
+    node: &'n NodeProcess,
+    key: String,
+    enrolment: [u8; 32],
+    now: u64,
+}
+
+impl Works<'_> {
+    fn claim(&self, device: &str, at_ms: u64) -> String {
+        let own = DeviceKey::derive(&self.enrolment, "default", device);
+        let hmac = own.claim("default", "spring", device, at_ms, "");
+        json!({"device": device, "at_ms": at_ms, "hmac_sha256": hmac}).to_string()
+    }
+
+    fn provision(&self, body: &str) -> Result<Reply> {
+        self.node.send_json("POST", "/v1/enrolments/spring/provision", body)
+    }
+
+    fn refused(&self, body: &str, why: &str) -> Result<()> {
+        let reply = self.provision(body)?;
+        let said = format!("\"why\":\"{why}\"");
+        ensure!(reply.status == 403 && reply.body.contains(&said), "{why}: {reply:?}");
+        ensure!(!reply.body.contains(&self.key[..8]), "{reply:?}");
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_nobody_registered_comes_by_an_enrolment() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let node = NodeOptions::new(&dir.path().join("node"))
+        .with("POLLUX_DEVICES__ADMISSION", "registered")
+        .with("POLLUX_DEVICES__TOKENS", "true")
+        .start()?;
+    put_type(&node, dir.path(), PUMP)?;
+    node.ask(&["group", "put", "new"])?;
+    let put = ["enrolment", "put", "spring", "--prefix", "pump-", "--type", "pump"];
+    let more = ["--group", "new", "--most", "2", "--tags", r#"{"batch":7}"#];
+    let made = node.ask(&[&put[..], &more[..]].concat())?;
+    let key = made["key"].as_str().context("a key")?.to_owned();
+    let enrolment = pollux_proto::convert::digest("key", &key).map_err(|_| anyhow!("{key}"))?;
+    let works = Works { node: &node, key, enrolment, now: Clock::new().wall().ms };
+    let listed = node.ask(&["enrolment", "list"])?.to_string();
+    ensure!(listed.contains("spring") && !listed.contains(&works.key), "{listed}");
+    ensure!(!node.send("GET", "/v1/enrolments/spring", &[], b"")?.body.contains(&works.key));
+
+    let first = works.claim("pump-1", works.now);
+    let got = works.provision(&first)?.json()?;
+    let token = got["token"].as_str().context("a token")?.to_owned();
+    let entry = node.ask(&["device", "get", "pump-1"])?;
+    ensure!(entry["enrolled_by"] == "spring" && entry["type"] == "pump", "{entry}");
+    ensure!(entry["groups"] == json!(["new"]) && !entry.to_string().contains(&token), "{entry}");
+    ensure!(node.twin("pump-1")?["tags"] == json!({"batch": 7}));
+
+    // With that alone it comes, and is what its enrolment says.
+    let ca = got["server_ca"].as_str().context("a CA")?;
+    let identity = Identity::anonymous(&Trust::from_pem(ca.as_bytes())?);
+    let options = Options::new(node.devices.as_str(), "pump-1", identity).token(&token);
+    let device = Device::connect(&Endpoint::open()?, options).await?;
+    ensure!(reported(&device, r#"{"level":150}"#).await?.is_some(), "its type is asked");
+    works.refused(&first, "replayed")?;
+    certificate(&works, dir.path(), ca).await?;
+    ends(&works, &first)
+}
+
+/// A certificate over the device's own key, by the command line.
+async fn certificate(works: &Works<'_>, dir: &Path, ca: &str) -> Result<()> {
+    let own = rcgen::KeyPair::generate()?;
+    let csr = rcgen::CertificateParams::default().serialize_request(&own)?.pem()?;
+    let (csr_file, key_file) = (dir.join("pump.csr"), dir.join("spring.key"));
+    std::fs::write(&csr_file, csr)?;
+    std::fs::write(&key_file, format!("{}\n", works.key))?;
+    let (csr_file, key_file) = (csr_file.display().to_string(), key_file.display().to_string());
+    let enroll = ["device", "enroll", "pump-2", "--enrolment", "spring"];
+    let by = ["--key-file", key_file.as_str(), "--csr", csr_file.as_str()];
+    let got = works.node.ask(&[&enroll[..], &by[..]].concat())?;
+    let certificate = got["certificate"].as_str().context("a certificate")?.as_bytes();
+    let identity = Identity::from_pem(certificate, own.serialize_pem().as_bytes(), ca.as_bytes())?;
+    let options = Options::new(works.node.devices.as_str(), "pump-2", identity);
+    Device::connect(&Endpoint::open()?, options).await?;
+    Ok(())
+}
+
+/// What is refused, and why.
+fn ends(works: &Works<'_>, first: &str) -> Result<()> {
+    let (node, now) = (works.node, works.now);
+    let put = |more: &str| node.ask(&["enrolment", "put", "spring", more]);
+    works.refused(&first.replace("pump-1", "pump-2"), "wrong_proof")?;
+    works.refused(&works.claim("pump-1", now - 3_600_000), "wrong_time")?;
+    works.refused(&works.claim("valve-1", now + 1), "wrong_name")?;
+    node.ask(&["device", "register", "pump-9"])?;
+    works.refused(&works.claim("pump-9", now + 1), "taken")?;
+    let other = node.send_json("POST", "/v1/enrolments/autumn/provision", first)?;
+    ensure!(other.body.contains("wrong_proof"), "it is not told that there is none: {other:?}");
+    // Both places are taken; who came before may come again.
+    works.refused(&works.claim("pump-3", now + 1), "exhausted")?;
+    ensure!(works.provision(&works.claim("pump-1", now + 1))?.status == 200);
+    ensure!(node.ask(&["enrolment", "get", "spring"])?["enrolled"] == 2);
+    put("--disabled")?;
+    works.refused(&works.claim("pump-1", now + 2), "disabled")?;
+    put("--good-for=1ms")?;
+    std::thread::sleep(Duration::from_millis(5));
+    works.refused(&works.claim("pump-1", now + 3), "expired")?;
+    let rotated = put("--new-key")?;
+    ensure!(rotated["key"].is_string() && rotated["key"] != works.key.as_str(), "{rotated}");
+    works.refused(&works.claim("pump-1", now + 4), "wrong_proof")?;
+    for (body, said) in [
+        ("{}", "device: id is empty"),
+        (r#"{"device":"a/b"}"#, "device"),
+        (r#"{"devise":"a"}"#, "no member"),
+    ] {
+        let reply = works.provision(body)?;
+        ensure!(reply.status == 400 && reply.body.contains(said), "{body}: {reply:?}");
+    }
     Ok(())
 }
 

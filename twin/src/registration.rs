@@ -79,6 +79,17 @@ pub struct Registration {
     pub of_type: Option<OfType>,
     /// The groups that it was put in, in the order of their names.
     pub groups: Vec<String>,
+    /// The enrolment that brought it, if one did.
+    pub enrolled: Option<Enrolled>,
+}
+
+/// How a device came that nobody registered.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Enrolled {
+    /// The enrolment.
+    pub by: String,
+    /// The device's own time in its newest proof: one that is not newer was used before.
+    pub at: Time,
 }
 
 /// The type of a device.
@@ -138,6 +149,23 @@ pub enum RegistryRequest {
     Revoke {
         /// The credential's name.
         name: String,
+    },
+    /// The device came by an enrolment, and proved it.
+    Enrol {
+        /// The enrolment.
+        enrolment: String,
+        /// The device's own time in its proof.
+        at: Time,
+        /// The credential that it gets.
+        proof: Proof,
+        /// From when on that is worth nothing.
+        expires: Option<Time>,
+        /// Merge patch for its tags.
+        tags: Option<Value>,
+        /// The type that it is of.
+        of_type: Option<OfType>,
+        /// Groups to put it in.
+        groups: Vec<String>,
     },
     /// Puts it in a group.
     Join {

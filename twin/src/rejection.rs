@@ -134,6 +134,11 @@ pub enum Rejection {
         /// The name.
         name: String,
     },
+    /// An enrolment does not bring the device.
+    NotEnrolled {
+        /// Why, in a stable word.
+        why: String,
+    },
 }
 
 /// Where a value is not as the type of the device has it.
@@ -156,7 +161,10 @@ impl Rejection {
     pub(crate) const fn is_of_types(&self) -> bool {
         matches!(
             self,
-            Self::SchemaViolated(_) | Self::UnknownType { .. } | Self::UnknownGroup { .. }
+            Self::SchemaViolated(_)
+                | Self::UnknownType { .. }
+                | Self::UnknownGroup { .. }
+                | Self::NotEnrolled { .. }
         )
     }
 }

@@ -2,6 +2,8 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
+use super::{Key, Terms};
+
 /// What is to be changed. The tenant of each comes first.
 #[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum Change {
@@ -34,6 +36,33 @@ pub enum Change {
         /// For people.
         note: String,
     },
+    /// An enrolment shall be there, and be like this.
+    PutEnrolment {
+        /// Whose it is.
+        tenant: String,
+        /// Its name.
+        name: String,
+        /// What it is for.
+        terms: Terms,
+        /// A new key; none: it keeps the one that it has.
+        key: Option<Key>,
+    },
+    /// An enrolment shall be gone.
+    RemoveEnrolment {
+        /// Whose it is.
+        tenant: String,
+        /// Its name.
+        name: String,
+    },
+    /// An enrolment brings one device more.
+    CountEnrolled {
+        /// Whose it is.
+        tenant: String,
+        /// Its name.
+        name: String,
+        /// The random name of this count.
+        id: u128,
+    },
     /// A group shall be gone.
     RemoveGroup {
         /// Whose it is.
@@ -51,6 +80,9 @@ impl Change {
             Self::RemoveType { tenant, name } => ("type remove", tenant, name),
             Self::PutGroup { tenant, name, .. } => ("group put", tenant, name),
             Self::RemoveGroup { tenant, name } => ("group remove", tenant, name),
+            Self::PutEnrolment { tenant, name, .. } => ("enrolment put", tenant, name),
+            Self::RemoveEnrolment { tenant, name } => ("enrolment remove", tenant, name),
+            Self::CountEnrolled { tenant, name, .. } => ("enrolment use", tenant, name),
         };
         (what, super::key(tenant, name))
     }

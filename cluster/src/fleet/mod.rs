@@ -1,8 +1,10 @@
-//! What is agreed on about devices in general: which types there are, and which groups. Owns the pure state, its
+//! What is agreed on about devices in general: which types there are, which groups, and by what
+//! enrolments others come. Owns the pure state, its
 //! words and its bounds; leaves agreeing on it to `meta/`, and what schemas and filters mean to those who ask
 //! them. Which type a device is of, and which groups it was put in, stands in its own entry.
 
 mod change;
+mod enrolment;
 mod group;
 mod kind;
 mod rules;
@@ -14,6 +16,7 @@ use std::collections::BTreeMap;
 use rkyv::{Archive, Deserialize, Serialize};
 
 pub use self::change::Change;
+pub use self::enrolment::{Enrolment, Key, Terms};
 pub use self::group::Group;
 pub use self::kind::DeviceType;
 
@@ -24,6 +27,8 @@ pub struct Fleet {
     pub types: BTreeMap<String, DeviceType>,
     /// Groups.
     pub groups: BTreeMap<String, Group>,
+    /// Enrolments.
+    pub enrolments: BTreeMap<String, Enrolment>,
 }
 
 /// How a thing of a tenant is found.
@@ -37,6 +42,12 @@ impl Fleet {
     #[must_use]
     pub fn device_type(&self, tenant: &str, name: &str) -> Option<&DeviceType> {
         self.types.get(&key(tenant, name))
+    }
+
+    /// The enrolment of a tenant by its name.
+    #[must_use]
+    pub fn enrolment(&self, tenant: &str, name: &str) -> Option<&Enrolment> {
+        self.enrolments.get(&key(tenant, name))
     }
 
     /// The group of a tenant by its name.

@@ -1,10 +1,10 @@
 //! What each change does to the agreed state. Everything that can be refused is refused before anything is changed.
 
-use super::{Change, DeviceType, Fleet, Group, key};
+use super::{Change, DeviceType, Enrolment, Fleet, Group, Key, Terms, key};
 use crate::access::{Changed, Fault};
 use crate::limits::{
-    DEVICE_GROUPS_MAX, FILTER_BYTES_MAX, FLEET_NAME_BYTES_MAX, ID_BYTES_MAX, NOTE_BYTES_MAX,
-    SCHEMAS_BYTES_MAX, TYPES_BYTES_MAX, TYPES_MAX,
+    COUNTED_MAX, DEVICE_GROUPS_MAX, ENROLMENTS_MAX, FILTER_BYTES_MAX, FLEET_NAME_BYTES_MAX,
+    ID_BYTES_MAX, NOTE_BYTES_MAX, SCHEMAS_BYTES_MAX, TERMS_BYTES_MAX, TYPES_BYTES_MAX, TYPES_MAX,
 };
 
 impl Fleet {
@@ -32,6 +32,31 @@ impl Fleet {
             Change::PutGroup { tenant, name, filter, note } => {
                 let group = Group { filter, note, at_ms, by: by.to_owned() };
                 self.put_group(checked(&tenant, &name)?, group)
+            }
+            Change::PutEnrolment { tenant, name, terms, key } => {
+                self.put_enrolment(checked(&tenant, &name)?, terms, key, (at_ms, by))
+            }
+            Change::RemoveEnrolment { tenant, name } => {
+                match self.enrolments.remove(&key(&tenant, &name)) {
+                    Some(_) => Ok(Changed::Yes),
+                    None => Err(missing("enrolment", &name)),
+                }
+            }
+            Change::CountEnrolled { tenant, name, id } => {
+                let known = self.enrolments.get_mut(&key(&tenant, &name));
+                let known = known.ok_or_else(|| missing("enrolment", &name))?;
+                if known.counted.contains(&id) {
+                    return Ok(Changed::No);
+                }
+                if known.is_exhausted() {
+                    let most = usize::try_from(known.terms.most).unwrap_or(usize::MAX);
+                    return Err(Fault::Full { what: "devices by this enrolment", most });
+                }
+                known.enrolled = known.enrolled.saturating_add(1);
+                known.counted.push(id);
+                let excess = known.counted.len().saturating_sub(COUNTED_MAX);
+                known.counted.drain(..excess);
+                Ok(Changed::Yes)
             }
             Change::RemoveGroup { tenant, name } => {
                 match self.groups.remove(&key(&tenant, &name)) {
@@ -65,6 +90,34 @@ impl Fleet {
             return Ok(Changed::No);
         }
         self.types.insert(key, asked);
+        Ok(Changed::Yes)
+    }
+
+    fn put_enrolment(
+        &mut self,
+        name: String,
+        terms: Terms,
+        key: Option<Key>,
+        (at_ms, by): (u64, &str),
+    ) -> Result<Changed, Fault> {
+        note_fits(&terms.note)?;
+        let named = terms.groups.iter().map(String::len).sum::<usize>() + terms.of_type.len();
+        let bytes = terms.prefix.len() + terms.tags.len() + named;
+        if bytes > TERMS_BYTES_MAX {
+            let why = format!("an enrolment has at most {TERMS_BYTES_MAX} bytes in all");
+            return Err(Fault::Invalid(why));
+        }
+        let before = self.enrolments.get(&name);
+        if before.is_none() && self.enrolments.len() >= ENROLMENTS_MAX {
+            return Err(Fault::Full { what: "enrolments", most: ENROLMENTS_MAX });
+        }
+        if before.is_none() && key.is_none() {
+            return Err(Fault::Invalid("an enrolment begins with a key".into()));
+        }
+        let before = before.cloned().unwrap_or_default();
+        let by = by.to_owned();
+        let after = Enrolment { terms, key: key.or_else(|| before.key.clone()), ..before };
+        self.enrolments.insert(name, Enrolment { at_ms, by, ..after });
         Ok(Changed::Yes)
     }
 

@@ -58,6 +58,33 @@ fn what_cannot_be_is_refused() {
 }
 
 #[test]
+fn an_enrolment_brings_as_many_as_it_may_and_counts_each_once() {
+    let mut fleet = Fleet::default();
+    let named = || ("acme".to_owned(), "batch".to_owned());
+    let put = |fleet: &mut Fleet, most: u64, key: Option<u8>| {
+        let (tenant, name) = named();
+        let (terms, key) = (Terms { most, ..Terms::default() }, key.map(|byte| Key([byte; 32])));
+        fleet.follow(Change::PutEnrolment { tenant, name, terms, key }, 5, "ops")
+    };
+    let count = |fleet: &mut Fleet, id: u128| {
+        let (tenant, name) = named();
+        fleet.follow(Change::CountEnrolled { tenant, name, id }, 6, "")
+    };
+    assert!(count(&mut fleet, 1).is_err());
+    assert!(put(&mut fleet, 2, None).is_err(), "it begins with a key");
+    put(&mut fleet, 2, Some(7)).unwrap();
+    assert_eq!(count(&mut fleet, 1), Ok(Changed::Yes));
+    assert_eq!(count(&mut fleet, 1), Ok(Changed::No));
+    assert_eq!(count(&mut fleet, 2), Ok(Changed::Yes));
+    assert!(matches!(count(&mut fleet, 3), Err(Fault::Full { most: 2, .. })));
+    put(&mut fleet, 3, None).unwrap();
+    assert_eq!(count(&mut fleet, 3), Ok(Changed::Yes));
+    let one = fleet.enrolment("acme", "batch").unwrap();
+    assert_eq!((one.enrolled, one.key.clone()), (3, Some(Key([7; 32]))));
+    assert!(!format!("{one:?}").contains("7, 7"), "a key is not shown");
+}
+
+#[test]
 fn a_group_stays_of_its_kind() {
     let mut fleet = Fleet::default();
     let mut put = |filter: &str, note: &str| {

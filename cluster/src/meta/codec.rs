@@ -85,7 +85,7 @@ impl Command {
     /// The lowest version that has it.
     const fn version(&self) -> u8 {
         match self {
-            Self::Access(_) => VERSION,
+            Self::Access(_) | Self::Fleet(_) => VERSION,
             _ => VERSION_UNTIL_CONTROL,
         }
     }

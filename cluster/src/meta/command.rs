@@ -7,6 +7,7 @@ use super::node::{Formats, Profile};
 use super::place::Goal;
 use super::settings::Budget;
 use crate::access::Order;
+use crate::fleet;
 
 /// A node without an id, and what lets it in.
 #[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -149,4 +150,6 @@ pub enum Command {
     /// A change of principals, tokens or policies, or something for the audit. Behind a pointer, so that it
     /// leaves the bytes of all others as they were.
     Access(Box<Order>),
+    /// Something about devices in general that comes about by itself, and that the audit need not show.
+    Fleet(Box<fleet::Change>),
 }

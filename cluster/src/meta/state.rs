@@ -132,6 +132,7 @@ impl Meta {
             Command::RetireRoot { generation } => self.retire_root(generation),
             Command::RaiseLineage { lineage } => self.raise_lineage(lineage),
             Command::Access(order) => self.change_access(*order),
+            Command::Fleet(change) => self.change_fleet(*change),
         }
     }
 }

@@ -65,7 +65,7 @@ pub use book::PeerRecord;
 pub use items::Items;
 pub use join::{JoinFault, join};
 pub use site::{JoinDesk, PeerStats, Service};
-pub use tls::{PeerTls, fingerprint, sha256};
+pub use tls::{PeerTls, fingerprint, hmac_sha256, sha256};
 
 use crate::fault::Fault;
 use crate::identity::{Identity, Uuid};

@@ -10,6 +10,7 @@ use quinn::{Connection, TransportConfig, VarInt};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::crypto::tls13::OkmBlock;
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
@@ -50,6 +51,15 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let suite = suite.tls13().expect("it is a suite of TLS 1.3");
     let hash = suite.common.hash_provider.hash(bytes);
     hash.as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
+
+/// HMAC-SHA256, as TLS brings it.
+#[must_use]
+pub fn hmac_sha256(key: &[u8; 32], bytes: &[u8]) -> [u8; 32] {
+    let suite = aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
+    let suite = suite.tls13().expect("it is a suite of TLS 1.3");
+    let tag = suite.hkdf_provider.hmac_sign(&OkmBlock::new(key), bytes);
+    tag.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes")
 }
 
 /// SHA-256 of a certificate, by which a joining node knows the cluster's CA.

@@ -51,6 +51,12 @@ A credential has one of the hashes. Bad lines are reported by their numbers.")]
     },
     /// Let a disabled device come again.
     Enable(OneDevice),
+    /// Have a device that nobody registered come by an enrolment: it gets a credential of its own.
+    #[command(after_help = "Examples:
+  pollux device enroll pump-7 --enrolment spring --device-key-file pump-7.key > pump-7.token
+  pollux device enroll pump-7 --enrolment spring --key-file spring.key --csr pump-7.csr --output json
+It takes no token of a service. A device does the same by itself: see docs/provisioning.md.")]
+    Enroll(EnrollArgs),
     /// What a device proves itself by.
     #[command(subcommand)]
     Credential(CredentialCommand),
@@ -193,4 +199,24 @@ pub(crate) struct DeviceCertArgs {
     /// Days that the certificate is good for.
     #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=36500))]
     pub(crate) days: u32,
+}
+
+/// Flags of `device enroll`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct EnrollArgs {
+    /// Which, and how to reach a node.
+    #[command(flatten)]
+    pub(crate) one: OneDevice,
+    /// The enrolment, of the device's tenant.
+    #[arg(long)]
+    pub(crate) enrolment: String,
+    /// File with the device's own key.
+    #[arg(long, value_name = "FILE", conflicts_with = "key_file")]
+    pub(crate) device_key_file: Option<PathBuf>,
+    /// File with the enrolment's key, from which the device's is derived.
+    #[arg(long, value_name = "FILE", required_unless_present = "device_key_file")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// PEM file with a certificate signing request of the device's key; without it, it gets a token.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) csr: Option<PathBuf>,
 }

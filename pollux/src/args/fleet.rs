@@ -106,7 +106,79 @@ pub(crate) enum GroupCommand {
     },
 }
 
-/// A type or a group, and the way to a node.
+/// Verbs about enrolments.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EnrolmentCommand {
+    /// Add an enrolment, or change it. A new one's key is printed this once.
+    #[command(after_help = "Examples:
+  pollux enrolment put spring --prefix pump- --type pump --most 5000 > spring.key
+  pollux enrolment put spring --prefix pump- --disabled
+  pollux enrolment put spring --prefix pump- --new-key > spring.key
+What is not said is taken for nothing: say all of it each time.")]
+    Put(EnrolmentArgs),
+    /// Print an enrolment, without its key.
+    Get(NamedThing),
+    /// List enrolments.
+    List {
+        /// Tenant.
+        #[arg(long, default_value = "default")]
+        tenant: String,
+        /// How to reach the node.
+        #[command(flatten)]
+        client: ClientFlags,
+    },
+    /// Take an enrolment away; devices keep what they got by it.
+    Remove(NamedThing),
+    /// Print the key of one device, derived from the enrolment's: what goes into the device.
+    #[command(after_help = "Example:\n  pollux enrolment device-key pump-7 --key-file spring.key")]
+    DeviceKey {
+        /// The device: `tenant/device`, or `device` of the default tenant.
+        device: String,
+        /// File with the enrolment's key.
+        #[arg(long, value_name = "FILE")]
+        key_file: PathBuf,
+    },
+}
+
+/// Flags of `enrolment put`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct EnrolmentArgs {
+    /// Which, and how to reach a node.
+    #[command(flatten)]
+    pub(crate) named: NamedThing,
+    /// For devices whose names begin so.
+    #[arg(long, default_value = "")]
+    pub(crate) prefix: String,
+    /// The type that they are of.
+    #[arg(long = "type", value_name = "TYPE", default_value = "")]
+    pub(crate) of_type: String,
+    /// A group that they are put in. May be given several times.
+    #[arg(long = "group", value_name = "GROUP")]
+    pub(crate) groups: Vec<String>,
+    /// Merge patch for their tags.
+    #[arg(long, value_name = "JSON")]
+    pub(crate) tags: Option<String>,
+    /// How long it is good for, such as 720h; without it: until it is removed.
+    #[arg(long, value_parser = super::duration)]
+    pub(crate) good_for: Option<std::time::Duration>,
+    /// How many devices it may bring; 0: as many as come.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) most: u64,
+    /// Days that their credentials are good for; 0: tokens until they are revoked, certificates a year.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=36500))]
+    pub(crate) days: u32,
+    /// It brings nobody for now.
+    #[arg(long)]
+    pub(crate) disabled: bool,
+    /// Make a new key; the old one is worth nothing from then on.
+    #[arg(long)]
+    pub(crate) new_key: bool,
+    /// For people.
+    #[arg(long, default_value = "")]
+    pub(crate) note: String,
+}
+
+/// A type, a group or an enrolment, and the way to a node.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct NamedThing {
     /// Its name: `tenant/name`, or `name` of the default tenant.

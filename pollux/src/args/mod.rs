@@ -26,10 +26,10 @@ pub(crate) use cluster::{
 };
 pub(crate) use contexts::{ContextCommand, SetContextArgs};
 pub(crate) use devices::{
-    CredentialCommand, DeviceCertArgs, DeviceCommand, ImportArgs, ListDevicesArgs, OneDevice,
-    RegisterArgs, StandingName,
+    CredentialCommand, DeviceCertArgs, DeviceCommand, EnrollArgs, ImportArgs, ListDevicesArgs,
+    OneDevice, RegisterArgs, StandingName,
 };
-pub(crate) use fleet::{GroupCommand, NamedThing, TypeCommand};
+pub(crate) use fleet::{EnrolmentArgs, EnrolmentCommand, GroupCommand, NamedThing, TypeCommand};
 pub(crate) use node::{ConfigCommand, DevArgs, NodeFlags, StartArgs};
 pub(crate) use operate::{DoctorArgs, TopArgs};
 pub(crate) use services::{
@@ -133,6 +133,9 @@ pub(crate) enum Verb {
     /// Groups of devices, by name or by a filter.
     #[command(subcommand)]
     Group(GroupCommand),
+    /// Enrolments, by which devices that nobody registered come to credentials of their own.
+    #[command(subcommand)]
+    Enrolment(EnrolmentCommand),
     /// Watches that the cluster remembers by name, with how far their consumers are.
     #[command(subcommand)]
     Subscription(SubscriptionCommand),

@@ -140,6 +140,7 @@ pub fn device_to_v1(key: &TwinKey, entry: &Registration) -> v1::Device {
         r#type: entry.of_type.as_ref().map(|of| of.name.clone()).unwrap_or_default(),
         type_version: entry.of_type.as_ref().map_or(0, |of| of.version),
         groups: entry.groups.clone(),
+        enrolled_by: entry.enrolled.as_ref().map(|one| one.by.clone()).unwrap_or_default(),
     }
 }
 
@@ -183,8 +184,12 @@ pub fn device_json(device: &v1::Device) -> Value {
     let of_type = of_type.into_iter().filter(|_| !device.r#type.is_empty());
     let groups: Vec<Value> = device.groups.iter().map(|name| name.as_str().into()).collect();
     let groups = (!groups.is_empty()).then(|| ("groups", groups.into()));
+    let enrolled = (!device.enrolled_by.is_empty())
+        .then(|| ("enrolled_by", device.enrolled_by.as_str().into()));
     let reason = (!device.reason.is_empty()).then(|| ("reason", device.reason.as_str().into()));
-    object(known.into_iter().chain(decided).chain(reason).chain(of_type).chain(groups))
+    object(
+        known.into_iter().chain(decided).chain(reason).chain(of_type).chain(groups).chain(enrolled),
+    )
 }
 
 fn credential_json(one: &v1::Credential) -> Value {
@@ -232,6 +237,7 @@ mod tests {
             reason: String::new(),
             of_type: None,
             groups: Vec::new(),
+            enrolled: None,
             credentials: [("t", Proof::Token([7; 32])), ("c", Proof::Certificate([8; 32]))]
                 .map(|(name, proof)| Credential {
                     name: name.into(),

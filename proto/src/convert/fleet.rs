@@ -35,6 +35,44 @@ pub fn group_json(one: &v1::Group) -> Value {
     object(known.into_iter().chain(filter).chain(noted(&one.note)))
 }
 
+/// An enrolment, without its key.
+pub fn enrolment_json(one: &v1::Enrolment) -> Value {
+    let limits = JsonLimits { bytes_max: usize::MAX, depth_max: 64 };
+    let tags = (!one.tags_json.is_empty())
+        .then(|| ("tags", Value::from_json(&one.tags_json, &limits).unwrap_or_default()));
+    let groups: Vec<Value> = one.groups.iter().map(|name| name.as_str().into()).collect();
+    let known = [
+        ("tenant", one.tenant.as_str().into()),
+        ("name", one.name.as_str().into()),
+        ("prefix", one.prefix.as_str().into()),
+        ("type", one.r#type.as_str().into()),
+        ("groups", groups.into()),
+        ("expires_at_ms", one.expires_at_ms.into()),
+        ("most", one.most.into()),
+        ("days", u64::from(one.days).into()),
+        ("disabled", one.disabled.into()),
+        ("enrolled", one.enrolled.into()),
+        ("at_ms", one.at_ms.into()),
+        ("by", one.by.as_str().into()),
+    ];
+    object(known.into_iter().chain(tags).chain(noted(&one.note)))
+}
+
+/// What a device got.
+pub fn provisioned_json(got: &v1::ProvisionResponse) -> Value {
+    let text =
+        |name: &'static str, text: &str| (!text.is_empty()).then(|| (name, Value::from(text)));
+    let known = [("tenant", got.tenant.as_str().into()), ("device", got.device.as_str().into())];
+    let expires = (got.expires_at_ms > 0).then(|| ("expires_at_ms", got.expires_at_ms.into()));
+    let rest = [
+        text("token", &got.token),
+        text("certificate", &got.certificate_pem),
+        text("server_ca", &got.server_ca_pem),
+        expires,
+    ];
+    object(known.into_iter().chain(rest.into_iter().flatten()))
+}
+
 /// How putting devices in a group ended, or taking them out.
 pub fn moved_json(moved: &v1::ChangeMembersResponse) -> Value {
     let refused = moved.refused.iter().map(|one| {

@@ -168,7 +168,8 @@ fn plain(rejection: Rejection) -> Rejection {
     match rejection {
         Rejection::SchemaViolated(_)
         | Rejection::UnknownType { .. }
-        | Rejection::UnknownGroup { .. } => {
+        | Rejection::UnknownGroup { .. }
+        | Rejection::NotEnrolled { .. } => {
             let sentence = status::message(&rejection);
             let reason = crate::text::head(&sentence, TEXT_BYTES_MAX).to_owned();
             Rejection::Invalid { reason }

@@ -54,14 +54,14 @@ pub fn to_value(rejection: &Rejection) -> Value {
             set("on", on.as_str().into());
         }
         R::SchemaViolated(violation) => {
-            set("device_type", violation.of_type.as_str().into());
-            set("device_type_version", violation.version.into());
-            set("part", violation.part.as_str().into());
-            set("path", violation.at.as_str().into());
-            set("wrong", violation.wrong.as_str().into());
+            let Violation { of_type, version, part, at, wrong } = &**violation;
+            let texts = [("device_type", of_type), ("part", part), ("path", at), ("wrong", wrong)];
+            texts.into_iter().for_each(|(name, text)| set(name, text.as_str().into()));
+            set("device_type_version", (*version).into());
         }
         R::UnknownType { name } => set("device_type", name.as_str().into()),
         R::UnknownGroup { name } => set("group", name.as_str().into()),
+        R::NotEnrolled { why } => set("why", why.as_str().into()),
         R::BadCredential { expired: None }
         | R::NotRegistered
         | R::Unauthenticated { .. }
@@ -135,6 +135,7 @@ pub fn from_value(value: &Value) -> Option<Rejection> {
         })),
         "unknown_type" => R::UnknownType { name: text("device_type")? },
         "unknown_group" => R::UnknownGroup { name: text("group")? },
+        "not_enrolled" => R::NotEnrolled { why: text("why")? },
         "unauthenticated" => R::Unauthenticated { reason: text("message")? },
         "forbidden" => R::Forbidden { action: text("action")?, on: text("on")? },
         _ => return None,

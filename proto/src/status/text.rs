@@ -51,7 +51,8 @@ pub fn message(rejection: &Rejection) -> String {
         | R::LevelTooLow { .. }
         | R::SchemaViolated(_)
         | R::UnknownType { .. }
-        | R::UnknownGroup { .. } => return of_registry(rejection),
+        | R::UnknownGroup { .. }
+        | R::NotEnrolled { .. } => return of_registry(rejection),
         R::NotFound => "there is no such twin, or it was deleted",
         R::NotAnObject => "a section must be a JSON object",
         R::DeviceOffline => {
@@ -110,7 +111,28 @@ fn of_registry(rejection: &Rejection) -> String {
         R::UnknownGroup { name } => format!(
             "there is no group {name:?} that devices are put in; `pollux group list` shows those there are"
         ),
+        R::NotEnrolled { why } => format!("the device is not enrolled: {}", not_enrolled(why)),
         _ => "the device is not registered, and only those that are may come; register it first"
             .to_owned(),
+    }
+}
+
+/// Why an enrolment does not bring a device.
+fn not_enrolled(why: &str) -> &str {
+    match why {
+        "wrong_proof" => "there is no such enrolment, or the proof was not made with its key",
+        "wrong_time" => "its clock is more than five minutes off the node's; set it and try again",
+        "disabled" => "the enrolment is disabled",
+        "expired" => "the enrolment has expired",
+        "wrong_name" => "the enrolment is for devices with other names",
+        "exhausted" => "the enrolment was used for as many devices as it may",
+        "taken" => {
+            "a device of this name is there that the enrolment did not bring; delete it, or use another name"
+        }
+        "replayed" => "the proof was used before; make a new one with the time of now",
+        "no_authority" => {
+            "this node cannot sign certificates: ask the node that has the key of the device CA, or for a token"
+        }
+        other => other,
     }
 }

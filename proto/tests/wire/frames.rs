@@ -162,7 +162,8 @@ pub(crate) fn rejections() -> Vec<Rejection> {
             | R::Forbidden { .. }
             | R::SchemaViolated(_)
             | R::UnknownType { .. }
-            | R::UnknownGroup { .. } => return None,
+            | R::UnknownGroup { .. }
+            | R::NotEnrolled { .. } => return None,
         })
     };
     std::iter::successors(Some(R::NotFound), next).collect()

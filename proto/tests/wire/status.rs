@@ -27,6 +27,7 @@ fn all() -> Vec<Rejection> {
             at: "/limits/max".into(),
             wrong: "value is not of type \"integer\"".into(),
         })),
+        Rejection::NotEnrolled { why: "expired".into() },
         Rejection::UnknownType { name: name() },
         Rejection::UnknownGroup { name: name() },
         Rejection::Forbidden { action: "twin:read".into(), on: "acme/pump".into() },

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use pollux_cluster::Uuid;
 use pollux_cluster::access::{Change, Order};
+use pollux_cluster::fleet;
 use pollux_cluster::meta::{CONTROL_LEVEL, Command, Meta};
 
 use super::control::{Control, ControlFault};
@@ -63,6 +64,17 @@ impl Control {
             tracing::warn!(%fault, what, "the audit does not say how it ended");
         }
         outcome
+    }
+
+    /// Has the meta group count a device that comes by an enrolment; refused for the one that is too many.
+    pub(crate) async fn count_enrolled(
+        &self,
+        tenant: &str,
+        name: &str,
+    ) -> Result<(), ControlFault> {
+        let (tenant, name, id) = (tenant.to_owned(), name.to_owned(), self::name()?);
+        let count = fleet::Change::CountEnrolled { tenant, name, id };
+        self.decide(Command::Fleet(Box::new(count))).await
     }
 
     async fn order(&self, caller: &Caller, id: u128, change: Change) -> Result<(), ControlFault> {

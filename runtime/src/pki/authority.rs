@@ -10,8 +10,8 @@ use pollux_proto::device::name;
 use pollux_proto::peer::node_uri;
 use pollux_twin::{Time, TwinKey};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
@@ -74,11 +74,30 @@ impl Authority {
 
     /// Issues a client certificate that names one device.
     pub fn issue_device(&self, key: &TwinKey, now: Time, days: u32) -> Result<Identity, PkiError> {
-        let uri = name::uri(key).as_str().try_into()?;
-        let mut params = params(key.device(), now, days);
-        params.subject_alt_names = vec![SanType::URI(uri)];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        self.issue(&params)
+        self.issue(&device_params(key, now, days)?)
+    }
+
+    /// Whether its key is here.
+    pub(crate) const fn may_issue(&self) -> bool {
+        self.issuer.is_some()
+    }
+
+    /// Signs a key that a device made for itself: the certificate, in PEM. Of its request only the key counts, and
+    /// that it was signed by it.
+    pub(crate) fn sign_device(
+        &self,
+        key: &TwinKey,
+        csr_pem: &str,
+        now: Time,
+        days: u32,
+    ) -> Result<String, PkiError> {
+        let asked = CertificateSigningRequestParams::from_pem(csr_pem)?;
+        let params = device_params(key, now, days)?;
+        Ok(params.signed_by(&asked.public_key, self.issuer()?)?.pem())
+    }
+
+    fn issuer(&self) -> Result<&Issuer<'static, KeyPair>, PkiError> {
+        self.issuer.as_ref().ok_or_else(|| PkiError::NoKey { path: self.path.clone() })
     }
 
     /// Issues the certificate of an endpoint: `names`, and this machine as it calls itself.
@@ -117,8 +136,7 @@ impl Authority {
     }
 
     fn issue(&self, params: &CertificateParams) -> Result<Identity, PkiError> {
-        let issuer =
-            self.issuer.as_ref().ok_or_else(|| PkiError::NoKey { path: self.path.clone() })?;
+        let issuer = self.issuer()?;
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, issuer)?;
         let private = PrivatePkcs8KeyDer::from(key.serialize_der());
@@ -202,6 +220,14 @@ fn self_signed(key: &KeyPair, common_name: &str, now: Time, days: u32) -> Result
     Ok(params.self_signed(key)?.pem())
 }
 
+fn device_params(key: &TwinKey, now: Time, days: u32) -> Result<CertificateParams, PkiError> {
+    let uri = name::uri(key).as_str().try_into()?;
+    let mut params = params(key.device(), now, days);
+    params.subject_alt_names = vec![SanType::URI(uri)];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    Ok(params)
+}
+
 fn params(common_name: &str, now: Time, days: u32) -> CertificateParams {
     let start = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(now.ms / 1000);
     let mut params = CertificateParams::default();
@@ -217,6 +243,8 @@ fn params(common_name: &str, now: Time, days: u32) -> CertificateParams {
 
 #[cfg(test)]
 mod tests {
+    use rustls::pki_types::pem::PemObject;
+
     use super::*;
 
     const NOW: Time = Time::from_ms(1_790_000_000_000);
@@ -253,6 +281,23 @@ mod tests {
         let key = TwinKey::parse("pump").unwrap();
         let refused = open(dir.path()).issue_device(&key, NOW, 1);
         assert!(matches!(refused, Err(PkiError::NoKey { .. })));
+    }
+
+    #[test]
+    fn a_device_keeps_the_key_that_it_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let (authority, own) = (open(dir.path()), KeyPair::generate().unwrap());
+        // What a request asks for besides is not given.
+        let mut asked = CertificateParams::default();
+        asked.subject_alt_names = vec![SanType::URI("pollux:acme/other".try_into().unwrap())];
+        let csr = asked.serialize_request(&own).unwrap().pem().unwrap();
+        let key = TwinKey::parse("acme/pump").unwrap();
+        let pem = authority.sign_device(&key, &csr, NOW, 30).unwrap();
+        let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+        assert_eq!(crate::pki::device_name_of(&certificate).unwrap(), key);
+        for bad in ["", "nonsense", &csr.replace('A', "B")] {
+            assert!(authority.sign_device(&key, bad, NOW, 30).is_err(), "{bad}");
+        }
     }
 
     #[test]

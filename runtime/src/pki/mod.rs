@@ -43,6 +43,9 @@ pub const SERVER_CA: &str = "server-ca";
 /// File name (before `.pem` and `.key`) of the CA that signs the nodes' certificates.
 pub const CLUSTER_CA: &str = "cluster-ca";
 
+/// Days that a device's certificate is good for, where nobody said so.
+pub(crate) const DEVICE_DAYS: u32 = 365;
+
 /// Days that a CA made here is good for: as long as devices stay in the field.
 const CA_DAYS: u32 = 20 * 365;
 /// Days that the endpoint's certificate is good for; a new one is made at each start.

@@ -19,6 +19,7 @@ use super::limits::{
     IMPORTS_MAX, PAGE_BYTES_MAX, PAGE_PART, REQUEST_BYTES_MAX, WATCH_LOOK, WATCH_RETRY_MS,
     WATCHES_MAX,
 };
+use super::provision::Provisioning;
 use super::stale::Stand;
 use super::subscriptions::is_reserved;
 use crate::access::{Caller, Doorman};
@@ -39,6 +40,7 @@ pub(super) struct Desk {
     pub(super) clock: Clock,
     watches: Arc<Semaphore>,
     imports: Arc<Semaphore>,
+    pub(super) provisioning: Arc<Provisioning>,
     stopping: CancellationToken,
     /// Bounds of JSON in requests: twins take no deeper values, and check their bytes themselves.
     pub(super) json: JsonLimits,
@@ -47,6 +49,7 @@ pub(super) struct Desk {
 impl Desk {
     pub(super) fn new(
         (router, control, doorman, metrics): (Router, Control, Doorman, Arc<Metrics>),
+        provisioning: Arc<Provisioning>,
         stopping: CancellationToken,
         depth_max: usize,
     ) -> Self {
@@ -61,6 +64,7 @@ impl Desk {
             clock: Clock::new(),
             watches,
             imports,
+            provisioning,
             stopping,
             json,
         }

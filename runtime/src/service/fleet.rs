@@ -187,7 +187,8 @@ impl Desk {
         let meta = self.control.meta();
         let tenant = call.key.tenant();
         match &mut **asked {
-            RegistryRequest::Register { of_type, groups, .. } => {
+            RegistryRequest::Register { of_type, groups, .. }
+            | RegistryRequest::Enrol { of_type, groups, .. } => {
                 let named = of_type.as_mut().filter(|asked| !asked.name.is_empty());
                 named.map_or(Ok(()), |asked| known_type(&meta.fleet, tenant, asked))?;
                 groups.iter().try_for_each(|group| known_group(&meta.fleet, tenant, group))
@@ -198,7 +199,7 @@ impl Desk {
     }
 
     /// Whether the caller may change what is agreed on about a tenant's devices.
-    fn may_manage(&self, caller: &Caller, given: &str) -> Answer<String> {
+    pub(super) fn may_manage(&self, caller: &Caller, given: &str) -> Answer<String> {
         self.may_on_all(caller, Action::DeviceManage, given)
     }
 
@@ -206,13 +207,18 @@ impl Desk {
         self.may_on_all(caller, Action::TwinRead, given)
     }
 
-    fn may_on_all(&self, caller: &Caller, action: Action, given: &str) -> Answer<String> {
+    pub(super) fn may_on_all(
+        &self,
+        caller: &Caller,
+        action: Action,
+        given: &str,
+    ) -> Answer<String> {
         let tenant = tenant(given)?;
         self.doorman.check(caller, action, On::Fleet { tenant: &tenant, prefix: "" })?;
         Ok(tenant)
     }
 
-    async fn change_fleet(&self, caller: &Caller, change: Change) -> Answer<()> {
+    pub(super) async fn change_fleet(&self, caller: &Caller, change: Change) -> Answer<()> {
         Ok(self.control.change_access(caller, Ordered::Fleet(Box::new(change))).await?)
     }
 }
@@ -221,7 +227,7 @@ fn wrong_filter(error: &ExpressionError) -> Rejection {
     Rejection::Invalid { reason: format!("filter: {error}") }
 }
 
-fn known_type(fleet: &Fleet, tenant: &str, asked: &mut OfType) -> Result<(), Rejection> {
+pub(super) fn known_type(fleet: &Fleet, tenant: &str, asked: &mut OfType) -> Result<(), Rejection> {
     let known = fleet.device_type(tenant, &asked.name).filter(|known| known.schemas.is_some());
     let unknown = || Rejection::UnknownType { name: asked.name.clone() };
     asked.version = known.ok_or_else(unknown)?.version;
@@ -229,7 +235,7 @@ fn known_type(fleet: &Fleet, tenant: &str, asked: &mut OfType) -> Result<(), Rej
 }
 
 /// Whether devices are put in a group of this name.
-fn known_group(fleet: &Fleet, tenant: &str, name: &str) -> Result<(), Rejection> {
+pub(super) fn known_group(fleet: &Fleet, tenant: &str, name: &str) -> Result<(), Rejection> {
     match fleet.group(tenant, name) {
         Some(known) if known.filter.is_empty() => Ok(()),
         Some(_) => {

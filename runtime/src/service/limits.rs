@@ -75,6 +75,12 @@ pub(super) const UNACKNOWLEDGED_MAX: u32 = 10_000;
 pub(super) const PASSED_MAX: usize = 64;
 /// Subscriptions of a tenant: all of them are read now and then.
 pub(super) const SUBSCRIPTIONS_MAX: usize = 1_000;
+/// How far a device's clock may be off when it asks for a credential: some have no better one.
+pub(super) const PROVISION_SKEW_MS: u64 = 5 * 60 * 1000;
+/// Devices a second that may ask a node for credentials: a works makes no more, and each costs a signature.
+pub(super) const PROVISION_PER_S: u32 = 50;
+/// So many at once after a quiet time.
+pub(super) const PROVISION_BURST: u32 = 200;
 /// Devices that one call puts in a group, or takes out.
 pub(super) const MEMBERS_CHANGED_MAX: usize = 1_000;
 /// Of those so many at once: they are of many shards.

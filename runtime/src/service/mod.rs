@@ -5,6 +5,7 @@
 
 mod access;
 mod desk;
+mod enrolments;
 mod fleet;
 mod grpc;
 mod health;
@@ -13,11 +14,13 @@ mod limits;
 mod listen;
 mod members;
 mod origin;
+mod provision;
 mod stale;
 mod subscriptions;
 mod turn;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Fault;
 use crate::access::Doorman;
+use crate::clock::Clock;
 use crate::cluster::Control;
 use crate::config::ServiceConfig;
 use crate::metrics::Metrics;
@@ -35,6 +39,7 @@ pub(crate) use self::subscriptions::is_reserved;
 
 use self::desk::Desk;
 use self::listen::Listener;
+use self::provision::Provisioning;
 
 /// The services of a node, open.
 #[derive(Debug)]
@@ -62,6 +67,7 @@ impl Served {
 pub(crate) async fn serve(
     (router, control, doorman, metrics): (Router, Control, Doorman, Arc<Metrics>),
     config: &ServiceConfig,
+    data_dir: &Path,
     stopping: CancellationToken,
 ) -> Result<Served, Fault> {
     let tls = |protocols: &[&[u8]]| match &config.tls {
@@ -77,7 +83,8 @@ pub(crate) async fn serve(
     let (grpc_address, http_address) = (grpc.address(), http.address());
 
     let parts = (router.clone(), control, doorman, metrics);
-    let desk = Desk::new(parts, stopping.clone(), config.depth_max);
+    let provisioning = Provisioning::open(data_dir, Clock::new().wall())?;
+    let desk = Desk::new(parts, provisioning, stopping.clone(), config.depth_max);
     let (reporter, health) = tonic_health::server::health_reporter();
     let mut tasks = JoinSet::new();
     tasks.spawn(subscriptions::keep(desk.clone(), stopping.clone()));

@@ -20,6 +20,7 @@ pub(crate) use endpoint::{Endpoint, EndpointOptions};
 pub(crate) use handshakes::Bounds as HandshakeBounds;
 pub(crate) use intake::{Intake, PacedSocket};
 pub(crate) use outbox::Outbox;
+pub(crate) use rate::Rate;
 pub(crate) use relay::Relaying;
 pub(crate) use tls::{DeviceTls, QUIC_VERSION};
 pub use transport::device_transport;

@@ -217,6 +217,12 @@ fn write_registry(bytes: &mut Vec<u8>, request: &RegistryRequest) {
             bytes.push(5);
             write_str(bytes, name);
         }
+        RegistryRequest::Enrol { enrolment, at, proof, expires, .. } => {
+            // What else it says is the enrolment's, and may change between two attempts.
+            bytes.push(8);
+            write_uint(bytes, at.ms);
+            write_credential(bytes, enrolment, *proof, *expires);
+        }
         RegistryRequest::Join { group } => {
             bytes.push(6);
             write_str(bytes, group);

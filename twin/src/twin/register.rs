@@ -12,7 +12,7 @@ use crate::input::{CallId, ConnectionId};
 use crate::limits::{CREDENTIALS_MAX, GROUPS_MAX, Limits};
 use crate::output::{Answer, ByeReason, ToDevice};
 use crate::registration::{
-    Credential, OfType, Proof, Registration, RegistryRequest, Shown, Standing,
+    Credential, Enrolled, OfType, Proof, Registration, RegistryRequest, Shown, Standing,
 };
 use crate::rejection::Rejection;
 use crate::time::Time;
@@ -118,7 +118,7 @@ impl Twin {
     ) -> Result<(Registration, Vec<(Section, Value)>), Rejection> {
         let mut entry = before.clone();
         let mut patches = Vec::new();
-        if !matches!(request, RegistryRequest::Register { .. }) {
+        if !matches!(request, RegistryRequest::Register { .. } | RegistryRequest::Enrol { .. }) {
             self.must_be_known()?;
         }
         match request {
@@ -130,24 +130,22 @@ impl Twin {
                 for credential in credentials {
                     give(&mut entry, now, by, credential)?;
                 }
-                groups.into_iter().try_for_each(|group| join(&mut entry, group))?;
-                let typed = match of_type {
-                    Some(asked) => new_type(&mut entry, types, asked)?,
-                    None => self.typed(types)?,
+                let outfit = Outfit { tags, desired, of_type, groups };
+                patches = self.outfit((limits, types), &mut entry, outfit)?;
+            }
+            RegistryRequest::Enrol { enrolment, at, proof, expires, tags, of_type, groups } => {
+                self.may_enrol(before, &enrolment, at)?;
+                if entry.standing == Standing::Unregistered {
+                    entry.stand(now, by, Standing::Enabled, String::new());
+                }
+                entry.enrolled = Some(Enrolled { by: enrolment, at });
+                let name = match proof {
+                    Proof::Token(_) => "enrolled-token",
+                    Proof::Certificate(_) => "enrolled-certificate",
                 };
-                // What is written is checked by the newest version that this node knows.
-                if let (Some(_), Some(typed), Some(known)) = (&desired, &typed, &mut entry.of_type)
-                {
-                    known.version = typed.version;
-                }
-                let terms = (limits, typed.as_ref());
-                for (section, patch) in [(Section::Tags, tags), (Section::Desired, desired)] {
-                    if let Some(patch) = patch
-                        && self.decide_patch(terms, section, &patch, Write::Merge, None)?
-                    {
-                        patches.push((section, patch));
-                    }
-                }
+                give(&mut entry, now, by, (name.into(), proof, expires))?;
+                let outfit = Outfit { tags, desired: None, of_type, groups };
+                patches = self.outfit((limits, types), &mut entry, outfit)?;
             }
             RegistryRequest::Disable { reason } => {
                 check::text_or_none("reason", &reason)?;
@@ -168,11 +166,63 @@ impl Twin {
         Ok((entry, patches))
     }
 
+    /// Whether an enrolment may bring the device: one that is not there, or that it brought before. Each proof is newer
+    /// than the one before it.
+    fn may_enrol(&self, before: &Registration, enrolment: &str, at: Time) -> Result<(), Rejection> {
+        let refused = |why: &str| Err(Rejection::NotEnrolled { why: why.into() });
+        if before.standing == Standing::Disabled {
+            return Err(Rejection::Disabled { reason: before.reason.clone() });
+        }
+        match &before.enrolled {
+            Some(earlier) if earlier.by != enrolment => refused("taken"),
+            Some(earlier) if earlier.at >= at => refused("replayed"),
+            None if self.is_alive() || self.registration.is_some() => refused("taken"),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a device is to be, in its entry; what changes of its document.
+    fn outfit(
+        &self,
+        (limits, types): (&Limits, &dyn Types),
+        entry: &mut Registration,
+        outfit: Outfit,
+    ) -> Result<Vec<(Section, Value)>, Rejection> {
+        let Outfit { tags, desired, of_type, groups } = outfit;
+        groups.into_iter().try_for_each(|group| join(entry, group))?;
+        let typed = match of_type {
+            Some(asked) => new_type(entry, types, asked)?,
+            None => self.typed(types)?,
+        };
+        // What is written is checked by the newest version that this node knows.
+        if let (Some(_), Some(typed), Some(known)) = (&desired, &typed, &mut entry.of_type) {
+            known.version = typed.version;
+        }
+        let terms = (limits, typed.as_ref());
+        let mut patches = Vec::new();
+        for (section, patch) in [(Section::Tags, tags), (Section::Desired, desired)] {
+            if let Some(patch) = patch
+                && self.decide_patch(terms, section, &patch, Write::Merge, None)?
+            {
+                patches.push((section, patch));
+            }
+        }
+        Ok(patches)
+    }
+
     /// A credential for a misspelt name must not make a device.
     fn must_be_known(&self) -> Result<(), Rejection> {
         let known = self.is_alive() || self.registration.is_some();
         if known { Ok(()) } else { Err(Rejection::NotFound) }
     }
+}
+
+/// What a device is to be, beside what it proves itself by.
+struct Outfit {
+    tags: Option<Value>,
+    desired: Option<Value>,
+    of_type: Option<OfType>,
+    groups: Vec<String>,
 }
 
 fn join(entry: &mut Registration, group: String) -> Result<(), Rejection> {

@@ -1,9 +1,10 @@
 //! Devices with a type: what is written is as the type has it, by a version that only rises; and groups.
 
+use pollux_twin::Time;
 use pollux_twin::change::{Effect, Section};
 use pollux_twin::image::{pack, unpack};
 use pollux_twin::input::{FromDevice, Request};
-use pollux_twin::registration::{OfType, RegistryRequest};
+use pollux_twin::registration::{OfType, Proof, RegistryRequest, Shown};
 use pollux_twin::rejection::{Rejection, Violation};
 use pollux_twin::types::{DeviceType, Part};
 use proptest::prelude::*;
@@ -170,6 +171,50 @@ fn groups_are_few_named_and_in_the_image() {
     // With the twin goes what it was.
     bench.call(None, Request::Delete { expected: None });
     assert_eq!(bench.twin.registration(), None);
+}
+
+#[test]
+fn an_enrolment_brings_who_is_not_there_and_each_proof_counts_once() {
+    let enrol = |bench: &mut Bench, by: &str, at: u64, digest: u8| {
+        let enrol = RegistryRequest::Enrol {
+            enrolment: by.into(),
+            at: Time::from_ms(at),
+            proof: Proof::Token([digest; 32]),
+            expires: None,
+            tags: Some(json(r#"{"site":"north"}"#)),
+            of_type: Some(OfType { name: "x".into(), version: 0 }),
+            groups: vec!["new".into()],
+        };
+        bench.call(None, Request::Registry(Box::new(enrol)))
+    };
+    let refused = |why: &str| format!(r#"answer NotEnrolled {{ why: "{why}" }}"#);
+    let mut bench = Bench { kinds: Kinds(1), ..Bench::new() };
+    check(
+        enrol(&mut bench, "spring", 50, 1),
+        &[
+            r#"change registered enabled ["enrolled-token"]"#,
+            r#"change Tags patched {"site":"north"} by tests"#,
+            r#"answer entry enabled ["enrolled-token"]"#,
+        ],
+    );
+    let entry = bench.twin.registration().expect("it is there").clone();
+    assert_eq!((entry.groups.clone(), version(&bench)), (vec!["new".to_owned()], 1));
+    assert_eq!(bench.shows(7, Shown::Token([1; 32])).len(), 2, "connected and welcome");
+    for at in [49, 50] {
+        check(enrol(&mut bench, "spring", at, 2), &[&refused("replayed")]);
+    }
+    check(enrol(&mut bench, "autumn", 90, 2), &[&refused("taken")]);
+    assert_eq!(bench.twin.registration(), Some(&entry));
+    // The next proof gives another credential for the one before, whose session ends.
+    let lines = enrol(&mut bench, "spring", 51, 2);
+    assert!(lines.iter().any(|line| line.contains("bye Refused(BadCredential")), "{lines:?}");
+    bench
+        .call(None, Request::Registry(Box::new(RegistryRequest::Disable { reason: "odd".into() })));
+    check(enrol(&mut bench, "spring", 60, 3), &[r#"answer Disabled { reason: "odd" }"#]);
+    // Who is there by anything else is nobody's to take.
+    for mut other in [Bench::connected(), typed()] {
+        check(enrol(&mut other, "spring", 60, 3), &[&refused("taken")]);
+    }
 }
 
 #[test]

@@ -6,8 +6,20 @@ use super::super::node::CONTROL_LEVEL;
 use super::super::state::Meta;
 use super::{Change, Outcome};
 use crate::access::{Changed, Fault, Order};
+use crate::fleet;
 
 impl Meta {
+    /// What comes about by itself changes nothing but counts.
+    pub(in crate::meta) fn change_fleet(
+        &mut self,
+        change: fleet::Change,
+    ) -> Result<Outcome, Refusal> {
+        match change {
+            fleet::Change::CountEnrolled { .. } => done(self.fleet.follow(change, 0, "")),
+            _ => Err(Refusal::Malformed),
+        }
+    }
+
     pub(in crate::meta) fn change_access(&mut self, order: Order) -> Result<Outcome, Refusal> {
         if self.level < CONTROL_LEVEL {
             let why = format!(
@@ -17,13 +29,17 @@ impl Meta {
             );
             return Err(Refusal::Invalid { why });
         }
-        match self.access.follow(order, &mut self.fleet) {
-            Ok(Changed::Yes) => Ok(Outcome::done(Change::Yes)),
-            Ok(Changed::No) => Ok(Outcome::Same(Answer::Done)),
-            Err(Fault::Invalid(why)) => Err(Refusal::Invalid { why }),
-            Err(Fault::Full { what, most }) => {
-                Err(Refusal::Full { what: what.into(), most: most as u64 })
-            }
+        done(self.access.follow(order, &mut self.fleet))
+    }
+}
+
+fn done(result: Result<Changed, Fault>) -> Result<Outcome, Refusal> {
+    match result {
+        Ok(Changed::Yes) => Ok(Outcome::done(Change::Yes)),
+        Ok(Changed::No) => Ok(Outcome::Same(Answer::Done)),
+        Err(Fault::Invalid(why)) => Err(Refusal::Invalid { why }),
+        Err(Fault::Full { what, most }) => {
+            Err(Refusal::Full { what: what.into(), most: most as u64 })
         }
     }
 }

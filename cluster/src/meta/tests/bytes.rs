@@ -3,12 +3,12 @@
 use super::super::{Addresses, CONTROL_LEVEL, Goal, Labels, Node, NodeState, Place};
 use super::*;
 use crate::access::{Access, Audited, Change, Order, Policy, Principal, Subject, Token};
-use crate::fleet::{self, DeviceType, Fleet, Group};
+use crate::fleet::{self, DeviceType, Enrolment, Fleet, Group, Terms};
 use crate::limits::{
-    ACCESS_TOKENS_MAX, ADDRESS_BYTES_MAX, AUDIT_ENTRIES_MAX, AUDIT_TEXT_BYTES_MAX,
-    DEVICE_GROUPS_MAX, FILTER_BYTES_MAX, FLEET_NAME_BYTES_MAX, ID_BYTES_MAX, META_BYTES_MAX,
-    META_NODES_MAX, NAME_BYTES_MAX, NOTE_BYTES_MAX, POLICIES_MAX, POLICY_BYTES_MAX, PRINCIPALS_MAX,
-    SUBJECT_BYTES_MAX, SUBJECTS_MAX, TYPES_BYTES_MAX, TYPES_MAX,
+    ACCESS_TOKENS_MAX, ADDRESS_BYTES_MAX, AUDIT_ENTRIES_MAX, AUDIT_TEXT_BYTES_MAX, COUNTED_MAX,
+    DEVICE_GROUPS_MAX, ENROLMENTS_MAX, FILTER_BYTES_MAX, FLEET_NAME_BYTES_MAX, ID_BYTES_MAX,
+    META_BYTES_MAX, META_NODES_MAX, NAME_BYTES_MAX, NOTE_BYTES_MAX, POLICIES_MAX, POLICY_BYTES_MAX,
+    PRINCIPALS_MAX, SUBJECT_BYTES_MAX, SUBJECTS_MAX, TERMS_BYTES_MAX, TYPES_BYTES_MAX, TYPES_MAX,
 };
 
 /// A record as a release of version 1 wrote it.
@@ -186,18 +186,25 @@ fn the_largest_cluster_fits_into_an_image() {
 }
 
 /// As much as there can be.
-fn fill_fleet(fleet: &mut Fleet) {
+fn fill_fleet(there: &mut Fleet) {
     let text = |length: usize, n: usize| format!("{n:0length$}");
     let key = |n| fleet::key(&text(ID_BYTES_MAX, 0), &text(FLEET_NAME_BYTES_MAX, n));
     let (note, by) = (|n| text(NOTE_BYTES_MAX, n), |n| text(NAME_BYTES_MAX, n));
     for n in 0..TYPES_MAX {
         let schemas = Some(text(TYPES_BYTES_MAX / TYPES_MAX, n));
         let one = DeviceType { version: 1, schemas, note: note(n), at_ms: NOW, by: by(n) };
-        fleet.types.insert(key(n), one);
+        there.types.insert(key(n), one);
+    }
+    for n in 0..ENROLMENTS_MAX {
+        let terms = Terms { tags: text(TERMS_BYTES_MAX, n), note: note(n), ..Terms::default() };
+        let counted = vec![7; COUNTED_MAX];
+        let key = fleet::Key([7; 32]);
+        let one = Enrolment { terms, counted, key: Some(key), by: by(n), ..Enrolment::default() };
+        there.enrolments.insert(fleet::key("acme", &text(FLEET_NAME_BYTES_MAX, n)), one);
     }
     for n in 0..DEVICE_GROUPS_MAX {
         let filter = text(FILTER_BYTES_MAX, n);
-        fleet.groups.insert(key(n), Group { filter, note: note(n), at_ms: NOW, by: by(n) });
+        there.groups.insert(key(n), Group { filter, note: note(n), at_ms: NOW, by: by(n) });
     }
 }
 

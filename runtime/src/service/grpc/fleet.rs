@@ -16,10 +16,10 @@ use crate::access::Caller;
 #[derive(Clone)]
 pub(super) struct FleetDoor(pub(super) Desk);
 
-type Answer<T> = Result<Response<T>, Status>;
+pub(super) type Answer<T> = Result<Response<T>, Status>;
 
 impl FleetDoor {
-    fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+    pub(super) fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
         caller(&self.0, request).map_err(|rejection| {
             self.0.metrics.rejections_total.of(reason(&rejection)).inc();
             to_status(&rejection)

@@ -4,6 +4,7 @@ mod access;
 mod cluster;
 mod commands;
 mod devices;
+mod enrolments;
 mod fleet;
 mod import;
 mod query;
@@ -20,6 +21,7 @@ use pollux_proto::v1::access_server::AccessServer;
 use pollux_proto::v1::cluster_server::ClusterServer;
 use pollux_proto::v1::commands_server::CommandsServer;
 use pollux_proto::v1::devices_server::DevicesServer;
+use pollux_proto::v1::enrolments_server::EnrolmentsServer;
 use pollux_proto::v1::groups_server::GroupsServer;
 use pollux_proto::v1::subscriptions_server::SubscriptionsServer;
 use pollux_proto::v1::twins_server::TwinsServer;
@@ -70,6 +72,8 @@ pub(super) async fn serve(
         .max_decoding_message_size(REQUEST_BYTES_MAX);
     let fleet = fleet::FleetDoor(grpc.desk.clone());
     let types = TypesServer::new(fleet.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
+    let enrolments =
+        EnrolmentsServer::new(fleet.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
     let groups = GroupsServer::new(fleet).max_decoding_message_size(REQUEST_BYTES_MAX);
     let devices = DevicesServer::new(grpc.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
     let subscriptions =
@@ -85,6 +89,7 @@ pub(super) async fn serve(
         .add_service(devices)
         .add_service(types)
         .add_service(groups)
+        .add_service(enrolments)
         .add_service(subscriptions)
         .add_service(cluster)
         .add_service(access)

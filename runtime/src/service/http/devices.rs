@@ -52,7 +52,7 @@ fn of_type(members: &mut Object) -> Result<Option<OfType>, Problem> {
     Ok(name.map(|name| OfType { name, version: 0 }))
 }
 
-fn groups(members: &mut Object) -> Result<Vec<String>, Problem> {
+pub(super) fn groups(members: &mut Object) -> Result<Vec<String>, Problem> {
     let wrong =
         || Problem::invalid(format!("body: groups takes an array of at most {GROUPS_MAX} names"));
     let name = |item| match item {

@@ -5,6 +5,7 @@ mod access;
 mod admin;
 mod commands;
 mod devices;
+mod enrolments;
 mod event;
 mod fleet;
 mod incoming;

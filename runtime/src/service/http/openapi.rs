@@ -3,6 +3,7 @@
 
 mod access;
 mod devices;
+mod enrolments;
 mod fleet;
 mod parameters;
 mod subscriptions;
@@ -173,8 +174,16 @@ fn about(operation: Operation) -> About {
         O::CancelCommand => {
             About { answer: Json("Command"), ..write("Withdraw a waiting command", WRITE, &[], "") }
         }
-        O::Subscription(call) => subscriptions::about(call),
-        O::Fleet(call) => fleet::about(call),
+        other => about_part(other),
+    }
+}
+
+/// What a document says of an operation of one of the parts.
+fn about_part(operation: Operation) -> About {
+    match operation {
+        Operation::Subscription(call) => subscriptions::about(call),
+        Operation::Fleet(call) => fleet::about(call),
+        Operation::Enrolment(call) => enrolments::about(call),
         registry => devices::about(registry),
     }
 }
@@ -192,6 +201,7 @@ fn operation_id(operation: Operation) -> String {
         Operation::Subscription(call) => format!("subscriptions{call:?}"),
         Operation::Access(asked) => lower(format!("{asked:?}")),
         Operation::Fleet(call) => lower(format!("{call:?}")),
+        Operation::Enrolment(call) => lower(format!("{call:?}")),
         other => lower(format!("{other:?}")),
     }
 }
@@ -215,7 +225,7 @@ fn reference(schema: &str) -> Value {
 fn all_schemas() -> Value {
     let mut schemas = schemas();
     let parts = devices::schemas().into_iter().chain(subscriptions::schemas());
-    for (name, schema) in parts.chain(fleet::schemas()) {
+    for (name, schema) in parts.chain(fleet::schemas()).chain(enrolments::schemas()) {
         schemas[name] = schema;
     }
     schemas

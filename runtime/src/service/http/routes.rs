@@ -14,7 +14,8 @@ use super::incoming::Incoming;
 use super::problem::Problem;
 use super::subscriptions::{self, Call};
 use super::{
-    access, admin, commands, devices, fleet, method_not_allowed, no_such_path, query, twins, watch,
+    access, admin, commands, devices, enrolments, fleet, method_not_allowed, no_such_path, query,
+    twins, watch,
 };
 use crate::metrics::{Door, Method};
 
@@ -61,6 +62,7 @@ pub(super) enum Operation {
     RevokeCredential,
     Subscription(Call),
     Fleet(fleet::Call),
+    Enrolment(enrolments::Call),
 }
 
 /// What a request asks about who may do what.
@@ -145,6 +147,11 @@ const TWINS: &[(Verb, &str, Operation)] = &[
     (Verb::Get, "/groups/{name}/members", Operation::Fleet(fleet::Call::ListMembers)),
     (Verb::Post, "/groups/{name}/add", Operation::Fleet(fleet::Call::AddMembers)),
     (Verb::Post, "/groups/{name}/take-out", Operation::Fleet(fleet::Call::TakeOutMembers)),
+    (Verb::Get, "/enrolments", Operation::Enrolment(enrolments::Call::ListEnrolments)),
+    (Verb::Put, "/enrolments/{name}", Operation::Enrolment(enrolments::Call::PutEnrolment)),
+    (Verb::Get, "/enrolments/{name}", Operation::Enrolment(enrolments::Call::GetEnrolment)),
+    (Verb::Delete, "/enrolments/{name}", Operation::Enrolment(enrolments::Call::RemoveEnrolment)),
+    (Verb::Post, "/enrolments/{name}/provision", Operation::Enrolment(enrolments::Call::Provision)),
     (Verb::Get, "/subscriptions", Operation::Subscription(Call::List)),
     (Verb::Put, "/subscriptions/{name}", Operation::Subscription(Call::Put)),
     (Verb::Get, "/subscriptions/{name}", Operation::Subscription(Call::Get)),
@@ -239,6 +246,7 @@ async fn dispatch(
         Operation::CancelCommand => commands::cancel(incoming).await,
         Operation::Subscription(call) => subscriptions::call(call, incoming, body).await,
         Operation::Fleet(call) => fleet::call(call, incoming, body).await,
+        Operation::Enrolment(call) => enrolments::call(call, incoming, body).await,
         Operation::GetDevice => devices::get(incoming).await,
         Operation::RegisterDevice => devices::register(incoming, body).await,
         Operation::DisableDevice => devices::disable(incoming, body).await,
@@ -293,9 +301,17 @@ impl Verb {
 }
 
 impl Operation {
-    /// Whether whoever reaches the door may ask it: what shows nothing of twins or of the cluster.
+    /// Whether whoever reaches the door may ask it: what shows nothing of twins or of the cluster, and devices that
+    /// prove who they are otherwise.
     const fn is_for_anyone(self) -> bool {
-        matches!(self, Self::Index | Self::Alive | Self::Ready | Self::OpenApi)
+        matches!(
+            self,
+            Self::Index
+                | Self::Alive
+                | Self::Ready
+                | Self::OpenApi
+                | Self::Enrolment(enrolments::Call::Provision)
+        )
     }
 
     /// The call that it is counted as, if it is one.
@@ -308,7 +324,8 @@ impl Operation {
             | Self::OpenApi
             | Self::Status
             | Self::Access(_)
-            | Self::Fleet(_) => return None,
+            | Self::Fleet(_)
+            | Self::Enrolment(_) => return None,
             Self::ListTwins => Method::TwinsList,
             Self::QueryTwins => Method::TwinsQuery,
             Self::GetTwin | Self::GetSection(_) => Method::TwinsGet,

@@ -63,7 +63,7 @@ fn device() -> Value {
         "properties": {
             "tenant": text, "device": text, "standing": standing, "at_ms": integer, "by": text,
             "reason": text, "credentials": {"type": "array", "items": credential},
-            "type": text, "type_version": integer,
+            "type": text, "type_version": integer, "enrolled_by": text,
             "groups": {"type": "array", "items": text},
         },
     })

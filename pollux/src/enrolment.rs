@@ -1,0 +1,156 @@
+//! `pollux enrolment …` and `pollux device enroll`: by what devices that nobody registered come.
+
+use std::path::Path;
+
+use pollux_device::enrol::DeviceKey;
+use pollux_proto::{convert, v1};
+use pollux_runtime::clock::Clock;
+use serde_json::json;
+
+use crate::access::{table, when};
+use crate::args::{EnrollArgs, EnrolmentArgs, EnrolmentCommand, Output};
+use crate::client::{self, Client};
+use crate::exit::{Exit, Failure};
+use crate::fleet::{json_of, reach};
+use crate::print;
+
+/// Carries out a verb about enrolments.
+pub(crate) async fn run(output: Output, command: EnrolmentCommand) -> Result<(), Failure> {
+    match command {
+        EnrolmentCommand::Put(args) => put(output, args).await,
+        EnrolmentCommand::Get(named) => {
+            let (client, tenant, name) = reach(&named).await?;
+            let request = client.request(v1::GetEnrolmentRequest { tenant, name });
+            let one = client.enrolments().get(request).await?.into_inner();
+            print::result(output, &text(&one), &json_of(&convert::enrolment_json(&one)))
+        }
+        EnrolmentCommand::List { tenant, client } => {
+            let client = Client::connect(&client).await?;
+            let request = client.request(v1::ListEnrolmentsRequest { tenant });
+            let all = client.enrolments().list(request).await?.into_inner().enrolments;
+            let row = |one: &v1::Enrolment| {
+                let most = if one.most == 0 { String::new() } else { one.most.to_string() };
+                let end =
+                    if one.expires_at_ms == 0 { String::new() } else { when(one.expires_at_ms) };
+                let disabled = if one.disabled { "disabled".to_owned() } else { String::new() };
+                vec![
+                    one.name.clone(),
+                    one.prefix.clone(),
+                    one.r#type.clone(),
+                    one.enrolled.to_string(),
+                    most,
+                    end,
+                    disabled,
+                ]
+            };
+            let head = ["NAME", "PREFIX", "TYPE", "ENROLLED", "MOST", "UNTIL", "STATE"];
+            let text = table(&head, all.iter().map(row).collect());
+            let json: Vec<_> =
+                all.iter().map(|one| json_of(&convert::enrolment_json(one))).collect();
+            print::result(output, &text, &json!({ "enrolments": json }))
+        }
+        EnrolmentCommand::Remove(named) => {
+            let (client, tenant, name) = reach(&named).await?;
+            let request = client.request(v1::RemoveEnrolmentRequest { tenant, name: name.clone() });
+            client.enrolments().remove(request).await?;
+            print::result(output, &format!("enrolment {name} is gone"), &json!({}))
+        }
+        EnrolmentCommand::DeviceKey { device, key_file } => {
+            let key = client::key(&device)?;
+            let own = DeviceKey::derive(&secret(&key_file)?, key.tenant(), key.device());
+            let own = convert::hex(&own.reveal());
+            print::result(output, &own, &json!({"device": device, "key": own}))
+        }
+    }
+}
+
+async fn put(output: Output, args: EnrolmentArgs) -> Result<(), Failure> {
+    let tags_json = args.tags.as_deref().map(client::json).transpose()?.unwrap_or_default();
+    let until = |good_for: std::time::Duration| {
+        let ms = u64::try_from(good_for.as_millis()).unwrap_or(u64::MAX);
+        Clock::new().wall().plus_ms(ms).ms
+    };
+    let (client, tenant, name) = reach(&args.named).await?;
+    let enrolment = v1::Enrolment {
+        tenant,
+        name: name.clone(),
+        prefix: args.prefix,
+        r#type: args.of_type,
+        groups: args.groups,
+        tags_json,
+        expires_at_ms: args.good_for.map_or(0, until),
+        most: args.most,
+        days: args.days,
+        disabled: args.disabled,
+        note: args.note,
+        ..Default::default()
+    };
+    let (enrolment, new_key) = (Some(enrolment), args.new_key);
+    let request = client.request(v1::PutEnrolmentRequest { enrolment, new_key });
+    let put = client.enrolments().put(request).await?.into_inner();
+    let one = put.enrolment.unwrap_or_default();
+    let mut json = json_of(&convert::enrolment_json(&one));
+    if put.key.is_empty() {
+        return print::result(output, &text(&one), &json);
+    }
+    // Alone on standard output, so that it can be piped to where it belongs.
+    print::note(&format!("key of enrolment {name}; it is not shown again"));
+    json["key"] = json!(put.key);
+    print::result(output, &put.key, &json)
+}
+
+/// A device asks for its credential.
+pub(crate) async fn enroll(output: Output, args: EnrollArgs) -> Result<(), Failure> {
+    let key = client::key(&args.one.device)?;
+    let own = match (&args.device_key_file, &args.key_file) {
+        (Some(file), _) => DeviceKey::new(secret(file)?),
+        (None, Some(file)) => DeviceKey::derive(&secret(file)?, key.tenant(), key.device()),
+        (None, None) => unreachable!("one of them is required"),
+    };
+    let csr_pem = match &args.csr {
+        None => String::new(),
+        Some(file) => std::fs::read_to_string(file).map_err(|error| {
+            Failure::new(Exit::Usage, format!("read {}: {error}", file.display()))
+                .next("name a PEM file with a certificate signing request")
+        })?,
+    };
+    let at_ms = Clock::new().wall().ms;
+    let claim = own.claim(key.tenant(), &args.enrolment, key.device(), at_ms, &csr_pem);
+    let client = Client::connect(&args.one.client).await?;
+    let request = v1::ProvisionRequest {
+        tenant: key.tenant().to_owned(),
+        enrolment: args.enrolment,
+        device: key.device().to_owned(),
+        at_ms,
+        csr_pem,
+        hmac_sha256: claim,
+    };
+    let got = client.enrolments().provision(client.request(request)).await?.into_inner();
+    let credential = if got.token.is_empty() { &got.certificate_pem } else { &got.token };
+    print::note(&format!("credential of {key}; it is not shown again"));
+    print::result(output, credential, &json_of(&convert::provisioned_json(&got)))
+}
+
+/// A key of 64 hexadecimal digits in a file.
+fn secret(file: &Path) -> Result<[u8; 32], Failure> {
+    let wrong = |why: &dyn std::fmt::Display| {
+        Failure::new(Exit::Usage, format!("{}: {why}", file.display()))
+            .next("name a file with the key as `pollux enrolment put` printed it")
+    };
+    let text = std::fs::read_to_string(file).map_err(|error| wrong(&error))?;
+    convert::digest("key", text.trim()).map_err(|_| wrong(&"it has no 64 hexadecimal digits"))
+}
+
+fn text(one: &v1::Enrolment) -> String {
+    let mut parts = vec![format!("{}/{}  brought {}", one.tenant, one.name, one.enrolled)];
+    let said = [
+        (one.most > 0, format!("of at most {}", one.most)),
+        (!one.prefix.is_empty(), format!("named {}…", one.prefix)),
+        (!one.r#type.is_empty(), format!("of type {}", one.r#type)),
+        (!one.groups.is_empty(), format!("in {}", one.groups.join(", "))),
+        (one.expires_at_ms > 0, format!("until {}", when(one.expires_at_ms))),
+        (one.disabled, "disabled".to_owned()),
+    ];
+    parts.extend(said.into_iter().filter(|(is, _)| *is).map(|(_, text)| text));
+    parts.join(", ")
+}

@@ -1,0 +1,130 @@
+//! Enrolments, as both doors have them done: by what devices that nobody registered come to credentials of their own.
+//! What such a device asks is in `provision`.
+
+use pollux_cluster::access::Action;
+use pollux_cluster::fleet::{self, Change, Enrolment, Key, Terms};
+use pollux_proto::{convert, v1};
+use pollux_twin::registration::OfType;
+use pollux_twin::{Rejection, Value};
+
+use super::access::{AccessFault, Answer};
+use super::desk::Desk;
+use super::fleet::{known_group, known_type};
+use crate::access::Caller;
+
+impl Desk {
+    /// Adds an enrolment, or changes it. A new one gets a key.
+    pub(super) async fn put_enrolment(
+        &self,
+        caller: &Caller,
+        asked: v1::PutEnrolmentRequest,
+    ) -> Answer<v1::PutEnrolmentResponse> {
+        let new_key = asked.new_key;
+        let asked = asked.enrolment.unwrap_or_default();
+        let tenant = self.may_manage(caller, &asked.tenant)?;
+        let name = asked.name.clone();
+        if !asked.tags_json.is_empty() {
+            // Nobody may by an enrolment what is denied otherwise.
+            self.may_on_all(caller, Action::TwinWrite, &tenant)?;
+        }
+        let terms = self.terms(&tenant, asked)?;
+        let is_new = self.control.meta().fleet.enrolment(&tenant, &name).is_none();
+        let makes = new_key || is_new;
+        let key = makes.then(|| Key(rand::random()));
+        let shown = key.as_ref().map(|key| convert::hex(&key.0)).unwrap_or_default();
+        let put = Change::PutEnrolment { tenant: tenant.clone(), name: name.clone(), terms, key };
+        self.change_fleet(caller, put).await?;
+        let enrolment = Some(self.one_enrolment(&tenant, &name)?);
+        Ok(v1::PutEnrolmentResponse { enrolment, key: shown })
+    }
+
+    /// What devices become, if it can be.
+    fn terms(&self, tenant: &str, asked: v1::Enrolment) -> Result<Terms, Rejection> {
+        let meta = self.control.meta();
+        if !asked.r#type.is_empty() {
+            let mut named = OfType { name: asked.r#type.clone(), version: 0 };
+            known_type(&meta.fleet, tenant, &mut named)?;
+        }
+        asked.groups.iter().try_for_each(|group| known_group(&meta.fleet, tenant, group))?;
+        if !asked.tags_json.is_empty() {
+            match convert::json("tags_json", &asked.tags_json, &self.json)? {
+                Value::Object(_) => {}
+                _ => return Err(Rejection::NotAnObject),
+            }
+        }
+        Ok(Terms {
+            prefix: asked.prefix,
+            of_type: asked.r#type,
+            groups: asked.groups,
+            tags: asked.tags_json,
+            expires_ms: asked.expires_at_ms,
+            most: asked.most,
+            days: asked.days,
+            disabled: asked.disabled,
+            note: asked.note,
+        })
+    }
+
+    /// One enrolment.
+    pub(super) fn get_enrolment(
+        &self,
+        caller: &Caller,
+        asked: &v1::GetEnrolmentRequest,
+    ) -> Answer<v1::Enrolment> {
+        let tenant = self.may_manage(caller, &asked.tenant)?;
+        self.one_enrolment(&tenant, &asked.name)
+    }
+
+    fn one_enrolment(&self, tenant: &str, name: &str) -> Answer<v1::Enrolment> {
+        let meta = self.control.meta();
+        let known = meta.fleet.enrolment(tenant, name).map(|one| enrolment_of(tenant, name, one));
+        known.ok_or_else(|| AccessFault::NotFound(format!("there is no enrolment {name:?}")))
+    }
+
+    /// All enrolments of a tenant.
+    pub(super) fn list_enrolments(
+        &self,
+        caller: &Caller,
+        asked: &v1::ListEnrolmentsRequest,
+    ) -> Answer<v1::ListEnrolmentsResponse> {
+        let tenant = self.may_manage(caller, &asked.tenant)?;
+        let meta = self.control.meta();
+        let all = fleet::of(&meta.fleet.enrolments, &tenant);
+        let enrolments = all.map(|(name, one)| enrolment_of(&tenant, name, one)).collect();
+        Ok(v1::ListEnrolmentsResponse { enrolments })
+    }
+
+    /// Takes an enrolment away; devices keep what they got by it.
+    pub(super) async fn remove_enrolment(
+        &self,
+        caller: &Caller,
+        asked: v1::RemoveEnrolmentRequest,
+    ) -> Answer<v1::RemoveEnrolmentResponse> {
+        let tenant = self.may_manage(caller, &asked.tenant)?;
+        let name = asked.name;
+        self.one_enrolment(&tenant, &name)?;
+        self.change_fleet(caller, Change::RemoveEnrolment { tenant, name }).await?;
+        Ok(v1::RemoveEnrolmentResponse {})
+    }
+}
+
+/// An enrolment without its key.
+fn enrolment_of(tenant: &str, name: &str, one: &Enrolment) -> v1::Enrolment {
+    let terms = one.terms.clone();
+    v1::Enrolment {
+        tenant: tenant.to_owned(),
+        name: name.to_owned(),
+        prefix: terms.prefix,
+        r#type: terms.of_type,
+        groups: terms.groups,
+        tags_json: terms.tags,
+        expires_at_ms: terms.expires_ms,
+        most: terms.most,
+        days: terms.days,
+        disabled: terms.disabled,
+        note: terms.note,
+        enrolled: one.enrolled,
+        at_ms: one.at_ms,
+        by: one.by.clone(),
+    }
+}

@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use pollux_twin::change::Section;
 use pollux_twin::input::{CallKey, Request};
 use pollux_twin::output::Answer;
-use pollux_twin::registration::{Proof, RegistryRequest};
+use pollux_twin::registration::{OfType, Proof, RegistryRequest};
 use pollux_twin::value::Object;
 use pollux_twin::{Rejection, Time, TwinKey, Value};
 
 use super::World;
 use super::judge::Seen;
+use super::kinds;
 use super::sim::Event;
 use super::truth::Place;
 
@@ -71,11 +72,21 @@ pub(super) struct Callers {
     pub(super) returned: u64,
 }
 
-/// Gives the device a token that tells the operation, in place of the one before.
-fn token(id: u64) -> RegistryRequest {
+/// Gives the device a token that tells the operation, in place of the one before, and now and then a type and a group.
+fn registered(id: u64) -> RegistryRequest {
     let mut digest = [0; 32];
     digest[..8].copy_from_slice(&id.to_le_bytes());
-    RegistryRequest::Give { name: "token".into(), proof: Proof::Token(digest), expires: None }
+    let (name, proof, expires) = ("token".to_owned(), Proof::Token(digest), None);
+    if id.is_multiple_of(3) {
+        return RegistryRequest::Give { name, proof, expires };
+    }
+    RegistryRequest::Register {
+        tags: None,
+        desired: None,
+        credentials: vec![(name, proof, expires)],
+        of_type: Some(OfType { name: kinds::NAME.into(), version: 1 }),
+        groups: vec![format!("g{}", id % 5)],
+    }
 }
 
 impl World {
@@ -138,7 +149,7 @@ impl World {
             }
             18 => Request::GetCommand { id: chance.between(1, 4) },
             _ if chance.one_in(3) => Request::Delete { expected: None },
-            _ if chance.one_in(2) => Request::Registry(Box::new(token(id))),
+            _ if chance.one_in(2) => Request::Registry(Box::new(registered(id))),
             _ => Request::Get,
         }
     }

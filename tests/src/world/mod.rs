@@ -15,6 +15,7 @@ mod faults;
 mod host;
 mod invariants;
 mod judge;
+mod kinds;
 mod log;
 mod mutant;
 mod net;

@@ -20,6 +20,7 @@ use super::connection::Connection;
 use super::consensus::Consensus;
 use super::host::{address, number};
 use super::judge::Seen;
+use super::kinds::Kinds;
 use super::mutant::Mutant;
 use super::proposer::Proposer;
 use super::sim::Event;
@@ -216,9 +217,10 @@ impl World {
 
     /// A twin handles an input; what it decides goes to the shard.
     pub(super) fn decide(&mut self, host: usize, key: &TwinKey, input: Input) {
+        let kinds = Kinds::heard_by(host, self.sim.now);
         self.turn_of(host, key, |twin, time, limits| {
             // Errors are for messages of sessions that are over: nobody is there to be told.
-            let _dropped = twin.handle(time, limits, input);
+            let _dropped = twin.handle_typed(time, limits, &kinds, input);
         });
     }
 

@@ -159,9 +159,12 @@ impl Past {
                 }
             }
             Effect::Registered(entry) => {
+                let before = self.entries.last().and_then(|before| before.credentials.last());
+                let is_new = before != entry.credentials.last();
                 self.entries.push(Registration::clone(entry));
-                if let Some(Credential { proof: Proof::Token(digest), .. }) =
-                    entry.credentials.last()
+                // One with another version of its type has the token that it had.
+                if let (true, Some(Credential { proof: Proof::Token(digest), .. })) =
+                    (is_new, entry.credentials.last())
                 {
                     let op = digest.first_chunk().copied().map(u64::from_le_bytes);
                     self.effected(op.expect("a digest has so many bytes"), view.version);

@@ -14,6 +14,7 @@ mod pushed_once;
 mod release;
 mod replay;
 mod sound;
+mod typed;
 mod versions;
 mod watch;
 
@@ -36,6 +37,7 @@ pub(super) fn all(mutant: Mutant) -> Vec<Box<dyn Invariant>> {
         Box::new(pushed_once::PushedOnce::default()),
         Box::new(release::Release),
         Box::new(sound::Sound),
+        Box::new(typed::Typed::default()),
         Box::new(versions::Versions::default()),
         Box::new(watch::Watch),
     ];

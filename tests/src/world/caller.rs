@@ -125,7 +125,8 @@ impl World {
     fn invent(&mut self, id: u64, key: &TwinKey) -> Request {
         let chance = &mut self.sim.chance;
         match chance.below(20) {
-            0..7 => Request::Get,
+            0..5 => Request::Get,
+            5..7 => Request::Registry(Box::new(registered(id))),
             7..13 => {
                 let section = if chance.one_in(3) { Section::Tags } else { Section::Desired };
                 let expected = chance.one_in(4).then(|| {

@@ -3,6 +3,7 @@
 
 use pollux_twin::change::{CommandState, Section};
 use pollux_twin::output::{Answer, ByeReason, ToDevice};
+use pollux_twin::registration::Registration;
 use pollux_twin::twin::Life;
 
 use crate::world::judge::{Invariant, Seen, Verdict};
@@ -71,7 +72,10 @@ fn caller(past: &Past, answer: &Answer) -> bool {
         Answer::Deleted { version } => {
             past.states.iter().any(|(_, state)| state.version == *version)
         }
-        Answer::Registration(entry) => past.entries.contains(entry),
+        // A deletion leaves a twin that comes again without one.
+        Answer::Registration(entry) => {
+            **entry == Registration::default() || past.entries.contains(entry)
+        }
         Answer::Command(command) => {
             past.commands.get(&command.id).is_some_and(|states| states.contains(&command.state))
         }

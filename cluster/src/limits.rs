@@ -144,6 +144,10 @@ pub const FILTER_BYTES_MAX: usize = 2048;
 pub const ENROLMENTS_MAX: usize = 200;
 /// Bytes of what one is for.
 pub const TERMS_BYTES_MAX: usize = 4096;
+/// Days that what a device gets by one may be good for: a hundred years, beyond which is a mistake.
+pub const ENROLMENT_DAYS_MAX: u32 = 36_500;
+/// Versions of a type that may have been agreed on and lost with a majority.
+pub(crate) const TYPE_VERSIONS_LOST: u64 = 1 << 32;
 /// Counts of one that are remembered: those that may be under way at once.
 pub const COUNTED_MAX: usize = 64;
 /// Longest name of a type, a group or an enrolment.

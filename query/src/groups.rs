@@ -2,6 +2,7 @@
 //! out before a filter is compiled, so that whoever is asked needs to know no groups.
 
 use crate::error::ExpressionError;
+use crate::limits::EXPRESSION_BYTES_MAX;
 
 /// A filter with what each `group("name")` in it stands for, as `named` says; the others are as they were.
 ///
@@ -11,6 +12,15 @@ pub fn write_out(
     source: &str,
     named: impl Fn(&str) -> Result<String, String>,
 ) -> Result<String, ExpressionError> {
+    let fits = |text: &str| {
+        let wrong = || {
+            let message =
+                format!("longer than {EXPRESSION_BYTES_MAX} bytes, with its groups written out");
+            ExpressionError { line: 1, column: 1, message }
+        };
+        (text.len() <= EXPRESSION_BYTES_MAX).then_some(()).ok_or_else(wrong)
+    };
+    fits(source)?;
     let mut out = String::with_capacity(source.len());
     let mut at = 0;
     let mut after_dot = false;
@@ -25,7 +35,9 @@ pub fn write_out(
                 // A twin that lacks what is asked for is not in it: a plain no, which `!` makes a yes.
                 out.push_str("holds(");
                 out.push_str(&named(name).map_err(wrong)?);
-                out.push(')');
+                // What the group's filter ends with may be a comment.
+                out.push_str("\n)");
+                fits(&out)?;
                 at += text.len() + length;
             }
             _ => {
@@ -128,7 +140,7 @@ mod tests {
             _ => Err(format!("there is no group {name:?}")),
         };
         let written = write_out(source, named).unwrap_or_else(|error| error.to_string());
-        assert_eq!(written, expected, "{source}");
+        assert_eq!(written.replace("\n)", ")"), expected, "{source}");
     }
 
     #[test]
@@ -149,6 +161,16 @@ mod tests {
         ] {
             check(same, same);
         }
+    }
+
+    #[test]
+    fn what_a_group_ends_with_and_how_long_it_is_spoils_nothing() {
+        let noted = write_out("group(\"x\") && true", |_| Ok("false // ever".into())).unwrap();
+        assert_eq!(noted, "holds(false // ever\n) && true");
+        let many = "group(\"x\") || ".repeat(100);
+        let long = write_out(&many, |_| Ok("a".repeat(2_000))).unwrap_err();
+        assert!(long.to_string().contains("written out"), "{long}");
+        assert!(write_out(&many.repeat(4), |_| unreachable!("it is not read")).is_err());
     }
 
     #[test]

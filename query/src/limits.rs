@@ -43,3 +43,6 @@ pub(crate) const TYPE_COMMANDS_MAX: usize = 256;
 /// Subschemas that may look at one part of a value: far more than people write, and little beside the
 /// disk that a write waits for.
 pub(crate) const SCHEMA_LOOKS_MAX: u64 = 1_000;
+
+/// Patterns in all schemas of a type: each takes up as much memory as a compiled pattern may.
+pub(crate) const TYPE_PATTERNS_MAX: usize = 64;

@@ -44,12 +44,14 @@ impl Schemas {
             return Err(SchemaError::of("", "a type is an object"));
         };
         let mut schemas = Self { desired: None, reported: None, telemetry: None, commands: None };
+        let mut patterns = 0;
         for (name, asked) in &members {
+            let mut part = || compile(&[name], asked, &mut patterns).map(Some);
             match name.as_str() {
-                "desired" => schemas.desired = Some(compile(&["desired"], asked)?),
-                "reported" => schemas.reported = Some(compile(&["reported"], asked)?),
-                "telemetry" => schemas.telemetry = Some(compile(&["telemetry"], asked)?),
-                "commands" => schemas.commands = Some(commands(asked)?),
+                "desired" => schemas.desired = part()?,
+                "reported" => schemas.reported = part()?,
+                "telemetry" => schemas.telemetry = part()?,
+                "commands" => schemas.commands = Some(commands(asked, &mut patterns)?),
                 other => {
                     let wrong = format!(
                         "a type has no {other:?}; it has desired, reported, telemetry and commands"
@@ -104,7 +106,10 @@ impl DeviceType for Schemas {
     }
 }
 
-fn commands(asked: &Value) -> Result<BTreeMap<String, Validator>, SchemaError> {
+fn commands(
+    asked: &Value,
+    patterns: &mut usize,
+) -> Result<BTreeMap<String, Validator>, SchemaError> {
     let Value::Object(members) = asked else {
         return Err(SchemaError::of("/commands", "takes an object: a schema for each name"));
     };
@@ -112,15 +117,16 @@ fn commands(asked: &Value) -> Result<BTreeMap<String, Validator>, SchemaError> {
         let wrong = format!("at most {TYPE_COMMANDS_MAX} commands may be named");
         return Err(SchemaError::of("/commands", wrong));
     }
-    let one =
-        |(name, asked): (&String, &Value)| Ok((name.clone(), compile(&["commands", name], asked)?));
+    let one = |(name, asked): (&String, &Value)| {
+        Ok((name.clone(), compile(&["commands", name], asked, patterns)?))
+    };
     members.iter().map(one).collect()
 }
 
-fn compile(place: &[&str], asked: &Value) -> Result<Validator, SchemaError> {
+fn compile(place: &[&str], asked: &Value, patterns: &mut usize) -> Result<Validator, SchemaError> {
     let schema = json(asked);
     let within = |error: SchemaError| error.within(place);
-    shape::check(&schema).map_err(within)?;
+    shape::check(&schema, patterns).map_err(within)?;
     let patterns =
         PatternOptions::regex().size_limit(PATTERN_BYTES_MAX).dfa_size_limit(PATTERN_BYTES_MAX);
     let built = jsonschema::options().offline().with_pattern_options(patterns).build(&schema);

@@ -104,6 +104,15 @@ fn schemas_that_may_not_be_are_told_apart() {
     refused(r##"{"desired":{"$ref":"#/$defs/a"}}"##, "there is nothing at #/$defs/a");
     refused(r##"{"desired":{"$dynamicRef":"#a"}}"##, "write \"$ref\"");
     refused(r#"{"desired":{"properties":{"a":{"$id":"https://x.example/"}}}}"#, "may have a name");
+    // Nor under a name that nothing leads to by way of.
+    refused(
+        r##"{"desired":{"$ref":"#/$defs/a/properties/b","$defs":{"a":{"$id":"x","properties":{"b":true}}}}}"##,
+        "may have a name",
+    );
+    let patterns: Vec<_> = (0..40).map(|n| format!(r#""p{n}":{{"pattern":"a"}}"#)).collect();
+    let patterns = format!(r#"{{"properties":{{{}}}}}"#, patterns.join(","));
+    Schemas::compile(&format!(r#"{{"desired":{patterns}}}"#)).unwrap();
+    refused(&format!(r#"{{"desired":{patterns},"reported":{patterns}}}"#), "at most 64 patterns");
     let deep = "{\"not\":".repeat(60) + "true" + &"}".repeat(60);
     refused(&format!(r#"{{"desired":{deep}}}"#), "deep");
     refused(&format!(r#"{{"desired":{{"title":"{}"}}}}"#, "x".repeat(70_000)), "65536");
@@ -141,6 +150,14 @@ fn what_would_look_very_often_is_refused() {
     schemas.push(r#""s40":true"#.to_owned());
     let doubled = format!(r##"{{"$ref":"#/$defs/s0","$defs":{{{}}}}}"##, schemas.join(","));
     refused(&format!(r#"{{"reported":{doubled}}}"#), "more than 1000 times");
+    // Each asks the one in it again to know what is left to it.
+    let left = r#"{"if":"#.repeat(12)
+        + "true"
+        + &r#","then":true,"unevaluatedProperties":{"type":"integer"}}"#.repeat(12);
+    refused(&format!(r#"{{"reported":{left}}}"#), "more than 1000 times");
+    let once = r#"{"allOf":[{"properties":{"a":true}}],"unevaluatedProperties":false}"#;
+    let once = Schemas::compile(&format!(r#"{{"reported":{once}}}"#)).unwrap();
+    assert_ne!(said(&once, Part::Reported, r#"{"b":1}"#), "fits");
     // Twice at each level of the value.
     let levels =
         r##"{"allOf":[{"properties":{"a":{"$ref":"#"}}},{"additionalProperties":{"$ref":"#"}}]}"##;

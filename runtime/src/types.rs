@@ -1,27 +1,29 @@
-//! The device types that the cluster agrees on, as this node knows them: compiled when they are first asked for,
-//! and again when they have changed. What they ask is `query/`'s, which device is of which stands in its entry.
+//! The device types that the cluster agrees on, as this node knows them: each is compiled once it is heard of, beside
+//! all that goes on, and counts from then on. What they ask is `query/`'s, which device is of which stands in its entry.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use pollux_cluster::fleet;
 use pollux_cluster::meta::MetaPicture;
+use pollux_cluster::{fleet, fleet::Fleet};
 use pollux_query::Schemas;
 use pollux_twin::Value;
 use pollux_twin::types::{Broken, DeviceType, Named, Part, Types};
 use tokio::sync::watch;
 
 /// See the module.
+#[derive(Default)]
 pub(crate) struct TypeBook {
-    picture: watch::Receiver<MetaPicture>,
     /// By tenant and name; as many as the cluster has.
-    compiled: RwLock<HashMap<String, Compiled>>,
+    known: RwLock<HashMap<String, Known>>,
 }
 
+/// A type as it counts here.
 #[derive(Clone)]
-struct Compiled {
+struct Known {
     version: u64,
-    asks: Arc<Asks>,
+    /// Nothing where it was taken away.
+    asks: Option<Arc<Asks>>,
 }
 
 /// What a type asks here.
@@ -32,9 +34,13 @@ enum Asks {
 }
 
 impl TypeBook {
-    /// The types of what the cluster agrees on.
-    pub(crate) fn new(picture: watch::Receiver<MetaPicture>) -> Self {
-        Self { picture, compiled: RwLock::default() }
+    /// The types of what the cluster agrees on, those of now before this returns.
+    pub(crate) fn follow(picture: watch::Receiver<MetaPicture>) -> Arc<Self> {
+        let book = Arc::new(Self::default());
+        let meta = Arc::clone(&picture.borrow().meta);
+        book.learn(&meta.fleet);
+        tokio::spawn(Arc::clone(&book).learn_on(picture));
+        book
     }
 
     /// The types of a tenant's devices.
@@ -42,23 +48,49 @@ impl TypeBook {
         TenantTypes { book: self, tenant }
     }
 
-    fn compiled(&self, key: String, version: u64, schemas: &str) -> Arc<Asks> {
-        let known = self.compiled.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = known.get(&key).filter(|known| known.version == version) {
-            return Arc::clone(&known.asks);
+    async fn learn_on(self: Arc<Self>, mut picture: watch::Receiver<MetaPicture>) {
+        while picture.changed().await.is_ok() {
+            let (book, meta) = (Arc::clone(&self), Arc::clone(&picture.borrow_and_update().meta));
+            if !book.knows(&meta.fleet) {
+                // It may take a moment; a panic of it has been told.
+                let _ = tokio::task::spawn_blocking(move || book.learn(&meta.fleet)).await;
+            }
         }
-        drop(known);
-        let asks = Arc::new(Schemas::compile(schemas).map_or_else(
-            |error| {
-                tracing::error!(name = key, version, %error, "a device type cannot be used here");
-                Asks::Unusable(error.to_string())
-            },
-            Asks::Schemas,
-        ));
-        let mut known = self.compiled.write().unwrap_or_else(PoisonError::into_inner);
-        known.insert(key, Compiled { version, asks: Arc::clone(&asks) });
-        asks
     }
+
+    fn knows(&self, fleet: &Fleet) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let same = |(key, agreed): (&String, &fleet::DeviceType)| {
+            known.get(key).is_some_and(|known| known.version == agreed.version)
+        };
+        known.len() == fleet.types.len() && fleet.types.iter().all(same)
+    }
+
+    fn learn(&self, fleet: &Fleet) {
+        let before = self.known.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let learnt = fleet.types.iter().map(|(key, agreed)| {
+            let version = agreed.version;
+            let known = match before.get(key).filter(|known| known.version == version) {
+                Some(known) => known.clone(),
+                None => {
+                    Known { version, asks: agreed.schemas.as_ref().map(|text| compile(key, text)) }
+                }
+            };
+            (key.clone(), known)
+        });
+        let learnt = learnt.collect();
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = learnt;
+    }
+}
+
+fn compile(name: &str, schemas: &str) -> Arc<Asks> {
+    Arc::new(Schemas::compile(schemas).map_or_else(
+        |error| {
+            tracing::error!(name, %error, "a device type cannot be used here");
+            Asks::Unusable(error.to_string())
+        },
+        Asks::Schemas,
+    ))
 }
 
 /// The types of one tenant.
@@ -69,14 +101,12 @@ pub(crate) struct TenantTypes<'b> {
 
 impl Types for TenantTypes<'_> {
     fn named(&self, name: &str) -> Named {
-        let meta = Arc::clone(&self.book.picture.borrow().meta);
-        let Some(known) = meta.fleet.device_type(self.tenant, name) else {
-            return Named { version: 0, asks: None };
-        };
-        let version = known.version;
-        let key = || fleet::key(self.tenant, name);
-        let asks = known.schemas.as_ref().map(|text| self.book.compiled(key(), version, text));
-        Named { version, asks: asks.map(|asks| asks as Arc<dyn DeviceType>) }
+        let known = self.book.known.read().unwrap_or_else(PoisonError::into_inner);
+        let known = known.get(&fleet::key(self.tenant, name)).cloned();
+        known.map_or(Named { version: 0, asks: None }, |Known { version, asks }| Named {
+            version,
+            asks: asks.map(|asks| asks as Arc<dyn DeviceType>),
+        })
     }
 }
 
@@ -106,33 +136,52 @@ mod tests {
 
     use super::*;
 
-    fn agreed(version: u64, schemas: Option<&str>) -> MetaPicture {
+    fn agreed(version: u64, schemas: Option<&str>) -> Meta {
         let mut meta = Meta::default();
         let schemas = schemas.map(str::to_owned);
         meta.fleet
             .types
             .insert("acme/pump".into(), Agreed { version, schemas, ..Agreed::default() });
-        MetaPicture { meta: meta.into(), ..MetaPicture::default() }
+        meta
     }
 
     #[test]
     fn the_newest_version_counts_and_one_that_is_gone_asks_nothing() {
-        let (tell, picture) = watch::channel(agreed(1, Some(r#"{"desired":false}"#)));
-        let book = TypeBook::new(picture);
+        let book = TypeBook::default();
+        let learn = |meta: Meta| {
+            assert!(!book.knows(&meta.fleet));
+            book.learn(&meta.fleet);
+            assert!(book.knows(&meta.fleet));
+        };
         let asked = |tenant: &str| {
             let named = book.of(tenant).named("pump");
             let value = Value::object();
             let asks = named.asks.map(|asks| asks.check(Part::Desired, &value).is_ok());
             (named.version, asks)
         };
+        learn(agreed(1, Some(r#"{"desired":false}"#)));
         assert_eq!(asked("acme"), (1, Some(false)));
         assert_eq!(asked("other"), (0, None));
-        tell.send_replace(agreed(2, Some(r#"{"desired":true}"#)));
+        learn(agreed(2, Some(r#"{"desired":true}"#)));
         assert_eq!(asked("acme"), (2, Some(true)));
-        tell.send_replace(agreed(3, None));
+        learn(agreed(3, None));
         assert_eq!(asked("acme"), (3, None));
         // It cannot come so far: doors look at it before.
-        tell.send_replace(agreed(4, Some("no JSON")));
+        learn(agreed(4, Some("no JSON")));
         assert_eq!(asked("acme"), (4, Some(false)));
+        learn(Meta::default());
+        assert_eq!(asked("acme"), (0, None));
+    }
+
+    #[tokio::test]
+    async fn what_is_agreed_on_is_learnt() {
+        let told = |meta: Meta| MetaPicture { meta: meta.into(), ..MetaPicture::default() };
+        let (tell, picture) = watch::channel(told(agreed(1, Some("{}"))));
+        let book = TypeBook::follow(picture);
+        assert_eq!(book.of("acme").named("pump").version, 1);
+        tell.send_replace(told(agreed(2, Some("{}"))));
+        while book.of("acme").named("pump").version < 2 {
+            tokio::task::yield_now().await;
+        }
     }
 }

@@ -44,8 +44,10 @@ pub enum Change {
         name: String,
         /// What it is for.
         terms: Terms,
-        /// A new key; none: it keeps the one that it has.
-        key: Option<Key>,
+        /// Its key, if it has none yet.
+        key: Key,
+        /// Its key in place of the one that it has, too.
+        new_key: bool,
     },
     /// An enrolment shall be gone.
     RemoveEnrolment {
@@ -60,7 +62,7 @@ pub enum Change {
         tenant: String,
         /// Its name.
         name: String,
-        /// The random name of this count.
+        /// The same each time that this device is counted.
         id: u128,
     },
     /// A group shall be gone.

@@ -19,6 +19,7 @@ pub use self::change::Change;
 pub use self::enrolment::{Enrolment, Key, Terms};
 pub use self::group::Group;
 pub use self::kind::DeviceType;
+use crate::limits::TYPE_VERSIONS_LOST;
 
 /// See the module. Names are `tenant/name`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -29,6 +30,8 @@ pub struct Fleet {
     pub groups: BTreeMap<String, Group>,
     /// Enrolments.
     pub enrolments: BTreeMap<String, Enrolment>,
+    /// Versions of types begin above.
+    pub versions_above: u64,
 }
 
 /// How a thing of a tenant is found.
@@ -38,6 +41,15 @@ pub fn key(tenant: &str, name: &str) -> String {
 }
 
 impl Fleet {
+    /// The cluster goes on where changes after this may have been agreed on and lost: no version of a type stands
+    /// for two.
+    pub(crate) fn next_life(&mut self) {
+        self.versions_above = self.versions_above.saturating_add(TYPE_VERSIONS_LOST);
+        for known in self.types.values_mut() {
+            known.version = known.version.saturating_add(TYPE_VERSIONS_LOST);
+        }
+    }
+
     /// The type of a tenant by its name, if it is there or was.
     #[must_use]
     pub fn device_type(&self, tenant: &str, name: &str) -> Option<&DeviceType> {

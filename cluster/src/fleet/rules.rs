@@ -3,8 +3,9 @@
 use super::{Change, DeviceType, Enrolment, Fleet, Group, Key, Terms, key};
 use crate::access::{Changed, Fault};
 use crate::limits::{
-    COUNTED_MAX, DEVICE_GROUPS_MAX, ENROLMENTS_MAX, FILTER_BYTES_MAX, FLEET_NAME_BYTES_MAX,
-    ID_BYTES_MAX, NOTE_BYTES_MAX, SCHEMAS_BYTES_MAX, TERMS_BYTES_MAX, TYPES_BYTES_MAX, TYPES_MAX,
+    COUNTED_MAX, DEVICE_GROUPS_MAX, ENROLMENT_DAYS_MAX, ENROLMENTS_MAX, FILTER_BYTES_MAX,
+    FLEET_NAME_BYTES_MAX, ID_BYTES_MAX, NOTE_BYTES_MAX, SCHEMAS_BYTES_MAX, TERMS_BYTES_MAX,
+    TYPES_BYTES_MAX, TYPES_MAX,
 };
 
 impl Fleet {
@@ -22,6 +23,8 @@ impl Fleet {
                 self.put_type(checked(&tenant, &name)?, asked)
             }
             Change::RemoveType { tenant, name } => {
+                let names = |terms: &Terms| terms.of_type == name;
+                self.must_be_unnamed(&tenant, &format!("device type {name:?}"), names)?;
                 let known = self.types.get_mut(&key(&tenant, &name));
                 let known = known.filter(|known| known.schemas.is_some());
                 let Some(known) = known else { return Err(missing("device type", &name)) };
@@ -33,8 +36,8 @@ impl Fleet {
                 let group = Group { filter, note, at_ms, by: by.to_owned() };
                 self.put_group(checked(&tenant, &name)?, group)
             }
-            Change::PutEnrolment { tenant, name, terms, key } => {
-                self.put_enrolment(checked(&tenant, &name)?, terms, key, (at_ms, by))
+            Change::PutEnrolment { tenant, name, terms, key, new_key } => {
+                self.put_enrolment(checked(&tenant, &name)?, terms, (key, new_key), (at_ms, by))
             }
             Change::RemoveEnrolment { tenant, name } => {
                 match self.enrolments.remove(&key(&tenant, &name)) {
@@ -59,6 +62,8 @@ impl Fleet {
                 Ok(Changed::Yes)
             }
             Change::RemoveGroup { tenant, name } => {
+                let names = |terms: &Terms| terms.groups.contains(&name);
+                self.must_be_unnamed(&tenant, &format!("group {name:?}"), names)?;
                 match self.groups.remove(&key(&tenant, &name)) {
                     Some(_) => Ok(Changed::Yes),
                     None => Err(missing("group", &name)),
@@ -83,7 +88,7 @@ impl Fleet {
         if others.map(|(_, one)| bytes(one)).sum::<usize>() + gained > TYPES_BYTES_MAX {
             return Err(Fault::Full { what: "bytes of device types", most: TYPES_BYTES_MAX });
         }
-        let version = before.map_or(0, |before| before.version);
+        let version = before.map_or(self.versions_above, |before| before.version);
         let same = before.is_some_and(|before| before.schemas == asked.schemas);
         asked.version = if same { version } else { version + 1 };
         if same && before.is_some_and(|before| before.note == asked.note) {
@@ -97,7 +102,7 @@ impl Fleet {
         &mut self,
         name: String,
         terms: Terms,
-        key: Option<Key>,
+        (key, new_key): (Key, bool),
         (at_ms, by): (u64, &str),
     ) -> Result<Changed, Fault> {
         note_fits(&terms.note)?;
@@ -107,18 +112,35 @@ impl Fleet {
             let why = format!("an enrolment has at most {TERMS_BYTES_MAX} bytes in all");
             return Err(Fault::Invalid(why));
         }
+        if terms.days > ENROLMENT_DAYS_MAX {
+            let why = format!("days: at most {ENROLMENT_DAYS_MAX}");
+            return Err(Fault::Invalid(why));
+        }
         let before = self.enrolments.get(&name);
         if before.is_none() && self.enrolments.len() >= ENROLMENTS_MAX {
             return Err(Fault::Full { what: "enrolments", most: ENROLMENTS_MAX });
         }
-        if before.is_none() && key.is_none() {
-            return Err(Fault::Invalid("an enrolment begins with a key".into()));
-        }
         let before = before.cloned().unwrap_or_default();
         let by = by.to_owned();
-        let after = Enrolment { terms, key: key.or_else(|| before.key.clone()), ..before };
+        let kept = before.key.clone().filter(|_| !new_key);
+        let after = Enrolment { terms, key: Some(kept.unwrap_or(key)), ..before };
         self.enrolments.insert(name, Enrolment { at_ms, by, ..after });
         Ok(Changed::Yes)
+    }
+
+    /// Refuses to take away what devices that come by an enrolment are to have.
+    fn must_be_unnamed(
+        &self,
+        tenant: &str,
+        what: &str,
+        names: impl Fn(&Terms) -> bool,
+    ) -> Result<(), Fault> {
+        match super::of(&self.enrolments, tenant).find(|(_, one)| names(&one.terms)) {
+            None => Ok(()),
+            Some((enrolment, _)) => Err(Fault::Invalid(format!(
+                "enrolment {enrolment:?} names {what}: change or remove the enrolment first"
+            ))),
+        }
     }
 
     fn put_group(&mut self, key: String, group: Group) -> Result<Changed, Fault> {

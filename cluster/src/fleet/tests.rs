@@ -61,27 +61,73 @@ fn what_cannot_be_is_refused() {
 fn an_enrolment_brings_as_many_as_it_may_and_counts_each_once() {
     let mut fleet = Fleet::default();
     let named = || ("acme".to_owned(), "batch".to_owned());
-    let put = |fleet: &mut Fleet, most: u64, key: Option<u8>| {
+    let put = |fleet: &mut Fleet, most: u64, key: u8, new_key: bool| {
         let (tenant, name) = named();
-        let (terms, key) = (Terms { most, ..Terms::default() }, key.map(|byte| Key([byte; 32])));
-        fleet.follow(Change::PutEnrolment { tenant, name, terms, key }, 5, "ops")
+        let (terms, key) = (Terms { most, ..Terms::default() }, Key([key; 32]));
+        fleet.follow(Change::PutEnrolment { tenant, name, terms, key, new_key }, 5, "ops")
     };
     let count = |fleet: &mut Fleet, id: u128| {
         let (tenant, name) = named();
         fleet.follow(Change::CountEnrolled { tenant, name, id }, 6, "")
     };
     assert!(count(&mut fleet, 1).is_err());
-    assert!(put(&mut fleet, 2, None).is_err(), "it begins with a key");
-    put(&mut fleet, 2, Some(7)).unwrap();
+    put(&mut fleet, 2, 7, false).unwrap();
     assert_eq!(count(&mut fleet, 1), Ok(Changed::Yes));
     assert_eq!(count(&mut fleet, 1), Ok(Changed::No));
     assert_eq!(count(&mut fleet, 2), Ok(Changed::Yes));
     assert!(matches!(count(&mut fleet, 3), Err(Fault::Full { most: 2, .. })));
-    put(&mut fleet, 3, None).unwrap();
+    put(&mut fleet, 3, 8, false).unwrap();
     assert_eq!(count(&mut fleet, 3), Ok(Changed::Yes));
     let one = fleet.enrolment("acme", "batch").unwrap();
     assert_eq!((one.enrolled, one.key.clone()), (3, Some(Key([7; 32]))));
     assert!(!format!("{one:?}").contains("7, 7"), "a key is not shown");
+    put(&mut fleet, 3, 9, true).unwrap();
+    let one = fleet.enrolment("acme", "batch").unwrap();
+    assert_eq!((one.enrolled, one.key.clone()), (3, Some(Key([9; 32]))));
+    let (tenant, name) = named();
+    let terms = Terms { days: u32::MAX, ..Terms::default() };
+    let long = Change::PutEnrolment { tenant, name, terms, key: Key([7; 32]), new_key: false };
+    assert!(fleet.follow(long, 5, "ops").is_err(), "no certificate is good for so long");
+}
+
+#[test]
+fn what_an_enrolment_names_stays() {
+    let mut fleet = Fleet::default();
+    put(&mut fleet, "pump", "{}").unwrap();
+    let group = |filter: &str| {
+        let (tenant, name, filter) = ("acme".into(), "north".into(), filter.into());
+        Change::PutGroup { tenant, name, filter, note: String::new() }
+    };
+    fleet.follow(group(""), 5, "ops").unwrap();
+    let (of_type, groups) = ("pump".to_owned(), vec!["north".to_owned()]);
+    let terms = Terms { of_type, groups, ..Terms::default() };
+    let (tenant, name) = ("acme".to_owned(), "batch".to_owned());
+    let key = Key([7; 32]);
+    let enrolment = Change::PutEnrolment { tenant, name, terms, key, new_key: false };
+    fleet.follow(enrolment, 5, "ops").unwrap();
+    let named = |name: &str| ("acme".to_owned(), name.to_owned());
+    let (tenant, name) = named("pump");
+    let no_type = Change::RemoveType { tenant, name };
+    let (tenant, name) = named("north");
+    let no_group = Change::RemoveGroup { tenant, name };
+    assert!(fleet.follow(no_type.clone(), 6, "ops").is_err());
+    assert!(fleet.follow(no_group.clone(), 6, "ops").is_err());
+    let (tenant, name) = named("batch");
+    fleet.follow(Change::RemoveEnrolment { tenant, name }, 6, "ops").unwrap();
+    fleet.follow(no_type, 6, "ops").unwrap();
+    fleet.follow(no_group, 6, "ops").unwrap();
+}
+
+#[test]
+fn in_its_next_life_no_version_of_a_type_stands_for_two() {
+    let mut fleet = Fleet::default();
+    put(&mut fleet, "pump", "{}").unwrap();
+    let before = fleet.device_type("acme", "pump").unwrap().version;
+    fleet.next_life();
+    let after = fleet.device_type("acme", "pump").unwrap().version;
+    assert!(after > before + 1_000_000);
+    put(&mut fleet, "lost", "{}").unwrap();
+    assert!(fleet.device_type("acme", "lost").unwrap().version > 1_000_000);
 }
 
 #[test]

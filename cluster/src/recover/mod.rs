@@ -63,6 +63,7 @@ pub fn recover(survivors: &[Survivor]) -> Result<Recovery, RecoverFault> {
     meta.lineage += 1;
     meta.version += 1;
     meta.tokens.clear();
+    meta.fleet.next_life();
     let mut ids = BTreeMap::new();
     for survivor in survivors {
         meta.last_node += 1;

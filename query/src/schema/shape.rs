@@ -12,7 +12,7 @@ use pollux_twin::limits::DEPTH_CEILING;
 use serde_json::Value as Json;
 
 use super::error::{SchemaError, escaped};
-use crate::limits::SCHEMA_LOOKS_MAX;
+use crate::limits::{SCHEMA_LOOKS_MAX, TYPE_PATTERNS_MAX};
 
 /// A subschema.
 #[derive(Default)]
@@ -32,8 +32,9 @@ struct Graph<'s> {
     known: HashMap<String, usize>,
 }
 
-/// Refuses a schema that may not be used.
-pub(super) fn check(schema: &Json) -> Result<(), SchemaError> {
+/// Refuses a schema that may not be used; `patterns` counts those of a whole type.
+pub(super) fn check(schema: &Json, patterns: &mut usize) -> Result<(), SchemaError> {
+    walk(schema, "", patterns)?;
     let mut graph = Graph { schema, nodes: Vec::new(), known: HashMap::new() };
     graph.node(String::new());
     let mut next = 0;
@@ -43,6 +44,38 @@ pub(super) fn check(schema: &Json) -> Result<(), SchemaError> {
     }
     let order = graph.order()?;
     graph.count(&order)
+}
+
+/// Refuses what would change what a reference means, wherever it stands, and very many patterns.
+fn walk(schema: &Json, at: &str, patterns: &mut usize) -> Result<(), SchemaError> {
+    match schema {
+        Json::Object(members) => {
+            for (keyword, given) in members {
+                let here = format!("{at}/{}", escaped(keyword));
+                match (keyword.as_str(), given) {
+                    ("$id" | "id" | "$schema", Json::String(_)) if !at.is_empty() => {
+                        let wrong =
+                            "only a whole schema may have a name, or say what it is written in";
+                        return Err(SchemaError::of(here, wrong));
+                    }
+                    ("pattern", Json::String(_)) => *patterns += 1,
+                    ("patternProperties", Json::Object(of)) => *patterns += of.len(),
+                    _ => {}
+                }
+                if *patterns > TYPE_PATTERNS_MAX {
+                    let wrong = format!("a type has at most {TYPE_PATTERNS_MAX} patterns");
+                    return Err(SchemaError::of(here, wrong));
+                }
+                walk(given, &here, patterns)?;
+            }
+            Ok(())
+        }
+        Json::Array(items) => items
+            .iter()
+            .enumerate()
+            .try_for_each(|(n, item)| walk(item, &format!("{at}/{n}"), patterns)),
+        _ => Ok(()),
+    }
 }
 
 impl Graph<'_> {
@@ -75,9 +108,6 @@ impl Graph<'_> {
                     let to = local(&here, to)?;
                     node.same.push(self.node(to));
                 }
-                ("$id" | "id", Json::String(_)) if !at.is_empty() => {
-                    return Err(SchemaError::of(here, "only a whole schema may have a name"));
-                }
                 (
                     "$anchor" | "$dynamicAnchor" | "$dynamicRef" | "$recursiveAnchor"
                     | "$recursiveRef",
@@ -89,7 +119,12 @@ impl Graph<'_> {
                 ("allOf" | "anyOf" | "oneOf", Json::Array(all)) => {
                     node.same.extend((0..all.len()).map(|n| self.node(format!("{here}/{n}"))));
                 }
-                ("not" | "if" | "then" | "else", _) => node.same.push(self.node(here)),
+                // It is looked at for both of its ways.
+                ("if", _) => {
+                    let asked = self.node(here);
+                    node.same.extend([asked, asked]);
+                }
+                ("not" | "then" | "else", _) => node.same.push(self.node(here)),
                 ("dependentSchemas" | "dependencies", Json::Object(of)) => {
                     let schemas = of.iter().filter(|(_, one)| !one.is_array());
                     node.same.extend(schemas.map(|(name, _)| self.member(&here, name)));
@@ -116,6 +151,11 @@ impl Graph<'_> {
                 ) => node.all.push(self.node(here)),
                 _ => {}
             }
+        }
+        // What is left to it, the library finds by asking its neighbours again, of each twice more.
+        if members.contains_key("unevaluatedProperties") || members.contains_key("unevaluatedItems")
+        {
+            node.same = node.same.repeat(3);
         }
         self.nodes[id] = node;
         Ok(())

@@ -63,7 +63,7 @@ impl Doorman {
 
     /// Looks now and then whether changes of who may what are heard of, until the node stops.
     pub(crate) async fn listen(self, decider: Decider, stop: CancellationToken) {
-        while self.is_enforced() && !stop.is_cancelled() {
+        while !stop.is_cancelled() {
             if decider.hears_leader().await {
                 self.inner.heard_ms.store(self.inner.clock.elapsed_ms(), Ordering::Relaxed);
             }
@@ -78,6 +78,11 @@ impl Doorman {
     fn is_deaf(&self) -> bool {
         let heard = Duration::from_millis(self.inner.heard_ms.load(Ordering::Relaxed));
         self.inner.clock.elapsed().saturating_sub(heard) > ACCESS_DEAF_MAX
+    }
+
+    /// Refuses what must not be given away by what may be outdated.
+    pub(crate) fn hears(&self) -> Result<(), Rejection> {
+        if self.is_deaf() { Err(Rejection::NotOwner) } else { Ok(()) }
     }
 
     /// Whether callers are checked at all.

@@ -71,8 +71,9 @@ impl Control {
         &self,
         tenant: &str,
         name: &str,
+        id: u128,
     ) -> Result<(), ControlFault> {
-        let (tenant, name, id) = (tenant.to_owned(), name.to_owned(), self::name()?);
+        let (tenant, name) = (tenant.to_owned(), name.to_owned());
         let count = fleet::Change::CountEnrolled { tenant, name, id };
         self.decide(Command::Fleet(Box::new(count))).await
     }

@@ -232,7 +232,7 @@ impl Member {
 
     /// The device types that the cluster agrees on.
     pub(crate) fn types(&self) -> Arc<TypeBook> {
-        Arc::new(TypeBook::new(self.meta.decider().picture()))
+        TypeBook::follow(self.meta.decider().picture())
     }
 
     /// What those who run the cluster can have done.

@@ -4,6 +4,7 @@
 use pollux_cluster::access::Action;
 use pollux_cluster::fleet::{self, Change, Enrolment, Key, Terms};
 use pollux_proto::{convert, v1};
+use pollux_twin::limits::GROUPS_MAX;
 use pollux_twin::registration::OfType;
 use pollux_twin::{Rejection, Value};
 
@@ -28,14 +29,18 @@ impl Desk {
             self.may_on_all(caller, Action::TwinWrite, &tenant)?;
         }
         let terms = self.terms(&tenant, asked)?;
-        let is_new = self.control.meta().fleet.enrolment(&tenant, &name).is_none();
-        let makes = new_key || is_new;
-        let key = makes.then(|| Key(rand::random()));
-        let shown = key.as_ref().map(|key| convert::hex(&key.0)).unwrap_or_default();
-        let put = Change::PutEnrolment { tenant: tenant.clone(), name: name.clone(), terms, key };
+        let key = Key(rand::random());
+        let (of, called) = (tenant.clone(), name.clone());
+        let offered = key.clone();
+        let put = Change::PutEnrolment { tenant: of, name: called, terms, key: offered, new_key };
         self.change_fleet(caller, put).await?;
         let enrolment = Some(self.one_enrolment(&tenant, &name)?);
-        Ok(v1::PutEnrolmentResponse { enrolment, key: shown })
+        // Whether it was taken the cluster has decided, of two that came at once too.
+        let meta = self.control.meta();
+        let taken = meta.fleet.enrolment(&tenant, &name).and_then(|one| one.key.as_ref());
+        let is_taken = taken.is_some_and(|taken| taken.0 == key.0);
+        let key = if is_taken { convert::hex(&key.0) } else { String::new() };
+        Ok(v1::PutEnrolmentResponse { enrolment, key })
     }
 
     /// What devices become, if it can be.
@@ -44,6 +49,10 @@ impl Desk {
         if !asked.r#type.is_empty() {
             let mut named = OfType { name: asked.r#type.clone(), version: 0 };
             known_type(&meta.fleet, tenant, &mut named)?;
+        }
+        if asked.groups.len() > GROUPS_MAX {
+            let reason = format!("groups: a device is in {GROUPS_MAX} at most");
+            return Err(Rejection::Invalid { reason });
         }
         asked.groups.iter().try_for_each(|group| known_group(&meta.fleet, tenant, group))?;
         if !asked.tags_json.is_empty() {

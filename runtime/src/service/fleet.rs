@@ -101,6 +101,9 @@ impl Desk {
         let tenant = self.may_manage(caller, &given)?;
         if !filter.is_empty() {
             Filter::parse(&filter).map_err(|error| wrong_filter(&error))?;
+            // As it stands in a filter that names the group.
+            let named = pollux_query::write_out("group(\"it\")", |_| Ok(filter.clone()));
+            named.and_then(|named| Filter::parse(&named)).map_err(|error| wrong_filter(&error))?;
         }
         let put = Change::PutGroup { tenant: tenant.clone(), name: name.clone(), filter, note };
         self.change_fleet(caller, put).await?;

@@ -70,7 +70,6 @@ impl Desk {
         asked: v1::ProvisionRequest,
     ) -> Answer<v1::ProvisionResponse> {
         let clock = self.clock;
-        self.provisioning.take(clock.elapsed_ms())?;
         let key = convert::key(&asked.tenant, &asked.device)?;
         let meta = self.control.meta();
         let known = meta.fleet.enrolment(key.tenant(), &asked.enrolment);
@@ -86,6 +85,10 @@ impl Desk {
         if !proves(&enrolment, &claim, &asked.hmac_sha256) {
             return Err(refused("wrong_proof").into());
         }
+        // Who has no key takes no turn of those who have.
+        self.provisioning.take(clock.elapsed_ms())?;
+        // The enrolment may be gone without this node having heard of it.
+        self.doorman.hears()?;
         let now = clock.wall();
         if asked.at_ms.abs_diff(now.ms) > PROVISION_SKEW_MS {
             return Err(refused("wrong_time").into());
@@ -95,11 +98,14 @@ impl Desk {
         }
         let came = self.came_by(&key, &asked.enrolment).await?;
         let issued = self.issue(&key, &asked.csr_pem, enrolment.terms.days, now)?;
+        let (expires, proof) = (issued.expires, issued.proof);
+        let enrol = self.enrolling(&asked, &enrolment, (proof, expires))?;
+        let enrol = self.call_of(&key, &asked.enrolment, enrol)?;
+        // What cannot be is refused before it counts.
         if !came {
             self.count(&key, &asked.enrolment).await?;
         }
-        let (expires, proof) = (issued.expires, issued.proof);
-        self.enrol(&key, &asked, &enrolment, (proof, expires)).await?;
+        self.registered(enrol).await?;
         tracing::info!(
             target: "pollux::audit", device = %key, enrolment = asked.enrolment, "device enrolled"
         );
@@ -138,7 +144,8 @@ impl Desk {
     /// Whether the device has come by this enrolment before. One that is there by anything else is refused: whoever has
     /// the key of an enrolment must not become a device that it did not bring.
     async fn came_by(&self, key: &TwinKey, name: &str) -> Result<bool, Rejection> {
-        let entry = match self.ask(key, name, RegistryRequest::Get).await {
+        let get = self.call_of(key, name, RegistryRequest::Get)?;
+        let entry = match self.registered(get).await {
             Ok(entry) => entry,
             Err(Rejection::NotFound) => return Ok(false),
             Err(rejection) => return Err(rejection),
@@ -149,29 +156,31 @@ impl Desk {
         }
     }
 
-    /// Counts a device; refuses the one that is too many.
+    /// Counts a device; refuses the one that is too many. One that tries again soon counts once.
     async fn count(&self, key: &TwinKey, name: &str) -> Answer<()> {
-        match self.control.count_enrolled(key.tenant(), name).await {
+        let digest = sha256(format!("{name}\n{}", key.device()).as_bytes());
+        let id = digest.iter().take(16).fold(0, |id, byte| (id << 8) | u128::from(*byte));
+        match self.control.count_enrolled(key.tenant(), name, id).await {
             Ok(()) => Ok(()),
             Err(ControlFault::Refused(_)) => Err(refused("exhausted").into()),
             Err(fault) => Err(fault.into()),
         }
     }
 
-    async fn enrol(
+    /// What the registry is asked.
+    fn enrolling(
         &self,
-        key: &TwinKey,
         asked: &v1::ProvisionRequest,
         enrolment: &Enrolment,
         (proof, expires): (Proof, Option<Time>),
-    ) -> Result<Registration, Rejection> {
+    ) -> Result<RegistryRequest, Rejection> {
         let terms = &enrolment.terms;
         let tags = match terms.tags.as_str() {
             "" => None,
             text => Some(convert::json("tags", text, &self.json)?),
         };
         let of_type = OfType { name: terms.of_type.clone(), version: 0 };
-        let enrol = RegistryRequest::Enrol {
+        Ok(RegistryRequest::Enrol {
             enrolment: asked.enrolment.clone(),
             at: Time::from_ms(asked.at_ms),
             proof,
@@ -179,17 +188,19 @@ impl Desk {
             tags,
             of_type: Some(of_type).filter(|of_type| !of_type.name.is_empty()),
             groups: terms.groups.clone(),
-        };
-        self.ask(key, &asked.enrolment, enrol).await
+        })
     }
 
-    /// Asks the twin on behalf of the enrolment.
-    async fn ask(
+    /// A call to the twin on behalf of the enrolment, if what it names is there.
+    fn call_of(
         &self,
         key: &TwinKey,
         enrolment: &str,
         asked: RegistryRequest,
-    ) -> Result<Registration, Rejection> {
+    ) -> Result<Call, Rejection> {
+        if super::is_reserved(key) {
+            return Err(refused("wrong_name"));
+        }
         let mut call = Call {
             key: key.clone(),
             caller: format!("enrolment {enrolment}"),
@@ -197,10 +208,11 @@ impl Desk {
             request: Request::Registry(Box::new(asked)),
             timeout: CALL_TIME_MAX,
         };
-        if super::is_reserved(key) {
-            return Err(refused("wrong_name"));
-        }
         self.name_in(&mut call)?;
+        Ok(call)
+    }
+
+    async fn registered(&self, call: Call) -> Result<Registration, Rejection> {
         match self.router.call(call).await? {
             pollux_twin::output::Answer::Registration(entry) => Ok(*entry),
             other => Err(super::desk::unexpected(&other)),

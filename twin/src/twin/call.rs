@@ -44,8 +44,14 @@ impl Twin {
             Recognised::Repeated(answer) => return self.answer_again(call, &request, answer),
             Recognised::Refused(rejection) => return self.answer(call, Err(rejection)),
         };
-        let typed = match self.typed(types) {
-            Ok(typed) => typed,
+        // Who may come is the registry's, whatever this node knows of types.
+        let is_asked = match &request {
+            Request::Patch { section, .. } => *section == Section::Desired,
+            Request::Command { .. } => true,
+            _ => false,
+        };
+        let typed = match is_asked.then(|| self.typed(types)).transpose() {
+            Ok(typed) => typed.flatten(),
             Err(rejection) => return self.answer(call, Err(rejection)),
         };
         let typed = typed.as_ref();

@@ -139,10 +139,14 @@ impl Twin {
                     entry.stand(now, by, Standing::Enabled, String::new());
                 }
                 entry.enrolled = Some(Enrolled { by: enrolment, at });
-                let name = match proof {
-                    Proof::Token(_) => "enrolled-token",
-                    Proof::Certificate(_) => "enrolled-certificate",
+                const TOKEN: &str = "enrolled-token";
+                const CERTIFICATE: &str = "enrolled-certificate";
+                let (name, other) = match proof {
+                    Proof::Token(_) => (TOKEN, CERTIFICATE),
+                    Proof::Certificate(_) => (CERTIFICATE, TOKEN),
                 };
+                // It comes by what it got last, and by nothing that it got before.
+                entry.revoke(now, other);
                 give(&mut entry, now, by, (name.into(), proof, expires))?;
                 let outfit = Outfit { tags, desired: None, of_type, groups };
                 patches = self.outfit((limits, types), &mut entry, outfit)?;
@@ -192,7 +196,8 @@ impl Twin {
         groups.into_iter().try_for_each(|group| join(entry, group))?;
         let typed = match of_type {
             Some(asked) => new_type(entry, types, asked)?,
-            None => self.typed(types)?,
+            None if desired.is_some() => self.typed(types)?,
+            None => None,
         };
         // What is written is checked by the newest version that this node knows.
         if let (Some(_), Some(typed), Some(known)) = (&desired, &typed, &mut entry.of_type) {

@@ -89,8 +89,10 @@ impl Twin {
         };
         let rejection = match self.session.number(seq) {
             Number::Next => {
-                let typed = match self.typed(types) {
-                    Ok(typed) => typed,
+                let is_asked =
+                    matches!(message, FromDevice::Report { .. } | FromDevice::Telemetry { .. });
+                let typed = match is_asked.then(|| self.typed(types)).transpose() {
+                    Ok(typed) => typed.flatten(),
                     // Nothing is consumed: it is sent again.
                     Err(rejection) => {
                         self.tell(session, ToDevice::Nack { seq, rejection });

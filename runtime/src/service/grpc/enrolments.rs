@@ -4,6 +4,8 @@ use pollux_proto::v1;
 use pollux_proto::v1::enrolments_server::Enrolments;
 use tonic::Request;
 
+use super::super::access::AccessFault;
+use super::super::desk::reason;
 use super::access::status;
 use super::fleet::{Answer, FleetDoor};
 
@@ -46,7 +48,9 @@ impl Enrolments for FleetDoor {
     ) -> Answer<v1::ProvisionResponse> {
         let got = self.0.provision(request.into_inner()).await;
         got.map(tonic::Response::new).map_err(|fault| {
-            self.0.metrics.rejections_total.of("not_enrolled").inc();
+            if let AccessFault::Rejected(rejection) = &fault {
+                self.0.metrics.rejections_total.of(reason(rejection)).inc();
+            }
             status(fault)
         })
     }

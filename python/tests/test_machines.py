@@ -8,7 +8,7 @@ from typing import List, Tuple
 from pollux import Failed, OutcomeUnknown, Overloaded, TakenOver, Unreachable, VersionMismatch
 from pollux.attempts import Again, Attempts, NoAnswer, Refused, failure
 from pollux.outstanding import Outstanding
-from pollux.resume import Resume
+from pollux.resume import Resume, each
 from pollux.v1 import twins_pb2, types_pb2
 
 
@@ -85,6 +85,13 @@ def change(device: str, version: int, position: str = "") -> twins_pb2.WatchResp
 
 def progress(position: str) -> twins_pb2.WatchResponse:
     return twins_pb2.WatchResponse(position=position, progress=twins_pb2.Progress())
+
+
+def test_a_batch_is_told_one_by_one_and_resumed_after_the_last() -> None:
+    changes = twins_pb2.Changes(changes=[change("a", 1).changed, change("b", 2).changed])
+    batch = twins_pb2.WatchResponse(position="p3", changes=changes)
+    assert each(batch) == [change("a", 1), change("b", 2, "p3")]
+    assert each(progress("p4")) == [progress("p4")]
 
 
 Of = Tuple[str, int]

@@ -200,12 +200,14 @@ def watch_request(
     """A watch; where it begins is added with each opening."""
     if device is None:
         return twins_pb2.WatchRequest(
-            tenant=tenant or "", prefix=prefix, filter=filter, tell_start=True
+            tenant=tenant or "", prefix=prefix, filter=filter, tell_start=True, batch=True
         )
     if prefix:
         raise InvalidValue("watch: takes either a device or a prefix")
     of_tenant, device = key_of(device, tenant)
-    return twins_pb2.WatchRequest(tenant=of_tenant, device=device, filter=filter, tell_start=True)
+    return twins_pb2.WatchRequest(
+        tenant=of_tenant, device=device, filter=filter, tell_start=True, batch=True
+    )
 
 
 # Commands.

@@ -28,6 +28,16 @@ class Opening:
     picture: bool
 
 
+def each(event: twins_pb2.WatchResponse) -> List[twins_pb2.WatchResponse]:
+    """The changes of a batch one by one, the last of them with its position; all else as it came."""
+    if event.WhichOneof("event") != "changes":
+        return [event]
+    changes = [twins_pb2.WatchResponse(changed=changed) for changed in event.changes.changes]
+    if changes:
+        changes[-1].position = event.position
+    return changes
+
+
 class Resume:
     """Keeps the place of one watch."""
 

@@ -11,7 +11,7 @@ import grpc
 from . import reading, types
 from .attempts import Failure, NoAnswer
 from .line import Line, failure_of
-from .resume import Resume
+from .resume import Resume, each
 from .searching import Searching
 from .v1 import twins_pb2
 
@@ -74,7 +74,7 @@ class Watching(Searching):
                 event: twins_pb2.WatchResponse = next(self._call)
                 # It works again: what failed before counts no more.
                 self._found()
-                return event
+                self._ready.extend(each(event))
             except StopIteration:
                 self._open_again(NoAnswer("the node ended the watch"))
             except grpc.RpcError as error:
@@ -109,7 +109,7 @@ class Watching(Searching):
         if first.HasField("progress") and not self._ready:
             self._resume.take(first)
         else:
-            self._ready.append(first)
+            self._ready.extend(each(first))
 
     def _open(self, channel: grpc.Channel, request: twins_pb2.WatchRequest) -> Any:
         stub = channel.unary_stream(

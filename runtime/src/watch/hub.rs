@@ -114,18 +114,26 @@ impl Hub {
 
     async fn step(&self, cursor: Cursor, need: Need) -> Option<Step> {
         loop {
-            // Registered before looking, so that nothing slips between looking and waiting.
+            if let Some(step) = self.look(cursor, need)? {
+                return Some(step);
+            }
+            // Looked again once it is registered, so that nothing slips between looking and waiting.
             let mut moved = pin!(self.moved.notified());
             moved.as_mut().enable();
-            if self.is_closed() {
-                return None;
-            }
-            let (events, seen) = self.after(cursor, WATCH_EVENTS_PER_TURN, need).ok()?;
-            if seen != cursor {
-                return Some(Step { events, seen });
+            if let Some(step) = self.look(cursor, need)? {
+                return Some(step);
             }
             moved.await;
         }
+    }
+
+    /// What there is after a place now; `None` where that can be told no more.
+    fn look(&self, cursor: Cursor, need: Need) -> Option<Option<Step>> {
+        if self.is_closed() {
+            return None;
+        }
+        let (events, seen) = self.after(cursor, WATCH_EVENTS_PER_TURN, need).ok()?;
+        Some((seen != cursor).then_some(Step { events, seen }))
     }
 
     fn is_closed(&self) -> bool {

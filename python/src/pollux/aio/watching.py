@@ -10,7 +10,7 @@ import grpc.aio
 
 from .. import reading, types
 from ..attempts import Failure, NoAnswer
-from ..resume import Resume
+from ..resume import Resume, each
 from ..searching import Searching
 from ..v1 import twins_pb2
 from .line import Line, Stream, failure_of
@@ -83,7 +83,8 @@ class Watching(Searching):
                 # It works again: what failed before counts no more.
                 self._found()
                 assert isinstance(event, twins_pb2.WatchResponse)
-                return event
+                self._ready.extend(each(event))
+                continue
             await self._open_again(NoAnswer("the node ended the watch"))
         return None
 
@@ -116,7 +117,7 @@ class Watching(Searching):
         if first.HasField("progress") and not self._ready:
             self._resume.take(first)
         else:
-            self._ready.append(first)
+            self._ready.extend(each(first))
 
     async def _open(self, channel: grpc.aio.Channel, request: twins_pb2.WatchRequest) -> Stream:
         stub: Any = channel.unary_stream(

@@ -39,8 +39,6 @@ pub(crate) const SETTLED_LOOKS: u32 = 15;
 pub(crate) const TOKEN_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Devices of an import that wait to be sent: enough that reading the file is never waited for.
 pub(crate) const IMPORT_AHEAD: usize = 1024;
-/// Bytes of a line of an import: more than a twin's sections may have.
-pub(crate) const IMPORT_LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Refused lines of an import that are shown one by one.
 pub(crate) const IMPORT_SHOWN_MAX: usize = 100;
 /// Largest datagram.

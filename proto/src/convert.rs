@@ -7,6 +7,7 @@ mod changed;
 mod device;
 mod fleet;
 mod fresh;
+mod line;
 mod query;
 mod select;
 mod twin;
@@ -25,6 +26,7 @@ pub use device::{
 };
 pub use fleet::{enrolment_json, group_json, moved_json, provisioned_json, type_json};
 pub use fresh::{Freshness, freshness};
+pub use line::device_line;
 pub use query::{Cursor, Query, query, query_group, query_row};
 pub use select::{Page, Watch, Whose, list, watch};
 pub use twin::{command_from_v1, command_to_v1, summary, twin_from_v1, twin_to_v1};

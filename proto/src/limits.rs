@@ -89,3 +89,6 @@ pub const QUERY_TEXTS_MAX: usize = 32;
 pub const QUERY_ROWS: u32 = PAGE_SIZE;
 /// Bytes of a query's cursor: the values of a row that it is sorted by, and its name.
 pub const CURSOR_BYTES_MAX: usize = 256 * 1024;
+
+/// Bytes of a line of very many devices: more than a twin's sections may have.
+pub const DEVICE_LINE_BYTES_MAX: usize = 4 * 1024 * 1024;

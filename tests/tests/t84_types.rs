@@ -170,7 +170,9 @@ fn groups(node: &NodeProcess) -> Result<()> {
     node.ask(&["device", "register", "r"])?;
     ensure!(node.ask(&["group", "add", "north", "p", "q"])?["done"] == 2);
     failed(node, &["group", "add", "north", "p", "nobody"], "1 device refused")?;
-    failed(node, &["group", "add", "high", "r"], "refused")?;
+    failed(node, &["group", "add", "high", "r"], "none is put in")?;
+    let nobody = node.send_json("POST", "/v1/groups/south/add", r#"{"devices":[]}"#)?;
+    ensure!(nobody.status == 404, "a group that is not there: {nobody:?}");
     failed(
         node,
         &["group", "put", "bad", "--filter", "reported.level >"],

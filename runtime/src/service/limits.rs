@@ -93,6 +93,8 @@ pub(super) const IMPORT_CALLS_MAX: usize = 1024;
 pub(super) const IMPORT_TOLD_EVERY: Duration = Duration::from_millis(500);
 /// Refusals after which it says so at once: they wait in memory.
 pub(super) const IMPORT_REFUSED_MAX: usize = 1000;
+/// Refused lines that an answer over HTTP shows one by one.
+pub(super) const IMPORT_SHOWN_MAX: usize = 100;
 /// How often a device of an import is tried while the node is busy: a minute or more.
 pub(super) const IMPORT_TRIES: usize = 100;
 /// How long a token for a joining node is good, if its maker says nothing: as long as it takes to set

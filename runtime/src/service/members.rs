@@ -8,6 +8,7 @@ use pollux_twin::{Rejection, TwinKey};
 
 use super::access::{AccessFault, Answer};
 use super::desk::Desk;
+use super::fleet::{known_group, tenant};
 use super::limits::{CALL_TIME_MAX, MEMBERS_AT_ONCE, MEMBERS_CHANGED_MAX};
 use crate::access::Caller;
 use crate::router::Call;
@@ -34,6 +35,7 @@ impl Desk {
             let max = u32::try_from(MEMBERS_CHANGED_MAX).unwrap_or(u32::MAX);
             return Err(Rejection::TooMany { what: "devices in one call".into(), max }.into());
         }
+        known_group(&self.control.meta().fleet, &self::tenant(&tenant)?, &name)?;
         let one = |device: String| {
             let (tenant, group) = (tenant.clone(), name.clone());
             async move {

@@ -10,6 +10,7 @@ mod fleet;
 mod grpc;
 mod health;
 mod http;
+mod import;
 mod limits;
 mod listen;
 mod members;

@@ -114,3 +114,33 @@ async fn lists_go_page_by_page() {
     }
     house.node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn very_many_devices_come_in_lines() {
+    let house = House::open().await;
+    let lines = [("content-type", "application/x-ndjson")];
+    let mut body: String = (0..2_000).map(|n| format!("{{\"device\":\"m-{n}\"}}\n")).collect();
+    body.push_str(
+        "\n{\"device\":\"m-1\",\"tags\":{\"site\":\"north\"}}\nnonsense\n{\"device\":\"a/b\"}",
+    );
+    let said = house.send("POST", "/v1/devices", &lines, body.as_bytes()).await.ok();
+    assert_eq!((said.at("registered").as_str(), said.at("refused").as_str()), ("2001", "2"));
+    let refusals: serde_json::Value = serde_json::from_str(&said.at("refusals")).unwrap();
+    assert_eq!((&refusals[0]["line"], &refusals[1]["line"]), (&2003.into(), &2004.into()));
+    assert_eq!(refusals[1]["reason"], "invalid");
+    assert_eq!(house.ask("GET", "/v1/devices/m-1999").await.ok().at("standing"), "\"enabled\"");
+    assert_eq!(house.ask("GET", "/v1/twins/m-1/tags").await.body, r#"{"site":"north"}"#);
+
+    let acme = "/v1/tenants/acme/devices";
+    let two = b"{\"device\":\"a\",\"tenant\":\"other\"}\n{\"device\":\"b\"}";
+    let said = house.send("POST", acme, &lines, two).await.ok();
+    assert_eq!((said.at("registered").as_str(), said.at("refused").as_str()), ("1", "1"));
+    assert!(said.body.contains("the path names another"), "{said:?}");
+    house.ask("GET", "/v1/tenants/acme/devices/b").await.ok();
+    let said = house.send("POST", acme, &lines, b"").await.ok();
+    assert_eq!(said.body, r#"{"refusals":[],"refused":0,"registered":0}"#);
+    house.json("POST", acme, "{}").await.refused(415, "unsupported_media_type");
+    let what = "/v1/devices?all";
+    house.send("POST", what, &lines, b"").await.refused(400, "invalid");
+    house.node.stop().await;
+}

@@ -2,14 +2,15 @@
 
 use std::pin::Pin;
 
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
+use pollux_proto::status::to_status;
 use pollux_proto::v1::devices_server::Devices;
 use pollux_proto::{convert, v1};
 use pollux_twin::Rejection;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::super::desk::unexpected;
-use super::import::Import;
+use super::super::import::Import;
 use super::{Grpc, Origin};
 use crate::metrics::Method;
 
@@ -48,7 +49,12 @@ impl Devices for Grpc {
         self.respond(Method::DevicesImport, async {
             let (caller, _place) = (origin.caller?, self.desk.import()?);
             let import = Import { desk: self.desk.clone(), caller, _place };
-            Ok(Box::pin(import.run(request.into_inner())) as Self::ImportStream)
+            // Where what comes breaks off, so does the way back.
+            let broken = |status: Status| Rejection::Invalid { reason: status.to_string() };
+            let devices = request.into_inner().map(move |came| came.map(Ok).map_err(broken));
+            let said = import.run(devices);
+            let said = said.map(|said| said.map_err(|rejection| to_status(&rejection)));
+            Ok(Box::pin(said) as Self::ImportStream)
         })
         .await
     }

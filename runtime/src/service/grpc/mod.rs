@@ -6,7 +6,6 @@ mod commands;
 mod devices;
 mod enrolments;
 mod fleet;
-mod import;
 mod query;
 mod subscriptions;
 mod twins;

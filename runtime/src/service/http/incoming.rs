@@ -32,6 +32,8 @@ pub(super) enum Form {
     Json,
     /// `application/merge-patch+json`, or `application/json` which means the same here.
     MergePatch,
+    /// `application/x-ndjson`: a line of JSON for each of many.
+    Lines,
 }
 
 /// A request without its body.
@@ -191,7 +193,7 @@ impl Incoming {
 }
 
 impl Form {
-    fn check(self, headers: &HeaderMap) -> Result<(), Problem> {
+    pub(super) fn check(self, headers: &HeaderMap) -> Result<(), Problem> {
         let given = headers
             .get(CONTENT_TYPE)
             .map_or("missing", |value| value.to_str().unwrap_or("not ASCII"));
@@ -199,6 +201,7 @@ impl Form {
         let essence = essence.trim().to_ascii_lowercase();
         let taken = match self {
             Self::Json => essence == "application/json",
+            Self::Lines => essence == "application/x-ndjson",
             Self::MergePatch => {
                 essence == "application/json" || essence == "application/merge-patch+json"
             }
@@ -210,6 +213,7 @@ impl Form {
         }
         let (right, header) = match self {
             Self::Json => ("application/json", ACCEPT),
+            Self::Lines => ("application/x-ndjson", ACCEPT),
             // RFC 5789 has a header of its own for it.
             Self::MergePatch => (
                 "application/merge-patch+json, application/json",

@@ -8,6 +8,7 @@ mod devices;
 mod enrolments;
 mod event;
 mod fleet;
+mod import;
 mod incoming;
 mod openapi;
 mod problem;

@@ -70,6 +70,12 @@ impl Problem {
             .with_field("column", (column as u64).into())
     }
 
+    /// It came after this was done.
+    pub(super) fn after(mut self, done: impl std::fmt::Display) -> Self {
+        self.detail = format!("{}; {done}", self.detail);
+        self
+    }
+
     pub(super) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self

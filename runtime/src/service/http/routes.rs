@@ -14,8 +14,8 @@ use super::incoming::Incoming;
 use super::problem::Problem;
 use super::subscriptions::{self, Call};
 use super::{
-    access, admin, commands, devices, enrolments, fleet, method_not_allowed, no_such_path, query,
-    twins, watch,
+    access, admin, commands, devices, enrolments, fleet, import, method_not_allowed, no_such_path,
+    query, twins, watch,
 };
 use crate::metrics::{Door, Method};
 
@@ -55,6 +55,7 @@ pub(super) enum Operation {
     GetCommand,
     CancelCommand,
     GetDevice,
+    ImportDevices,
     RegisterDevice,
     DisableDevice,
     EnableDevice,
@@ -130,6 +131,7 @@ const TWINS: &[(Verb, &str, Operation)] = &[
     (Verb::Post, "/twins/{device}/commands", Operation::SendCommand),
     (Verb::Get, "/twins/{device}/commands/{id}", Operation::GetCommand),
     (Verb::Delete, "/twins/{device}/commands/{id}", Operation::CancelCommand),
+    (Verb::Post, "/devices", Operation::ImportDevices),
     (Verb::Get, "/devices/{device}", Operation::GetDevice),
     (Verb::Put, "/devices/{device}", Operation::RegisterDevice),
     (Verb::Post, "/devices/{device}/disable", Operation::DisableDevice),
@@ -247,6 +249,7 @@ async fn dispatch(
         Operation::Subscription(call) => subscriptions::call(call, incoming, body).await,
         Operation::Fleet(call) => fleet::call(call, incoming, body).await,
         Operation::Enrolment(call) => enrolments::call(call, incoming, body).await,
+        Operation::ImportDevices => import::import(incoming, body).await,
         Operation::GetDevice => devices::get(incoming).await,
         Operation::RegisterDevice => devices::register(incoming, body).await,
         Operation::DisableDevice => devices::disable(incoming, body).await,
@@ -340,6 +343,7 @@ impl Operation {
             Self::CancelCommand => Method::CommandsCancel,
             Self::Subscription(call) => call.method(),
             Self::GetDevice => Method::DevicesGet,
+            Self::ImportDevices => Method::DevicesImport,
             Self::RegisterDevice => Method::DevicesRegister,
             Self::DisableDevice => Method::DevicesDisable,
             Self::EnableDevice => Method::DevicesEnable,

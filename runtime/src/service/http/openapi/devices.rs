@@ -8,6 +8,18 @@ use super::{About, Answer, JSON, WRITE, reference};
 
 /// A call to the registry; all of them answer with the entry.
 pub(super) fn about(operation: O) -> About {
+    if operation == O::ImportDevices {
+        let summary = "Register very many devices, a line of JSON for each";
+        let (takes, body) = (&["application/x-ndjson"], "DeviceLines");
+        return About {
+            summary,
+            query: &[],
+            headers: &[],
+            takes,
+            body,
+            answer: Answer::Json("Imported"),
+        };
+    }
     let (summary, takes, body): (_, &[&str], _) = match operation {
         O::RegisterDevice => ("Register a device", JSON, "RegisterDevice"),
         O::DisableDevice => ("Disable a device; its session ends", JSON, "DisableDevice"),
@@ -21,7 +33,7 @@ pub(super) fn about(operation: O) -> About {
 }
 
 /// The schemas of their bodies.
-pub(super) fn schemas() -> [(&'static str, Value); 4] {
+pub(super) fn schemas() -> [(&'static str, Value); 6] {
     let text = json!({"type": "string"});
     let object = reference("Object");
     let register = json!({
@@ -40,6 +52,8 @@ pub(super) fn schemas() -> [(&'static str, Value); 4] {
     });
     [
         ("Device", device()),
+        ("DeviceLines", json!({"type": "string"})),
+        ("Imported", imported()),
         ("RegisterDevice", register),
         ("DisableDevice", disable),
         ("GiveCredential", given(&[])),
@@ -65,6 +79,23 @@ fn device() -> Value {
             "reason": text, "credentials": {"type": "array", "items": credential},
             "type": text, "type_version": integer, "enrolled_by": text,
             "groups": {"type": "array", "items": text},
+        },
+    })
+}
+
+/// What came of very many.
+fn imported() -> Value {
+    let integer = json!({"type": "integer", "format": "int64", "minimum": 0});
+    let text = json!({"type": "string"});
+    let refusal = json!({
+        "type": "object", "required": ["line", "reason", "message"],
+        "properties": {"line": integer, "reason": text, "message": text},
+    });
+    json!({
+        "type": "object", "required": ["registered", "refused", "refusals"],
+        "properties": {
+            "registered": integer, "refused": integer,
+            "refusals": {"type": "array", "items": refusal},
         },
     })
 }

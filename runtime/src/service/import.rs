@@ -4,19 +4,23 @@
 use std::time::Duration;
 
 use futures_util::{FutureExt, Stream, StreamExt};
-use pollux_proto::status::to_status;
 use pollux_proto::{convert, status, v1};
 use pollux_twin::Rejection;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming};
 
-use super::super::desk::Desk;
-use super::super::limits::{
+use super::desk::Desk;
+use super::limits::{
     CALL_TIME_MAX, IMPORT_CALLS_MAX, IMPORT_REFUSED_MAX, IMPORT_TOLD_EVERY, IMPORT_TRIES,
 };
 use crate::access::Caller;
 use crate::router::Call;
+
+/// What came: a device to register, or why it is none; an error where what comes breaks off.
+pub(super) type Came = Result<Result<v1::ImportDevicesRequest, v1::ImportRefusal>, Rejection>;
+
+/// How far it is; an error ends it.
+pub(super) type Said = Result<v1::ImportDevicesResponse, Rejection>;
 
 /// An import under way.
 pub(super) struct Import {
@@ -30,13 +34,13 @@ impl Import {
     /// Registers what comes; the answers say how far it is.
     pub(super) fn run(
         self,
-        devices: Streaming<v1::ImportDevicesRequest>,
-    ) -> impl Stream<Item = Result<v1::ImportDevicesResponse, Status>> + Send + 'static {
+        devices: impl Stream<Item = Came> + Send + 'static,
+    ) -> impl Stream<Item = Said> + Send + 'static {
         let (told, answers) = mpsc::channel(1);
         tokio::spawn(async move {
             let result = self.register_all(devices, &told).await;
-            if let Err(status) = result {
-                let _ = told.send(Err(status)).await;
+            if let Err(rejection) = result {
+                let _ = told.send(Err(rejection)).await;
             }
         });
         ReceiverStream::new(answers)
@@ -44,36 +48,36 @@ impl Import {
 
     async fn register_all(
         &self,
-        devices: Streaming<v1::ImportDevicesRequest>,
-        told: &mpsc::Sender<Result<v1::ImportDevicesResponse, Status>>,
-    ) -> Result<(), Status> {
-        let mut done = devices
+        devices: impl Stream<Item = Came> + Send,
+        told: &mpsc::Sender<Said>,
+    ) -> Result<(), Rejection> {
+        let done = devices
             .map(|came| match came {
-                Ok(one) => self.register(one).map(Ok).left_future(),
-                Err(status) => std::future::ready(Err(status)).right_future(),
+                Ok(Ok(one)) => self.register(one).map(Ok).left_future(),
+                other => std::future::ready(other.map(|one| one.map(drop))).right_future(),
             })
             .buffer_unordered(IMPORT_CALLS_MAX);
+        let mut done = std::pin::pin!(done);
         let mut said = v1::ImportDevicesResponse::default();
         let mut tick = tokio::time::interval(IMPORT_TOLD_EVERY);
         loop {
             let tells = tokio::select! {
                 () = told.closed() => return Ok(()),
-                one = done.next() => match one {
+                one = done.next() => match one.transpose()? {
                     None => break,
-                    Some(Ok(Ok(()))) => {
+                    Some(Ok(())) => {
                         said.registered += 1;
                         false
                     }
-                    Some(Ok(Err(refusal))) => {
+                    Some(Err(refusal)) => {
                         said.refused.push(refusal);
                         said.refused.len() >= IMPORT_REFUSED_MAX
                     }
-                    Some(Err(status)) => return Err(status),
                 },
                 _ = tick.tick() => true,
             };
             if tells {
-                self.desk.still(&self.caller).map_err(|rejection| to_status(&rejection))?;
+                self.desk.still(&self.caller)?;
                 let refused = std::mem::take(&mut said.refused);
                 let registered = said.registered;
                 let _ = told.send(Ok(v1::ImportDevicesResponse { registered, refused })).await;
@@ -86,11 +90,7 @@ impl Import {
     /// Registers one. Where the node is busy it is tried again: who imports has time.
     async fn register(&self, one: v1::ImportDevicesRequest) -> Result<(), v1::ImportRefusal> {
         let line = one.line;
-        let refused = |rejection: Rejection| v1::ImportRefusal {
-            line,
-            reason: status::row(&rejection).reason.to_owned(),
-            message: status::message(&rejection),
-        };
+        let refused = |rejection: Rejection| refusal(line, &rejection);
         let device = one.device.unwrap_or_default();
         let call = convert::register(device, &self.desk.json).map_err(refused)?;
         let convert::Call { key, idempotency_key: _, request } = call;
@@ -108,4 +108,10 @@ impl Import {
         }
         self.desk.call(&self.caller, call).await.map(drop).map_err(refused)
     }
+}
+
+/// A line that no device came of.
+pub(super) fn refusal(line: u64, rejection: &Rejection) -> v1::ImportRefusal {
+    let reason = status::row(rejection).reason.to_owned();
+    v1::ImportRefusal { line, reason, message: status::message(rejection) }
 }

@@ -59,6 +59,11 @@ def test_what_is_not_answered_is_tried_elsewhere_if_it_may_be() -> None:
     assert isinstance(read.next(gone, 9.99, 1.0), Unreachable)
 
 
+def test_a_stream_that_breaks_under_a_write_is_not_answered() -> None:
+    assert isinstance(failure("INTERNAL", "Internal error from Core", None), NoAnswer)
+    assert isinstance(failure("INTERNAL", "a fault", None), Refused)
+
+
 def test_a_write_that_may_have_been_done_is_not_said_to_be_refused() -> None:
     attempts = write()
     assert isinstance(attempts.next(NoAnswer("gone"), 0.0, 1.0), Again)

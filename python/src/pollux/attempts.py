@@ -62,6 +62,10 @@ class Again:
     elsewhere: bool
 
 
+#: What the library says itself where it writes to a stream that has just broken.
+_BROKEN = ("INTERNAL", "Internal error from Core")
+
+
 def failure(code: str, message: str, detail: Optional[str]) -> Failure:
     """What the status of a failed attempt means."""
     found = rejection(detail) if detail else None
@@ -71,7 +75,7 @@ def failure(code: str, message: str, detail: Optional[str]) -> Failure:
             return NoAnswer(message)
         error = rejected(reason, fields, message)
         return Refused(error, error.retry_after, elsewhere=reason in ("not_owner", "behind"))
-    if code in _NO_ANSWER:
+    if code in _NO_ANSWER or (code, message) == _BROKEN:
         return NoAnswer(message or code.lower())
     if code == "ABORTED":
         return Refused(TakenOver(message), None, elsewhere=False)

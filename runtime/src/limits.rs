@@ -276,3 +276,8 @@ pub const ACCESS_LOOK: Duration = Duration::from_secs(5);
 pub const ACCESS_DEAF_MAX: Duration = Duration::from_secs(60);
 /// How long a change of access is waited for at the node that was asked, so that it sees its own changes.
 pub const ACCESS_SEEN: Duration = Duration::from_secs(2);
+
+/// How often a store that is locked is tried to be opened, and after what time each.
+pub const STORE_LOCK_TRIES: u32 = 100;
+/// See above.
+pub const STORE_LOCK_LOOK: Duration = Duration::from_millis(20);

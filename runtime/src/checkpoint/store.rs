@@ -6,8 +6,11 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
 
 use thiserror::Error;
+
+use crate::limits::{STORE_LOCK_LOOK, STORE_LOCK_TRIES};
 
 /// Key of the header in each tree; twins' keys start with `t`.
 const HEADER: &[u8] = b"header";
@@ -93,14 +96,13 @@ impl Store {
     /// Opens the database in `path`, making it if there is none.
     pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self, StoreFault> {
         let sled_fault = |source| StoreFault::Sled { path: path.into(), source };
-        let db = sled::Config::new()
+        let config = sled::Config::new()
             .path(path)
             .cache_capacity(cache_bytes)
             .mode(sled::Mode::HighThroughput)
             // Flushing is ours to time: a checkpoint counts only after `sync`.
-            .flush_every_ms(None)
-            .open()
-            .map_err(sled_fault)?;
+            .flush_every_ms(None);
+        let db = open_unlocked(&config).map_err(sled_fault)?;
         let store = Self { db, path: path.into() };
         store.sweep()?;
         Ok(store)
@@ -225,6 +227,19 @@ impl Tree {
     }
 }
 
+/// Opens a store that may have been closed just now: its lock is let go of a moment later. Who else could have it is
+/// kept out by the lock of the data directory.
+fn open_unlocked(config: &sled::Config) -> sled::Result<sled::Db> {
+    let is_locked = |error: &io::Error| error.to_string().contains("could not acquire lock");
+    for _ in 1..STORE_LOCK_TRIES {
+        match config.open() {
+            Err(sled::Error::Io(error)) if is_locked(&error) => sleep(STORE_LOCK_LOOK),
+            opened => return opened,
+        }
+    }
+    config.open()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,6 +261,18 @@ mod tests {
         let keys: Vec<_> = tree.values().map(|value| value.unwrap().0).collect();
         assert_eq!(keys, ["a/y", "a/z"]);
         assert_eq!(store.tree("shard-2").unwrap().values().count(), 0);
+    }
+
+    #[test]
+    fn a_store_that_is_let_go_of_a_moment_later_opens() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = Store::open(dir.path(), 1 << 20).unwrap();
+        let holding = std::thread::spawn(move || {
+            sleep(5 * STORE_LOCK_LOOK);
+            drop(held);
+        });
+        Store::open(dir.path(), 1 << 20).unwrap();
+        holding.join().unwrap();
     }
 
     #[test]

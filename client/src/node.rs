@@ -9,6 +9,7 @@ use pollux_proto::v1::commands_client::CommandsClient;
 use pollux_proto::v1::devices_client::DevicesClient;
 use pollux_proto::v1::enrolments_client::EnrolmentsClient;
 use pollux_proto::v1::groups_client::GroupsClient;
+use pollux_proto::v1::jobs_client::JobsClient;
 use pollux_proto::v1::subscriptions_client::SubscriptionsClient;
 use pollux_proto::v1::twins_client::TwinsClient;
 use pollux_proto::v1::types_client::TypesClient;
@@ -66,6 +67,11 @@ impl Node {
     /// The Subscriptions service.
     pub fn subscriptions(&self) -> SubscriptionsClient<Channel> {
         SubscriptionsClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
+    }
+
+    /// The Jobs service.
+    pub fn jobs(&self) -> JobsClient<Channel> {
+        JobsClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     /// The Cluster service.

@@ -15,7 +15,8 @@ use crate::exit::{Exit, Failure};
 use crate::node_process::NodeProcess;
 use crate::start::Signals;
 use crate::{
-    bench_query, bench_register, bench_start, bench_watch, bench_writes, print, sim, trace,
+    bench_job, bench_query, bench_register, bench_start, bench_watch, bench_writes, print, sim,
+    trace,
 };
 
 /// As a node's default, so that both sides hold the same connection state.
@@ -39,6 +40,7 @@ pub(crate) async fn run(output: Output, command: BenchCommand) -> Result<(), Fai
         BenchCommand::Writes(args) => return bench_writes::run(output, &args).await,
         BenchCommand::Register(args) => return bench_register::run(output, &args).await,
         BenchCommand::Watch(args) => return bench_watch::run(output, &args).await,
+        BenchCommand::Job(args) => return bench_job::run(output, &args).await,
         BenchCommand::Query(args) => return bench_query::run(output, &args).await,
         BenchCommand::Reports(args) => {
             let of = |report: &Report| report.acked_per_server_cpu_s;

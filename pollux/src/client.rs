@@ -7,6 +7,7 @@ use pollux_proto::v1::access_client::AccessClient;
 use pollux_proto::v1::cluster_client::ClusterClient;
 use pollux_proto::v1::enrolments_client::EnrolmentsClient;
 use pollux_proto::v1::groups_client::GroupsClient;
+use pollux_proto::v1::jobs_client::JobsClient;
 use pollux_proto::v1::types_client::TypesClient;
 use pollux_twin::id::TenantId;
 use pollux_twin::json::JsonErrorKind;
@@ -74,6 +75,11 @@ impl Client {
     /// The node, whose services are called once.
     fn node(&self) -> &Node {
         self.calls.node()
+    }
+
+    /// The Jobs service.
+    pub(crate) fn jobs(&self) -> JobsClient<Channel> {
+        self.node().jobs()
     }
 
     /// The Cluster service.

@@ -19,6 +19,10 @@ pub(crate) const SETTLED_MAX: Duration = Duration::from_secs(120);
 pub(crate) const OWNERS_LOOK: Duration = Duration::from_millis(10);
 /// How long an election may take before the story goes on without it.
 pub(crate) const ELECTED_MAX: Duration = Duration::from_secs(30);
+/// How long the devices of a measured job may take to connect: a hundred thousand handshakes on one core, and some.
+pub(crate) const BENCH_CONNECT_MAX: Duration = Duration::from_secs(300);
+/// Marks of a job's bar: with the counts behind it, it fits a narrow terminal.
+pub(crate) const JOB_BAR_WIDTH: u64 = 24;
 /// How long the fleet of a demonstration reports before something is done to the cluster.
 pub(crate) const CALM: Duration = Duration::from_secs(4);
 /// How long a demonstration may take in all, before its fleet ends by itself.

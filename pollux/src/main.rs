@@ -5,6 +5,7 @@ mod access;
 mod args;
 mod backup;
 mod bench;
+mod bench_job;
 mod bench_query;
 mod bench_register;
 mod bench_start;
@@ -26,6 +27,7 @@ mod faults;
 mod fleet;
 mod form;
 mod import;
+mod job;
 mod limits;
 mod live;
 mod local_cluster;
@@ -108,6 +110,7 @@ async fn run_async(output: Output, verb: Verb) -> Result<(), Failure> {
         Verb::Type(command) => fleet::types(output, command).await,
         Verb::Group(command) => fleet::groups(output, command).await,
         Verb::Enrolment(command) => enrolment::run(output, command).await,
+        Verb::Job(command) => job::run(output, command).await,
         Verb::Device(command) => registry::run(output, command).await,
         Verb::Config(_) | Verb::Context(_) | Verb::Completions { .. } => {
             unreachable!("carried out without threads")

@@ -7,6 +7,7 @@ mod changed;
 mod device;
 mod fleet;
 mod fresh;
+mod job;
 mod line;
 mod query;
 mod select;
@@ -26,6 +27,10 @@ pub use device::{
 };
 pub use fleet::{enrolment_json, group_json, moved_json, provisioned_json, type_json};
 pub use fresh::{Freshness, freshness};
+pub use job::{
+    JOB_DEVICE_STATES, job_device_json, job_device_state_name, job_device_state_named, job_is_over,
+    job_json, job_spec_from_json, job_spec_json, job_state_name,
+};
 pub use line::device_line;
 pub use query::{Cursor, Query, query, query_group, query_row};
 pub use select::{Page, Watch, Whose, list, watch};

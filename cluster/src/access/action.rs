@@ -18,6 +18,10 @@ pub enum Action {
     CommandSend,
     /// Register devices, and say by what they prove who they are.
     DeviceManage,
+    /// See jobs, and where their devices stand.
+    JobRead,
+    /// Make jobs, pause, cancel and forget them.
+    JobManage,
     /// See nodes, shards, and what a node counts.
     ClusterRead,
     /// Change nodes, shards and settings of the cluster.
@@ -32,7 +36,7 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::TwinRead,
         Self::TwinWrite,
         Self::TwinDelete,
@@ -40,6 +44,8 @@ impl Action {
         Self::TwinWatch,
         Self::CommandSend,
         Self::DeviceManage,
+        Self::JobRead,
+        Self::JobManage,
         Self::ClusterRead,
         Self::ClusterAdmin,
         Self::ClusterBackup,
@@ -58,6 +64,8 @@ impl Action {
             Self::TwinWatch => "twin:watch",
             Self::CommandSend => "command:send",
             Self::DeviceManage => "device:manage",
+            Self::JobRead => "job:read",
+            Self::JobManage => "job:manage",
             Self::ClusterRead => "cluster:read",
             Self::ClusterAdmin => "cluster:admin",
             Self::ClusterBackup => "cluster:backup",

@@ -6,6 +6,7 @@ mod cluster;
 mod contexts;
 mod devices;
 mod fleet;
+mod jobs;
 mod node;
 mod operate;
 mod services;
@@ -30,6 +31,7 @@ pub(crate) use devices::{
     OneDevice, RegisterArgs, StandingName,
 };
 pub(crate) use fleet::{EnrolmentArgs, EnrolmentCommand, GroupCommand, NamedThing, TypeCommand};
+pub(crate) use jobs::{AwaitName, CreateJobArgs, JobCommand, JobDevicesArgs, NamedJob};
 pub(crate) use node::{ConfigCommand, DevArgs, NodeFlags, StartArgs};
 pub(crate) use operate::{DoctorArgs, TopArgs};
 pub(crate) use services::{
@@ -37,8 +39,8 @@ pub(crate) use services::{
     TwinCommand, WatchArgs,
 };
 pub(crate) use simulate::{
-    BenchArgs, BenchCommand, BenchQueryArgs, BenchRegisterArgs, BenchStartArgs, BenchWatchArgs,
-    BenchWritesArgs, LoadName, ServeArgs, ShapeName, SimArgs,
+    BenchArgs, BenchCommand, BenchJobArgs, BenchQueryArgs, BenchRegisterArgs, BenchStartArgs,
+    BenchWatchArgs, BenchWritesArgs, LoadName, ServeArgs, ShapeName, SimArgs,
 };
 pub(crate) use subscriptions::{CreateArgs, NamedSubscription, SubscriptionCommand};
 
@@ -136,6 +138,9 @@ pub(crate) enum Verb {
     /// Enrolments, by which devices that nobody registered come to credentials of their own.
     #[command(subcommand)]
     Enrolment(EnrolmentCommand),
+    /// Do one thing to many devices, at a pace.
+    #[command(subcommand)]
+    Job(JobCommand),
     /// Watches that the cluster remembers by name, with how far their consumers are.
     #[command(subcommand)]
     Subscription(SubscriptionCommand),

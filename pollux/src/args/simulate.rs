@@ -194,6 +194,9 @@ pub(crate) enum BenchCommand {
     /// How many changes a node tells its watchers for a second of its CPU, in batches and one by one.
     #[command(after_help = "Example:\n  pollux bench watch --watchers 1000 --duration 8s")]
     Watch(BenchWatchArgs),
+    /// How long a job takes that sets desired of very many connected devices, until all have acknowledged it.
+    #[command(after_help = "Example:\n  pollux bench job --devices 100000")]
+    Job(BenchJobArgs),
     /// Durable writes of three nodes on this machine, beside three members of etcd where it is installed.
     #[command(after_help = "Example:\n  pollux bench writes --duration 8s --rounds 2")]
     Writes(BenchWritesArgs),
@@ -238,6 +241,17 @@ pub(crate) struct BenchWatchArgs {
 pub(crate) struct BenchRegisterArgs {
     /// Devices.
     #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) devices: u32,
+    /// Core for the node that is started (needs taskset).
+    #[arg(long, value_name = "CORE")]
+    pub(crate) server_core: Option<u32>,
+}
+
+/// Flags of `bench job`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct BenchJobArgs {
+    /// Devices, all connected.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) devices: u32,
     /// Core for the node that is started (needs taskset).
     #[arg(long, value_name = "CORE")]

@@ -178,6 +178,29 @@ impl Doorman {
         asked::call(&self.picture.borrow().meta.access, &caller.name, key, request)
     }
 
+    /// Whether a principal that asked for it before may do something now.
+    pub(crate) fn check_principal(
+        &self,
+        principal: &str,
+        action: Action,
+        on: On<'_>,
+    ) -> Result<(), Rejection> {
+        asked::decided(&self.picture.borrow().meta.access, principal, action, on)
+    }
+
+    /// Whether a principal that asked for it before may call a twin now.
+    pub(crate) fn check_for(
+        &self,
+        principal: &str,
+        key: &TwinKey,
+        request: &Request,
+    ) -> Result<(), Rejection> {
+        if self.is_deaf() && self.is_enforced() {
+            return Err(unproven(DEAF));
+        }
+        asked::call(&self.picture.borrow().meta.access, principal, key, request)
+    }
+
     /// Whether a caller may do something to all twins of a scope.
     pub(crate) fn check_scope(
         &self,

@@ -57,6 +57,15 @@ pub enum Method {
     SubscriptionsDelete,
     SubscriptionsAcknowledge,
     SubscriptionsConsume,
+    JobsCreate,
+    JobsGet,
+    JobsList,
+    JobsDevices,
+    JobsPause,
+    JobsResume,
+    JobsCancel,
+    JobsDelete,
+    JobsWatch,
 }
 
 impl Method {
@@ -85,6 +94,15 @@ impl Method {
         "Subscriptions.Delete",
         "Subscriptions.Acknowledge",
         "Subscriptions.Consume",
+        "Jobs.Create",
+        "Jobs.Get",
+        "Jobs.List",
+        "Jobs.Devices",
+        "Jobs.Pause",
+        "Jobs.Resume",
+        "Jobs.Cancel",
+        "Jobs.Delete",
+        "Jobs.Watch",
     ];
 
     /// `Service.Method`.

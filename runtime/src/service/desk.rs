@@ -21,11 +21,11 @@ use super::limits::{
 };
 use super::provision::Provisioning;
 use super::stale::Stand;
-use super::subscriptions::is_reserved;
 use crate::access::{Caller, Doorman};
 use crate::clock::Clock;
 use crate::cluster::Control;
 use crate::metrics::{Door, Method, Metrics};
+use crate::own::is_reserved;
 use crate::query::{Answer as Answered, Question};
 use crate::router::{Call, Picture, Router, Scope, WatchItem};
 use crate::watch::Watch;

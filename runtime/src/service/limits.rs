@@ -54,8 +54,6 @@ pub(super) const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub(super) const ANSWER_MARGIN: Duration = Duration::from_millis(20);
 /// How often a silent watch says that it lives: below the shortest timeout of common proxies.
 pub(super) const WATCH_KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// Bytes of a subscription's name.
-pub(super) const SUBSCRIPTION_NAME_MAX: usize = 64;
 /// How often a subscription is read and written again when others write it at the same moment.
 pub(super) const SUBSCRIPTION_TRIES: usize = 10;
 /// How often all nodes are told to keep what filters of subscriptions are asked of: well within the time that
@@ -85,6 +83,12 @@ pub(super) const PROVISION_BURST: u32 = 200;
 pub(super) const MEMBERS_CHANGED_MAX: usize = 1_000;
 /// Of those so many at once: they are of many shards.
 pub(super) const MEMBERS_AT_ONCE: usize = 64;
+/// Devices on a page of a job's, if the caller says nothing.
+pub(super) const JOB_PAGE: usize = 100;
+/// The most of them: some parts are read for it.
+pub(super) const JOB_PAGE_MAX: usize = 1_000;
+/// How often a job is looked at for whoever follows it: it is told as often.
+pub(super) const JOB_LOOK: Duration = Duration::from_millis(250);
 /// Imports at once: each holds some thousand devices.
 pub(super) const IMPORTS_MAX: usize = 4;
 /// Devices of one import that are being registered at once: some batches of every shard.

@@ -1,6 +1,6 @@
 //! The two doors for services: gRPC and HTTP/JSON, over the same router.
 //!
-//! `desk` is what both share, `fleet` types and groups of devices, `subscriptions` what the cluster remembers of watches, `grpc` and `http` are the doors, `listen` their sockets. What a call
+//! `desk` is what both share, `fleet` types and groups of devices, `jobs` the calls about jobs, `subscriptions` what the cluster remembers of watches, `grpc` and `http` are the doors, `listen` their sockets. What a call
 //! means is the twin's business; what a refusal is called is proto's table.
 
 mod access;
@@ -11,6 +11,7 @@ mod grpc;
 mod health;
 mod http;
 mod import;
+mod jobs;
 mod limits;
 mod listen;
 mod members;
@@ -33,10 +34,9 @@ use crate::access::Doorman;
 use crate::clock::Clock;
 use crate::cluster::Control;
 use crate::config::ServiceConfig;
+use crate::jobs::{Office, oversee};
 use crate::metrics::Metrics;
 use crate::router::Router;
-
-pub(crate) use self::subscriptions::is_reserved;
 
 use self::desk::Desk;
 use self::listen::Listener;
@@ -89,6 +89,8 @@ pub(crate) async fn serve(
     let (reporter, health) = tonic_health::server::health_reporter();
     let mut tasks = JoinSet::new();
     tasks.spawn(subscriptions::keep(desk.clone(), stopping.clone()));
+    let office = Office::new(router.clone(), desk.doorman.clone());
+    tasks.spawn(oversee(office, stopping.clone()));
     tasks.spawn(grpc::serve(desk.clone(), health, grpc, stopping.clone()));
     tasks.spawn(http::serve(desk, http, stopping.clone()));
     tasks.spawn(health::report(router, reporter, stopping));

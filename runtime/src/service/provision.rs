@@ -198,7 +198,7 @@ impl Desk {
         enrolment: &str,
         asked: RegistryRequest,
     ) -> Result<Call, Rejection> {
-        if super::is_reserved(key) {
+        if crate::own::is_reserved(key) {
             return Err(refused("wrong_name"));
         }
         let mut call = Call {

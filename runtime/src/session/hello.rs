@@ -15,8 +15,8 @@ use quinn::{Connection, RecvStream, SendStream};
 
 use super::tls::{Peer, PeerName};
 use crate::limits::{LAST_WORDS_MS_MAX, SESSION_READ_BYTES};
+use crate::own::is_reserved;
 use crate::pki::sha256;
-use crate::service::is_reserved;
 
 /// What a device says before it is answered.
 pub(super) struct FirstWords {

@@ -9,6 +9,8 @@ use pollux_proto::v1;
 use pollux_proto::v1::access_client::AccessClient;
 use pollux_proto::v1::cluster_client::ClusterClient;
 use pollux_proto::v1::commands_client::CommandsClient;
+use pollux_proto::v1::job_spec::{Action, Whose};
+use pollux_proto::v1::jobs_client::JobsClient;
 use pollux_proto::v1::patch_twin_request::Change;
 use pollux_proto::v1::twins_client::TwinsClient;
 use pollux_tests::node::{NodeProcess, Reply};
@@ -31,13 +33,15 @@ pub(crate) enum Deed {
     Query,
     Watch,
     Command,
+    /// Make a job.
+    Job,
     Status,
     Pause,
     Policies,
 }
 
 /// All of them; the twin is written before it is read, and deleted at last.
-pub(crate) const DEEDS: [Deed; 11] = [
+pub(crate) const DEEDS: [Deed; 12] = [
     Deed::WriteA,
     Deed::WriteB,
     Deed::Read,
@@ -45,6 +49,7 @@ pub(crate) const DEEDS: [Deed; 11] = [
     Deed::Query,
     Deed::Watch,
     Deed::Command,
+    Deed::Job,
     Deed::Status,
     Deed::Pause,
     Deed::Policies,
@@ -62,6 +67,7 @@ impl Deed {
             Self::Query => "query",
             Self::Watch => "watch",
             Self::Command => "command",
+            Self::Job => "job",
             Self::Status => "status",
             Self::Pause => "pause",
             Self::Policies => "policies",
@@ -146,6 +152,10 @@ impl Caller {
             Deed::Query => ("POST", "/v1/tenants/acme/query".to_owned(), "{\"count\":true}"),
             Deed::Watch => return outcome_of(self.watch(node)?.status),
             Deed::Command => ("POST", format!("{twin}/commands"), "{\"name\":\"restart\"}"),
+            Deed::Job => {
+                let body = "{\"devices\":[\"job-1\"],\"tags\":{\"a\":1}}";
+                ("PUT", "/v1/tenants/acme/jobs/mark".to_owned(), body)
+            }
             Deed::Status => ("GET", "/v1/status".to_owned(), ""),
             Deed::Policies => ("GET", "/v1/access/policies".to_owned(), ""),
             Deed::Pause => bail!("there is no path for that"),
@@ -188,10 +198,19 @@ impl Caller {
             // Where it is allowed it goes on until it is ended: that it begins is tried by gRPC.
             Deed::Watch => return self.by_grpc(node, deed, device),
             Deed::Command => &["command", "send", &twin, "restart"],
+            Deed::Job => {
+                let mark = ["job", "create", "mark", "--tenant", "acme", "--device", "job-1"];
+                return self.said(node, &[&mark[..], &["--tags", "{\"a\":1}"]].concat());
+            }
             Deed::Status => &["cluster", "status"],
             Deed::Pause => &["cluster", "pause"],
             Deed::Policies => &["access", "policy", "list"],
         };
+        self.said(node, verb)
+    }
+
+    /// What the command line says.
+    fn said(&self, node: &NodeProcess, verb: &[&str]) -> Result<Outcome> {
         let said = match node.ask_as(&self.token, verb) {
             Ok(_) => return Ok(Outcome::Allowed),
             Err(error) => error.to_string(),
@@ -266,6 +285,10 @@ impl Caller {
                 let send = v1::SendCommandRequest { tenant, device, name, ..Default::default() };
                 CommandsClient::new(channel).send(self.request(send)).await.map(drop)
             }
+            Deed::Job => {
+                let create = self.request(mark(tenant));
+                JobsClient::new(channel).create(create).await.map(drop)
+            }
             Deed::Status => {
                 let status = self.request(v1::ClusterStatusRequest::default());
                 ClusterClient::new(channel).status(status).await.map(drop)
@@ -290,6 +313,17 @@ impl Caller {
         }
         request
     }
+}
+
+/// The job that is tried.
+fn mark(tenant: String) -> v1::CreateJobRequest {
+    let devices = vec!["job-1".to_owned()];
+    let spec = v1::JobSpec {
+        whose: Some(Whose::Devices(v1::JobDevices { devices })),
+        action: Some(Action::TagsJson("{\"a\":1}".to_owned())),
+        ..Default::default()
+    };
+    v1::CreateJobRequest { tenant, name: "mark".to_owned(), spec: Some(spec) }
 }
 
 fn outcome_of(status: u16) -> Result<Outcome> {

@@ -7,8 +7,8 @@ pub(crate) const MAY: &[(&str, &[&str])] = &[
     (
         "all",
         &[
-            "read", "write-a", "write-b", "delete", "list", "query", "watch", "command", "status",
-            "pause", "policies",
+            "read", "write-a", "write-b", "delete", "list", "query", "watch", "command", "job",
+            "status", "pause", "policies",
         ],
     ),
     ("reader", &["read", "list", "query", "watch"]),

@@ -6,6 +6,7 @@ mod commands;
 mod devices;
 mod enrolments;
 mod fleet;
+mod jobs;
 mod query;
 mod subscriptions;
 mod twins;
@@ -22,6 +23,7 @@ use pollux_proto::v1::commands_server::CommandsServer;
 use pollux_proto::v1::devices_server::DevicesServer;
 use pollux_proto::v1::enrolments_server::EnrolmentsServer;
 use pollux_proto::v1::groups_server::GroupsServer;
+use pollux_proto::v1::jobs_server::JobsServer;
 use pollux_proto::v1::subscriptions_server::SubscriptionsServer;
 use pollux_proto::v1::twins_server::TwinsServer;
 use pollux_proto::v1::types_server::TypesServer;
@@ -77,6 +79,7 @@ pub(super) async fn serve(
     let devices = DevicesServer::new(grpc.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
     let subscriptions =
         SubscriptionsServer::new(grpc.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
+    let jobs = JobsServer::new(grpc.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
     let commands = CommandsServer::new(grpc).max_decoding_message_size(REQUEST_BYTES_MAX);
     let served = Server::builder()
         .max_concurrent_streams(STREAMS_MAX)
@@ -90,6 +93,7 @@ pub(super) async fn serve(
         .add_service(groups)
         .add_service(enrolments)
         .add_service(subscriptions)
+        .add_service(jobs)
         .add_service(cluster)
         .add_service(access)
         .add_service(health)

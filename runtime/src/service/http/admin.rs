@@ -25,6 +25,10 @@ POST   /v1/twins/{device}/commands               {\"name\": \"restart\", \"wait\
 GET    /v1/twins/{device}/commands               those that are kept
 GET    /v1/twins/{device}/commands/{id}          one
 DELETE /v1/twins/{device}/commands/{id}          withdraw it while it waits
+PUT    /v1/jobs/{name}                           {\"prefix\": \"\", \"desired\": {...}, \"canary\": 5}; GET, DELETE
+GET    /v1/jobs                                  all of them
+GET    /v1/jobs/{name}/devices?state=            where each of its devices stands
+POST   /v1/jobs/{name}/pause|resume|cancel       steer it
 
 The same under /v1/tenants/{tenant}/ for tenants other than `default`.
 Writes take the headers pollux-caller (who you are) and idempotency-key (makes a retry harmless).

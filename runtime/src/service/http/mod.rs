@@ -10,6 +10,7 @@ mod event;
 mod fleet;
 mod import;
 mod incoming;
+mod jobs;
 mod openapi;
 mod problem;
 mod query;

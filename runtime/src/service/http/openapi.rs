@@ -5,6 +5,7 @@ mod access;
 mod devices;
 mod enrolments;
 mod fleet;
+mod jobs;
 mod parameters;
 mod subscriptions;
 
@@ -12,7 +13,7 @@ use pollux_twin::change::Section;
 use pollux_twin::limits::{COMMAND_DEADLINE_MS_MAX, TEXT_BYTES_MAX};
 use serde_json::{Map, Value, json};
 
-use super::routes::{self, Operation, Verb};
+use super::routes::{self, Operation, Operation as O, Verb};
 
 /// The document, OpenAPI 3.1.
 pub(super) fn document() -> Value {
@@ -106,9 +107,8 @@ const READ_IF: &[&str] = &["if-none-match"];
 /// A stale answer says in `pollux-position` and `pollux-age-ms` what it stands for.
 const STALE: &[&str] = &["stale", "min_position", "max_age_ms"];
 
-fn about(operation: Operation) -> About {
+fn about(operation: O) -> About {
     use Answer::{Json, Text};
-    use Operation as O;
     let read = |summary, query, answer| About {
         summary,
         query,
@@ -182,6 +182,7 @@ fn about(operation: Operation) -> About {
 fn about_part(operation: Operation) -> About {
     match operation {
         Operation::Subscription(call) => subscriptions::about(call),
+        Operation::Job(call) => jobs::about(call),
         Operation::Fleet(call) => fleet::about(call),
         Operation::Enrolment(call) => enrolments::about(call),
         registry => devices::about(registry),
@@ -199,6 +200,7 @@ fn operation_id(operation: Operation) -> String {
         Operation::PutSection(section) => of("put", section),
         Operation::PatchSection(section) => of("patch", section),
         Operation::Subscription(call) => format!("subscriptions{call:?}"),
+        Operation::Job(call) => format!("jobs{call:?}"),
         Operation::Access(asked) => lower(format!("{asked:?}")),
         Operation::Fleet(call) => lower(format!("{call:?}")),
         Operation::Enrolment(call) => lower(format!("{call:?}")),
@@ -225,6 +227,7 @@ fn reference(schema: &str) -> Value {
 fn all_schemas() -> Value {
     let mut schemas = schemas();
     let parts = devices::schemas().into_iter().chain(subscriptions::schemas());
+    let parts = parts.chain(jobs::schemas());
     for (name, schema) in parts.chain(fleet::schemas()).chain(enrolments::schemas()) {
         schemas[name] = schema;
     }

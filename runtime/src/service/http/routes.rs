@@ -11,6 +11,7 @@ use pollux_twin::change::Section;
 
 use super::super::desk::Desk;
 use super::incoming::Incoming;
+use super::jobs;
 use super::problem::Problem;
 use super::subscriptions::{self, Call};
 use super::{
@@ -64,6 +65,7 @@ pub(super) enum Operation {
     Subscription(Call),
     Fleet(fleet::Call),
     Enrolment(enrolments::Call),
+    Job(jobs::Call),
 }
 
 /// What a request asks about who may do what.
@@ -110,7 +112,7 @@ const ACCESS: &[(Verb, &str, Operation)] = &[
 /// What every path of a tenant's twins begins with: short for the default tenant.
 const TENANTS: [&str; 2] = ["/v1", "/v1/tenants/{tenant}"];
 
-/// Paths of a tenant's twins, devices and subscriptions.
+/// Paths of a tenant's twins, devices, subscriptions and jobs.
 const TWINS: &[(Verb, &str, Operation)] = &[
     (Verb::Get, "/twins", Operation::ListTwins),
     (Verb::Post, "/query", Operation::QueryTwins),
@@ -160,6 +162,14 @@ const TWINS: &[(Verb, &str, Operation)] = &[
     (Verb::Delete, "/subscriptions/{name}", Operation::Subscription(Call::Delete)),
     (Verb::Get, "/subscriptions/{name}/events", Operation::Subscription(Call::Consume)),
     (Verb::Post, "/subscriptions/{name}/acknowledge", Operation::Subscription(Call::Acknowledge)),
+    (Verb::Get, "/jobs", Operation::Job(jobs::Call::List)),
+    (Verb::Put, "/jobs/{name}", Operation::Job(jobs::Call::Put)),
+    (Verb::Get, "/jobs/{name}", Operation::Job(jobs::Call::Get)),
+    (Verb::Delete, "/jobs/{name}", Operation::Job(jobs::Call::Delete)),
+    (Verb::Get, "/jobs/{name}/devices", Operation::Job(jobs::Call::Devices)),
+    (Verb::Post, "/jobs/{name}/pause", Operation::Job(jobs::Call::Pause)),
+    (Verb::Post, "/jobs/{name}/resume", Operation::Job(jobs::Call::Resume)),
+    (Verb::Post, "/jobs/{name}/cancel", Operation::Job(jobs::Call::Cancel)),
 ];
 
 /// Every method of every path.
@@ -250,6 +260,7 @@ async fn dispatch(
         Operation::Fleet(call) => fleet::call(call, incoming, body).await,
         Operation::Enrolment(call) => enrolments::call(call, incoming, body).await,
         Operation::ImportDevices => import::import(incoming, body).await,
+        Operation::Job(call) => Box::pin(jobs::call(call, incoming, body)).await,
         Operation::GetDevice => devices::get(incoming).await,
         Operation::RegisterDevice => devices::register(incoming, body).await,
         Operation::DisableDevice => devices::disable(incoming, body).await,
@@ -342,6 +353,7 @@ impl Operation {
             Self::GetCommand => Method::CommandsGet,
             Self::CancelCommand => Method::CommandsCancel,
             Self::Subscription(call) => call.method(),
+            Self::Job(call) => call.method(),
             Self::GetDevice => Method::DevicesGet,
             Self::ImportDevices => Method::DevicesImport,
             Self::RegisterDevice => Method::DevicesRegister,

@@ -19,15 +19,12 @@ use pollux_twin::{Rejection, TenantId, TwinKey, Value};
 pub(super) use consume::{Consumption, End, Next};
 pub(super) use keep::keep;
 pub(super) use record::Record;
-pub(crate) use record::is_reserved;
 
 use super::desk::{Desk, unexpected};
 use super::limits::{CALL_TIME_MAX, PAGE_PART, SUBSCRIPTION_TRIES, SUBSCRIPTIONS_MAX};
 use crate::access::Caller;
+use crate::own;
 use crate::router::{Call, Scope};
-
-/// As whom the cluster keeps its own.
-const CALLER: &str = "pollux";
 
 /// A subscription as it was read, with the version that the next write must meet.
 pub(super) struct Kept {
@@ -189,7 +186,7 @@ impl Desk {
     }
 
     async fn call_own(&self, key: TwinKey, request: Request) -> Result<Answer, Rejection> {
-        let (caller, timeout) = (CALLER.to_owned(), CALL_TIME_MAX);
+        let (caller, timeout) = (own::CALLER.to_owned(), CALL_TIME_MAX);
         self.router.call(Call { key, caller, idempotency_key: None, request, timeout }).await
     }
 }

@@ -3,37 +3,17 @@
 use pollux_proto::position::Position;
 use pollux_proto::v1;
 use pollux_twin::value::Object;
-use pollux_twin::{DeviceId, Rejection, TenantId, TwinKey, Value, id};
+use pollux_twin::{Rejection, TwinKey, Value, id};
 
-use super::super::limits::SUBSCRIPTION_NAME_MAX;
+use crate::own::{self, RESERVED};
 use crate::router::Scope;
 
-/// The tenant of Pollux's own twins, which services read and only Pollux writes.
-const RESERVED: &str = "_pollux";
 /// What the name of a subscription's twin begins with.
 const KIND: &str = "subscription:";
 
-/// Whether a twin is Pollux's own.
-pub(crate) fn is_reserved(key: &TwinKey) -> bool {
-    key.tenant() == RESERVED
-}
-
 /// The twin of a subscription.
 pub(super) fn key(tenant: &str, name: &str) -> Result<TwinKey, Rejection> {
-    let invalid = |reason| Rejection::Invalid { reason };
-    let usable = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    if name.is_empty() || name.len() > SUBSCRIPTION_NAME_MAX || !name.bytes().all(usable) {
-        let reason = format!(
-            "name {name:?}: takes 1 to {SUBSCRIPTION_NAME_MAX} letters, digits, dots, underscores and hyphens"
-        );
-        return Err(invalid(reason));
-    }
-    let tenant = if tenant.is_empty() { id::DEFAULT_TENANT } else { tenant };
-    TenantId::parse(tenant).map_err(|error| invalid(format!("tenant: {error}")))?;
-    let device = DeviceId::parse(&format!("{KIND}{tenant}:{name}"))
-        .map_err(|error| invalid(format!("name: {error}")))?;
-    let reserved = TenantId::parse(RESERVED).expect("it is a tenant's name");
-    Ok(TwinKey::new(&reserved, &device))
+    own::key(KIND, tenant, name)
 }
 
 /// The twins of a tenant's subscriptions, and perhaps of others.
@@ -224,15 +204,5 @@ mod tests {
         assert!(kept.advance(&to("p1.1.0-9-0")).is_err(), "of an earlier life");
         assert_eq!(kept.position, "p1.2.0-1-0");
         assert!(!kept.watch().picture, "a picture is taken once");
-    }
-
-    #[test]
-    fn names_are_plain_and_tenants_kept_apart() {
-        assert_eq!(key("", "a").unwrap().as_str(), "_pollux/subscription:default:a");
-        assert!(is_reserved(&key("acme", "a.b-c_9").unwrap()));
-        for bad in ["", "a:b", "a/b", "ä", &"x".repeat(65)] {
-            assert!(matches!(key("acme", bad), Err(Rejection::Invalid { .. })), "{bad}");
-        }
-        assert!(key("a/b", "x").is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! What the OpenAPI document says of parts of a path, arguments and headers: as much of what is taken as a schema can
 //! say. What only the node can know, such as whether an expression is one, it does not.
 
+use pollux_proto::convert::JOB_DEVICE_STATES;
 use pollux_twin::limits::{ID_BYTES_MAX, KEY_TEXT_BYTES_MAX, TEXT_BYTES_MAX};
 use serde_json::{Value, json};
 
@@ -43,6 +44,9 @@ pub(super) fn of_query(name: &str) -> Value {
         }
         "max_age_ms" | "before" | "limit" => whole(0),
         "stale" | "picture" => json!({"type": "boolean"}),
+        "state" => {
+            json!({"type": "string", "enum": JOB_DEVICE_STATES.map(|(name, _)| name)})
+        }
         "view" => json!({"type": "string", "enum": ["summary", "full"]}),
         "min_position" | "position" => json!({"type": "string", "pattern": POSITION}),
         _ => json!({"type": "string"}),

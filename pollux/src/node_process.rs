@@ -55,8 +55,8 @@ impl NodeProcess {
 
     fn arguments(dir: &Path) -> Vec<String> {
         let place = ["--devices-listen", "--grpc-listen", "--http-listen", "--peers-listen"];
-        let mut arguments: Vec<String> =
-            ["start", "--trace", "warn,openraft=error", "--data-dir"].map(str::to_owned).to_vec();
+        let own = ["start", "--until-stdin-closes", "--trace", "warn,openraft=error", "--data-dir"];
+        let mut arguments = own.map(str::to_owned).to_vec();
         arguments.push(dir.display().to_string());
         for flag in place {
             arguments.extend([flag.to_owned(), "127.0.0.1:0".to_owned()]);

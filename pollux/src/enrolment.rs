@@ -8,7 +8,7 @@ use pollux_runtime::clock::Clock;
 use serde_json::json;
 
 use crate::access::{table, when};
-use crate::args::{EnrollArgs, EnrolmentArgs, EnrolmentCommand, Output};
+use crate::args::{EnrollArgs, EnrolmentArgs, EnrolmentCommand, Output, TenantFlags};
 use crate::client::{self, Client};
 use crate::exit::{Exit, Failure};
 use crate::fleet::{json_of, reach};
@@ -24,7 +24,7 @@ pub(crate) async fn run(output: Output, command: EnrolmentCommand) -> Result<(),
             let one = client.enrolments().get(request).await?.into_inner();
             print::result(output, &text(&one), &json_of(&convert::enrolment_json(&one)))
         }
-        EnrolmentCommand::List { tenant, client } => {
+        EnrolmentCommand::List(TenantFlags { tenant, client }) => {
             let client = Client::connect(&client).await?;
             let request = client.request(v1::ListEnrolmentsRequest { tenant });
             let all = client.enrolments().list(request).await?.into_inner().enrolments;

@@ -6,7 +6,7 @@ use pollux_proto::{convert, v1};
 use serde_json::{Value, json};
 
 use crate::access::{table, when};
-use crate::args::{GroupCommand, NamedThing, Output, TypeCommand};
+use crate::args::{GroupCommand, NamedThing, Output, TenantFlags, TypeCommand};
 use crate::client::Client;
 use crate::exit::{Exit, Failure};
 use crate::print;
@@ -27,7 +27,7 @@ pub(crate) async fn types(output: Output, command: TypeCommand) -> Result<(), Fa
             let request = v1::GetTypeRequest { tenant, name };
             show_type(output, client.types().get(client.request(request)).await?.get_ref())
         }
-        TypeCommand::List { tenant, client } => {
+        TypeCommand::List(TenantFlags { tenant, client }) => {
             let client = Client::connect(&client).await?;
             let request = v1::ListTypesRequest { tenant };
             let types = client.types().list(client.request(request)).await?.into_inner().types;
@@ -67,7 +67,7 @@ pub(crate) async fn groups(output: Output, command: GroupCommand) -> Result<(), 
             let request = v1::GetGroupRequest { tenant, name };
             show_group(output, client.groups().get(client.request(request)).await?.get_ref())
         }
-        GroupCommand::List { tenant, client } => {
+        GroupCommand::List(TenantFlags { tenant, client }) => {
             let client = Client::connect(&client).await?;
             let request = v1::ListGroupsRequest { tenant };
             let groups = client.groups().list(client.request(request)).await?.into_inner().groups;

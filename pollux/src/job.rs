@@ -9,7 +9,9 @@ use pollux_twin::JsonLimits;
 use pollux_twin::limits::DEPTH_CEILING;
 use serde_json::{Value, json};
 
-use crate::args::{AwaitName, CreateJobArgs, JobCommand, JobDevicesArgs, NamedJob, Output};
+use crate::args::{
+    AwaitName, CreateJobArgs, JobCommand, JobDevicesArgs, NamedFlags, Output, TenantFlags,
+};
 use crate::client::{self, Client};
 use crate::exit::{Exit, Failure};
 use crate::limits::JOB_BAR_WIDTH;
@@ -20,7 +22,7 @@ use crate::{print, render};
 pub(crate) async fn run(output: Output, command: JobCommand) -> Result<(), Failure> {
     match command {
         JobCommand::Create(args) => create(output, *args).await,
-        JobCommand::List { tenant, client } => {
+        JobCommand::List(TenantFlags { tenant, client }) => {
             let client = Client::connect(&client).await?;
             let request = client.request(v1::ListJobsRequest { tenant });
             let answer = client.jobs().list(request).await?.into_inner();
@@ -64,7 +66,7 @@ pub(crate) async fn run(output: Output, command: JobCommand) -> Result<(), Failu
     }
 }
 
-fn asked(named: &NamedJob) -> v1::GetJobRequest {
+fn asked(named: &NamedFlags) -> v1::GetJobRequest {
     v1::GetJobRequest { tenant: named.tenant.clone(), name: named.name.clone() }
 }
 

@@ -4,7 +4,7 @@ use pollux_client::Watch;
 use pollux_proto::v1;
 use serde_json::{Value, json};
 
-use crate::args::{CreateArgs, NamedSubscription, Output, SubscriptionCommand};
+use crate::args::{CreateArgs, NamedFlags, Output, SubscriptionCommand, TenantFlags};
 use crate::client::Client;
 use crate::exit::Failure;
 use crate::start::Signals;
@@ -15,7 +15,7 @@ use crate::{print, render};
 pub(crate) async fn run(output: Output, command: SubscriptionCommand) -> Result<(), Failure> {
     match command {
         SubscriptionCommand::Create(args) => create(output, args).await,
-        SubscriptionCommand::List { tenant, client } => {
+        SubscriptionCommand::List(TenantFlags { tenant, client }) => {
             let client = Client::connect(&client).await?;
             let found = client.calls().subscriptions().list(&tenant).await?;
             let mut lines: Vec<_> = found.iter().map(text).collect();
@@ -25,12 +25,12 @@ pub(crate) async fn run(output: Output, command: SubscriptionCommand) -> Result<
             let all: Vec<_> = found.iter().map(shown).collect();
             print::result(output, &lines.join("\n"), &json!({ "subscriptions": all }))
         }
-        SubscriptionCommand::Get(NamedSubscription { name, tenant, client }) => {
+        SubscriptionCommand::Get(NamedFlags { name, tenant, client }) => {
             let client = Client::connect(&client).await?;
             let found = client.calls().subscriptions().get(&of(&tenant, &name)).await?;
             print::result(output, &text(&found), &shown(&found))
         }
-        SubscriptionCommand::Delete(NamedSubscription { name, tenant, client }) => {
+        SubscriptionCommand::Delete(NamedFlags { name, tenant, client }) => {
             let client = Client::connect(&client).await?;
             client.calls().subscriptions().delete(&of(&tenant, &name)).await?;
             print::result(output, &format!("subscription {name} is forgotten"), &json!({}))
@@ -40,7 +40,7 @@ pub(crate) async fn run(output: Output, command: SubscriptionCommand) -> Result<
 }
 
 async fn create(output: Output, args: CreateArgs) -> Result<(), Failure> {
-    let NamedSubscription { name, tenant, client } = args.named;
+    let NamedFlags { name, tenant, client } = args.named;
     let client = Client::connect(&client).await?;
     let watch = args.device.map_or_else(|| Watch::prefix(args.prefix), Watch::device);
     let watch = watch.of_tenant(tenant).filter(args.filter);
@@ -49,12 +49,8 @@ async fn create(output: Output, args: CreateArgs) -> Result<(), Failure> {
     print::result(output, &text(&made), &shown(&made))
 }
 
-async fn consume(
-    output: Output,
-    named: NamedSubscription,
-    count: Option<u64>,
-) -> Result<(), Failure> {
-    let NamedSubscription { name, tenant, client } = named;
+async fn consume(output: Output, named: NamedFlags, count: Option<u64>) -> Result<(), Failure> {
+    let NamedFlags { name, tenant, client } = named;
     let client = Client::connect(&client).await?;
     let mut consumer = client.calls().subscriptions().consume(&of(&tenant, &name), 0).await?;
     let mut left = count.unwrap_or(u64::MAX);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::services::ClientFlags;
+use super::services::{ClientFlags, TenantFlags};
 
 /// Verbs about device types.
 #[derive(Debug, Subcommand)]
@@ -29,14 +29,7 @@ What is written from then on must be so. What is there already is not looked at.
     /// Print a type, with its schemas.
     Get(NamedThing),
     /// List types.
-    List {
-        /// Tenant.
-        #[arg(long, default_value = "default")]
-        tenant: String,
-        /// How to reach the node.
-        #[command(flatten)]
-        client: ClientFlags,
-    },
+    List(TenantFlags),
     /// Take a type away: nothing is checked any more.
     Remove(NamedThing),
 }
@@ -63,14 +56,7 @@ pub(crate) enum GroupCommand {
     /// Print a group.
     Get(NamedThing),
     /// List groups.
-    List {
-        /// Tenant.
-        #[arg(long, default_value = "default")]
-        tenant: String,
-        /// How to reach the node.
-        #[command(flatten)]
-        client: ClientFlags,
-    },
+    List(TenantFlags),
     /// Take a group away that no device is in.
     Remove(NamedThing),
     /// Put devices in a group.
@@ -119,14 +105,7 @@ What is not said is taken for nothing: say all of it each time.")]
     /// Print an enrolment, without its key.
     Get(NamedThing),
     /// List enrolments.
-    List {
-        /// Tenant.
-        #[arg(long, default_value = "default")]
-        tenant: String,
-        /// How to reach the node.
-        #[command(flatten)]
-        client: ClientFlags,
-    },
+    List(TenantFlags),
     /// Take an enrolment away; devices keep what they got by it.
     Remove(NamedThing),
     /// Print the key of one device, derived from the enrolment's: what goes into the device.

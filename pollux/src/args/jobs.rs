@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::duration;
-use super::services::ClientFlags;
+use super::services::{NamedFlags, TenantFlags};
 
 /// Verbs about jobs.
 #[derive(Debug, Subcommand)]
@@ -20,19 +20,12 @@ pub(crate) enum JobCommand {
 Where a job stops by itself (--abort-above), devices that failed and those of which nobody knows count.")]
     Create(Box<CreateJobArgs>),
     /// List jobs, with how far they are.
-    List {
-        /// Tenant.
-        #[arg(long, default_value = "default")]
-        tenant: String,
-        /// How to reach the node.
-        #[command(flatten)]
-        client: ClientFlags,
-    },
+    List(TenantFlags),
     /// Print a job.
     Get {
         /// Which, and how to reach a node.
         #[command(flatten)]
-        named: NamedJob,
+        named: NamedFlags,
         /// Stay until it is over, and show how far it is.
         #[arg(long)]
         wait: bool,
@@ -43,26 +36,13 @@ Where a job stops by itself (--abort-above), devices that failed and those of wh
   pollux job devices rollout --limit 100000 --output json")]
     Devices(JobDevicesArgs),
     /// Begin with no further device for now; those under way go on.
-    Pause(NamedJob),
+    Pause(NamedFlags),
     /// Go on with a paused job.
-    Resume(NamedJob),
+    Resume(NamedFlags),
     /// Begin with no further device for good; commands that wait for their device are withdrawn.
-    Cancel(NamedJob),
+    Cancel(NamedFlags),
     /// Forget a job that is over.
-    Delete(NamedJob),
-}
-
-/// A job, and the way to a node.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct NamedJob {
-    /// Its name.
-    pub(crate) name: String,
-    /// Tenant.
-    #[arg(long, default_value = "default")]
-    pub(crate) tenant: String,
-    /// How to reach the node.
-    #[command(flatten)]
-    pub(crate) client: ClientFlags,
+    Delete(NamedFlags),
 }
 
 /// When a device is done.
@@ -81,7 +61,7 @@ pub(crate) enum AwaitName {
 pub(crate) struct CreateJobArgs {
     /// Which, and how to reach a node.
     #[command(flatten)]
-    pub(crate) named: NamedJob,
+    pub(crate) named: NamedFlags,
     /// Devices whose name begins so; an empty one is the whole tenant.
     #[arg(long)]
     pub(crate) prefix: Option<String>,
@@ -146,7 +126,7 @@ pub(crate) struct CreateJobArgs {
 pub(crate) struct JobDevicesArgs {
     /// Which, and how to reach a node.
     #[command(flatten)]
-    pub(crate) named: NamedJob,
+    pub(crate) named: NamedFlags,
     /// Only those: waiting, under_way, done, failed, unknown or cancelled.
     #[arg(long, value_parser = state)]
     pub(crate) state: Option<pollux_proto::v1::JobDeviceState>,

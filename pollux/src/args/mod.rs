@@ -31,18 +31,18 @@ pub(crate) use devices::{
     OneDevice, RegisterArgs, StandingName,
 };
 pub(crate) use fleet::{EnrolmentArgs, EnrolmentCommand, GroupCommand, NamedThing, TypeCommand};
-pub(crate) use jobs::{AwaitName, CreateJobArgs, JobCommand, JobDevicesArgs, NamedJob};
+pub(crate) use jobs::{AwaitName, CreateJobArgs, JobCommand, JobDevicesArgs};
 pub(crate) use node::{ConfigCommand, DevArgs, NodeFlags, StartArgs};
 pub(crate) use operate::{DoctorArgs, TopArgs};
 pub(crate) use services::{
-    ClientFlags, CommandId, CommandVerb, GRPC, PatchArgs, QueryArgs, SectionName, SendArgs,
-    TwinCommand, WatchArgs,
+    ClientFlags, CommandId, CommandVerb, GRPC, NamedFlags, PatchArgs, QueryArgs, SectionName,
+    SendArgs, TenantFlags, TwinCommand, WatchArgs,
 };
 pub(crate) use simulate::{
     BenchArgs, BenchCommand, BenchJobArgs, BenchQueryArgs, BenchRegisterArgs, BenchStartArgs,
     BenchWatchArgs, BenchWritesArgs, LoadName, ServeArgs, ShapeName, SimArgs,
 };
-pub(crate) use subscriptions::{CreateArgs, NamedSubscription, SubscriptionCommand};
+pub(crate) use subscriptions::{CreateArgs, SubscriptionCommand};
 
 const EXIT_CODES: &str = "\
 Exit codes:

@@ -36,6 +36,30 @@ pub(crate) struct ClientFlags {
     pub(crate) timeout: Duration,
 }
 
+/// A tenant, and the way to a node.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct TenantFlags {
+    /// Tenant.
+    #[arg(long, default_value = "default")]
+    pub(crate) tenant: String,
+    /// How to reach the node.
+    #[command(flatten)]
+    pub(crate) client: ClientFlags,
+}
+
+/// Something that a tenant knows by a name, and the way to a node.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct NamedFlags {
+    /// Its name.
+    pub(crate) name: String,
+    /// Tenant.
+    #[arg(long, default_value = "default")]
+    pub(crate) tenant: String,
+    /// How to reach the node.
+    #[command(flatten)]
+    pub(crate) client: ClientFlags,
+}
+
 /// A section that services write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SectionName {

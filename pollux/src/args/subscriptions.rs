@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::services::ClientFlags;
+use super::services::{NamedFlags, TenantFlags};
 
 /// Verbs about subscriptions.
 #[derive(Debug, Subcommand)]
@@ -14,18 +14,11 @@ pub(crate) enum SubscriptionCommand {
   pollux subscription create mirror --picture")]
     Create(CreateArgs),
     /// List subscriptions, with what was acknowledged.
-    List {
-        /// Tenant.
-        #[arg(long, default_value = "default")]
-        tenant: String,
-        /// How to reach the node.
-        #[command(flatten)]
-        client: ClientFlags,
-    },
+    List(TenantFlags),
     /// Print a subscription.
-    Get(NamedSubscription),
+    Get(NamedFlags),
     /// Forget a subscription; its consumer's stream ends.
-    Delete(NamedSubscription),
+    Delete(NamedFlags),
     /// Take a subscription over and print its events, each acknowledged once it is printed.
     #[command(after_help = "Examples:
   pollux subscription consume billing --output json
@@ -34,24 +27,11 @@ What was not printed, or printed and not acknowledged in time, comes again to th
     Consume {
         /// Which, and how to reach a node.
         #[command(flatten)]
-        named: NamedSubscription,
+        named: NamedFlags,
         /// Stop after so many events.
         #[arg(long)]
         count: Option<u64>,
     },
-}
-
-/// A subscription, and the way to a node.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct NamedSubscription {
-    /// Its name.
-    pub(crate) name: String,
-    /// Tenant.
-    #[arg(long, default_value = "default")]
-    pub(crate) tenant: String,
-    /// How to reach the node.
-    #[command(flatten)]
-    pub(crate) client: ClientFlags,
 }
 
 /// Flags of `subscription create`.
@@ -59,7 +39,7 @@ pub(crate) struct NamedSubscription {
 pub(crate) struct CreateArgs {
     /// Which, and how to reach a node.
     #[command(flatten)]
-    pub(crate) named: NamedSubscription,
+    pub(crate) named: NamedFlags,
     /// Only this device.
     #[arg(long, conflicts_with = "prefix")]
     pub(crate) device: Option<String>,

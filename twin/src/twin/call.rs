@@ -5,6 +5,7 @@ use alloc::string::String;
 
 use super::command::{AnswerWhen, Offline};
 use super::dedup::{Keyed, Recognised};
+use super::typed::Typed;
 use super::{Life, Twin, check};
 use crate::change::{Change, Effect, Section};
 use crate::input::{CallId, CallKey, Request};
@@ -44,17 +45,36 @@ impl Twin {
             Recognised::Repeated(answer) => return self.answer_again(call, &request, answer),
             Recognised::Refused(rejection) => return self.answer(call, Err(rejection)),
         };
-        // Who may come is the registry's, whatever this node knows of types.
-        let is_asked = match &request {
-            Request::Patch { section, .. } => *section == Section::Desired,
-            Request::Command { .. } => true,
-            _ => false,
-        };
-        let typed = match is_asked.then(|| self.typed(types)).transpose() {
-            Ok(typed) => typed.flatten(),
-            Err(rejection) => return self.answer(call, Err(rejection)),
-        };
-        let typed = typed.as_ref();
+        match self.typed_for(types, &request) {
+            Ok(typed) => {
+                let terms = (limits, types, typed.as_ref());
+                self.decide_call(now, terms, call, keyed, caller, request);
+            }
+            Err(rejection) => self.answer(call, Err(rejection)),
+        }
+    }
+
+    /// What the type asks of a request, if it asks anything of such. Who may come is the registry's, whatever this node
+    /// knows of types.
+    fn typed_for(&self, types: &dyn Types, request: &Request) -> Result<Option<Typed>, Rejection> {
+        match request {
+            Request::Patch { section: Section::Desired, .. } | Request::Command { .. } => {
+                self.typed(types)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Does what a call asks that is no repetition.
+    fn decide_call(
+        &mut self,
+        now: Time,
+        (limits, types, typed): (&Limits, &dyn Types, Option<&Typed>),
+        call: CallId,
+        keyed: Keyed,
+        caller: String,
+        request: Request,
+    ) {
         match request {
             Request::Patch { section, patch, whole, expected } => {
                 let write = Write::whole(whole);

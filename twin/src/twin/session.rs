@@ -91,8 +91,9 @@ impl Twin {
             Number::Next => {
                 let is_asked =
                     matches!(message, FromDevice::Report { .. } | FromDevice::Telemetry { .. });
-                let typed = match is_asked.then(|| self.typed(types)).transpose() {
-                    Ok(typed) => typed.flatten(),
+                let typed = if is_asked { self.typed(types) } else { Ok(None) };
+                let typed = match typed {
+                    Ok(typed) => typed,
                     // Nothing is consumed: it is sent again.
                     Err(rejection) => {
                         self.tell(session, ToDevice::Nack { seq, rejection });

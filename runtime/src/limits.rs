@@ -277,7 +277,8 @@ pub const ACCESS_DEAF_MAX: Duration = Duration::from_secs(60);
 /// How long a change of access is waited for at the node that was asked, so that it sees its own changes.
 pub const ACCESS_SEEN: Duration = Duration::from_secs(2);
 
-/// How often a store that is locked is tried to be opened, and after what time each.
+/// How often a store that is locked is tried to be opened: two seconds in all, longer than what a store writes when
+/// it is closed takes on a busy disk.
 pub const STORE_LOCK_TRIES: u32 = 100;
-/// See above.
+/// After what time it is tried again: a start is not to wait for much more than the lock.
 pub const STORE_LOCK_LOOK: Duration = Duration::from_millis(20);

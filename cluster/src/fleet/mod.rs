@@ -1,7 +1,6 @@
-//! What is agreed on about devices in general: which types there are, which groups, and by what
-//! enrolments others come. Owns the pure state, its
-//! words and its bounds; leaves agreeing on it to `meta/`, and what schemas and filters mean to those who ask
-//! them. Which type a device is of, and which groups it was put in, stands in its own entry.
+//! What is agreed on about devices in general: which types there are, which groups, and by what enrolments others
+//! come. Owns the pure state, its words and its bounds; leaves agreeing on it to `meta/`, and what schemas and filters
+//! mean to those who ask them. Which type a device is of, and which groups it was put in, stands in its own entry.
 
 mod change;
 mod enrolment;

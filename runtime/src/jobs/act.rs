@@ -106,14 +106,7 @@ impl Acting {
 
     /// Withdraws a command that was not delivered; one that is being delivered, or over, is looked at.
     pub(super) async fn withdraw(&self, key: TwinKey, target: Target) -> Vec<Sight> {
-        let call = Call {
-            key: key.clone(),
-            caller: self.caller.clone(),
-            idempotency_key: None,
-            request: Request::CancelCommand { id: target.number },
-            timeout: CALL_TIME_MAX,
-        };
-        match self.office.router.call(call).await {
+        match self.ask(&key, Request::CancelCommand { id: target.number }).await {
             Ok(Answer::Command(command)) => vec![of_command(&command)],
             _ => self.look(key, target).await,
         }
@@ -156,17 +149,17 @@ impl Acting {
     }
 
     async fn view(&self, key: &TwinKey) -> Result<Box<View>, Rejection> {
-        let call = Call {
-            key: key.clone(),
-            caller: self.caller.clone(),
-            idempotency_key: None,
-            request: Request::Get,
-            timeout: CALL_TIME_MAX,
-        };
-        match self.office.router.call(call).await? {
+        match self.ask(key, Request::Get).await? {
             Answer::Twin(view) => Ok(view),
             _ => Err(Rejection::Unknown),
         }
+    }
+
+    /// Asks a twin as the cluster itself, which may.
+    async fn ask(&self, key: &TwinKey, request: Request) -> Result<Answer, Rejection> {
+        let (key, caller) = (key.clone(), self.caller.clone());
+        let call = Call { key, caller, idempotency_key: None, request, timeout: CALL_TIME_MAX };
+        self.office.router.call(call).await
     }
 
     /// What a change of a device's twin is to a job.

@@ -1,7 +1,9 @@
 //! The two doors for services: gRPC and HTTP/JSON, over the same router.
 //!
-//! `desk` is what both share, `fleet` types and groups of devices, `jobs` the calls about jobs, `subscriptions` what the cluster remembers of watches, `grpc` and `http` are the doors, `listen` their sockets. What a call
-//! means is the twin's business; what a refusal is called is proto's table.
+//! `grpc` and `http` are the doors, `listen` their sockets, `turn` when one writes, `desk` what both share. Of what they
+//! do alike, `fleet` and `members` have types and groups of devices, `enrolments` and `provision` how devices come that
+//! nobody registered, `import` very many that are registered, `jobs` the calls about jobs, `subscriptions` what the
+//! cluster remembers of watches. What a call means is the twin's business; what a refusal is called is proto's table.
 
 mod access;
 mod desk;

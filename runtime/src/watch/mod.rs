@@ -2,8 +2,8 @@
 //!
 //! `ring` keeps the newest changes of a replica, `hub` shares it and wakes watchers, `feed` brings what is in
 //! one to another node, `walk` goes over one shard wherever its replicas are, `watcher` over those of its
-//! scope. `sieve` asks a watch's filter of changes, `twins` of a picture's twins. How a position is written is
-//! proto's.
+//! scope. `committed` is a change as all who watch share it, `batch` what of them is told together. `sieve` asks a
+//! watch's filter of changes, `twins` of a picture's twins. How a position is written is proto's.
 
 mod batch;
 mod committed;

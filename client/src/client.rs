@@ -1,5 +1,5 @@
 //! The client: nodes, the one that is asked now, and a call with its repetitions. What is asked is in `twins`,
-//! `commands`, `devices`, `subscriptions` and `cluster`; whether a call is repeated decides `attempts`.
+//! `commands`, `devices`, `subscriptions`, `jobs` and `cluster`; whether a call is repeated decides `attempts`.
 
 use std::error::Error as _;
 use std::future::Future;

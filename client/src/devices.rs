@@ -162,6 +162,21 @@ impl<'a> Devices<'a> {
         self.client.call(work, Duration::ZERO, request, make).await
     }
 
+    /// Brings back what the device's twin held when it was deleted; what was written since stays.
+    ///
+    /// # Errors
+    /// Those of every write to a twin; [`Rejection::NotFound`](pollux_twin::Rejection::NotFound) where nothing was
+    /// deleted, or too long ago.
+    pub async fn restore(&self, device: &str) -> Result<v1::Device, Error> {
+        let (tenant, device) = named(device)?;
+        let (idempotency_key, work) = key(None);
+        let make = |node: Node, request| async move {
+            node.devices().restore(request).await.map(Response::into_inner)
+        };
+        let request = v1::RestoreDeviceRequest { tenant, device, idempotency_key };
+        self.client.call(work, Duration::ZERO, request, make).await
+    }
+
     /// Gives a device a credential, in place of one of the same name.
     ///
     /// # Errors

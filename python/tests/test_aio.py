@@ -103,6 +103,10 @@ def test_streams(node: Node) -> None:
                 assert isinstance(event, Changed) and isinstance(event.what, Patched)
                 assert event.what.patch["n"] == 99, "what was acknowledged does not come again"
             await direct.subscriptions.delete("aio")
+            await direct.jobs.create("aio", prefix="aio-watched", tags={"lot": 1}, rate_per_s=100)
+            assert (await client.jobs.wait("aio")).totals.done == 1
+            assert [one.device async for one in client.jobs.devices("aio")] == ["aio-watched"]
+            await direct.jobs.delete("aio")
         wire.close()
 
     asyncio.run(run())

@@ -212,3 +212,50 @@ def test_refusals_name_what_was_missing() -> None:
 
     error = rejected("forbidden", {"reason": "forbidden", "action": "twin:read", "on": "a/b"}, "no")
     assert isinstance(error, Forbidden) and error.details["action"] == "twin:read"
+
+
+def test_a_job_acts_on_many(pollux: Client) -> None:
+    for number in range(3):
+        pollux.devices.register(f"jobbed-{number}")
+    made = pollux.jobs.create("tagging", prefix="jobbed-", tags={"lot": 7}, canary=1)
+    again = pollux.jobs.create("tagging", prefix="jobbed-", tags={"lot": 7}, canary=1)
+    assert (made.name, made.created_at_ms) == (again.name, again.created_at_ms)
+    done = pollux.jobs.wait("tagging")
+    assert (done.state, done.is_over, done.totals.devices, done.totals.done) == ("finished", True, 3, 3)
+    assert pollux.twins.get("jobbed-2").tags == {"lot": 7}
+    devices = list(pollux.jobs.devices("tagging", state="done"))
+    assert [one.device for one in devices] == ["jobbed-0", "jobbed-1", "jobbed-2"]
+    assert all(one.state == "done" and one.attempts == 1 for one in devices)
+    assert list(pollux.jobs.devices("tagging", state="failed")) == []
+    assert [one.name for one in pollux.jobs.list()] == ["tagging"]
+    with pytest.raises(VersionMismatch):
+        pollux.jobs.create("tagging", prefix="jobbed-", tags={"lot": 8}, canary=1)
+
+    # Its device is not there: it can be paused, and never begins with anybody else.
+    pollux.jobs.create("turn", devices=["jobbed-0"], command="turn", payload={"by": 90})
+    assert pollux.jobs.pause("turn").state in ("selecting", "paused", "running")
+    assert not pollux.jobs.resume("turn").is_over
+    pollux.jobs.cancel("turn")
+    assert pollux.jobs.wait("turn").state == "cancelled"
+    for name in ("tagging", "turn"):
+        pollux.jobs.delete(name)
+    with pytest.raises(NotFound):
+        pollux.jobs.get("turn")
+
+
+def test_what_makes_no_job_is_refused(pollux: Client) -> None:
+    for wrong in (
+        {"prefix": "a"},
+        {"tags": {}},
+        {"prefix": "a", "devices": ["b"], "tags": {}},
+        {"prefix": "a", "tags": {}, "command": "turn"},
+        {"prefix": "a", "tags": {"x": float("nan")}},
+    ):
+        with pytest.raises(InvalidValue):
+            pollux.jobs.create("wrong", **wrong)  # type: ignore[arg-type]
+    with pytest.raises(InvalidValue, match="takes waiting"):
+        list(pollux.jobs.devices("wrong", state="ready"))
+    with pytest.raises(InvalidArgument):
+        pollux.jobs.create("wrong", prefix="a", tags={"x": 1}, retries=11)
+    with pytest.raises(NotFound):
+        pollux.jobs.get("wrong")

@@ -183,6 +183,52 @@ async fn what_breaks_goes_on_without_gap_or_double() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_followed_whatever_breaks() -> Result<()> {
+    const DEVICES: u64 = 30;
+    let dir = tempfile::tempdir()?;
+    let node = NodeOptions::new(&dir.path().join("node")).start()?;
+    let wire = Wire::to(&node).await?;
+    let (direct, cut) = (client(&format!("http://{}", node.grpc))?, client(&wire.address)?);
+    for n in 0..DEVICES {
+        direct.devices().register(NewDevice::new(format!("steered-{n}"))).await?;
+    }
+    let fleet = v1::JobFleet { prefix: "steered-".into(), filter: String::new() };
+    let spec = v1::JobSpec {
+        whose: Some(v1::job_spec::Whose::Fleet(fleet)),
+        action: Some(v1::job_spec::Action::TagsJson(r#"{"lot":7}"#.into())),
+        rate_per_s: 10,
+        ..Default::default()
+    };
+    direct.jobs().create("lot", spec.clone()).await?;
+    let mut following = cut.jobs().follow("lot");
+    let follow = async {
+        let mut told = Vec::new();
+        while let Some(job) = timeout(STEP, following.next()).await?? {
+            told.push(job);
+        }
+        Ok(told)
+    };
+    let told = wire.cut_during(follow).await?;
+    let done = |job: &v1::Job| job.totals.unwrap_or_default().done;
+    ensure!(told.windows(2).all(|two| two[0] != two[1] && done(&two[0]) <= done(&two[1])));
+    let last = told.last().context("it was told")?;
+    ensure!(last.state() == v1::JobState::Finished && done(last) == DEVICES, "{last:?}");
+    ensure!(wire.taken.load(Ordering::Relaxed) > 1, "nothing was cut");
+
+    let jobs = direct.jobs();
+    let devices = jobs.devices("lot", v1::JobDeviceState::Done).await?;
+    ensure!(devices.len() as u64 == DEVICES, "{devices:?}");
+    let other = v1::JobSpec { rate_per_s: 9, ..spec };
+    let error = jobs.create("lot", other).await.expect_err("another of that name");
+    ensure!(error.reason() == Some("version_mismatch"), "{error:?}");
+    jobs.delete("lot").await?;
+    ensure!(jobs.list("").await?.is_empty());
+    let error = jobs.follow("lot").next().await.expect_err("it is forgotten");
+    ensure!(error.reason() == Some("not_found"), "{error:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn calls_say_what_became_of_them() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let node = NodeOptions::new(&dir.path().join("node")).start()?;

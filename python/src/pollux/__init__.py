@@ -40,6 +40,8 @@ from .errors import (
     Unreachable,
     VersionMismatch,
 )
+from .job_calls import Job, JobDevice
+from .jobs import Jobs
 from .types import (
     Changed,
     NewDevice,
@@ -64,6 +66,9 @@ __all__ = [
     "Forbidden",
     "InvalidArgument",
     "InvalidValue",
+    "Job",
+    "JobDevice",
+    "Jobs",
     "KeyReused",
     "NewDevice",
     "NotFound",

@@ -327,6 +327,13 @@ def enable(device: str, key: Optional[str]) -> Call[types.Device]:
     return _device("Enable", request, key)
 
 
+def restore(device: str, key: Optional[str]) -> Call[types.Device]:
+    tenant, device = key_of(device)
+    key = idempotency_key(key)
+    request = devices_pb2.RestoreDeviceRequest(tenant=tenant, device=device, idempotency_key=key)
+    return _device("Restore", request, key)
+
+
 def give_credential(
     device: str,
     name: str,

@@ -15,6 +15,7 @@ Calls, values and exceptions are those of `pollux`.
 
 from .client import Client, Cluster, Commands, Devices, Subscriptions, Twins
 from .consumer import Consumer, Delivery
+from .jobs import Jobs
 from .watching import Watching
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Consumer",
     "Delivery",
     "Devices",
+    "Jobs",
     "Subscriptions",
     "Twins",
     "Watching",

@@ -13,6 +13,7 @@ from .. import calls, reading, types
 from ..attempts import given_up
 from ..calls import COMMAND_DEADLINE, PAGE_SIZE, Order
 from .consumer import Consumer
+from .jobs import Jobs
 from .line import Line, failure_of
 from ..v1 import devices_pb2
 from .watching import Watching
@@ -55,6 +56,8 @@ class Client:
         """The registry: which devices may come, and by what they prove themselves."""
         self.subscriptions = Subscriptions(line)
         """Watches that the cluster remembers."""
+        self.jobs = Jobs(line)
+        """One thing done to many devices."""
         self.cluster = Cluster(line)
         """How the cluster is."""
 
@@ -294,6 +297,14 @@ class Devices:
     async def enable(self, device: str, *, idempotency_key: Optional[str] = None) -> types.Device:
         """The device may come again."""
         return await self._line.call(calls.enable(device, idempotency_key))
+
+    async def restore(self, device: str, *, idempotency_key: Optional[str] = None) -> types.Device:
+        """Brings back what the device's twin held when it was deleted; what was written since stays.
+
+        Raises:
+            NotFound: Nothing was deleted, or too long ago.
+        """
+        return await self._line.call(calls.restore(device, idempotency_key))
 
     async def give_credential(
         self,

@@ -7,6 +7,8 @@ mod follower;
 mod limits;
 mod reader;
 mod reporter;
+mod seen;
+mod subscriber;
 mod tries;
 mod watcher;
 mod way;
@@ -26,6 +28,7 @@ use crate::history::{History, Recorder, Shown, Summary, What};
 use crate::node::{Devices, NodeOptions};
 
 pub use follower::Follower;
+pub use subscriber::Subscriber;
 pub use tries::Tries;
 pub use watcher::{Watcher, picture};
 pub use way::Way;

@@ -42,6 +42,10 @@ pub(crate) async fn run(output: Output, command: DeviceCommand) -> Result<(), Fa
             let (client, key) = reach(&one).await?;
             show(output, &client.calls().devices().enable(key.as_str()).await?)
         }
+        DeviceCommand::Restore(one) => {
+            let (client, key) = reach(&one).await?;
+            show(output, &client.calls().devices().restore(key.as_str()).await?)
+        }
         DeviceCommand::Enroll(args) => enrolment::enroll(output, args).await,
         DeviceCommand::Credential(command) => credential(output, command).await,
     }

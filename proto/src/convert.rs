@@ -23,7 +23,7 @@ pub use call::{Call, cancel_command, delete, get, get_command, patch, send_comma
 pub use changed::{changed, changed_bytes};
 pub use device::{
     device_json, device_to_v1, digest, disable, enable, get_device, give_credential, hex, register,
-    revoke_credential, standing_of,
+    restore, revoke_credential, standing_of,
 };
 pub use fleet::{enrolment_json, group_json, moved_json, provisioned_json, type_json};
 pub use fresh::{Freshness, freshness};

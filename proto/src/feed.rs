@@ -226,6 +226,8 @@ fn effect(effect: &Effect) -> Result<(), FrameError> {
         | Effect::Disconnected { .. }
         | Effect::DesiredAcked { .. }
         | Effect::Registered(_)
+        | Effect::Buried { .. }
+        | Effect::Forgotten
         | Effect::Deleted { .. } => Ok(()),
     }
 }

@@ -150,7 +150,10 @@ fn registry(request: &RegistryRequest) -> Result<(), FrameError> {
         RegistryRequest::Join { group: name } | RegistryRequest::Leave { group: name } => {
             group(name)
         }
-        RegistryRequest::Get | RegistryRequest::Enable => Ok(()),
+        RegistryRequest::Get
+        | RegistryRequest::Enable
+        | RegistryRequest::Delete { .. }
+        | RegistryRequest::Restore => Ok(()),
     }
 }
 

@@ -105,6 +105,44 @@ async fn who_may_come_and_by_what() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_deleted_comes_back_for_a_while() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let for_a_while = |ms: &str| {
+        let options = NodeOptions::new(&dir.path().join("node"));
+        options.with("POLLUX_DEVICES__RESTORABLE_MS", ms)
+    };
+    let node = for_a_while("3600000").start()?;
+    let devices = Devices::of(node.data())?;
+    let outfit =
+        ["--tags", r#"{"site":"Oslo"}"#, "--desired", r#"{"interval_s":30}"#, "--group", "north"];
+    node.ask(&["group", "put", "north"])?;
+    node.ask(&[&["device", "register", "pump"], &outfit[..]].concat())?;
+    ensure!(comes(&devices, &node, "pump").await?.1 == Came::In);
+    node.ask(&["twin", "delete", "pump"])?;
+    ensure!(node.send("GET", "/v1/twins/pump", &[], b"")?.status == 404);
+    // Its checkpoint, or its log, has what was in it.
+    let again = node.again();
+    node.kill()?;
+    let node = again.start()?;
+    // The device was back before anybody had noticed.
+    ensure!(comes(&devices, &node, "pump").await?.1 == Came::In);
+    let entry = node.ask(&["device", "restore", "pump"])?;
+    ensure!(entry["standing"] == "enabled" && entry["groups"] == json!(["north"]), "{entry}");
+    let twin = node.twin("pump")?;
+    ensure!(twin["tags"] == json!({"site": "Oslo"}), "{twin}");
+    ensure!(twin["desired"] == json!({"interval_s": 30}), "{twin}");
+    let reply = node.send("POST", "/v1/devices/pump/restore", &[], b"")?;
+    ensure!(reply.status == 404, "nothing is left to bring back: {reply:?}");
+    // Once it is due, nothing is kept of it.
+    node.stop()?;
+    let node = for_a_while("1").start()?;
+    node.ask(&["twin", "delete", "pump"])?;
+    let reply = node.send("POST", "/v1/devices/pump/restore", &[], b"")?;
+    ensure!(reply.status == 404, "{reply:?}");
+    Ok(())
+}
+
 async fn tokens(devices: &Devices, node: &NodeProcess) -> Result<()> {
     node.ask(&["device", "register", "meter"])?;
     let give = |name| -> Result<String> {

@@ -170,6 +170,13 @@ pub enum Effect {
     },
     /// The registry's entry of the device is another from now on.
     Registered(Box<Registration>),
+    /// What is there now is kept beside the twin, so that its deletion, which comes next, can be undone.
+    Buried {
+        /// Until when.
+        until: Time,
+    },
+    /// What was kept of a deleted twin is gone.
+    Forgotten,
 }
 
 /// A one-time request to a device.

@@ -32,12 +32,12 @@ use xxhash_rust::xxh3::Xxh3;
 
 pub use self::glance::{Glance, SectionGlance};
 pub use self::header::{Flags, Header, header};
-use self::header::{HEADER_LEN, VERSION, VERSION_FIRST, VERSION_KEYED};
+use self::header::{HEADER_LEN, VERSION, VERSION_FIRST, VERSION_KEYED, VERSION_REGISTERED};
 use crate::change::{Command, KeyMark};
 use crate::registration::Registration;
 use crate::tree::codec::ReadError;
 pub use crate::tree::codec::{Packed, PackedArray, PackedObject};
-use crate::twin::{DesiredAcked, Document, Life, Session, Twin};
+use crate::twin::{ArchivedBuried, Buried, DesiredAcked, Document, Life, Session, Twin};
 
 /// Nested archived parts: a command's answer at the greatest depth read, several parts a level.
 const DEPTH_MAX: NonZeroUsize = NonZeroUsize::new(160).expect("not zero");
@@ -109,14 +109,23 @@ struct RegisteredImage {
     registration: Registration,
 }
 
+/// With what was deleted and can be brought back, which the forms before have no place for.
+#[derive(Archive, Serialize, Deserialize)]
+struct BuriedImage {
+    keyed: KeyedImage,
+    registration: Option<Registration>,
+    buried: Buried,
+}
+
 /// The image of a twin whose last change stands at `applied_index` in its shard's log.
 pub fn pack(twin: &Twin, applied_index: u64) -> Arc<[u8]> {
     let document = twin.document_bytes();
     let mut bytes = Vec::with_capacity(HEADER_LEN + document.len() + 256);
-    let version = match (&twin.registration, twin.entry_keys.is_empty()) {
-        (Some(_), _) => VERSION,
-        (None, false) => VERSION_KEYED,
-        (None, true) => VERSION_FIRST,
+    let version = match twin {
+        Twin { buried: Some(_), .. } => VERSION,
+        Twin { registration: Some(_), .. } => VERSION_REGISTERED,
+        Twin { entry_keys, .. } if !entry_keys.is_empty() => VERSION_KEYED,
+        _ => VERSION_FIRST,
     };
     bytes.push(version);
     bytes.extend_from_slice(&[0; 4]);
@@ -137,11 +146,16 @@ pub fn pack(twin: &Twin, applied_index: u64) -> Arc<[u8]> {
         rkyv::api::high::to_bytes_in::<_, Error>(&image, bytes)
     } else {
         let keyed = KeyedImage { image, entry_keys: twin.entry_keys.clone() };
-        match twin.registration.as_deref().cloned() {
-            None => rkyv::api::high::to_bytes_in::<_, Error>(&keyed, bytes),
-            Some(registration) => {
+        let registration = twin.registration.as_deref().cloned();
+        match (registration, twin.buried.as_deref().cloned()) {
+            (None, None) => rkyv::api::high::to_bytes_in::<_, Error>(&keyed, bytes),
+            (Some(registration), None) => {
                 let registered = RegisteredImage { keyed, registration };
                 rkyv::api::high::to_bytes_in::<_, Error>(&registered, bytes)
+            }
+            (registration, Some(buried)) => {
+                let buried = BuriedImage { keyed, registration, buried };
+                rkyv::api::high::to_bytes_in::<_, Error>(&buried, bytes)
             }
         }
     };
@@ -156,20 +170,25 @@ pub fn unpack(bytes: &[u8]) -> Result<(Twin, u64), ImageError> {
     let index = check(bytes)?.index;
     let body = &bytes[HEADER_LEN..];
     let unsound = |_| ImageError::Content;
-    let (image, entry_keys, registration) = match bytes[0] {
+    let (image, entry_keys, registration, buried) = match bytes[0] {
         VERSION_FIRST => {
             let image = access!(ArchivedImage, body).and_then(rkyv::deserialize::<Image, _>);
-            (image.map_err(unsound)?, Vec::new(), None)
+            (image.map_err(unsound)?, Vec::new(), None, None)
         }
         VERSION_KEYED => {
             let keyed = access!(ArchivedKeyedImage, body).and_then(rkyv::deserialize);
             let KeyedImage { image, entry_keys } = keyed.map_err(unsound)?;
-            (image, entry_keys, None)
+            (image, entry_keys, None, None)
         }
-        _ => {
+        VERSION_REGISTERED => {
             let registered = access!(ArchivedRegisteredImage, body).and_then(rkyv::deserialize);
             let RegisteredImage { keyed, registration } = registered.map_err(unsound)?;
-            (keyed.image, keyed.entry_keys, Some(Box::new(registration)))
+            (keyed.image, keyed.entry_keys, Some(registration), None)
+        }
+        _ => {
+            let read = access!(ArchivedBuriedImage, body).and_then(rkyv::deserialize);
+            let BuriedImage { keyed, registration, buried } = read.map_err(unsound)?;
+            (keyed.image, keyed.entry_keys, registration, Some(buried))
         }
     };
     let mut twin = Twin::absent();
@@ -183,7 +202,8 @@ pub fn unpack(bytes: &[u8]) -> Result<(Twin, u64), ImageError> {
     twin.entry_keys = entry_keys;
     twin.commands = image.commands;
     twin.command_last = image.command_last;
-    twin.registration = registration;
+    twin.registration = registration.map(Box::new);
+    twin.buried = buried.map(Box::new);
     Ok((twin, index))
 }
 

@@ -1,6 +1,8 @@
 //! Bounds of everything a twin holds, each with its reason. The configurable ones are defaults of
 //! [`Limits`], checked where an input is decided, never in apply (safety rule 9).
 
+use core::num::NonZeroU64;
+
 /// Bytes of a tenant or device id: fits a certificate's name and a path segment.
 pub const ID_BYTES_MAX: usize = 256;
 /// Bytes of one section as JSON: eight times what AWS IoT allows, still one datagram train.
@@ -84,6 +86,9 @@ pub const TYPES_RETRY_MS: u32 = 200;
 /// Bytes of each text that says what a schema found wrong: a twin remembers it for resends.
 pub const VIOLATION_BYTES_MAX: usize = 256;
 
+/// How long a deleted twin can be brought back: a week, in which somebody misses it.
+pub const RESTORABLE_MS: u64 = 7 * 24 * 3600 * 1000;
+
 /// Credentials of one device: two of each kind while they are changed, and some more.
 pub const CREDENTIALS_MAX: usize = 8;
 
@@ -132,6 +137,8 @@ pub struct Limits {
     pub command_bytes_max: usize,
     /// Which devices may come.
     pub admission: Admission,
+    /// How long a deleted twin can be brought back; see [`RESTORABLE_MS`].
+    pub restorable_ms: Option<NonZeroU64>,
 }
 
 impl Default for Limits {
@@ -143,6 +150,7 @@ impl Default for Limits {
             object_keys_max: OBJECT_KEYS_MAX,
             command_bytes_max: COMMAND_BYTES_MAX,
             admission: Admission::default(),
+            restorable_ms: NonZeroU64::new(RESTORABLE_MS),
         }
     }
 }

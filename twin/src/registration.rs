@@ -177,6 +177,20 @@ pub enum RegistryRequest {
         /// The group.
         group: String,
     },
+    /// Deletes its twin, and keeps for a while what is needed to bring it back.
+    Delete {
+        /// The version that the twin must have.
+        expected: Option<u64>,
+    },
+    /// Brings back what its deleted twin held.
+    Restore,
+}
+
+impl RegistryRequest {
+    /// Whether it deletes the twin.
+    pub const fn is_delete(&self) -> bool {
+        matches!(self, Self::Delete { .. })
+    }
 }
 
 impl Registration {

@@ -2,7 +2,7 @@
 //!
 //! `handle` decides and runs ahead: the changes it emits are already carried out on itself. Each
 //! group of inputs has its file: `session`, `report`, `telemetry`, `desire`, `command`, `result`,
-//! `delete`, `register`, `read`; `typed` is what the device's type asks, `dedup` recognises repetitions, `check` holds the limits, `apply` is what the
+//! `delete`, `restore`, `register`, `read`; `typed` is what the device's type asks, `dedup` recognises repetitions, `check` holds the limits, `apply` is what the
 //! actor and every replica share. Batching, commit and release of outputs belong to the `Shard`
 //! machine; bytes at rest to [`crate::image`].
 
@@ -19,6 +19,7 @@ mod read;
 mod register;
 mod report;
 mod rest;
+mod restore;
 mod result;
 mod session;
 mod state;
@@ -43,6 +44,7 @@ use crate::rejection::Rejection;
 use crate::time::Time;
 use crate::types::{NoTypes, Types};
 pub(crate) use document::{Document, Latest, SectionState};
+pub(crate) use restore::{ArchivedBuried, Buried};
 pub(crate) use state::Session;
 
 /// One device's twin.
@@ -65,6 +67,8 @@ pub struct Twin {
     pub(crate) command_last: u64,
     /// What the registry knows of the device, once there was something to know.
     pub(crate) registration: Option<Box<Registration>>,
+    /// What was there when it was deleted last, for a while.
+    pub(crate) buried: Option<Box<Buried>>,
     local: Local,
 }
 
@@ -144,13 +148,15 @@ impl Twin {
         if self.quarantined {
             return None;
         }
-        self.live_commands().map(|command| command.deadline).min()
+        let commands = self.live_commands().map(|command| command.deadline);
+        commands.chain(self.restorable_until()).min()
     }
 
     /// Ends what is past its deadline. Calling it early or again does no harm.
     pub fn handle_deadline(&mut self, now: Time) {
         if !self.quarantined {
             self.expire_commands(now);
+            self.forget_buried(now);
         }
     }
 

@@ -51,6 +51,11 @@ A credential has one of the hashes. Bad lines are reported by their numbers.")]
     },
     /// Let a disabled device come again.
     Enable(OneDevice),
+    /// Bring back what a deleted twin held: tags, desired, reported, and the registry's entry.
+    #[command(after_help = "Example:
+  pollux twin delete pump-7 && pollux device restore pump-7
+It is kept for devices.restorable_ms, a week unless said otherwise. What was written since the deletion stays.")]
+    Restore(OneDevice),
     /// Have a device that nobody registered come by an enrolment: it gets a credential of its own.
     #[command(after_help = "Examples:
   pollux device enroll pump-7 --enrolment spring --device-key-file pump-7.key > pump-7.token

@@ -54,7 +54,7 @@ pub fn changed_bytes(
 
 fn what(key: &TwinKey, versions: Versions, change: &Change) -> Option<What> {
     Some(match &change.effect {
-        Effect::None => return None,
+        Effect::None | Effect::Buried { .. } | Effect::Forgotten => return None,
         Effect::Patched { section, patch, whole, observed_at, by } => {
             use v1::section_patched::Change as Text;
             let json = patch.to_json();

@@ -66,6 +66,11 @@ pub fn enable(request: v1::EnableDeviceRequest) -> Result<Call, Rejection> {
     of(&request.tenant, &request.device, request.idempotency_key, RegistryRequest::Enable)
 }
 
+/// `Devices.Restore`.
+pub fn restore(request: v1::RestoreDeviceRequest) -> Result<Call, Rejection> {
+    of(&request.tenant, &request.device, request.idempotency_key, RegistryRequest::Restore)
+}
+
 /// `Devices.GiveCredential`.
 pub fn give_credential(request: v1::GiveCredentialRequest) -> Result<Call, Rejection> {
     let Some(given) = request.credential else {

@@ -22,6 +22,7 @@ pub(super) fn call(
         Request::Delete { .. } => Action::TwinDelete,
         Request::Command { .. } | Request::CancelCommand { .. } => Action::CommandSend,
         Request::Registry(request) if **request == RegistryRequest::Get => Action::TwinRead,
+        Request::Registry(request) if request.is_delete() => Action::TwinDelete,
         Request::Registry(_) => Action::DeviceManage,
     };
     let (tenant, device) = (key.tenant(), key.device());
@@ -31,6 +32,9 @@ pub(super) fn call(
     decided(access, principal, action, On::Twin { tenant, device })?;
     // Registering writes, too, and nobody may by another name what is denied.
     let Request::Registry(request) = request else { return Ok(()) };
+    if **request == RegistryRequest::Restore {
+        return restore(access, principal, key);
+    }
     let RegistryRequest::Register { tags, desired, .. } = &**request else { return Ok(()) };
     for (section, patch) in [(Section::Tags, tags), (Section::Desired, desired)] {
         if let Some(patch) = patch {
@@ -38,6 +42,13 @@ pub(super) fn call(
         }
     }
     Ok(())
+}
+
+/// Whether a principal may write all that a restored twin gets back.
+fn restore(access: &Access, principal: &str, key: &TwinKey) -> Result<(), Rejection> {
+    let (tenant, device) = (key.tenant(), key.device());
+    let paths = [Section::Tags, Section::Desired].map(|section| Path(vec![section.name().into()]));
+    decided(access, principal, Action::TwinWrite, On::Parts { tenant, device, paths: &paths })
 }
 
 /// Whether a principal may write a section, or what of it a patch is about.

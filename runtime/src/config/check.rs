@@ -6,6 +6,7 @@ mod devices;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -229,8 +230,11 @@ impl Checks<'_> {
     fn limits(&mut self, config: &Written) -> Limits {
         let limits = &config.limits;
         let admission = self.admission(config);
+        let restorable_ms =
+            self.range("devices.restorable_ms", config.devices.restorable_ms, 0, 366 * DAY_MS);
         Limits {
             admission,
+            restorable_ms: NonZeroU64::new(restorable_ms),
             section_bytes_max: self.size(
                 "limits.section_bytes_max",
                 limits.section_bytes_max,

@@ -154,6 +154,8 @@ section! {
         /// Which devices may come: "proven", any that proves itself and is not disabled; or "registered", only
         /// those that were registered before.
         admission: String = "proven".to_owned(),
+        /// How long a deleted twin can be brought back; 0: not at all, and nothing of it is kept.
+        restorable_ms: u64 = 604_800_000,
         /// Take devices without a certificate that show a token of their own.
         tokens: bool = false,
     }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pollux_cluster::access::{Action, On};
-use pollux_cluster::meta::MetaPicture;
+use pollux_cluster::meta::{CONTROL_LEVEL, MetaPicture};
 use pollux_proto::convert::{self, Page, Whose};
 use pollux_proto::{status, v1};
 use pollux_twin::input::Request;
 use pollux_twin::output::Answer;
+use pollux_twin::registration::RegistryRequest;
 use pollux_twin::{JsonLimits, Rejection, TwinKey, View};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -105,14 +106,13 @@ impl Desk {
     /// One call to one twin. Who waits for the end of a command is not waited for when the node
     /// stops: the command stays, and can be asked about.
     pub(super) async fn call(&self, caller: &Caller, mut call: Call) -> Result<Answer, Rejection> {
-        if is_reserved(&call.key) && !call.is_read() {
-            let reason = format!("tenant {} is Pollux's own; use another", call.key.tenant());
-            return Err(Rejection::Invalid { reason });
-        }
-        self.doorman.check_call(caller, &call.key, &call.request)?;
-        self.name_in(&mut call)?;
+        self.may_come(caller, &mut call)?;
         let router = self.router_for(caller);
-        if matches!(call.request, Request::Delete { .. }) {
+        if let Request::Delete { expected } = call.request {
+            // A cluster that knows the registry keeps what is deleted for a while.
+            if self.router.level() >= CONTROL_LEVEL {
+                call.request = Request::Registry(Box::new(RegistryRequest::Delete { expected }));
+            }
             return self.delete(caller, &router, call).await;
         }
         if !matches!(call.request, Request::Command { wait: true, .. }) {
@@ -124,7 +124,17 @@ impl Desk {
         }
     }
 
-    /// A deletion is told: it is not undone.
+    /// Whether the call may go to its twin.
+    pub(super) fn may_come(&self, caller: &Caller, call: &mut Call) -> Result<(), Rejection> {
+        if is_reserved(&call.key) && !call.is_read() {
+            let reason = format!("tenant {} is Pollux's own; use another", call.key.tenant());
+            return Err(Rejection::Invalid { reason });
+        }
+        self.doorman.check_call(caller, &call.key, &call.request)?;
+        self.name_in(call)
+    }
+
+    /// A deletion is told.
     async fn delete(
         &self,
         caller: &Caller,

@@ -20,7 +20,7 @@ use super::released::Released;
 use super::replica::Replica;
 use super::twin_actor::TwinActor;
 use crate::clock::Clock;
-use crate::limits::{CALL_RETRY_MS, INPUT_BYTES, LOAD_MS, REST_MS};
+use crate::limits::{CALL_RETRY_MS, INPUT_BYTES, LOAD_MS, REST_MS, WAKES_PER_TURN};
 use crate::metrics::Metrics;
 use crate::session::{Valve, ValveState};
 use crate::space::Space;
@@ -348,8 +348,18 @@ impl Core {
         let (since_ms, turns) = self.turns;
         let passed = now_ms.saturating_sub(since_ms);
         if passed >= LOAD_MS {
+            self.wake_overdue();
             self.parts.shared.set_messages_per_s(turns * 1000 / passed);
             self.turns = (now_ms, 0);
+        }
+    }
+
+    /// Wakes twins whose buried content is to be forgotten: they do that themselves.
+    fn wake_overdue(&mut self) {
+        if self.is_open() && self.sleepers.is_empty() {
+            let now = self.time();
+            let overdue = self.parts.replica.overdue(now, WAKES_PER_TURN);
+            self.sleepers.extend(overdue);
         }
     }
 

@@ -139,6 +139,11 @@ impl Replica {
         self.state().table.wakeful().cloned().collect()
     }
 
+    /// Twins that are to forget by now what they held before they were deleted.
+    pub(crate) fn overdue(&self, now: Time, most: usize) -> Vec<TwinKey> {
+        self.state().table.overdue(now).take(most).cloned().collect()
+    }
+
     /// Log index applied, log index of the newest checkpoint, twins.
     pub(crate) fn counts(&self) -> (u64, u64, u64) {
         let state = self.state();

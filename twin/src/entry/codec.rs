@@ -16,8 +16,10 @@ use super::{ArchivedEntry, Entry};
 use crate::change::{Change, Effect, Mark};
 use crate::id::TwinKey;
 
-/// The newest form, of entries with a change of the registry: there are some from level 4 on.
-const VERSION: u8 = 3;
+/// The newest form, of entries with a deletion that can be undone: there are some from level 4 on.
+const VERSION: u8 = 4;
+/// The form of others with a change of the registry: there are some from level 4 on.
+const VERSION_REGISTERED: u8 = 3;
 /// The form of others with a key that a node made: there are some from level 3 on.
 const VERSION_KEYED: u8 = 2;
 /// The form of all others. Each form is the one before with something more that may stand in it.
@@ -84,8 +86,9 @@ impl Entry {
     fn version(&self) -> u8 {
         let Self::Batch { changes, .. } = self else { return VERSION_FIRST };
         let of = |(_, change): &(TwinKey, Change)| match change {
-            Change { effect: Effect::Registered(_), .. } => VERSION,
-            Change { mark, .. } if mark.is_of_types() => VERSION,
+            Change { effect: Effect::Buried { .. } | Effect::Forgotten, .. } => VERSION,
+            Change { effect: Effect::Registered(_), .. } => VERSION_REGISTERED,
+            Change { mark, .. } if mark.is_of_types() => VERSION_REGISTERED,
             Change { mark: Mark::EntryKey(_), .. } => VERSION_KEYED,
             _ => VERSION_FIRST,
         };
@@ -155,13 +158,19 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_the_registry_takes_the_newest_form() {
-        let mut entry = batch(1);
-        let Entry::Batch { changes, .. } = &mut entry else { unreachable!("it is a batch") };
-        changes[0].1.effect = Effect::Registered(Box::default());
-        let bytes = entry.encode();
-        assert_eq!(bytes[0], VERSION);
-        assert_eq!(Entry::decode(&bytes), Ok(entry));
+    fn what_the_registry_does_takes_newer_forms() {
+        for (effect, version) in [
+            (Effect::Registered(Box::default()), VERSION_REGISTERED),
+            (Effect::Buried { until: Time::from_ms(9) }, VERSION),
+            (Effect::Forgotten, VERSION),
+        ] {
+            let mut entry = batch(1);
+            let Entry::Batch { changes, .. } = &mut entry else { unreachable!("it is a batch") };
+            changes[0].1.effect = effect;
+            let bytes = entry.encode();
+            assert_eq!(bytes[0], version);
+            assert_eq!(Entry::decode(&bytes), Ok(entry));
+        }
     }
 
     #[test]

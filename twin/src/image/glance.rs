@@ -7,10 +7,10 @@ use rkyv::validation::Validator;
 use rkyv::validation::archive::ArchiveValidator;
 use rkyv::validation::shared::SharedValidator;
 
-use super::header::{HEADER_LEN, VERSION_FIRST, VERSION_KEYED};
+use super::header::{HEADER_LEN, VERSION_FIRST, VERSION_KEYED, VERSION_REGISTERED};
 use super::{
-    ArchivedImage, ArchivedKeyedImage, ArchivedRegisteredImage, DEPTH_MAX, Flags, ImageError,
-    header,
+    ArchivedBuried, ArchivedBuriedImage, ArchivedImage, ArchivedKeyedImage,
+    ArchivedRegisteredImage, DEPTH_MAX, Flags, ImageError, header,
 };
 use crate::change::Section;
 use crate::index::{IndexPath, Scalar};
@@ -24,6 +24,7 @@ pub struct Glance<'a> {
     flags: Flags,
     image: &'a ArchivedImage,
     registration: Option<&'a ArchivedRegistration>,
+    buried: Option<&'a ArchivedBuried>,
     sections: [OnceCell<Option<SectionGlance<'a>>>; 3],
 }
 
@@ -48,15 +49,21 @@ impl<'a> Glance<'a> {
         let flags = header(bytes)?.flags;
         let body = &bytes[HEADER_LEN..];
         let unsound = |_: Error| ImageError::Content;
-        let (image, registration) = match bytes[0] {
-            VERSION_FIRST => (access!(ArchivedImage, body).map_err(unsound)?, None),
-            VERSION_KEYED => (&access!(ArchivedKeyedImage, body).map_err(unsound)?.image, None),
-            _ => {
+        let (image, registration, buried) = match bytes[0] {
+            VERSION_FIRST => (access!(ArchivedImage, body).map_err(unsound)?, None, None),
+            VERSION_KEYED => {
+                (&access!(ArchivedKeyedImage, body).map_err(unsound)?.image, None, None)
+            }
+            VERSION_REGISTERED => {
                 let registered = access!(ArchivedRegisteredImage, body).map_err(unsound)?;
-                (&registered.keyed.image, Some(&registered.registration))
+                (&registered.keyed.image, Some(&registered.registration), None)
+            }
+            _ => {
+                let read = access!(ArchivedBuriedImage, body).map_err(unsound)?;
+                (&read.keyed.image, read.registration.as_ref(), Some(&read.buried))
             }
         };
-        Ok(Self { flags, image, registration, sections: Default::default() })
+        Ok(Self { flags, image, registration, buried, sections: Default::default() })
     }
 
     /// What the twin is.
@@ -88,6 +95,11 @@ impl<'a> Glance<'a> {
             ArchivedStanding::Enabled => Standing::Enabled,
             ArchivedStanding::Disabled => Standing::Disabled,
         })
+    }
+
+    /// Until when what was deleted can be brought back, if anything can.
+    pub fn restorable_until(&self) -> Option<Time> {
+        self.buried.map(|buried| Time::from_ms(buried.until.ms.to_native()))
     }
 
     /// The device's type, and the version by which the twin was checked last, if it has one.

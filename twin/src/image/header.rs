@@ -3,8 +3,10 @@
 use super::ImageError;
 use crate::twin::{Life, Twin};
 
-/// The newest form, for twins of which the registry knows something: there are some from level 4 on.
-pub(super) const VERSION: u8 = 3;
+/// The newest form, for twins that can be brought back: there are some from level 4 on.
+pub(super) const VERSION: u8 = 4;
+/// The form of others of which the registry knows something: there are some from level 4 on.
+pub(super) const VERSION_REGISTERED: u8 = 3;
 /// The form of others with keys that nodes made: there are some from level 3 on.
 pub(super) const VERSION_KEYED: u8 = 2;
 /// The form of all others.
@@ -32,6 +34,7 @@ impl Flags {
     const CONNECTED: u8 = 2;
     const WAKEFUL: u8 = 4;
     const QUARANTINED: u8 = 8;
+    const BURIED: u8 = 16;
 
     /// What this twin is.
     pub fn of(twin: &Twin) -> Self {
@@ -40,7 +43,8 @@ impl Flags {
             flag(twin.life() == Life::Alive, Self::ALIVE)
                 | flag(twin.session().is_some(), Self::CONNECTED)
                 | flag(twin.wants_wake(), Self::WAKEFUL)
-                | flag(twin.is_quarantined(), Self::QUARANTINED),
+                | flag(twin.is_quarantined(), Self::QUARANTINED)
+                | flag(twin.restorable_until().is_some(), Self::BURIED),
         )
     }
 
@@ -62,6 +66,11 @@ impl Flags {
     /// It broke an invariant and was set aside.
     pub const fn is_quarantined(self) -> bool {
         self.0 & Self::QUARANTINED != 0
+    }
+
+    /// What was deleted is kept beside it: see [`Twin::restorable_until`].
+    pub const fn has_buried(self) -> bool {
+        self.0 & Self::BURIED != 0
     }
 }
 

@@ -35,7 +35,11 @@ pub(super) fn weigh(key: &str, change: &Change) -> usize {
 fn weigh_effect(effect: &Effect) -> usize {
     use crate::change::CommandState::{Done, Failed};
     match effect {
-        Effect::None | Effect::Connected { .. } | Effect::Disconnected { .. } => 0,
+        Effect::None
+        | Effect::Connected { .. }
+        | Effect::Disconnected { .. }
+        | Effect::Buried { .. }
+        | Effect::Forgotten => 0,
         Effect::Patched { patch, by, .. } => by.len() + weigh_value(patch),
         Effect::Telemetry { values, .. } => {
             values.iter().map(|(name, value)| name.len() + MEMBER_BYTES + weigh_value(value)).sum()

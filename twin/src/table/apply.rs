@@ -124,7 +124,12 @@ impl Table {
         let indexed = self.indexes.before(&change.effect, &hot.twin);
         let kept = self.keeps_states;
         let before = (kept && found == Found::There).then(|| hot.pack());
+        let buried = hot.twin.restorable_until();
         let result = hot.twin.apply(change);
+        if buried != hot.twin.restorable_until() {
+            buried.map(|until| self.buried.remove(&(until, key.clone())));
+            self.buried.extend(hot.twin.restorable_until().map(|until| (until, key.clone())));
+        }
         self.indexes.changed(id, indexed, &hot.twin);
         hot.index = self.index;
         hot.image = None;

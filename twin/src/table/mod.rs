@@ -88,6 +88,8 @@ pub struct Table {
     places: Places,
     cache: Cache,
     wakeful: BTreeSet<TwinKey>,
+    /// Deleted twins that can be brought back, by the time until which.
+    buried: BTreeSet<(Time, TwinKey)>,
     counts: Counts,
     cuts: Cuts,
     /// When the newest opening was; what was last seen before it may be gone (safety rule 18).
@@ -109,6 +111,7 @@ impl Table {
             places: Places::default(),
             cache: Cache::new(options),
             wakeful: BTreeSet::new(),
+            buried: BTreeSet::new(),
             counts: Counts::default(),
             cuts: Cuts::default(),
             opened: Time::default(),

@@ -76,6 +76,11 @@ impl Table {
         self.wakeful.iter()
     }
 
+    /// Twins whose buried content is to be forgotten by now, the longest due first.
+    pub fn overdue(&self, now: Time) -> impl Iterator<Item = &TwinKey> {
+        self.buried.iter().take_while(move |(until, _)| *until <= now).map(|(_, key)| key)
+    }
+
     /// Keys of living twins that begin with `prefix` (`tenant/` for a tenant's), after `after`, in
     /// order, at most `limit`.
     pub fn list(

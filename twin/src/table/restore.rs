@@ -15,7 +15,8 @@ use super::places::Places;
 use super::tally::{Counts, Digest, hash};
 use super::{Header, Options, Table};
 use crate::id::TwinKey;
-use crate::image::{self, ImageError};
+use crate::image::{self, Glance, ImageError};
+use crate::time::Time;
 
 /// Why a checkpoint is not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +58,7 @@ impl core::error::Error for RestoreError {}
 pub struct Restore {
     places: Vec<(TwinKey, Place)>,
     wakeful: Vec<TwinKey>,
+    buried: Vec<(Time, TwinKey)>,
     counts: Counts,
     digest: Digest,
     newest: u64,
@@ -83,6 +85,12 @@ impl Restore {
         if header.flags.is_wakeful() {
             self.wakeful.push(key.clone());
         }
+        if header.flags.has_buried() {
+            match Glance::of(&image).map(|glance| glance.restorable_until()) {
+                Ok(until) => self.buried.extend(until.map(|until| (until, key.clone()))),
+                Err(error) => return Err(RestoreError::Image { key, error }),
+            }
+        }
         self.places.push((key, Place::Packed(image)));
         Ok(())
     }
@@ -107,6 +115,7 @@ impl Restore {
             places,
             cache: Cache::over(options, self.bytes),
             wakeful: self.wakeful.into_iter().collect::<BTreeSet<_>>(),
+            buried: self.buried.into_iter().collect(),
             counts: self.counts,
             cuts: Cuts::restored(self.newest.max(header.index), self.digest),
             // Whoever owned the shard then, no session is known to be there until it is heard of.

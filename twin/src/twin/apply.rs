@@ -107,6 +107,8 @@ impl Twin {
                 check(self.version < u64::MAX, "versions are used up")
             }
             Effect::Registered(_) => check(self.version < u64::MAX, "versions are used up"),
+            Effect::Buried { .. } => check(self.life == Life::Alive, "buried, but not alive"),
+            Effect::Forgotten => check(self.buried.is_some(), "nothing buried was forgotten"),
         }
     }
 
@@ -147,6 +149,8 @@ impl Twin {
                 self.version += 1;
                 self.registration = Some(entry.clone());
             }
+            Effect::Buried { until } => self.bury(*until),
+            Effect::Forgotten => self.buried = None,
         }
     }
 

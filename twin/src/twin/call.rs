@@ -89,7 +89,7 @@ impl Twin {
                     Err(rejection) => self.refuse(now, call, keyed, rejection),
                 }
             }
-            Request::Delete { expected } => self.delete(now, call, keyed, expected, caller),
+            Request::Delete { expected } => self.delete(now, call, keyed, (expected, None), caller),
             Request::Command { name, payload, deadline_ms, queue, wait } => {
                 if wait && let Err(rejection) = self.check_waiting() {
                     return self.answer(call, Err(rejection));
@@ -110,9 +110,14 @@ impl Twin {
                 self.expire_commands(now);
                 self.cancel(now, call, keyed, id);
             }
-            Request::Registry(request) => {
-                self.register(now, (limits, types), call, keyed, caller, *request);
-            }
+            Request::Registry(request) => match *request {
+                RegistryRequest::Delete { expected } => {
+                    let until = limits.restorable_ms.map(|ms| now.plus_ms(ms.get()));
+                    self.delete(now, call, keyed, (expected, until), caller);
+                }
+                RegistryRequest::Restore => self.restore(now, call, keyed, &caller),
+                request => self.register(now, (limits, types), call, keyed, caller, request),
+            },
             Request::Get | Request::GetCommand { .. } => unreachable!("answered above"),
         }
     }
@@ -137,6 +142,9 @@ impl Twin {
         match request {
             Request::Patch { section: which, .. } => self.answer(call, Ok(section(*which))),
             Request::Delete { .. } => self.answer(call, Ok(Answer::Deleted { version: number })),
+            Request::Registry(request) if request.is_delete() => {
+                self.answer(call, Ok(Answer::Deleted { version: number }));
+            }
             Request::Registry(_) => self.answer_registration(call),
             Request::Command { wait: true, .. }
                 if self.command(number).is_some_and(|command| !command.state.is_over()) =>

@@ -227,6 +227,11 @@ fn write_registry(bytes: &mut Vec<u8>, request: &RegistryRequest) {
             bytes.push(6);
             write_str(bytes, group);
         }
+        RegistryRequest::Delete { expected } => {
+            bytes.push(10);
+            write_option(bytes, *expected);
+        }
+        RegistryRequest::Restore => bytes.push(11),
         RegistryRequest::Leave { group } => {
             bytes.push(7);
             write_str(bytes, group);

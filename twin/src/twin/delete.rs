@@ -1,4 +1,5 @@
-//! Deletion: content goes, a tombstone keeps versions, marks and keys (safety rule 16).
+//! Deletion: content goes, a tombstone keeps versions, marks and keys (safety rule 16). What can be brought back is
+//! `restore`'s.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -18,7 +19,7 @@ impl Twin {
         now: Time,
         call: CallId,
         keyed: Keyed,
-        expected: Option<u64>,
+        (expected, kept_until): (Option<u64>, Option<Time>),
         by: String,
     ) {
         if !self.is_alive() {
@@ -35,6 +36,10 @@ impl Twin {
             .collect();
         for (id, end) in live {
             self.move_command(now, Mark::None, id, end);
+        }
+        if let Some(until) = kept_until {
+            let effect = Effect::Buried { until };
+            self.commit(Change { at: now, mark: Mark::None, effect });
         }
         let session = self.session();
         let version = actual.saturating_add(1);

@@ -123,6 +123,9 @@ impl Twin {
         }
         match request {
             RegistryRequest::Get => {}
+            RegistryRequest::Delete { .. } | RegistryRequest::Restore => {
+                unreachable!("no matter of the entry alone")
+            }
             RegistryRequest::Register { tags, desired, credentials, of_type, groups } => {
                 if entry.standing == Standing::Unregistered {
                     entry.stand(now, by, Standing::Enabled, String::new());

@@ -123,6 +123,9 @@ fn registry() -> impl Strategy<Value = RegistryRequest> {
             let (expires, tags, groups) = (None, None, Vec::new());
             RegistryRequest::Enrol { enrolment, at, proof, expires, tags, of_type, groups }
         }),
+        1 => prop::option::weighted(0.3, 0..5u64)
+            .prop_map(|expected| RegistryRequest::Delete { expected }),
+        1 => Just(RegistryRequest::Restore),
         1 => "[ghi]".prop_map(|group| RegistryRequest::Join { group }),
         1 => "[ghi]".prop_map(|group| RegistryRequest::Leave { group }),
     ]

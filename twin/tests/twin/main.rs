@@ -21,6 +21,7 @@ mod quarantine;
 mod read;
 mod register;
 mod report;
+mod restore;
 mod result;
 mod session;
 mod telemetry;

@@ -86,6 +86,15 @@ impl Devices for Grpc {
         self.respond(Method::DevicesEnable, self.device(origin, call)).await
     }
 
+    async fn restore(
+        &self,
+        request: Request<v1::RestoreDeviceRequest>,
+    ) -> Result<Response<v1::Device>, Status> {
+        let origin = self.origin(&request);
+        let call = convert::restore(request.into_inner());
+        self.respond(Method::DevicesRestore, self.device(origin, call)).await
+    }
+
     async fn give_credential(
         &self,
         request: Request<v1::GiveCredentialRequest>,

@@ -79,6 +79,11 @@ pub(super) async fn enable(incoming: Incoming) -> Result<Response<Body>, Problem
     answer(&incoming, RegistryRequest::Enable).await
 }
 
+/// Brings back what the deleted twin held.
+pub(super) async fn restore(incoming: Incoming) -> Result<Response<Body>, Problem> {
+    answer(&incoming, RegistryRequest::Restore).await
+}
+
 /// Gives the credential in the path: `{"token_sha256" or "certificate_sha256": …, "expires_at_ms": …}`.
 pub(super) async fn give_credential(
     incoming: Incoming,

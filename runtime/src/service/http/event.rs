@@ -88,6 +88,7 @@ fn what(key: &TwinKey, section_version: u64, change: &Change) -> Option<(&'stati
         Effect::Registered(entry) => {
             ("registered", convert::device_json(&convert::device_to_v1(key, entry)))
         }
+        Effect::Buried { .. } | Effect::Forgotten => return None,
         Effect::Deleted { by } => ("deleted", object([("by", by.as_str().into())])),
     })
 }

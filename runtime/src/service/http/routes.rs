@@ -60,6 +60,7 @@ pub(super) enum Operation {
     RegisterDevice,
     DisableDevice,
     EnableDevice,
+    RestoreDevice,
     GiveCredential,
     RevokeCredential,
     Subscription(Call),
@@ -138,6 +139,7 @@ const TWINS: &[(Verb, &str, Operation)] = &[
     (Verb::Put, "/devices/{device}", Operation::RegisterDevice),
     (Verb::Post, "/devices/{device}/disable", Operation::DisableDevice),
     (Verb::Post, "/devices/{device}/enable", Operation::EnableDevice),
+    (Verb::Post, "/devices/{device}/restore", Operation::RestoreDevice),
     (Verb::Put, "/devices/{device}/credentials/{name}", Operation::GiveCredential),
     (Verb::Delete, "/devices/{device}/credentials/{name}", Operation::RevokeCredential),
     (Verb::Get, "/types", Operation::Fleet(fleet::Call::ListTypes)),
@@ -265,6 +267,7 @@ async fn dispatch(
         Operation::RegisterDevice => devices::register(incoming, body).await,
         Operation::DisableDevice => devices::disable(incoming, body).await,
         Operation::EnableDevice => devices::enable(incoming).await,
+        Operation::RestoreDevice => devices::restore(incoming).await,
         Operation::GiveCredential => devices::give_credential(incoming, body).await,
         Operation::RevokeCredential => devices::revoke_credential(incoming).await,
     }
@@ -359,6 +362,7 @@ impl Operation {
             Self::RegisterDevice => Method::DevicesRegister,
             Self::DisableDevice => Method::DevicesDisable,
             Self::EnableDevice => Method::DevicesEnable,
+            Self::RestoreDevice => Method::DevicesRestore,
             Self::GiveCredential => Method::DevicesGiveCredential,
             Self::RevokeCredential => Method::DevicesRevokeCredential,
         })

@@ -87,16 +87,23 @@ impl Import {
         Ok(())
     }
 
+    /// Whether one would be registered, as far as can be told before.
+    pub(super) fn look(
+        &self,
+        one: v1::ImportDevicesRequest,
+    ) -> Result<v1::ImportDevicesRequest, v1::ImportRefusal> {
+        let call = self.call_of(one.device.clone().unwrap_or_default());
+        let checked = call.and_then(|mut call| self.desk.may_come(&self.caller, &mut call));
+        checked.map_err(|rejection| refusal(one.line, &rejection))?;
+        Ok(one)
+    }
+
     /// Registers one. Where the node is busy it is tried again: who imports has time.
     async fn register(&self, one: v1::ImportDevicesRequest) -> Result<(), v1::ImportRefusal> {
         let line = one.line;
         let refused = |rejection: Rejection| refusal(line, &rejection);
-        let device = one.device.unwrap_or_default();
-        let call = convert::register(device, &self.desk.json).map_err(refused)?;
-        let convert::Call { key, idempotency_key: _, request } = call;
+        let call = self.call_of(one.device.unwrap_or_default()).map_err(refused)?;
         let caller = &self.caller;
-        let by = caller.name.to_string();
-        let call = Call { key, caller: by, idempotency_key: None, request, timeout: CALL_TIME_MAX };
         for _ in 1..IMPORT_TRIES {
             match self.desk.call(caller, call.clone()).await {
                 Ok(_) => return Ok(()),
@@ -107,6 +114,13 @@ impl Import {
             }
         }
         self.desk.call(&self.caller, call).await.map(drop).map_err(refused)
+    }
+
+    fn call_of(&self, device: v1::RegisterDeviceRequest) -> Result<Call, Rejection> {
+        let call = convert::register(device, &self.desk.json)?;
+        let convert::Call { key, idempotency_key: _, request } = call;
+        let caller = self.caller.name.to_string();
+        Ok(Call { key, caller, idempotency_key: None, request, timeout: CALL_TIME_MAX })
     }
 }
 

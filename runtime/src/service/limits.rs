@@ -97,6 +97,8 @@ pub(super) const IMPORT_CALLS_MAX: usize = 1024;
 pub(super) const IMPORT_TOLD_EVERY: Duration = Duration::from_millis(500);
 /// Refusals after which it says so at once: they wait in memory.
 pub(super) const IMPORT_REFUSED_MAX: usize = 1000;
+/// Bytes of the devices of an import that are all looked at before the first is registered: they wait in memory.
+pub(super) const IMPORT_WHOLE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Refused lines that an answer over HTTP shows one by one.
 pub(super) const IMPORT_SHOWN_MAX: usize = 100;
 /// How often a device of an import is tried while the node is busy: a minute or more.

@@ -139,6 +139,14 @@ async fn very_many_devices_come_in_lines() {
     house.ask("GET", "/v1/tenants/acme/devices/b").await.ok();
     let said = house.send("POST", acme, &lines, b"").await.ok();
     assert_eq!(said.body, r#"{"refusals":[],"refused":0,"registered":0}"#);
+    let whole = "/v1/devices?all_or_nothing";
+    let some = b"{\"device\":\"w-1\"}\nnonsense\n{\"device\":\"w-2\",\"groups\":[\"nowhere\"]}";
+    let said = house.send("POST", whole, &lines, some).await.ok();
+    assert_eq!((said.at("registered").as_str(), said.at("refused").as_str()), ("0", "2"));
+    assert!(said.body.contains("unknown_group"), "{said:?}");
+    house.ask("GET", "/v1/devices/w-1").await.refused(404, "not_found");
+    let said = house.send("POST", whole, &lines, b"{\"device\":\"w-1\"}").await.ok();
+    assert_eq!(said.body, r#"{"refusals":[],"refused":0,"registered":1}"#);
     house.json("POST", acme, "{}").await.refused(415, "unsupported_media_type");
     let what = "/v1/devices?all";
     house.send("POST", what, &lines, b"").await.refused(400, "invalid");

@@ -8,16 +8,17 @@ use http_body_util::BodyExt;
 use pollux_proto::limits::DEVICE_LINE_BYTES_MAX;
 use pollux_proto::{convert, v1};
 use pollux_twin::{Rejection, Value};
+use prost::Message;
 
-use super::super::import::{Came, Import, refusal};
-use super::super::limits::{BODY_TIME_MAX, IMPORT_SHOWN_MAX};
+use super::super::import::{Came, Import, Said, refusal};
+use super::super::limits::{BODY_TIME_MAX, IMPORT_SHOWN_MAX, IMPORT_WHOLE_BYTES_MAX};
 use super::incoming::{Form, Incoming};
 use super::problem::Problem;
 use super::{json, object};
 
 /// Registers what the body says, in lines of the form that `pollux device import` takes.
 pub(super) async fn import(incoming: Incoming, body: Body) -> Result<Response<Body>, Problem> {
-    incoming.arguments(&[])?;
+    let all_or_nothing = incoming.arguments(&["all_or_nothing"])?.flag("all_or_nothing")?;
     Form::Lines.check(&incoming.headers)?;
     let (caller, _place) = (incoming.caller()?.clone(), incoming.desk.import()?);
     let import = Import { desk: incoming.desk.clone(), caller, _place };
@@ -25,7 +26,19 @@ pub(super) async fn import(incoming: Incoming, body: Body) -> Result<Response<Bo
     let numbered = lines(body)
         .enumerate()
         .filter_map(move |(n, text)| std::future::ready(came(n as u64 + 1, text, &tenant)));
-    let mut said = Box::pin(import.run(numbered));
+    if !all_or_nothing {
+        return registered(import.run(numbered)).await;
+    }
+    let (devices, refused) = looked_at(&import, numbered).await?;
+    if !refused.is_empty() {
+        return Ok(answer(0, refused.len() as u64, refused));
+    }
+    registered(import.run(stream::iter(devices.into_iter().map(|one| Ok(Ok(one)))))).await
+}
+
+/// Registers, and says at the end what came of it.
+async fn registered(said: impl Stream<Item = Said>) -> Result<Response<Body>, Problem> {
+    let mut said = std::pin::pin!(said);
     let (mut registered, mut refused, mut shown) = (0, 0_u64, Vec::new());
     while let Some(said) = said.next().await {
         let said = said.map_err(|rejection| {
@@ -36,7 +49,37 @@ pub(super) async fn import(incoming: Incoming, body: Body) -> Result<Response<Bo
         let room = IMPORT_SHOWN_MAX - shown.len();
         shown.extend(said.refused.into_iter().take(room));
     }
+    Ok(answer(registered, refused, shown))
+}
+
+/// All devices, and those lines of which none would be registered.
+async fn looked_at(
+    import: &Import,
+    numbered: impl Stream<Item = Came>,
+) -> Result<(Vec<v1::ImportDevicesRequest>, Vec<v1::ImportRefusal>), Problem> {
+    let mut numbered = std::pin::pin!(numbered);
+    let (mut devices, mut refused, mut bytes) = (Vec::new(), Vec::new(), 0);
+    while let Some(came) = numbered.next().await {
+        match came?.and_then(|one| import.look(one)) {
+            Ok(one) => {
+                bytes += one.encoded_len();
+                devices.push(one);
+            }
+            Err(refusal) => refused.push(refusal),
+        }
+        if bytes > IMPORT_WHOLE_BYTES_MAX {
+            let reason = format!(
+                "body: all_or_nothing takes at most {IMPORT_WHOLE_BYTES_MAX} bytes of devices; send parts, or leave it out"
+            );
+            return Err(Rejection::Invalid { reason }.into());
+        }
+    }
+    Ok((devices, refused))
+}
+
+fn answer(registered: u64, refused: u64, mut shown: Vec<v1::ImportRefusal>) -> Response<Body> {
     shown.sort_by_key(|refusal| refusal.line);
+    shown.truncate(IMPORT_SHOWN_MAX);
     let shown = shown.into_iter().map(|v1::ImportRefusal { line, reason, message }| {
         object([("line", line.into()), ("reason", reason.into()), ("message", message.into())])
     });
@@ -45,7 +88,7 @@ pub(super) async fn import(incoming: Incoming, body: Body) -> Result<Response<Bo
         ("refused", refused.into()),
         ("refusals", Value::Array(shown.collect())),
     ]);
-    Ok(json(StatusCode::OK, &answer))
+    json(StatusCode::OK, &answer)
 }
 
 /// What a line says; nothing if it is empty.

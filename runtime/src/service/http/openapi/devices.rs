@@ -13,7 +13,7 @@ pub(super) fn about(operation: O) -> About {
         let (takes, body) = (&["application/x-ndjson"], "DeviceLines");
         return About {
             summary,
-            query: &[],
+            query: &["all_or_nothing"],
             headers: &[],
             takes,
             body,
@@ -24,6 +24,7 @@ pub(super) fn about(operation: O) -> About {
         O::RegisterDevice => ("Register a device", JSON, "RegisterDevice"),
         O::DisableDevice => ("Disable a device; its session ends", JSON, "DisableDevice"),
         O::EnableDevice => ("Let a disabled device come again", &[], ""),
+        O::RestoreDevice => ("Bring back what a deleted twin held", &[], ""),
         O::GiveCredential => ("Give a device a credential", JSON, "GiveCredential"),
         O::RevokeCredential => ("Take a credential away; a session opened with it ends", &[], ""),
         _ => ("Read a device's entry in the registry", &[], ""),

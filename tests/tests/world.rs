@@ -11,7 +11,7 @@ use pollux_tests::world::{Failure, Mutant, Report, Setup, run};
 /// Seeds of an ordinary test run: some seconds.
 const SEEDS: u64 = 200;
 /// Seeds that a known bug gets to show itself in.
-const MUTANT_SEEDS: u64 = 150;
+const MUTANT_SEEDS: u64 = 500;
 
 fn number(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;

@@ -37,11 +37,16 @@ pub(super) struct Op {
     over: bool,
 }
 
+/// Who brings deleted twins back: what it writes was written before.
+pub(super) const RESTORER: &str = "restorer";
+
 impl Op {
     /// The name that the caller gives itself.
     pub(super) fn by(&self) -> String {
-        match self.request {
+        match &self.request {
             Request::Delete { .. } => format!("delete-{}", self.id),
+            Request::Registry(request) if request.is_delete() => format!("delete-{}", self.id),
+            Request::Registry(request) if **request == RegistryRequest::Restore => RESTORER.into(),
             _ => format!("caller-{}", self.caller),
         }
     }
@@ -126,6 +131,7 @@ impl World {
         let chance = &mut self.sim.chance;
         match chance.below(20) {
             0..5 => Request::Get,
+            5 if chance.one_in(3) => Request::Registry(Box::new(RegistryRequest::Restore)),
             5..7 => Request::Registry(Box::new(registered(id))),
             7..13 => {
                 let section = if chance.one_in(3) { Section::Tags } else { Section::Desired };
@@ -149,7 +155,10 @@ impl World {
                 Request::CancelCommand { id: last }
             }
             18 => Request::GetCommand { id: chance.between(1, 4) },
-            _ if chance.one_in(3) => Request::Delete { expected: None },
+            _ if chance.one_in(3) => match chance.one_in(3) {
+                true => Request::Delete { expected: None },
+                false => Request::Registry(Box::new(RegistryRequest::Delete { expected: None })),
+            },
             _ if chance.one_in(2) => Request::Registry(Box::new(registered(id))),
             _ => Request::Get,
         }

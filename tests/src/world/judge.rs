@@ -99,7 +99,11 @@ impl Judge {
     /// The log is committed up to an index, and this node has it.
     pub(super) fn learn(&mut self, log: &Log, upto: u64) {
         for index in self.truth.index + 1..=upto {
-            let slot = log.slot(index).expect("what is not yet committed is not purged");
+            let Some(slot) = log.slot(index) else {
+                let purged =
+                    format!("entry {index} was purged before it was known to be committed");
+                return note(&mut self.wrong, "log", Err(purged));
+            };
             let Some((outcome, entry)) = self.truth.learn(index, slot) else { continue };
             if self.tells {
                 eprintln!("        {index} {outcome:?} {entry:?}");

@@ -2,6 +2,7 @@
 //! same turns as runtime's driver takes, without its threads. Decides nothing.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU64;
 
 use pollux_proto::device::convert::WelcomeTerms;
 use pollux_proto::device::framing::encode;
@@ -38,6 +39,8 @@ pub(super) const TICK_MS: u64 = 25;
 pub(super) const RING_BYTES: usize = 12_000;
 /// A section's bytes: small, so that some reports are too large.
 const SECTION_BYTES_MAX: usize = 2_000;
+/// Short enough that what was deleted is forgotten within a run, too.
+const RESTORABLE_MS: Option<NonZeroU64> = NonZeroU64::new(3_000);
 
 /// Something on its way out of the node.
 #[derive(Clone, Debug)]
@@ -120,7 +123,11 @@ impl Node {
             owning: false,
             opened: false,
             epoch: Epoch::default(),
-            limits: Limits { section_bytes_max: SECTION_BYTES_MAX, ..Limits::default() },
+            limits: Limits {
+                section_bytes_max: SECTION_BYTES_MAX,
+                restorable_ms: RESTORABLE_MS,
+                ..Limits::default()
+            },
             shard: Shard::new(options),
             ring: Ring::new(table.index(), RING_BYTES),
             table,

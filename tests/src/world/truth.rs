@@ -9,6 +9,7 @@ use pollux_twin::table::{Outcome, Table};
 use pollux_twin::twin::View;
 use pollux_twin::{Change, Effect, Entry, Epoch, Mark, Rejection, Time, Twin, TwinKey, Value};
 
+use super::caller::RESTORER;
 use super::log::Slot;
 use super::mutant::Mutant;
 use super::replica::{self, Whose};
@@ -139,6 +140,7 @@ impl Past {
 
     fn learn_effect(&mut self, place: Place, effect: &Effect, view: &View) {
         match effect {
+            Effect::Patched { by, .. } if by == RESTORER => {}
             Effect::Patched { section: Section::Reported, patch, .. } => {
                 if let Some(id) = number(patch.get("id")) {
                     self.reports.push((id, place));

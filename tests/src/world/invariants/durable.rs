@@ -5,7 +5,7 @@ use pollux_twin::Rejection;
 use pollux_twin::input::Request;
 use pollux_twin::output::Answer;
 
-use crate::world::caller::Op;
+use crate::world::caller::{Op, RESTORER};
 use crate::world::judge::{Invariant, Seen, Verdict};
 use crate::world::truth::{Past, Truth};
 
@@ -47,6 +47,8 @@ fn returned(truth: &Truth, op: &Op, result: &Result<Answer, Rejection>) -> Verdi
     let said = match answer {
         Answer::Written { version, .. } | Answer::Deleted { version } => *version,
         Answer::Twin(_) => return Ok(()),
+        // What it writes was somebody else's before.
+        Answer::Registration(_) if op.by() == RESTORER => return Ok(()),
         Answer::Registration(_) => match effected {
             Some(_) => return Ok(()),
             None => return Err(format!("operation {id} on {key} was answered and is not there")),

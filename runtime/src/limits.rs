@@ -229,8 +229,7 @@ pub const PEERS_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Devices' certificates that are known to be of a trusted CA: those of all devices of a busy node, in
 /// some MiB.
 pub const KNOWN_CERTIFICATES_MAX: usize = 64 * 1024;
-/// Days that a node's certificate is good for: longer than a node runs without a start, at each of which
-/// it gets a new one.
+/// Days that a node's certificate is good for. It gets a new one at each start, and when a third of it is left.
 pub const NODE_CERTIFICATE_DAYS: u32 = 2 * 365;
 /// How often is looked whether groups are meant to be elsewhere.
 pub const STEWARD_LOOK_MS: u64 = 500;

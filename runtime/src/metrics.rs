@@ -113,7 +113,11 @@ macro_rules! metrics {
 }
 
 /// Certificates that a node depends on.
-const CERTIFICATES: &[&str] = &["cluster-ca", "server-ca", "device-ca", "node", "server"];
+const CERTIFICATES: &[&str] =
+    &["cluster-ca", "server-ca", "device-ca", "node", "server", "services"];
+
+/// Parts of a node that have certificates.
+const CERTIFIED: &[&str] = &["devices", "services", "peers", "enrolments"];
 
 /// Where states of shards went.
 const DIRECTIONS: &[&str] = &["sent", "received"];
@@ -122,6 +126,10 @@ metrics! {
     /// When a certificate ends that this node depends on, in seconds since 1970; 0 where there is none.
     certificate_end_timestamp_seconds: Labelled<Gauge> =
         Labelled::with("certificate", CERTIFICATES, Gauge::default);
+    /// Times that other certificates, keys or CAs came into use while the node runs, by what they are for.
+    certificates_taken_total: Labelled = Labelled::new("part", CERTIFIED);
+    /// 1 where the files of certificates, keys or CAs are not fit, and what was in use before still is.
+    certificates_stale: Labelled<Gauge> = Labelled::with("part", CERTIFIED, Gauge::default);
     /// Devices with an open session.
     devices_connected: Gauge = Gauge::default();
     /// Devices' sessions on other nodes that this one relays.

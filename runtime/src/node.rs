@@ -20,7 +20,7 @@ use crate::fault::Fault;
 use crate::launcher::Launcher;
 use crate::limits::{SAMPLE_PERIOD, SOCKET_BUFFER_BYTES, STOP_MS_MAX};
 use crate::metrics::Metrics;
-use crate::pki::{ClientAuth, Pki};
+use crate::pki::{Certificates, DeviceCertificates, LiveTls, PKI_DIR};
 use crate::router::Router;
 use crate::service::{self, Served};
 use crate::session::{
@@ -59,6 +59,7 @@ pub struct Node {
     tasks: Vec<JoinHandle<()>>,
     services: Served,
     member: Member,
+    certificates: Certificates,
 }
 
 impl Node {
@@ -76,10 +77,11 @@ impl Node {
         let space =
             Space::new(config.data_dir.clone(), config.checkpoint.reserve_bytes, disk.log.clone());
         let mut tasks = vec![tokio::spawn(space.clone().run(stopping.clone()))];
-        let pki = Pki::open(&config, clock.wall())?;
-        let member = Member::begin(&disk, &config, clock, &pki).await?;
-        let expiry = member.expiry();
-        tasks.push(tokio::spawn(expiry.watch(Arc::clone(&metrics), clock, stopping.clone())));
+        let certificates = Certificates::new(&config.data_dir.join(PKI_DIR));
+        let of_devices = DeviceCertificates::open(&config, clock.wall())?;
+        let live = of_devices.live();
+        certificates.add(of_devices);
+        let member = Member::begin(&disk, &config, clock, certificates.clone()).await?;
         let shards = Shards::new(config.cluster.shards);
         let (written, checkpointer) = write_checkpoints(&config, clock, &metrics, stopped.clone());
         finish_leaving(&disk.store, &disk.log).await?;
@@ -107,8 +109,15 @@ impl Node {
             stopping.clone(),
         );
         let (endpoint, services) =
-            open_doors(&config, &pki, &router, &metrics, &member, &stopping, clock).await?;
+            open_doors(&config, live, &router, &metrics, &member, &certificates, clock).await?;
         tasks.push(tokio::spawn(Arc::clone(&endpoint).run()));
+        let look = certificates.clone().run(
+            config.certificates_look,
+            Arc::clone(&metrics),
+            clock,
+            stopping.clone(),
+        );
+        tasks.push(tokio::spawn(look));
         let (log, counted) = (disk.log.clone(), Arc::clone(&metrics));
         tasks.push(tokio::spawn(sample(router.clone(), log, counted, stopping.clone())));
         let addresses = listening(&endpoint, &services, &member)?;
@@ -129,6 +138,7 @@ impl Node {
             tasks,
             services,
             member,
+            certificates,
         })
     }
 
@@ -150,6 +160,12 @@ impl Node {
     /// What it counts.
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)
+    }
+
+    /// Looks at the files of certificates, keys and CAs now, and takes those that changed. Connections that are there
+    /// go on.
+    pub fn reload_certificates(&self) {
+        self.certificates.look_soon();
     }
 
     /// Stops in order: its shards go to other nodes where there are some, with their devices, while it
@@ -201,20 +217,22 @@ fn listening(endpoint: &Endpoint, services: &Served, member: &Member) -> Result<
 /// Listens for devices and services.
 async fn open_doors(
     config: &Checked,
-    pki: &Pki,
+    live: Arc<LiveTls>,
     router: &Router,
     metrics: &Arc<Metrics>,
     member: &Member,
-    stopping: &CancellationToken,
+    certificates: &Certificates,
     clock: Clock,
 ) -> Result<(Arc<Endpoint>, Served), Fault> {
-    let endpoint = listen_for_devices(config, pki, router, metrics, clock)?;
+    let stopping = router.stopping();
+    let endpoint = listen_for_devices(config, live, router, metrics, clock)?;
     member.serve_relayed(Arc::clone(&endpoint));
     let (control, doorman) = (member.control(router), member.doorman(config, stopping.clone())?);
     let (router, metrics) = (router.clone(), Arc::clone(metrics));
     let parts = (router, control, doorman, metrics);
     let services =
-        service::serve(parts, &config.services, &config.data_dir, stopping.clone()).await?;
+        service::serve(parts, &config.services, (&config.data_dir, certificates), stopping.clone())
+            .await?;
     Ok((endpoint, services))
 }
 
@@ -241,14 +259,12 @@ fn write_checkpoints(
 
 fn listen_for_devices(
     config: &Checked,
-    pki: &Pki,
+    live: Arc<LiveTls>,
     router: &Router,
     metrics: &Arc<Metrics>,
     clock: Clock,
 ) -> Result<Arc<Endpoint>, Fault> {
-    let auth = if config.devices.tokens { ClientAuth::Optional } else { ClientAuth::Required };
-    let tls = pki.server_config(auth)?;
-    let tls = DeviceTls::new(tls).map_err(|error| internal("TLS for devices", &error))?;
+    let tls = DeviceTls::new(live).map_err(|error| internal("TLS for devices", &error))?;
     let mut server = quinn::ServerConfig::with_crypto(Arc::new(tls));
     let devices = &config.devices;
     server.transport_config(device_transport(devices.keep_alive, devices.idle_timeout));

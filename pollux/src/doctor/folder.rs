@@ -44,5 +44,10 @@ pub(super) fn look(config: &Checked) -> Vec<Finding> {
         }
         Ok(alarms) => Finding::wrong("certificates", alarms.join("; "), ""),
     });
+    findings.extend(pki::unfit_files(config, Clock::new().wall()).into_iter().map(|problem| {
+        let next =
+            "mend the files: a node that runs goes on with those it had, one that starts does not";
+        Finding::wrong("certificates", problem, next)
+    }));
     findings
 }

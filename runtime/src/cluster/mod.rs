@@ -67,7 +67,7 @@ use crate::fault::Fault;
 use crate::launcher::{Launcher, Origin};
 use crate::limits::URGES_MAX;
 use crate::node::Addresses;
-use crate::pki::{Expiry, PKI_DIR, Pki};
+use crate::pki::Certificates;
 use crate::router::Router;
 use crate::session::Endpoint;
 use crate::shards::Shards;
@@ -154,7 +154,7 @@ pub(crate) struct Member {
     meta: MetaGroup,
     clock: Clock,
     authorities: Authorities,
-    expiry: Expiry,
+    certificates: Certificates,
     /// The way to this node's steward, and until it is there what it is asked.
     urges: Urges,
     urged: Mutex<Option<mpsc::Receiver<Urge>>>,
@@ -168,13 +168,13 @@ impl Member {
         disk: &Disk,
         config: &Checked,
         clock: Clock,
-        pki: &Pki,
+        certificates: Certificates,
     ) -> Result<Self, Fault> {
         let Identity { node, lineage, .. } = disk.identity;
         let known = book::read(&config.data_dir);
         let answering = Arc::new(Answering::new(node, lineage));
-        let Listening { network, authorities, shown } = peers::listen(disk, config, clock, &known)?;
-        let expiry = Expiry::of(&config.data_dir.join(PKI_DIR), &shown, pki.shown())?;
+        let Listening { network, authorities } = peers::listen(disk, config, clock, &known)?;
+        certificates.add(Arc::new(authorities.clone()));
         let service: Arc<dyn Service> = Arc::<Answering>::clone(&answering);
         answering.set_authorities(authorities.clone());
         network.set_service(Some(service));
@@ -209,7 +209,7 @@ impl Member {
             meta,
             clock,
             authorities,
-            expiry,
+            certificates,
             urges,
             urged: Mutex::new(Some(urged)),
         })
@@ -244,7 +244,7 @@ impl Member {
             router: router.clone(),
             clock: self.clock,
             authorities: self.authorities.clone(),
-            expiry: self.expiry.clone(),
+            certificates: self.certificates.clone(),
             urges: self.urges.clone(),
         }
     }
@@ -264,11 +264,6 @@ impl Member {
     /// From now on devices that other nodes relay are served here.
     pub(crate) fn serve_relayed(&self, endpoint: Arc<Endpoint>) {
         self.answering.set_endpoint(endpoint);
-    }
-
-    /// When the certificates end that this node depends on.
-    pub(crate) fn expiry(&self) -> Expiry {
-        self.expiry.clone()
     }
 
     /// Where it listens for other nodes.

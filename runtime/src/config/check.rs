@@ -42,6 +42,12 @@ pub(super) fn check(
         node_name: checks.node_name(config),
         zone: checks.zone(config),
         weight: checks.count("node.weight", config.node.weight, 1, 10_000),
+        certificates_look: checks.ms(
+            "node.certificates_look_ms",
+            config.node.certificates_look_ms,
+            100,
+            DAY_MS,
+        ),
         listen,
         advertise: checks.advertise(config, listen),
         services: checks.services(config, listen),

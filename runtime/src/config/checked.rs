@@ -18,6 +18,8 @@ pub struct Checked {
     pub zone: String,
     /// Its share of the shards beside others'.
     pub weight: u32,
+    /// How often the files of certificates, keys and CAs are looked at.
+    pub certificates_look: Duration,
     /// Where it listens.
     pub listen: Listen,
     /// Where others reach it.

@@ -54,6 +54,9 @@ section! {
         zone: String = String::new(),
         /// How many shards the node owns beside others; twice the weight, twice the shards.
         weight: u64 = 100,
+        /// How often the files of certificates, keys and CAs are looked at; those that changed are used from then on.
+        /// SIGHUP makes the node look at once.
+        certificates_look_ms: u64 = 60_000,
     }
 }
 

@@ -4,32 +4,39 @@
 //! elsewhere.
 
 mod authority;
+mod certificates;
+mod devices;
 mod error;
 mod expiry;
 mod files;
 mod known;
+mod live;
 mod name;
 mod reset;
 mod rotation;
+mod services;
 mod tls;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use pollux_twin::Time;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 pub use authority::{Authority, Identity};
+pub(crate) use certificates::{Certificates, Looked, Part};
+pub(crate) use devices::DeviceCertificates;
+pub use devices::Pki;
 pub use error::PkiError;
-pub(crate) use expiry::Expiry;
+pub(crate) use expiry::{What, is_old};
 pub(crate) use files::{read_private, write_private};
+pub(crate) use live::LiveTls;
 pub use name::device_name_of;
 pub use pollux_cluster::sha256;
 pub(crate) use reset::endpoint_config;
 pub(crate) use rotation::ClusterCas;
+pub(crate) use services::ServiceCertificates;
 pub use tls::ClientAuth;
-pub use tls::service_tls;
 
 use crate::config::Checked;
 
@@ -48,45 +55,9 @@ pub(crate) const DEVICE_DAYS: u32 = 365;
 
 /// Days that a CA made here is good for: as long as devices stay in the field.
 const CA_DAYS: u32 = 20 * 365;
-/// Days that the endpoint's certificate is good for; a new one is made at each start.
+/// Days that the endpoint's certificate is good for; a new one is made at each start, and when a third of it is
+/// left.
 const SERVER_DAYS: u32 = 2 * 365;
-
-/// What the device endpoint needs to prove itself and to check devices.
-#[derive(Debug)]
-pub struct Pki {
-    device_roots: Vec<CertificateDer<'static>>,
-    server: Identity,
-}
-
-impl Pki {
-    /// Opens what `config` names and makes what is missing; `now` dates new certificates.
-    pub fn open(config: &Checked, now: Time) -> Result<Self, PkiError> {
-        let dir = config.data_dir.join(PKI_DIR);
-        let device_roots = match &config.devices.ca {
-            Some(path) => files::read_chain(path)?,
-            None => vec![device_authority(&dir, now)?.certificate().clone()],
-        };
-        let server = match &config.devices.tls {
-            Some(pair) => files::read_identity(&pair.cert, &pair.key)?,
-            None => server_authority(&dir, now)?.issue_server(
-                &config.devices.names,
-                now,
-                SERVER_DAYS,
-            )?,
-        };
-        Ok(Self { device_roots, server })
-    }
-
-    /// What the device endpoint shows.
-    pub(crate) fn shown(&self) -> &CertificateDer<'static> {
-        &self.server.chain()[0]
-    }
-
-    /// The TLS side of the device endpoint: TLS 1.3 only, ALPN `pollux/1`, no 0-RTT.
-    pub fn server_config(&self, auth: ClientAuth) -> Result<Arc<rustls::ServerConfig>, PkiError> {
-        tls::server_config(&self.device_roots, &self.server, auth)
-    }
-}
 
 /// The first certificate of a PEM file, in DER.
 ///
@@ -102,7 +73,21 @@ pub fn certificate_of(file: &Path) -> Result<CertificateDer<'static>, PkiError> 
 /// # Errors
 /// When one of them cannot be read.
 pub fn alarms(dir: &Path, now: Time) -> Result<Vec<String>, PkiError> {
-    Ok(Expiry::of_authorities(dir)?.alarms(now))
+    Ok(expiry::Expiry::of_authorities(dir)?.alarms(now))
+}
+
+/// What is wrong with the files of certificates, keys and CAs that a configuration names, as sentences for people.
+pub fn unfit_files(config: &Checked, now: Time) -> Vec<String> {
+    let of_devices = (config.devices.ca.is_some() || config.devices.tls.is_some())
+        .then(|| Pki::open(config, now).and_then(|pki| pki.fit(now)));
+    let services = config.services.tls.as_ref();
+    let of_services = services.map(|files| ServiceCertificates::open(files)?.fit(now));
+    let problem =
+        |of: &str, done: Option<Result<(), PkiError>>| Some(format!("{of}: {}", done?.err()?));
+    [problem("devices", of_devices), problem("services", of_services)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// The device CA of a `pki/` folder, made if missing.

@@ -44,6 +44,13 @@ impl ClusterCas {
         Ok(Self { dir: dir.into(), current, next, before })
     }
 
+    /// What the files hold now, if that is something else. Makes no CA: one that is gone stays missed.
+    pub(crate) fn again(&self, now: Time) -> Result<Option<Self>, PkiError> {
+        super::certificate_of(&self.dir.join(format!("{CLUSTER_CA}.pem")))?;
+        let found = Self::open(&self.dir, now)?;
+        Ok((found.roots() != self.roots()).then_some(found))
+    }
+
     /// All whose certificates are accepted, the one that issues first.
     pub(crate) fn roots(&self) -> Vec<CertificateDer<'static>> {
         let current = self.current.certificate().clone();

@@ -1,10 +1,10 @@
-//! The rustls side of the device endpoint. quinn wraps it; sessions ask it for the peer's
-//! certificate.
+//! The rustls side of the endpoints for devices and services. quinn wraps the former; sessions ask it for the
+//! peer's certificate.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use pollux_proto::device::ALPN;
+use pollux_twin::Time;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
@@ -12,7 +12,7 @@ use rustls::{CipherSuite, RootCertStore, ServerConfig, version};
 
 use super::authority::Identity;
 use super::error::PkiError;
-use super::files::read_identity;
+use super::expiry::unfit;
 use super::known::KnownCertificates;
 
 /// Session tickets sent after a handshake. None: resuming saves a QUIC server next to nothing
@@ -66,13 +66,11 @@ fn device_provider() -> CryptoProvider {
     provider
 }
 
-/// TLS for services: a certificate chain and its key from files, no client certificates.
-pub fn service_tls(
-    cert: &Path,
-    key: &Path,
+/// TLS for services: no client certificates.
+pub(super) fn service_config(
+    identity: &Identity,
     protocols: &[&[u8]],
 ) -> Result<Arc<ServerConfig>, PkiError> {
-    let identity = read_identity(cert, key)?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&version::TLS13])
         .map_err(tls)?
@@ -81,6 +79,25 @@ pub fn service_tls(
         .map_err(tls)?;
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(Arc::new(config))
+}
+
+/// Whether what an endpoint shows is valid now.
+pub(super) fn fit(identity: &Identity, now: Time) -> Result<(), PkiError> {
+    let mut unfit = identity.chain().iter().map(|one| unfit(one, now));
+    match unfit.find_map(Result::transpose) {
+        None => Ok(()),
+        Some(why) => Err(tls(format_args!("a certificate of the chain: {}", why?))),
+    }
+}
+
+/// Whether one of these CAs at least is valid now.
+pub(super) fn some_fit(roots: &[CertificateDer<'static>], now: Time) -> Result<(), PkiError> {
+    for root in roots {
+        if unfit(root, now)?.is_none() {
+            return Ok(());
+        }
+    }
+    Err(tls("of the CAs that should sign devices' certificates, all of them have ended"))
 }
 
 fn tls(error: impl std::fmt::Display) -> PkiError {
@@ -94,7 +111,7 @@ mod tests {
 
     use crate::config::Layers;
     use crate::pki::{Authority, Pki, device_authority, device_name_of, server_authority};
-    use pollux_twin::{Time, TwinKey};
+    use pollux_twin::TwinKey;
     use rustls::pki_types::ServerName;
     use rustls::{ClientConfig, ClientConnection, ServerConnection};
 

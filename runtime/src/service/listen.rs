@@ -9,7 +9,6 @@ use std::task::{Context, Poll, ready};
 
 use axum::serve::IncomingStream;
 use futures_util::{Stream, StreamExt};
-use rustls::ServerConfig;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,6 +24,7 @@ use super::limits::{
 };
 use super::turn::Turn;
 use crate::Fault;
+use crate::pki::LiveTls;
 
 /// A door: where it listens, and its connections.
 #[derive(Debug)]
@@ -38,14 +38,14 @@ impl Listener {
     pub(super) async fn bind(
         address: SocketAddr,
         (what, flag): (&'static str, &'static str),
-        tls: Option<Arc<ServerConfig>>,
+        tls: Option<Arc<LiveTls>>,
         stopping: CancellationToken,
     ) -> Result<Self, Fault> {
         let fault = |source| Fault::Listen { address, what, flag, source };
         let socket = TcpListener::bind(address).await.map_err(fault)?;
         let address = socket.local_addr().map_err(fault)?;
         let (sender, connections) = mpsc::channel(ACCEPTED_MAX);
-        let accept = Accept { socket, tls: tls.map(TlsAcceptor::from), sender };
+        let accept = Accept { socket, tls, sender };
         tokio::spawn(async move {
             tokio::select! {
                 () = stopping.cancelled() => {}
@@ -87,7 +87,7 @@ impl axum::serve::Listener for Listener {
 
 struct Accept {
     socket: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<LiveTls>>,
     sender: mpsc::Sender<Connection>,
 }
 
@@ -106,7 +106,7 @@ impl Accept {
                 }
             };
             tune(&stream);
-            let Some(tls) = self.tls.clone() else {
+            let Some(tls) = self.tls.as_ref().map(|live| TlsAcceptor::from(live.now())) else {
                 let io = Io::Plain(stream);
                 if self.sender.send(Connection::new(io, peer, permit)).await.is_err() {
                     return;

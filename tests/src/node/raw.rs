@@ -65,6 +65,12 @@ impl Raw {
         Ok(Self { _endpoint: endpoint, connection, send, recv, decoder: Decoder::new() })
     }
 
+    /// The certificate that the node showed.
+    pub fn shown(&self) -> Option<CertificateDer<'static>> {
+        let chain = self.connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>();
+        chain.ok()?.first().cloned()
+    }
+
     /// Sends bytes as they are; a node that has closed already does not read them.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
         timeout(ANSWER, self.send.write_all(bytes)).await.context("nobody reads")??;
@@ -156,7 +162,7 @@ pub fn peer_client(data: &Path, cluster: u128, node: u64, alpn: &[u8]) -> Result
     let now = Clock::new().wall();
     let authority = pki::cluster_authority(&data.join(pki::PKI_DIR), now)?;
     let identity = authority.issue_node(Uuid(cluster), NodeId(node), now, 1)?;
-    with_roots([authority.certificate().clone()], Some(&identity), alpn)
+    trusting([authority.certificate().clone()], Some(&identity), alpn)
 }
 
 /// Dials a node's endpoint for peers, says these bytes on a stream, and listens until the node ends it.
@@ -190,10 +196,11 @@ pub(super) fn client(
     use rustls::pki_types::pem::PemObject;
 
     let trust = CertificateDer::pem_slice_iter(trust).collect::<Result<Vec<_>, _>>()?;
-    with_roots(trust, identity, alpn)
+    trusting(trust, identity, alpn)
 }
 
-fn with_roots(
+/// What a client needs to connect that trusts these, for any ALPN name and any certificate or none.
+pub fn trusting(
     trust: impl IntoIterator<Item = CertificateDer<'static>>,
     identity: Option<&pki::Identity>,
     alpn: &[u8],

@@ -1,0 +1,77 @@
+//! What the endpoints for services show: read when the node starts, and again when the files are others.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pollux_twin::Time;
+use rustls::pki_types::CertificateDer;
+
+use super::certificates::{Looked, Part};
+use super::expiry::What;
+use super::live::LiveTls;
+use super::{Identity, PkiError, files, tls};
+use crate::config::TlsFiles;
+use crate::fault::Fault;
+
+const GRPC: &[&[u8]] = &[b"h2"];
+const HTTP: &[&[u8]] = &[b"h2", b"http/1.1"];
+
+/// What is in use at these endpoints.
+pub(crate) struct ServiceCertificates {
+    files: TlsFiles,
+    present: Mutex<Identity>,
+    grpc: Arc<LiveTls>,
+    http: Arc<LiveTls>,
+}
+
+impl ServiceCertificates {
+    /// Of a chain and its key.
+    pub(crate) fn open(files: &TlsFiles) -> Result<Arc<Self>, PkiError> {
+        let present = files::read_identity(&files.cert, &files.key)?;
+        Ok(Arc::new(Self {
+            files: files.clone(),
+            grpc: LiveTls::new(tls::service_config(&present, GRPC)?),
+            http: LiveTls::new(tls::service_config(&present, HTTP)?),
+            present: Mutex::new(present),
+        }))
+    }
+
+    /// Whether it does at this time.
+    pub(super) fn fit(&self, now: Time) -> Result<(), PkiError> {
+        tls::fit(&self.present.lock().unwrap_or_else(PoisonError::into_inner), now)
+    }
+
+    /// TLS for gRPC by what is in use.
+    pub(crate) fn grpc(&self) -> Arc<LiveTls> {
+        Arc::clone(&self.grpc)
+    }
+
+    /// The same for HTTP.
+    pub(crate) fn http(&self) -> Arc<LiveTls> {
+        Arc::clone(&self.http)
+    }
+}
+
+impl Part for ServiceCertificates {
+    fn name(&self) -> &'static str {
+        "services"
+    }
+
+    fn look(&self, now: Time) -> Result<Looked, Fault> {
+        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = files::read_identity(&self.files.cert, &self.files.key)?;
+        if present.is(&found) {
+            return Ok(Looked::Same);
+        }
+        tls::fit(&found, now)?;
+        let (grpc, http) = (tls::service_config(&found, GRPC)?, tls::service_config(&found, HTTP)?);
+        self.grpc.set(grpc);
+        self.http.set(http);
+        *present = found;
+        Ok(Looked::Taken)
+    }
+
+    fn shown(&self) -> Vec<(What, CertificateDer<'static>)> {
+        let present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        vec![(What::Services, present.chain()[0].clone())]
+    }
+}

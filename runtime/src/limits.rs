@@ -264,6 +264,23 @@ pub const MANIFEST_BYTES_MAX: u64 = 8 * 1024 * 1024;
 pub const ISSUER_LOOK: Duration = Duration::from_secs(2);
 /// Keys of one issuer: some in use, some to come, some that go.
 pub const ISSUER_KEYS_MAX: usize = 64;
+/// Bytes of the address of an issuer's keys.
+pub const ISSUER_URL_BYTES_MAX: usize = 2048;
+/// Bytes of a document that an issuer serves: 64 keys with their certificates, with room.
+pub const ISSUER_DOCUMENT_BYTES_MAX: usize = 256 * 1024;
+/// How long an issuer may take to serve a document, connecting included.
+pub const ISSUER_FETCH_MAX: Duration = Duration::from_secs(10);
+/// How long fetched keys are good at least, whatever the answer says: an issuer that says 0 means that they may
+/// change, not that it wants to be asked all the time.
+pub const ISSUER_AGE_MIN: Duration = Duration::from_secs(60);
+/// How soon an issuer that did not serve its keys is asked again; twice as late each time.
+pub const ISSUER_RETRY_FIRST: Duration = Duration::from_secs(1);
+/// How late at most.
+pub const ISSUER_RETRY_MAX: Duration = Duration::from_secs(60);
+/// How far apart attempts are that tokens cause which name keys that are not there: names can be made up.
+pub const ISSUER_WISHES_APART: Duration = Duration::from_secs(5);
+/// When to come back with a token whose key is being fetched.
+pub const ISSUER_NOT_NOW_MS: u32 = 500;
 /// Bytes of a signed token: headers have room for no more.
 pub const ISSUER_TOKEN_BYTES_MAX: usize = 8 * 1024;
 /// How far an issuer's clock may be off this node's.

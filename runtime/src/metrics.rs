@@ -116,6 +116,9 @@ macro_rules! metrics {
 const CERTIFICATES: &[&str] =
     &["cluster-ca", "server-ca", "device-ca", "node", "server", "services"];
 
+/// How attempts to fetch something end.
+const FETCHES: &[&str] = &["ok", "failed"];
+
 /// Parts of a node that have certificates.
 const CERTIFIED: &[&str] = &["devices", "services", "peers", "enrolments"];
 
@@ -130,6 +133,10 @@ metrics! {
     certificates_taken_total: Labelled = Labelled::new("part", CERTIFIED);
     /// 1 where the files of certificates, keys or CAs are not fit, and what was in use before still is.
     certificates_stale: Labelled<Gauge> = Labelled::with("part", CERTIFIED, Gauge::default);
+    /// When the keys of the issuer of signed tokens were read or fetched last, in seconds since 1970; 0: there are none.
+    issuer_keys_timestamp_seconds: Gauge = Gauge::default();
+    /// Attempts to fetch the keys of the issuer of signed tokens.
+    issuer_fetches_total: Labelled = Labelled::new("result", FETCHES);
     /// Devices with an open session.
     devices_connected: Gauge = Gauge::default();
     /// Devices' sessions on other nodes that this one relays.

@@ -227,7 +227,8 @@ async fn open_doors(
     let stopping = router.stopping();
     let endpoint = listen_for_devices(config, live, router, metrics, clock)?;
     member.serve_relayed(Arc::clone(&endpoint));
-    let (control, doorman) = (member.control(router), member.doorman(config, stopping.clone())?);
+    let (control, doorman) =
+        (member.control(router), member.doorman(config, metrics, stopping.clone())?);
     let (router, metrics) = (router.clone(), Arc::clone(metrics));
     let parts = (router, control, doorman, metrics);
     let services =

@@ -66,6 +66,7 @@ use crate::disk::Disk;
 use crate::fault::Fault;
 use crate::launcher::{Launcher, Origin};
 use crate::limits::URGES_MAX;
+use crate::metrics::Metrics;
 use crate::node::Addresses;
 use crate::pki::Certificates;
 use crate::router::Router;
@@ -253,11 +254,14 @@ impl Member {
     pub(crate) fn doorman(
         &self,
         config: &Checked,
+        metrics: &Arc<Metrics>,
         stop: CancellationToken,
     ) -> Result<Doorman, Fault> {
         let decider = self.meta.decider();
-        let doorman = Doorman::new(config, self.node.0, decider.picture(), self.clock)?;
-        tokio::spawn(doorman.clone().listen(decider.clone(), stop));
+        let doorman = Doorman::new(config, self.node.0, decider.picture(), self.clock, metrics)?;
+        tokio::spawn(doorman.clone().listen(decider.clone(), stop.clone()));
+        let (metrics, certificates) = (Arc::clone(metrics), self.certificates.clone());
+        tokio::spawn(doorman.clone().keep_keys(metrics, certificates, stop));
         Ok(doorman)
     }
 

@@ -217,6 +217,7 @@ fn load(load: &NodeLoad) -> v1::NodeLoad {
         overloads: load.overloads,
         cpu_ms: load.cpu_ms,
         resident_bytes: load.resident_bytes,
+        issuer_keys_at_ms: load.issuer_keys_at_ms,
         hot: hot.map(|(twin, n)| v1::HotTwin { twin: twin.clone(), messages_per_s: *n }).collect(),
     }
 }

@@ -51,7 +51,7 @@ pub(crate) struct Certificates {
 #[derive(Default)]
 struct State {
     parts: Vec<Arc<dyn Part>>,
-    /// Why files could not be taken, by part.
+    /// What is not as it should be, by part, as sentences for people.
     problems: Vec<(&'static str, String)>,
     expiry: Expiry,
 }
@@ -81,12 +81,7 @@ impl Certificates {
     /// What is not as it should be, as sentences for people.
     pub(crate) fn alarms(&self, now: Time) -> Vec<String> {
         let state = self.state();
-        let stale = state.problems.iter().map(|(part, why)| {
-            format!(
-                "files with certificates ({part}) are not taken, and those before stay in use: {why}; mend them, \
-                 they are looked at again by themselves and at SIGHUP"
-            )
-        });
+        let stale = state.problems.iter().map(|(_, problem)| problem.clone());
         stale.chain(state.expiry.alarms(now)).collect()
     }
 
@@ -124,7 +119,12 @@ impl Certificates {
         for part in parts {
             let name = part.name();
             let looked = part.look(clock.wall());
-            let problem = looked.as_ref().err().map(ToString::to_string);
+            let problem = looked.as_ref().err().map(|why| {
+                format!(
+                    "files with certificates ({name}) are not taken, and those before stay in use: {why}; mend them, \
+                     they are looked at again by themselves and at SIGHUP"
+                )
+            });
             metrics.certificates_stale.of(name).set(i64::from(problem.is_some()));
             if looked.is_ok_and(|looked| looked == Looked::Taken) {
                 tracing::info!(part = name, "other certificates are in use from now on");
@@ -135,8 +135,8 @@ impl Certificates {
         self.refresh(metrics);
     }
 
-    /// Keeps why a part's files are not taken, and says it where that is news.
-    fn note(&self, name: &'static str, problem: Option<String>) {
+    /// Keeps what is not as it should be with a part, and says it where that is news.
+    pub(crate) fn note(&self, name: &'static str, problem: Option<String>) {
         let mut state = self.state();
         let before = state.problems.iter().position(|(part, _)| *part == name);
         let before = before.map(|at| state.problems.swap_remove(at).1);
@@ -146,14 +146,14 @@ impl Certificates {
                     tracing::warn!(
                         part = name,
                         problem,
-                        "files with certificates are not taken; those before stay in use"
+                        "certificates or keys are not as they should be"
                     );
                 }
                 state.problems.push((name, problem));
                 state.problems.sort_unstable();
             }
             None if before.is_some() => {
-                tracing::info!(part = name, "files with certificates are as they should be again");
+                tracing::info!(part = name, "certificates or keys are as they should be again");
             }
             None => {}
         }

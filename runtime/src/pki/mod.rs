@@ -50,6 +50,14 @@ pub const SERVER_CA: &str = "server-ca";
 /// File name (before `.pem` and `.key`) of the CA that signs the nodes' certificates.
 pub const CLUSTER_CA: &str = "cluster-ca";
 
+/// Where systems keep the CAs that they trust: Debian and its kin, Fedora and its, SUSE, Alpine and BSD.
+const SYSTEM_ROOTS: &[&str] = &[
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
 /// Days that a device's certificate is good for, where nobody said so.
 pub(crate) const DEVICE_DAYS: u32 = 365;
 
@@ -66,6 +74,21 @@ const SERVER_DAYS: u32 = 2 * 365;
 pub fn certificate_of(file: &Path) -> Result<CertificateDer<'static>, PkiError> {
     let first = files::read_chain(file)?.into_iter().next();
     first.ok_or_else(|| files::content(file, "a certificate in PEM form", "it has none"))
+}
+
+/// All certificates of a PEM file.
+pub(crate) fn chain_of(file: &Path) -> Result<Vec<CertificateDer<'static>>, PkiError> {
+    files::read_chain(file)
+}
+
+/// The CAs that the system trusts, from the file that it keeps them in.
+pub(crate) fn system_roots() -> Result<Vec<CertificateDer<'static>>, PkiError> {
+    let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    let usual = SYSTEM_ROOTS.iter().map(PathBuf::from).find(|path| path.exists());
+    match named.or(usual) {
+        Some(file) => files::read_chain(&file),
+        None => Ok(Vec::new()),
+    }
 }
 
 /// Which of the CAs in a `pki/` folder end soon, or have ended, as sentences for people.

@@ -8,10 +8,12 @@ mod devices;
 mod disk;
 mod faults;
 pub mod http;
+pub mod keys;
 pub mod lan;
 mod offline;
 pub mod raw;
 mod secure;
+mod site;
 mod witness;
 
 use std::fs::File;
@@ -34,6 +36,7 @@ pub use offline::offline;
 pub use pollux_runtime::pki::Identity;
 pub use raw::{Ended, Raw, bytes_of, hello};
 pub use secure::Secure;
+pub use site::Site;
 pub use witness::Witness;
 
 /// How long a node may take to start: long, as tests share few cores.

@@ -8,6 +8,7 @@ use pollux_proto::v1::cluster_client::ClusterClient;
 use pollux_proto::v1::enrolments_client::EnrolmentsClient;
 use pollux_proto::v1::groups_client::GroupsClient;
 use pollux_proto::v1::jobs_client::JobsClient;
+use pollux_proto::v1::tenants_client::TenantsClient;
 use pollux_proto::v1::types_client::TypesClient;
 use pollux_twin::id::TenantId;
 use pollux_twin::json::JsonErrorKind;
@@ -95,6 +96,11 @@ impl Client {
     /// The Groups service.
     pub(crate) fn groups(&self) -> GroupsClient<Channel> {
         self.node().groups()
+    }
+
+    /// The Tenants service.
+    pub(crate) fn tenants(&self) -> TenantsClient<Channel> {
+        self.node().tenants()
     }
 
     /// The Enrolments service.

@@ -31,6 +31,7 @@ mod shard;
 mod shards;
 mod space;
 pub mod status;
+mod tenants;
 mod types;
 pub mod watch;
 

@@ -293,6 +293,22 @@ pub const ACCESS_DEAF_MAX: Duration = Duration::from_secs(60);
 /// How long a change of access is waited for at the node that was asked, so that it sees its own changes.
 pub const ACCESS_SEEN: Duration = Duration::from_secs(2);
 
+/// For how long a rate of a tenant is measured.
+pub const TENANT_WINDOW_MS: u64 = 1_000;
+/// How often all nodes are asked what tenants with limits use, and told their shares.
+pub const TENANT_LOOK_MS: u64 = 1_000;
+/// For how long a node's share of a rate counts: several rounds, and a change of who asks.
+pub const TENANT_SHARE_MS_MAX: u64 = 10_000;
+/// How often a shard looks whether it has a share to give back.
+pub const TENANT_GIVE_BACK_MS: u64 = 1_000;
+/// How soon one is looked at again who waits for a shard's share: about as long as the meta group takes.
+pub const TENANT_WAIT_MS: u64 = 50;
+/// How many may wait for a shard's share; more are refused for now.
+pub const TENANT_WAITING_MAX: usize = 1_024;
+/// For how long one who was let in counts as a device though its twin is not there: longer than a batch takes.
+pub const TENANT_COMING_MS: u64 = 15_000;
+/// How many of these are kept before it is looked which have come.
+pub const TENANT_COMING_MAX: usize = 8 * 1_024;
 /// How often a store that is locked is tried to be opened: two seconds in all, longer than what a store writes when
 /// it is closed takes on a busy disk.
 pub const STORE_LOCK_TRIES: u32 = 100;

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::arbiters::Arbiters;
 use crate::checkpoint::{CheckpointOptions, Checkpointer, Roll};
 use crate::clock::Clock;
-use crate::cluster::Member;
+use crate::cluster::{Member, used_by};
 use crate::config::Checked;
 use crate::disk::Disk;
 use crate::fault::Fault;
@@ -30,6 +30,7 @@ use crate::session::{
 use crate::shard::finish_leaving;
 use crate::shards::Shards;
 use crate::space::Space;
+use crate::tenants::TenantBook;
 
 /// Where a node listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +86,7 @@ impl Node {
         let shards = Shards::new(config.cluster.shards);
         let (written, checkpointer) = write_checkpoints(&config, clock, &metrics, stopped.clone());
         finish_leaving(&disk.store, &disk.log).await?;
+        let tenants = member.tenants(&metrics);
         let launcher = Arc::new(Launcher {
             disk: Arc::clone(&disk),
             config: config.clone(),
@@ -95,6 +97,7 @@ impl Node {
             space: space.clone(),
             shards: shards.clone(),
             types: member.types(),
+            tenants: Arc::clone(&tenants),
             written,
         });
         member.launch_shards(&launcher).await?;
@@ -119,7 +122,8 @@ impl Node {
         );
         tasks.push(tokio::spawn(look));
         let (log, counted) = (disk.log.clone(), Arc::clone(&metrics));
-        tasks.push(tokio::spawn(sample(router.clone(), log, counted, stopping.clone())));
+        let sampled = sample(router.clone(), log, (counted, tenants), stopping.clone());
+        tasks.push(tokio::spawn(sampled));
         let addresses = listening(&endpoint, &services, &member)?;
         tasks.extend(
             member.take_part(&config, addresses, &router, launcher, stopping.clone()).await?,
@@ -318,7 +322,12 @@ fn device_socket(address: SocketAddr) -> std::io::Result<UdpSocket> {
 }
 
 /// Copies what others count into the metrics, now and then.
-async fn sample(router: Router, log: Log, metrics: Arc<Metrics>, stop: CancellationToken) {
+async fn sample(
+    router: Router,
+    log: Log,
+    (metrics, tenants): (Arc<Metrics>, Arc<TenantBook>),
+    stop: CancellationToken,
+) {
     let mut log_before = log.stats();
     while !stop.is_cancelled() {
         tokio::time::sleep(SAMPLE_PERIOD).await;
@@ -330,6 +339,7 @@ async fn sample(router: Router, log: Log, metrics: Arc<Metrics>, stop: Cancellat
         metrics.twins_active.set(sum(|shard| shard.active));
         metrics.gate_bytes.set(sum(|shard| shard.gate_bytes));
         metrics.hot_twin_messages_per_second.roll(SAMPLE_PERIOD);
+        count_tenants(&router, &metrics, &tenants);
         let now = log.stats();
         metrics.log_appended_bytes_total.inc_by(now.bytes_appended - log_before.bytes_appended);
         metrics.log_syncs_total.inc_by(now.syncs - log_before.syncs);
@@ -342,6 +352,20 @@ async fn sample(router: Router, log: Log, metrics: Arc<Metrics>, stop: Cancellat
             metrics.log_sync_seconds.observe_many(took, after - before);
         }
         log_before = now;
+    }
+}
+
+/// Copies what tenants with limits have here.
+fn count_tenants(router: &Router, metrics: &Metrics, tenants: &TenantBook) {
+    let limited = tenants.limited();
+    metrics.tenant_devices.clear();
+    metrics.tenant_bytes.clear();
+    for tenant in limited {
+        let used = used_by(router, tenants, &tenant);
+        let label = vec![("tenant".to_owned(), tenant)];
+        let number = |of: u64| i64::try_from(of).unwrap_or(i64::MAX);
+        metrics.tenant_devices.get_or_create(&label).set(number(used.devices));
+        metrics.tenant_bytes.get_or_create(&label).set(number(used.bytes));
     }
 }
 

@@ -11,11 +11,11 @@ fn put(fleet: &mut Fleet, name: &str, schemas: &str) -> Result<Changed, Fault> {
         schemas: schemas.into(),
         note: String::new(),
     };
-    fleet.follow(change, 5, "ops")
+    fleet.follow(change, (5, "ops"), 2)
 }
 
 fn remove(fleet: &mut Fleet, name: &str) -> Result<Changed, Fault> {
-    fleet.follow(Change::RemoveType { tenant: "acme".into(), name: name.into() }, 6, "ops")
+    fleet.follow(Change::RemoveType { tenant: "acme".into(), name: name.into() }, (6, "ops"), 2)
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn an_enrolment_brings_as_many_as_it_may_and_counts_each_once() {
     let put = |fleet: &mut Fleet, most: u64, key: u8, new_key: bool| {
         let (tenant, name) = named();
         let (terms, key) = (Terms { most, ..Terms::default() }, Key([key; 32]));
-        fleet.follow(Change::PutEnrolment { tenant, name, terms, key, new_key }, 5, "ops")
+        fleet.follow(Change::PutEnrolment { tenant, name, terms, key, new_key }, (5, "ops"), 2)
     };
     let count = |fleet: &mut Fleet, id: u128| {
         let (tenant, name) = named();

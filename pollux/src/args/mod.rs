@@ -12,6 +12,7 @@ mod operate;
 mod services;
 mod simulate;
 mod subscriptions;
+mod tenants;
 
 use std::time::Duration;
 
@@ -43,6 +44,7 @@ pub(crate) use simulate::{
     BenchWatchArgs, BenchWritesArgs, LoadName, ServeArgs, ShapeName, SimArgs,
 };
 pub(crate) use subscriptions::{CreateArgs, SubscriptionCommand};
+pub(crate) use tenants::TenantCommand;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -138,6 +140,9 @@ pub(crate) enum Verb {
     /// Enrolments, by which devices that nobody registered come to credentials of their own.
     #[command(subcommand)]
     Enrolment(EnrolmentCommand),
+    /// Say what tenants may have of the cluster, and see what they use.
+    #[command(subcommand)]
+    Tenant(TenantCommand),
     /// Do one thing to many devices, at a pace.
     #[command(subcommand)]
     Job(JobCommand),

@@ -24,6 +24,7 @@ mod served;
 mod status;
 mod steps;
 mod steward;
+mod tenants;
 mod token;
 
 use std::net::SocketAddr;
@@ -49,6 +50,7 @@ pub(crate) use owners::{Owner, Owners};
 pub(crate) use rebalance::{Planned, Rebalance};
 pub(crate) use served::{Served, refused};
 pub(crate) use status::Asked;
+pub(crate) use tenants::of as used_by;
 pub use token::TokenError;
 
 use self::answering::{Answering, Desk};
@@ -59,6 +61,7 @@ use self::peers::Listening;
 use self::rebalance::{Urge, Urges};
 use self::steps::Steps;
 use self::steward::Steward;
+use self::tenants::Rounds;
 use crate::access::Doorman;
 use crate::clock::Clock;
 use crate::config::Checked;
@@ -72,6 +75,7 @@ use crate::pki::Certificates;
 use crate::router::Router;
 use crate::session::Endpoint;
 use crate::shards::Shards;
+use crate::tenants::TenantBook;
 use crate::types::TypeBook;
 
 /// What nodes ask of each other beside the calls of groups. The numbers are on the wire.
@@ -116,10 +120,12 @@ pub(crate) enum Kind {
     KeepStates = 23,
     /// One of these for a principal, which the node checks once more.
     Guarded = 24,
+    /// What tenants have and use there, and what the node is to know of them.
+    Tenants = 25,
 }
 
 impl Kind {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 20] = [
         Self::Call,
         Self::List,
         Self::Meta,
@@ -139,6 +145,7 @@ impl Kind {
         Self::SiftTwins,
         Self::KeepStates,
         Self::Guarded,
+        Self::Tenants,
     ];
 
     fn of(number: u16) -> Option<Self> {
@@ -236,6 +243,14 @@ impl Member {
         TypeBook::follow(self.meta.decider().picture())
     }
 
+    /// What tenants may have, as this node holds them to it.
+    pub(crate) fn tenants(&self, metrics: &Arc<Metrics>) -> Arc<TenantBook> {
+        let decider = self.meta.decider().clone();
+        let book = TenantBook::follow(decider, self.clock, Arc::clone(metrics));
+        self.answering.set_tenants(Arc::clone(&book));
+        book
+    }
+
     /// What those who run the cluster can have done.
     pub(crate) fn control(&self, router: &Router) -> Control {
         Control {
@@ -319,7 +334,8 @@ impl Member {
         self.answering.set_steps(steps.clone());
         let urged = self.urged.lock().unwrap_or_else(PoisonError::into_inner).take();
         let urged = urged.expect("a node takes part once");
-        let steward = Steward { control: self.control(router), steps, urged };
+        let rounds = Rounds::default();
+        let steward = Steward { control: self.control(router), steps, urged, rounds };
         let holder = holder::run(self.node, decider.picture(), launcher, stop.clone());
         Ok(vec![tokio::spawn(holder), tokio::spawn(steward.run(stop))])
     }

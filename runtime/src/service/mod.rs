@@ -21,6 +21,7 @@ mod origin;
 mod provision;
 mod stale;
 mod subscriptions;
+mod tenants;
 mod turn;
 
 use std::net::SocketAddr;

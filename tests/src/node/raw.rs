@@ -94,7 +94,14 @@ impl Raw {
 
     /// Says hello as `device` and waits for the welcome: the session's epoch.
     pub async fn hello(&mut self, device: &str) -> Result<u64> {
-        self.say(&hello(device)).await?;
+        self.hello_of("", device).await
+    }
+
+    /// The same as a device of a tenant.
+    pub async fn hello_of(&mut self, tenant: &str, device: &str) -> Result<u64> {
+        let tenant = tenant.to_owned();
+        let (device, incarnation, token) = (device.to_owned(), 7, None);
+        self.say(&DeviceFrame::Hello { tenant, device, incarnation, token }).await?;
         match self.frame().await? {
             NodeFrame::Welcome { session, .. } => Ok(session),
             other => bail!("no welcome but {other:?}"),

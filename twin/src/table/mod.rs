@@ -35,7 +35,8 @@ use self::picture::Pictures;
 pub use self::picture::{Images, PictureFault, PictureId};
 use self::places::Places;
 pub use self::restore::{Restore, RestoreError};
-pub use self::tally::{Counts, Digest};
+use self::tally::Tenants;
+pub use self::tally::{Counts, Digest, TenantCounts};
 use crate::id::TwinKey;
 use crate::image::ImageError;
 use crate::index::IndexPath;
@@ -89,6 +90,7 @@ pub struct Table {
     cache: Cache,
     wakeful: BTreeSet<TwinKey>,
     counts: Counts,
+    tenants: Tenants,
     cuts: Cuts,
     /// When the newest opening was; what was last seen before it may be gone (safety rule 18).
     opened: Time,
@@ -110,6 +112,7 @@ impl Table {
             cache: Cache::new(options),
             wakeful: BTreeSet::new(),
             counts: Counts::default(),
+            tenants: Tenants::default(),
             cuts: Cuts::default(),
             opened: Time::default(),
             pictures: Pictures::default(),

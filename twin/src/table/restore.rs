@@ -12,10 +12,10 @@ use super::index::Indexes;
 use super::picture::Pictures;
 use super::place::Place;
 use super::places::Places;
-use super::tally::{Counts, Digest, hash};
+use super::tally::{Counts, Digest, Tenants, hash};
 use super::{Header, Options, Table};
 use crate::id::TwinKey;
-use crate::image::{self, ImageError};
+use crate::image::{self, Flags, ImageError};
 
 /// Why a checkpoint is not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +58,7 @@ pub struct Restore {
     places: Vec<(TwinKey, Place)>,
     wakeful: Vec<TwinKey>,
     counts: Counts,
+    tenants: Tenants,
     digest: Digest,
     newest: u64,
     bytes: usize,
@@ -78,6 +79,7 @@ impl Restore {
         self.digest.add(hash(&key, &header));
         self.counts.twins += 1;
         self.counts.add(header.flags);
+        self.tenants.note(&key, (0, Flags::default()), (image.len(), header.flags));
         self.newest = self.newest.max(header.index);
         self.bytes += image.len();
         if header.flags.is_wakeful() {
@@ -108,6 +110,7 @@ impl Restore {
             cache: Cache::over(options, self.bytes),
             wakeful: self.wakeful.into_iter().collect::<BTreeSet<_>>(),
             counts: self.counts,
+            tenants: self.tenants,
             cuts: Cuts::restored(self.newest.max(header.index), self.digest),
             // Whoever owned the shard then, no session is known to be there until it is heard of.
             opened: header.fence.time.plus_ms(1),

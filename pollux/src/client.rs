@@ -33,8 +33,20 @@ pub(crate) struct Client {
 impl Client {
     /// Connects.
     pub(crate) async fn connect(flags: &ClientFlags) -> Result<Self, Failure> {
+        Self::connect_as(flags, None).await
+    }
+
+    /// Connects with a certificate and its key, both in PEM, or without.
+    pub(crate) async fn connect_as(
+        flags: &ClientFlags,
+        identity: Option<(String, String)>,
+    ) -> Result<Self, Failure> {
         let way = context::way(flags)?;
-        let calls = pollux_client::Client::connect(&options(&way, flags.timeout)?).await;
+        let mut options = options(&way, flags.timeout)?;
+        if let Some((certificate, key)) = identity {
+            options = options.identity(certificate, key);
+        }
+        let calls = pollux_client::Client::connect(&options).await;
         let calls = calls.map_err(|error| match error.kind() {
             ErrorKind::Unreachable => {
                 let next = match is_io(&error) {

@@ -309,6 +309,8 @@ pub const TENANT_WAITING_MAX: usize = 1_024;
 pub const TENANT_COMING_MS: u64 = 15_000;
 /// How many of these are kept before it is looked which have come.
 pub const TENANT_COMING_MAX: usize = 8 * 1_024;
+/// Certificates that whoever comes by one of a batch may show: its own, and those of CAs between.
+pub const CLAIM_CHAIN_MAX: usize = 4;
 /// How often a store that is locked is tried to be opened: two seconds in all, longer than what a store writes when
 /// it is closed takes on a busy disk.
 pub const STORE_LOCK_TRIES: u32 = 100;

@@ -31,7 +31,9 @@ pub(crate) use devices::{
     CredentialCommand, DeviceCertArgs, DeviceCommand, EnrollArgs, ImportArgs, ListDevicesArgs,
     OneDevice, RegisterArgs, StandingName,
 };
-pub(crate) use fleet::{EnrolmentArgs, EnrolmentCommand, GroupCommand, NamedThing, TypeCommand};
+pub(crate) use fleet::{
+    ClaimCertArgs, EnrolmentArgs, EnrolmentCommand, GroupCommand, NamedThing, TypeCommand,
+};
 pub(crate) use jobs::{AwaitName, CreateJobArgs, JobCommand, JobDevicesArgs};
 pub(crate) use node::{ConfigCommand, DevArgs, NodeFlags, StartArgs};
 pub(crate) use operate::{DoctorArgs, TopArgs};

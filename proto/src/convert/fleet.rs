@@ -55,7 +55,11 @@ pub fn enrolment_json(one: &v1::Enrolment) -> Value {
         ("at_ms", one.at_ms.into()),
         ("by", one.by.as_str().into()),
     ];
-    object(known.into_iter().chain(tags).chain(noted(&one.note)))
+    let text =
+        |name: &'static str, text: &str| (!text.is_empty()).then(|| (name, Value::from(text)));
+    let claimed = [text("claim_ca", &one.claim_ca_pem), text("claim_sha256", &one.claim_sha256)];
+    let claimed = claimed.into_iter().flatten();
+    object(known.into_iter().chain(tags).chain(claimed).chain(noted(&one.note)))
 }
 
 /// What a device got.

@@ -84,6 +84,19 @@ impl Authority {
         self.issue(&device_params(key, now, days)?)
     }
 
+    /// Issues a certificate that a batch of devices shares, to come by an enrolment. It names no device.
+    pub fn issue_claim(
+        &self,
+        tenant: &str,
+        enrolment: &str,
+        now: Time,
+        days: u32,
+    ) -> Result<Identity, PkiError> {
+        let mut params = params(&format!("Pollux claim {tenant}/{enrolment}"), now, days);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.issue(&params)
+    }
+
     /// Whether its key is here.
     pub(crate) const fn may_issue(&self) -> bool {
         self.issuer.is_some()

@@ -5,6 +5,7 @@
 
 mod authority;
 mod certificates;
+mod claims;
 mod devices;
 mod error;
 mod expiry;
@@ -19,12 +20,15 @@ mod tls;
 
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use pollux_twin::Time;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 pub use authority::{Authority, Identity};
 pub(crate) use certificates::{Certificates, Looked, Part};
+pub(crate) use claims::{must_be_ca, vouches};
 pub(crate) use devices::DeviceCertificates;
 pub use devices::Pki;
 pub use error::PkiError;
@@ -57,6 +61,9 @@ const SYSTEM_ROOTS: &[&str] = &[
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
+
+/// Characters of a line of a PEM file (RFC 7468).
+const PEM_LINE: usize = 64;
 
 /// Days that a device's certificate is good for, where nobody said so.
 pub(crate) const DEVICE_DAYS: u32 = 365;
@@ -176,6 +183,13 @@ pub(crate) fn write_files(dir: &Path, shared: &[(String, String)]) -> Result<(),
 /// Where the certificate is by which a device recognises the node.
 pub fn server_ca_path(data_dir: &Path) -> PathBuf {
     data_dir.join(PKI_DIR).join(format!("{SERVER_CA}.pem"))
+}
+
+/// A certificate in PEM form.
+pub(crate) fn pem_of(certificate: &[u8]) -> String {
+    let text = STANDARD.encode(certificate);
+    let lines: Vec<_> = text.as_bytes().chunks(PEM_LINE).map(String::from_utf8_lossy).collect();
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
 }
 
 /// The hash of a certificate in PEM form.

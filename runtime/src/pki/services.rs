@@ -1,5 +1,6 @@
 //! What the endpoints for services show: read when the node starts, and again when the files are others.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pollux_twin::Time;
@@ -21,23 +22,32 @@ pub(crate) struct ServiceCertificates {
     present: Mutex<Identity>,
     grpc: Arc<LiveTls>,
     http: Arc<LiveTls>,
+    /// Whether callers are asked for certificates.
+    asks: Arc<AtomicBool>,
 }
 
 impl ServiceCertificates {
     /// Of a chain and its key.
     pub(crate) fn open(files: &TlsFiles) -> Result<Arc<Self>, PkiError> {
         let present = files::read_identity(&files.cert, &files.key)?;
+        let asks = Arc::new(AtomicBool::new(false));
         Ok(Arc::new(Self {
             files: files.clone(),
-            grpc: LiveTls::new(tls::service_config(&present, GRPC)?),
-            http: LiveTls::new(tls::service_config(&present, HTTP)?),
+            grpc: LiveTls::new(tls::service_config(&present, GRPC, &asks)?),
+            http: LiveTls::new(tls::service_config(&present, HTTP, &asks)?),
             present: Mutex::new(present),
+            asks,
         }))
     }
 
     /// Whether it does at this time.
     pub(super) fn fit(&self, now: Time) -> Result<(), PkiError> {
         tls::fit(&self.present.lock().unwrap_or_else(PoisonError::into_inner), now)
+    }
+
+    /// From now on callers are asked for certificates, or not.
+    pub(crate) fn set_asks(&self, asks: bool) {
+        self.asks.store(asks, Ordering::Release);
     }
 
     /// TLS for gRPC by what is in use.
@@ -63,7 +73,8 @@ impl Part for ServiceCertificates {
             return Ok(Looked::Same);
         }
         tls::fit(&found, now)?;
-        let (grpc, http) = (tls::service_config(&found, GRPC)?, tls::service_config(&found, HTTP)?);
+        let grpc = tls::service_config(&found, GRPC, &self.asks)?;
+        let http = tls::service_config(&found, HTTP, &self.asks)?;
         self.grpc.set(grpc);
         self.http.set(http);
         *present = found;

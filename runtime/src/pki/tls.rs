@@ -2,6 +2,7 @@
 //! peer's certificate.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use pollux_proto::device::ALPN;
 use pollux_twin::Time;
@@ -11,6 +12,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{CipherSuite, RootCertStore, ServerConfig, version};
 
 use super::authority::Identity;
+use super::claims::Unjudged;
 use super::error::PkiError;
 use super::expiry::unfit;
 use super::known::KnownCertificates;
@@ -66,15 +68,16 @@ fn device_provider() -> CryptoProvider {
     provider
 }
 
-/// TLS for services: no client certificates.
+/// TLS for services. Client certificates are asked for while that is set, and say nothing of who calls.
 pub(super) fn service_config(
     identity: &Identity,
     protocols: &[&[u8]],
+    asks: &Arc<AtomicBool>,
 ) -> Result<Arc<ServerConfig>, PkiError> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&version::TLS13])
         .map_err(tls)?
-        .with_no_client_auth()
+        .with_client_cert_verifier(Unjudged::new(Arc::clone(asks)))
         .with_single_cert(identity.chain().to_vec(), identity.key().clone_key())
         .map_err(tls)?;
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();

@@ -29,6 +29,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pollux_cluster::meta::MetaPicture;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -68,6 +70,16 @@ impl Served {
     }
 }
 
+/// Has callers asked for certificates while there is an enrolment that takes any.
+async fn ask_for_claims(tls: Arc<ServiceCertificates>, mut picture: watch::Receiver<MetaPicture>) {
+    loop {
+        tls.set_asks(!picture.borrow_and_update().meta.fleet.claims.is_empty());
+        if picture.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 /// Opens both doors. They close when `stopping` is cancelled, after the calls under way.
 pub(crate) async fn serve(
     (router, control, doorman, metrics): (Router, Control, Doorman, Arc<Metrics>),
@@ -84,11 +96,13 @@ pub(crate) async fn serve(
     let http = Listener::bind(config.http, http_door, http_tls, stopping.clone()).await?;
     let (grpc_address, http_address) = (grpc.address(), http.address());
 
+    let picture = control.picture();
     let parts = (router.clone(), control, doorman, metrics);
     let provisioning = Provisioning::open(data_dir, Clock::new().wall())?;
     certificates.add(Arc::<Provisioning>::clone(&provisioning));
     if let Some(tls) = tls {
-        certificates.add(tls);
+        certificates.add(Arc::<ServiceCertificates>::clone(&tls));
+        tokio::spawn(ask_for_claims(tls, picture));
     }
     let desk = Desk::new(parts, provisioning, stopping.clone(), config.depth_max);
     let (reporter, health) = tonic_health::server::health_reporter();

@@ -107,7 +107,8 @@ impl Desk {
     /// Gives a device what it may have.
     pub(super) async fn provision(
         &self,
-        asked: v1::ProvisionRequest,
+        mut asked: v1::ProvisionRequest,
+        shown: &[CertificateDer<'static>],
     ) -> Answer<v1::ProvisionResponse> {
         let clock = self.clock;
         let key = convert::key(&asked.tenant, &asked.device)?;
@@ -122,14 +123,26 @@ impl Desk {
         };
         // One that is not there takes as long as one of another key.
         let enrolment = known.cloned().unwrap_or_default();
-        if !proves(&enrolment, &claim, &asked.hmac_sha256) {
+        let claimed = meta.fleet.claimed(key.tenant(), &asked.enrolment);
+        let proven = proves(&enrolment, &claim, &asked.hmac_sha256);
+        // Whose devices come by a certificate takes no key, and the other way round.
+        let proven = match claimed {
+            None => proven,
+            Some(claimed) => pki::vouches(claimed, shown, clock.wall()),
+        };
+        if !proven {
             return Err(refused("wrong_proof").into());
         }
+        let by_claim = claimed.is_some();
         // Who has no key takes no turn of those who have.
         self.provisioning.take(clock.elapsed_ms())?;
         // The enrolment may be gone without this node having heard of it.
         self.doorman.hears()?;
         let now = clock.wall();
+        if by_claim {
+            // TLS has seen to it that this is not a repetition.
+            asked.at_ms = now.ms;
+        }
         if asked.at_ms.abs_diff(now.ms) > PROVISION_SKEW_MS {
             return Err(refused("wrong_time").into());
         }
@@ -137,6 +150,9 @@ impl Desk {
             return Err(refused(why).into());
         }
         let came = self.came_by(&key, &asked.enrolment).await?;
+        if came && by_claim {
+            self.must_be_unmet(&key, &asked.enrolment).await?;
+        }
         let issued = self.issue(&key, &asked.csr_pem, enrolment.terms.days, now)?;
         let (expires, proof) = (issued.expires, issued.proof);
         let enrol = self.enrolling(&asked, &enrolment, (proof, expires))?;
@@ -194,6 +210,19 @@ impl Desk {
         };
         match &entry.enrolled {
             Some(before) if before.by == name => Ok(true),
+            _ => Err(refused("taken")),
+        }
+    }
+
+    /// Refuses a device that has had a session. Others of its batch have the same certificate, and must not become it:
+    /// what it got once is its own, and only one that lost the answer may ask again.
+    async fn must_be_unmet(&self, key: &TwinKey, name: &str) -> Result<(), Rejection> {
+        let mut get = self.call_of(key, name, RegistryRequest::Get)?;
+        get.request = Request::Get;
+        match self.router.call(get).await? {
+            pollux_twin::output::Answer::Twin(twin) if twin.presence.since == Time::default() => {
+                Ok(())
+            }
             _ => Err(refused("taken")),
         }
     }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use actix::{Actor, ArbiterHandle, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
 use pollux_cluster::{Group, Quorum};
 use pollux_twin::input::Request;
-use pollux_twin::registration::RegistryRequest;
+use pollux_twin::limits::Admission as Admits;
+use pollux_twin::registration::{RegistryRequest, Shown};
 use pollux_twin::shard::{Options, Shard};
 use pollux_twin::{Rejection, TwinKey};
 
@@ -189,7 +190,10 @@ impl Handler<ShardAttach> for ShardActor {
         if admitted.is_ok() && self.core.borrow().is_out_of_space() {
             admitted = Err(Rejection::OutOfSpace);
         }
-        if admitted.is_ok() {
+        // Only who proves by a certificate that it is this device makes a twin: nobody else takes room.
+        let makes = matches!(attach.shown, Shown::Certificate(_))
+            && self.core.borrow().admits() == Admits::Proven;
+        if admitted.is_ok() && makes {
             match self.make_room(&attach.key) {
                 Ok(true) => {}
                 Ok(false) if reply.is_closed() => return,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use pollux_cluster::Epoch as LeaderEpoch;
 use pollux_twin::input::CallId;
-use pollux_twin::limits::Limits;
+use pollux_twin::limits::{Admission as Admits, Limits};
 use pollux_twin::shard::{Now, Output, ProposalId, Shard, Slot, Wait};
 use pollux_twin::table::Outcome;
 use pollux_twin::{Change, Entry, Epoch, Rejection, Time, TwinKey};
@@ -129,6 +129,11 @@ impl Core {
             None => Cow::Borrowed(&self.parts.limits),
             Some(_) => Cow::Owned(Limits { section_bytes_max: 0, ..self.parts.limits.clone() }),
         }
+    }
+
+    /// Which devices may come.
+    pub(super) const fn admits(&self) -> Admits {
+        self.parts.limits.admission
     }
 
     /// What of its tenant's limits concerns the shard.

@@ -131,7 +131,7 @@ impl Origin {
 /// Who makes a request.
 fn caller<T>(desk: &Desk, request: &Request<T>) -> Result<Caller, Rejection> {
     let value = |name| request.metadata().get(name).map(|value| value.as_bytes());
-    let from = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
+    let from = request.extensions().get::<Peer>().map(|peer| peer.address.ip());
     let named = || origin::caller(value(origin::CALLER));
     desk.doorman.authenticate(value("authorization"), from, named)
 }

@@ -86,3 +86,38 @@ impl Part for ServiceCertificates {
         vec![(What::Services, present.chain()[0].clone())]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Authority, unfit_files};
+    use crate::config::Layers;
+    use pollux_twin::Time;
+
+    #[test]
+    fn files_that_do_not_belong_together_are_named() {
+        const NOW: Time = Time::from_ms(1_790_000_000_000);
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let ca = Authority::open_or_make(dir.path(), "ca", "a CA", NOW, 1000).unwrap();
+        let issue = |cert: &str, days: u32| {
+            ca.issue_server(&[], NOW, days).unwrap().write(&at(cert), &at("key.pem")).unwrap();
+        };
+        issue("cert.pem", 10);
+        let (cert, key) = (at("cert.pem"), at("key.pem"));
+        let text =
+            format!("data_dir = {:?}\n[services]\ncert = {cert:?}\nkey = {key:?}", at("data"));
+        let config = Layers::new().text(&text, "a.toml").check().unwrap();
+        let check = |at: Time, expected: Option<&str>| {
+            let said = unfit_files(&config, at);
+            assert_eq!(said.len(), usize::from(expected.is_some()), "{said:?}");
+            assert!(
+                said.iter().all(|said| said.contains(expected.unwrap_or_default())),
+                "{said:?}"
+            );
+        };
+        check(NOW, None);
+        check(Time::from_ms(NOW.ms + 11 * 24 * 3600 * 1000), Some("services: certificates are"));
+        issue("other.pem", 10);
+        check(NOW, Some("KeyMismatch"));
+    }
+}

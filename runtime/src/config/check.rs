@@ -407,7 +407,10 @@ mod tests {
         refused("[access]\njwt_issuer = \"https://id\"", "set all three");
         let jwt =
             |more: &str| format!("[access]\njwt_issuer = \"id\"\njwt_audience = \"a\"\n{more}");
-        refused(&jwt(""), "access.jwt_keys is empty; without it jwt_issuer has to be a URL");
+        refused(
+            &jwt(""),
+            "access.jwt_keys in the defaults is empty; without it jwt_issuer has to be a URL",
+        );
         refused(&jwt("jwt_keys = \"http://id.example/keys\""), "it takes https");
         refused(
             &jwt("jwt_keys = \"/none\""),

@@ -9,13 +9,13 @@ const ALIKE: u64 = 10;
 pub(crate) fn divide(limit: u64, asked: &[u64]) -> Vec<u64> {
     let count = u64::try_from(asked.len()).unwrap_or(u64::MAX).max(1);
     let all = asked.iter().fold(0_u64, |all, one| all.saturating_add(*one));
-    let alike = if all == 0 { limit / count } else { limit / ALIKE / count };
-    let rest = limit - alike * count;
+    let alike = if all == 0 { limit / count } else { limit / ALIKE / count }.max(1);
+    let rest = limit.saturating_sub(alike.saturating_mul(count));
     let by_use = |one: &u64| match all {
         0 => 0,
         all => u64::try_from(u128::from(rest) * u128::from(*one) / u128::from(all)).unwrap_or(rest),
     };
-    asked.iter().map(|one| (alike + by_use(one)).max(1)).collect()
+    asked.iter().map(|one| alike + by_use(one)).collect()
 }
 
 #[cfg(test)]
@@ -29,7 +29,7 @@ mod tests {
         assert_eq!(divide(100, &[0, 0]), [50, 50]);
         assert_eq!(divide(100, &[300, 0]), [95, 5]);
         assert_eq!(divide(100, &[10, 30]), [27, 72]);
-        assert_eq!(divide(2, &[0, 0, 9, 0]), [1, 1, 2, 1], "one for each at least");
+        assert_eq!(divide(2, &[0, 0, 9, 0]), [1, 1, 1, 1], "one for each at least");
         assert_eq!(divide(u64::MAX, &[u64::MAX, 1])[1], u64::MAX / 20);
     }
 

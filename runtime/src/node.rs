@@ -114,16 +114,8 @@ impl Node {
         let (endpoint, services) =
             open_doors(&config, live, &router, &metrics, &member, &certificates, clock).await?;
         tasks.push(tokio::spawn(Arc::clone(&endpoint).run()));
-        let look = certificates.clone().run(
-            config.certificates_look,
-            Arc::clone(&metrics),
-            clock,
-            stopping.clone(),
-        );
-        tasks.push(tokio::spawn(look));
-        let (log, counted) = (disk.log.clone(), Arc::clone(&metrics));
-        let sampled = sample(router.clone(), log, (counted, tenants), stopping.clone());
-        tasks.push(tokio::spawn(sampled));
+        let counted = (disk.log.clone(), Arc::clone(&metrics), tenants);
+        tasks.extend(begin_looks(&config, &router, counted, &certificates));
         let addresses = listening(&endpoint, &services, &member)?;
         tasks.extend(
             member.take_part(&config, addresses, &router, launcher, stopping.clone()).await?,
@@ -319,6 +311,19 @@ fn device_socket(address: SocketAddr) -> std::io::Result<UdpSocket> {
         tracing::warn!(%error, "the device socket keeps its default buffers; bursts may be lost");
     }
     Ok(socket)
+}
+
+/// Begins to look at certificates and at what others count.
+fn begin_looks(
+    config: &Checked,
+    router: &Router,
+    (log, metrics, tenants): (Log, Arc<Metrics>, Arc<TenantBook>),
+    certificates: &Certificates,
+) -> [JoinHandle<()>; 2] {
+    let (every, stop) = (config.certificates_look, || router.stopping());
+    let look = certificates.clone().run(every, Arc::clone(&metrics), router.clock(), stop());
+    let sample = sample(router.clone(), log, (metrics, tenants), stop());
+    [tokio::spawn(look), tokio::spawn(sample)]
 }
 
 /// Copies what others count into the metrics, now and then.

@@ -87,7 +87,6 @@ impl TwinActor {
         let types = core.types().of(self.key.tenant());
         let limits = core.limits(self.key.tenant());
         let handled = self.twin.handle_typed(now, &limits, &types, input);
-        drop(limits);
         if let Err(rejection) = handled {
             tracing::debug!(twin = %self.key, ?rejection, "input dropped");
             if volatile {

@@ -11,6 +11,7 @@ use pollux_proto::v1::enrolments_client::EnrolmentsClient;
 use pollux_proto::v1::groups_client::GroupsClient;
 use pollux_proto::v1::jobs_client::JobsClient;
 use pollux_proto::v1::subscriptions_client::SubscriptionsClient;
+use pollux_proto::v1::tenants_client::TenantsClient;
 use pollux_proto::v1::twins_client::TwinsClient;
 use pollux_proto::v1::types_client::TypesClient;
 use tonic::Request;
@@ -57,6 +58,11 @@ impl Node {
     /// The Groups service.
     pub fn groups(&self) -> GroupsClient<Channel> {
         GroupsClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
+    }
+
+    /// The Tenants service.
+    pub fn tenants(&self) -> TenantsClient<Channel> {
+        TenantsClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     /// The Enrolments service.

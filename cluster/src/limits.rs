@@ -140,6 +140,10 @@ pub const TYPES_BYTES_MAX: usize = 2 * 1024 * 1024;
 pub const DEVICE_GROUPS_MAX: usize = 1000;
 /// Bytes of the filter of a group: as long as filters are anywhere else.
 pub const FILTER_BYTES_MAX: usize = 2048;
+/// Tenants with limits: those that share a cluster with others. Each has a number for each shard.
+pub const TENANTS_MAX: usize = 100;
+/// Bytes of a CA's certificate by which devices come.
+pub const CLAIM_CA_BYTES_MAX: usize = 4096;
 /// Enrolments of a cluster: one for each batch of devices.
 pub const ENROLMENTS_MAX: usize = 200;
 /// Bytes of what one is for.

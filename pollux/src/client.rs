@@ -8,6 +8,7 @@ use pollux_proto::v1::cluster_client::ClusterClient;
 use pollux_proto::v1::enrolments_client::EnrolmentsClient;
 use pollux_proto::v1::groups_client::GroupsClient;
 use pollux_proto::v1::jobs_client::JobsClient;
+use pollux_proto::v1::tenants_client::TenantsClient;
 use pollux_proto::v1::types_client::TypesClient;
 use pollux_twin::id::TenantId;
 use pollux_twin::json::JsonErrorKind;
@@ -32,8 +33,20 @@ pub(crate) struct Client {
 impl Client {
     /// Connects.
     pub(crate) async fn connect(flags: &ClientFlags) -> Result<Self, Failure> {
+        Self::connect_as(flags, None).await
+    }
+
+    /// Connects with a certificate and its key, both in PEM, or without.
+    pub(crate) async fn connect_as(
+        flags: &ClientFlags,
+        identity: Option<(String, String)>,
+    ) -> Result<Self, Failure> {
         let way = context::way(flags)?;
-        let calls = pollux_client::Client::connect(&options(&way, flags.timeout)?).await;
+        let mut options = options(&way, flags.timeout)?;
+        if let Some((certificate, key)) = identity {
+            options = options.identity(certificate, key);
+        }
+        let calls = pollux_client::Client::connect(&options).await;
         let calls = calls.map_err(|error| match error.kind() {
             ErrorKind::Unreachable => {
                 let next = match is_io(&error) {
@@ -95,6 +108,11 @@ impl Client {
     /// The Groups service.
     pub(crate) fn groups(&self) -> GroupsClient<Channel> {
         self.node().groups()
+    }
+
+    /// The Tenants service.
+    pub(crate) fn tenants(&self) -> TenantsClient<Channel> {
+        self.node().tenants()
     }
 
     /// The Enrolments service.

@@ -5,10 +5,14 @@ use std::path::Path;
 use pollux_device::enrol::DeviceKey;
 use pollux_proto::{convert, v1};
 use pollux_runtime::clock::Clock;
+use pollux_runtime::pki;
+use pollux_twin::id::DEFAULT_TENANT;
 use serde_json::json;
 
 use crate::access::{table, when};
-use crate::args::{EnrollArgs, EnrolmentArgs, EnrolmentCommand, Output, TenantFlags};
+use crate::args::{
+    ClaimCertArgs, EnrollArgs, EnrolmentArgs, EnrolmentCommand, Output, TenantFlags,
+};
 use crate::client::{self, Client};
 use crate::exit::{Exit, Failure};
 use crate::fleet::{json_of, reach};
@@ -55,6 +59,7 @@ pub(crate) async fn run(output: Output, command: EnrolmentCommand) -> Result<(),
             client.enrolments().remove(request).await?;
             print::result(output, &format!("enrolment {name} is gone"), &json!({}))
         }
+        EnrolmentCommand::ClaimCert(args) => claim_cert(output, &args),
         EnrolmentCommand::DeviceKey { device, key_file } => {
             let key = client::key(&device)?;
             let own = DeviceKey::derive(&secret(&key_file)?, key.tenant(), key.device());
@@ -83,6 +88,8 @@ async fn put(output: Output, args: EnrolmentArgs) -> Result<(), Failure> {
         days: args.days,
         disabled: args.disabled,
         note: args.note,
+        claim_ca_pem: args.claim_ca.as_deref().map(pem).transpose()?.unwrap_or_default(),
+        claim_sha256: args.claim_cert.as_deref().map(print_of).transpose()?.unwrap_or_default(),
         ..Default::default()
     };
     let (enrolment, new_key) = (Some(enrolment), args.new_key);
@@ -103,9 +110,14 @@ async fn put(output: Output, args: EnrolmentArgs) -> Result<(), Failure> {
 pub(crate) async fn enroll(output: Output, args: EnrollArgs) -> Result<(), Failure> {
     let key = client::key(&args.one.device)?;
     let own = match (&args.device_key_file, &args.key_file) {
-        (Some(file), _) => DeviceKey::new(secret(file)?),
-        (None, Some(file)) => DeviceKey::derive(&secret(file)?, key.tenant(), key.device()),
-        (None, None) => unreachable!("one of them is required"),
+        (Some(file), _) => Some(DeviceKey::new(secret(file)?)),
+        (None, Some(file)) => Some(DeviceKey::derive(&secret(file)?, key.tenant(), key.device())),
+        // TLS shows that it has the certificate's key.
+        (None, None) => None,
+    };
+    let identity = match (&args.claim_cert, &args.claim_key) {
+        (Some(cert), Some(key)) => Some((pem(cert)?, pem(key)?)),
+        _ => None,
     };
     let csr_pem = match &args.csr {
         None => String::new(),
@@ -115,20 +127,66 @@ pub(crate) async fn enroll(output: Output, args: EnrollArgs) -> Result<(), Failu
         })?,
     };
     let at_ms = Clock::new().wall().ms;
-    let claim = own.claim(key.tenant(), &args.enrolment, key.device(), at_ms, &csr_pem);
-    let client = Client::connect(&args.one.client).await?;
+    let claim =
+        own.map(|own| own.claim(key.tenant(), &args.enrolment, key.device(), at_ms, &csr_pem));
+    let client = Client::connect_as(&args.one.client, identity).await?;
     let request = v1::ProvisionRequest {
         tenant: key.tenant().to_owned(),
         enrolment: args.enrolment,
         device: key.device().to_owned(),
         at_ms,
         csr_pem,
-        hmac_sha256: claim,
+        hmac_sha256: claim.unwrap_or_default(),
     };
     let got = client.enrolments().provision(client.request(request)).await?.into_inner();
     let credential = if got.token.is_empty() { &got.certificate_pem } else { &got.token };
     print::note(&format!("credential of {key}; it is not shown again"));
     print::result(output, credential, &json_of(&convert::provisioned_json(&got)))
+}
+
+/// Makes a certificate that a batch of devices shares.
+fn claim_cert(output: Output, args: &ClaimCertArgs) -> Result<(), Failure> {
+    let (tenant, name) = args.name.split_once('/').unwrap_or((DEFAULT_TENANT, &args.name));
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::new(Exit::Failed, format!("issue a certificate for {tenant}/{name}: {error}")).next(
+            "run it where the key of the device CA is: on the first node of the cluster, whose data directory \
+             --data-dir names",
+        )
+    };
+    let (dir, now) = (args.data_dir.join(pki::PKI_DIR), Clock::new().wall());
+    if !dir.is_dir() {
+        return Err(failed(&format_args!("{} is no folder", dir.display())));
+    }
+    let issued = pki::device_authority(&dir, now)
+        .and_then(|authority| authority.issue_claim(tenant, name, now, args.days));
+    let issued = issued.map_err(|error| failed(&error))?;
+    let file = |extension: &str| args.out.join(format!("{tenant}-{name}-claim.{extension}"));
+    let (cert, key) = (file("pem"), file("key"));
+    std::fs::create_dir_all(&args.out).map_err(|error| failed(&error))?;
+    issued.write(&cert, &key).map_err(|error| failed(&error))?;
+    let print = convert::hex(&pki::sha256(&issued.chain()[0]));
+    let text = format!(
+        "certificate  {}\nprivate key  {}\nSHA-256      {print}",
+        cert.display(),
+        key.display()
+    );
+    print::result(output, &text, &json!({"certificate": cert, "key": key, "sha256": print}))
+}
+
+/// What a PEM file says.
+fn pem(file: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(file).map_err(|error| {
+        Failure::new(Exit::Usage, format!("read {}: {error}", file.display()))
+            .next("name a PEM file that can be read")
+    })
+}
+
+/// The SHA-256 of the certificate in a file.
+fn print_of(file: &Path) -> Result<String, Failure> {
+    let certificate = pki::certificate_of(file).map_err(|error| {
+        Failure::new(Exit::Usage, &error).next("name a PEM file with the certificate")
+    })?;
+    Ok(convert::hex(&pki::sha256(&certificate)))
 }
 
 /// A key of 64 hexadecimal digits in a file.
@@ -150,6 +208,8 @@ fn text(one: &v1::Enrolment) -> String {
         (!one.groups.is_empty(), format!("in {}", one.groups.join(", "))),
         (one.expires_at_ms > 0, format!("until {}", when(one.expires_at_ms))),
         (one.disabled, "disabled".to_owned()),
+        (!one.claim_ca_pem.is_empty(), "by certificates of a CA".to_owned()),
+        (!one.claim_sha256.is_empty(), format!("by certificate {}", one.claim_sha256)),
     ];
     parts.extend(said.into_iter().filter(|(is, _)| *is).map(|(_, text)| text));
     parts.join(", ")

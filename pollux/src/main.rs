@@ -43,6 +43,7 @@ mod sim;
 mod sim_cluster;
 mod start;
 mod subscription;
+mod tenant;
 mod text;
 mod top;
 mod trace;
@@ -110,6 +111,7 @@ async fn run_async(output: Output, verb: Verb) -> Result<(), Failure> {
         Verb::Type(command) => fleet::types(output, command).await,
         Verb::Group(command) => fleet::groups(output, command).await,
         Verb::Enrolment(command) => enrolment::run(output, command).await,
+        Verb::Tenant(command) => tenant::run(output, command).await,
         Verb::Job(command) => job::run(output, command).await,
         Verb::Device(command) => registry::run(output, command).await,
         Verb::Config(_) | Verb::Context(_) | Verb::Completions { .. } => {

@@ -26,9 +26,15 @@ pub(crate) async fn run(output: Output, args: StartArgs) -> Result<(), Failure> 
             config.data_dir.display()
         ));
     }
-    tokio::select! {
-        () = signals.next() => {}
-        () = parent::gone(args.until_stdin_closes) => {}
+    let mut hangups = signal(SignalKind::hangup()).map_err(deaf)?;
+    let gone = parent::gone(args.until_stdin_closes);
+    tokio::pin!(gone);
+    loop {
+        tokio::select! {
+            () = signals.next() => break,
+            () = &mut gone => break,
+            Some(()) = hangups.recv() => node.reload_certificates(),
+        }
     }
     stop(node, signals).await;
     Ok(())
@@ -95,6 +101,10 @@ async fn again(signals: &mut Signals) {
     signals.next().await;
 }
 
+fn deaf(error: std::io::Error) -> Failure {
+    Failure::new(Exit::Failed, format!("listen for signals: {error}"))
+}
+
 /// The signals that end a node.
 pub(crate) struct Signals {
     interrupt: Signal,
@@ -104,10 +114,7 @@ pub(crate) struct Signals {
 impl Signals {
     /// Listens from here on; until then a signal ends the process.
     pub(crate) fn listen() -> Result<Self, Failure> {
-        let listen = |kind| {
-            signal(kind)
-                .map_err(|error| Failure::new(Exit::Failed, format!("listen for signals: {error}")))
-        };
+        let listen = |kind| signal(kind).map_err(deaf);
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,

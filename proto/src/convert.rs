@@ -25,7 +25,7 @@ pub use device::{
     device_json, device_to_v1, digest, disable, enable, get_device, give_credential, hex, register,
     restore, revoke_credential, standing_of,
 };
-pub use fleet::{enrolment_json, group_json, moved_json, provisioned_json, type_json};
+pub use fleet::{enrolment_json, group_json, moved_json, provisioned_json, tenant_json, type_json};
 pub use fresh::{Freshness, freshness};
 pub use job::{
     JOB_DEVICE_STATES, job_device_json, job_device_state_name, job_device_state_named, job_is_over,

@@ -17,6 +17,7 @@ use crate::node::internal;
 use crate::shard::{Launch, Replica, ReplicaMachine, ShardHandle, ShardOptions, leave};
 use crate::shards::Shards;
 use crate::space::Space;
+use crate::tenants::TenantBook;
 use crate::types::TypeBook;
 
 /// What all shards are launched with.
@@ -30,6 +31,7 @@ pub(crate) struct Launcher {
     pub(crate) space: Space,
     pub(crate) shards: Shards,
     pub(crate) types: Arc<TypeBook>,
+    pub(crate) tenants: Arc<TenantBook>,
     /// Takes those whose checkpoints are to be written.
     pub(crate) written: mpsc::Sender<Roll>,
 }
@@ -59,6 +61,7 @@ impl Launcher {
             clock: self.clock,
             limits: self.config.limits.clone(),
             types: Arc::clone(&self.types),
+            tenants: Arc::clone(&self.tenants),
             space: self.space.clone(),
             metrics: Arc::clone(&self.metrics),
             group,

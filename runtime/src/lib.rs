@@ -31,10 +31,11 @@ mod shard;
 mod shards;
 mod space;
 pub mod status;
+mod tenants;
 mod types;
 pub mod watch;
 
-pub use access::ROOT_TOKEN_FILE;
+pub use access::{ROOT_TOKEN_FILE, try_issuer};
 pub use checkpoint::StoreFault;
 pub use cluster::{JoinFault, TokenError, init, join};
 pub use fault::Fault;

@@ -229,8 +229,7 @@ pub const PEERS_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Devices' certificates that are known to be of a trusted CA: those of all devices of a busy node, in
 /// some MiB.
 pub const KNOWN_CERTIFICATES_MAX: usize = 64 * 1024;
-/// Days that a node's certificate is good for: longer than a node runs without a start, at each of which
-/// it gets a new one.
+/// Days that a node's certificate is good for. It gets a new one at each start, and when a third of it is left.
 pub const NODE_CERTIFICATE_DAYS: u32 = 2 * 365;
 /// How often is looked whether groups are meant to be elsewhere.
 pub const STEWARD_LOOK_MS: u64 = 500;
@@ -265,6 +264,23 @@ pub const MANIFEST_BYTES_MAX: u64 = 8 * 1024 * 1024;
 pub const ISSUER_LOOK: Duration = Duration::from_secs(2);
 /// Keys of one issuer: some in use, some to come, some that go.
 pub const ISSUER_KEYS_MAX: usize = 64;
+/// Bytes of the address of an issuer's keys.
+pub const ISSUER_URL_BYTES_MAX: usize = 2048;
+/// Bytes of a document that an issuer serves: 64 keys with their certificates, with room.
+pub const ISSUER_DOCUMENT_BYTES_MAX: usize = 256 * 1024;
+/// How long an issuer may take to serve a document, connecting included.
+pub const ISSUER_FETCH_MAX: Duration = Duration::from_secs(10);
+/// How long fetched keys are good at least, whatever the answer says: an issuer that says 0 means that they may
+/// change, not that it wants to be asked all the time.
+pub const ISSUER_AGE_MIN: Duration = Duration::from_secs(60);
+/// How soon an issuer that did not serve its keys is asked again; twice as late each time.
+pub const ISSUER_RETRY_FIRST: Duration = Duration::from_secs(1);
+/// How late at most.
+pub const ISSUER_RETRY_MAX: Duration = Duration::from_secs(60);
+/// How far apart attempts are that tokens cause which name keys that are not there: names can be made up.
+pub const ISSUER_WISHES_APART: Duration = Duration::from_secs(5);
+/// When to come back with a token whose key is being fetched.
+pub const ISSUER_NOT_NOW_MS: u32 = 500;
 /// Bytes of a signed token: headers have room for no more.
 pub const ISSUER_TOKEN_BYTES_MAX: usize = 8 * 1024;
 /// How far an issuer's clock may be off this node's.
@@ -277,6 +293,24 @@ pub const ACCESS_DEAF_MAX: Duration = Duration::from_secs(60);
 /// How long a change of access is waited for at the node that was asked, so that it sees its own changes.
 pub const ACCESS_SEEN: Duration = Duration::from_secs(2);
 
+/// For how long a rate of a tenant is measured.
+pub const TENANT_WINDOW_MS: u64 = 1_000;
+/// How often all nodes are asked what tenants with limits use, and told their shares.
+pub const TENANT_LOOK_MS: u64 = 1_000;
+/// For how long a node's share of a rate counts: several rounds, and a change of who asks.
+pub const TENANT_SHARE_MS_MAX: u64 = 10_000;
+/// How often a shard looks whether it has a share to give back.
+pub const TENANT_GIVE_BACK_MS: u64 = 1_000;
+/// How soon one is looked at again who waits for a shard's share: about as long as the meta group takes.
+pub const TENANT_WAIT_MS: u64 = 50;
+/// How many may wait for a shard's share; more are refused for now.
+pub const TENANT_WAITING_MAX: usize = 1_024;
+/// For how long one who was let in counts as a device though its twin is not there: longer than a batch takes.
+pub const TENANT_COMING_MS: u64 = 15_000;
+/// How many of these are kept before it is looked which have come.
+pub const TENANT_COMING_MAX: usize = 8 * 1_024;
+/// Certificates that whoever comes by one of a batch may show: its own, and those of CAs between.
+pub const CLAIM_CHAIN_MAX: usize = 4;
 /// How often a store that is locked is tried to be opened: two seconds in all, longer than what a store writes when
 /// it is closed takes on a busy disk.
 pub const STORE_LOCK_TRIES: u32 = 100;

@@ -31,6 +31,8 @@ pub struct NodeLoad {
     pub cpu_ms: u64,
     /// Memory of its process that is in RAM; 0 where the system does not tell.
     pub resident_bytes: u64,
+    /// When it read the keys of the issuer of signed tokens last, in milliseconds since 1970; 0: it has none.
+    pub issuer_keys_at_ms: u64,
     /// Its busiest twins lately, with their messages a second.
     pub hot: Vec<(String, u64)>,
 }
@@ -52,6 +54,7 @@ impl NodeLoad {
             overloads: metrics.overloads_total.get(),
             cpu_ms: cpu_seconds().map_or(0, |seconds| whole(seconds * 1000.0)),
             resident_bytes: there(resident_bytes().unwrap_or(0)),
+            issuer_keys_at_ms: there(metrics.issuer_keys_timestamp_seconds.get()) * 1000,
             hot: hot.into_iter().map(|hot| (hot.key.to_string(), whole(hot.per_second))).collect(),
         }
     }

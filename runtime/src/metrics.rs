@@ -10,6 +10,7 @@ mod labelled;
 mod process;
 
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
@@ -113,7 +114,17 @@ macro_rules! metrics {
 }
 
 /// Certificates that a node depends on.
-const CERTIFICATES: &[&str] = &["cluster-ca", "server-ca", "device-ca", "node", "server"];
+const CERTIFICATES: &[&str] =
+    &["cluster-ca", "server-ca", "device-ca", "node", "server", "services"];
+
+/// Limits of tenants.
+const TENANT_LIMITS: &[&str] = &["devices", "messages", "writes", "bytes"];
+
+/// How attempts to fetch something end.
+const FETCHES: &[&str] = &["ok", "failed"];
+
+/// Parts of a node that have certificates.
+const CERTIFIED: &[&str] = &["devices", "services", "peers", "enrolments"];
 
 /// Where states of shards went.
 const DIRECTIONS: &[&str] = &["sent", "received"];
@@ -122,6 +133,20 @@ metrics! {
     /// When a certificate ends that this node depends on, in seconds since 1970; 0 where there is none.
     certificate_end_timestamp_seconds: Labelled<Gauge> =
         Labelled::with("certificate", CERTIFICATES, Gauge::default);
+    /// Times that other certificates, keys or CAs came into use while the node runs, by what they are for.
+    certificates_taken_total: Labelled = Labelled::new("part", CERTIFIED);
+    /// 1 where the files of certificates, keys or CAs are not fit, and what was in use before still is.
+    certificates_stale: Labelled<Gauge> = Labelled::with("part", CERTIFIED, Gauge::default);
+    /// What was refused for a limit of its tenant, by the limit.
+    tenant_refusals_total: Labelled = Labelled::new("limit", TENANT_LIMITS);
+    /// Devices of tenants that have limits, in shards that this node owns.
+    tenant_devices: Family<Vec<(String, String)>, Gauge> = Family::default();
+    /// Bytes of twins of tenants that have limits, in shards that this node owns.
+    tenant_bytes: Family<Vec<(String, String)>, Gauge> = Family::default();
+    /// When the keys of the issuer of signed tokens were read or fetched last, in seconds since 1970; 0: there are none.
+    issuer_keys_timestamp_seconds: Gauge = Gauge::default();
+    /// Attempts to fetch the keys of the issuer of signed tokens.
+    issuer_fetches_total: Labelled = Labelled::new("result", FETCHES);
     /// Devices with an open session.
     devices_connected: Gauge = Gauge::default();
     /// Devices' sessions on other nodes that this one relays.

@@ -13,14 +13,14 @@ use tokio_util::sync::CancellationToken;
 use crate::arbiters::Arbiters;
 use crate::checkpoint::{CheckpointOptions, Checkpointer, Roll};
 use crate::clock::Clock;
-use crate::cluster::Member;
+use crate::cluster::{Member, used_by};
 use crate::config::Checked;
 use crate::disk::Disk;
 use crate::fault::Fault;
 use crate::launcher::Launcher;
 use crate::limits::{SAMPLE_PERIOD, SOCKET_BUFFER_BYTES, STOP_MS_MAX};
 use crate::metrics::Metrics;
-use crate::pki::{ClientAuth, Pki};
+use crate::pki::{Certificates, DeviceCertificates, LiveTls, PKI_DIR};
 use crate::router::Router;
 use crate::service::{self, Served};
 use crate::session::{
@@ -30,6 +30,7 @@ use crate::session::{
 use crate::shard::finish_leaving;
 use crate::shards::Shards;
 use crate::space::Space;
+use crate::tenants::TenantBook;
 
 /// Where a node listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +60,7 @@ pub struct Node {
     tasks: Vec<JoinHandle<()>>,
     services: Served,
     member: Member,
+    certificates: Certificates,
 }
 
 impl Node {
@@ -76,13 +78,15 @@ impl Node {
         let space =
             Space::new(config.data_dir.clone(), config.checkpoint.reserve_bytes, disk.log.clone());
         let mut tasks = vec![tokio::spawn(space.clone().run(stopping.clone()))];
-        let pki = Pki::open(&config, clock.wall())?;
-        let member = Member::begin(&disk, &config, clock, &pki).await?;
-        let expiry = member.expiry();
-        tasks.push(tokio::spawn(expiry.watch(Arc::clone(&metrics), clock, stopping.clone())));
+        let certificates = Certificates::new(&config.data_dir.join(PKI_DIR));
+        let of_devices = DeviceCertificates::open(&config, clock.wall())?;
+        let live = of_devices.live();
+        certificates.add(of_devices);
+        let member = Member::begin(&disk, &config, clock, certificates.clone()).await?;
         let shards = Shards::new(config.cluster.shards);
         let (written, checkpointer) = write_checkpoints(&config, clock, &metrics, stopped.clone());
         finish_leaving(&disk.store, &disk.log).await?;
+        let tenants = member.tenants(&metrics);
         let launcher = Arc::new(Launcher {
             disk: Arc::clone(&disk),
             config: config.clone(),
@@ -93,6 +97,7 @@ impl Node {
             space: space.clone(),
             shards: shards.clone(),
             types: member.types(),
+            tenants: Arc::clone(&tenants),
             written,
         });
         member.launch_shards(&launcher).await?;
@@ -107,10 +112,10 @@ impl Node {
             stopping.clone(),
         );
         let (endpoint, services) =
-            open_doors(&config, &pki, &router, &metrics, &member, &stopping, clock).await?;
+            open_doors(&config, live, &router, &metrics, &member, &certificates, clock).await?;
         tasks.push(tokio::spawn(Arc::clone(&endpoint).run()));
-        let (log, counted) = (disk.log.clone(), Arc::clone(&metrics));
-        tasks.push(tokio::spawn(sample(router.clone(), log, counted, stopping.clone())));
+        let counted = (disk.log.clone(), Arc::clone(&metrics), tenants);
+        tasks.extend(begin_looks(&config, &router, counted, &certificates));
         let addresses = listening(&endpoint, &services, &member)?;
         tasks.extend(
             member.take_part(&config, addresses, &router, launcher, stopping.clone()).await?,
@@ -129,6 +134,7 @@ impl Node {
             tasks,
             services,
             member,
+            certificates,
         })
     }
 
@@ -150,6 +156,12 @@ impl Node {
     /// What it counts.
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)
+    }
+
+    /// Looks at the files of certificates, keys and CAs now, and takes those that changed. Connections that are there
+    /// go on.
+    pub fn reload_certificates(&self) {
+        self.certificates.look_soon();
     }
 
     /// Stops in order: its shards go to other nodes where there are some, with their devices, while it
@@ -201,20 +213,23 @@ fn listening(endpoint: &Endpoint, services: &Served, member: &Member) -> Result<
 /// Listens for devices and services.
 async fn open_doors(
     config: &Checked,
-    pki: &Pki,
+    live: Arc<LiveTls>,
     router: &Router,
     metrics: &Arc<Metrics>,
     member: &Member,
-    stopping: &CancellationToken,
+    certificates: &Certificates,
     clock: Clock,
 ) -> Result<(Arc<Endpoint>, Served), Fault> {
-    let endpoint = listen_for_devices(config, pki, router, metrics, clock)?;
+    let stopping = router.stopping();
+    let endpoint = listen_for_devices(config, live, router, metrics, clock)?;
     member.serve_relayed(Arc::clone(&endpoint));
-    let (control, doorman) = (member.control(router), member.doorman(config, stopping.clone())?);
+    let (control, doorman) =
+        (member.control(router), member.doorman(config, metrics, stopping.clone())?);
     let (router, metrics) = (router.clone(), Arc::clone(metrics));
     let parts = (router, control, doorman, metrics);
     let services =
-        service::serve(parts, &config.services, &config.data_dir, stopping.clone()).await?;
+        service::serve(parts, &config.services, (&config.data_dir, certificates), stopping.clone())
+            .await?;
     Ok((endpoint, services))
 }
 
@@ -241,14 +256,12 @@ fn write_checkpoints(
 
 fn listen_for_devices(
     config: &Checked,
-    pki: &Pki,
+    live: Arc<LiveTls>,
     router: &Router,
     metrics: &Arc<Metrics>,
     clock: Clock,
 ) -> Result<Arc<Endpoint>, Fault> {
-    let auth = if config.devices.tokens { ClientAuth::Optional } else { ClientAuth::Required };
-    let tls = pki.server_config(auth)?;
-    let tls = DeviceTls::new(tls).map_err(|error| internal("TLS for devices", &error))?;
+    let tls = DeviceTls::new(live).map_err(|error| internal("TLS for devices", &error))?;
     let mut server = quinn::ServerConfig::with_crypto(Arc::new(tls));
     let devices = &config.devices;
     server.transport_config(device_transport(devices.keep_alive, devices.idle_timeout));
@@ -300,8 +313,26 @@ fn device_socket(address: SocketAddr) -> std::io::Result<UdpSocket> {
     Ok(socket)
 }
 
+/// Begins to look at certificates and at what others count.
+fn begin_looks(
+    config: &Checked,
+    router: &Router,
+    (log, metrics, tenants): (Log, Arc<Metrics>, Arc<TenantBook>),
+    certificates: &Certificates,
+) -> [JoinHandle<()>; 2] {
+    let (every, stop) = (config.certificates_look, || router.stopping());
+    let look = certificates.clone().run(every, Arc::clone(&metrics), router.clock(), stop());
+    let sample = sample(router.clone(), log, (metrics, tenants), stop());
+    [tokio::spawn(look), tokio::spawn(sample)]
+}
+
 /// Copies what others count into the metrics, now and then.
-async fn sample(router: Router, log: Log, metrics: Arc<Metrics>, stop: CancellationToken) {
+async fn sample(
+    router: Router,
+    log: Log,
+    (metrics, tenants): (Arc<Metrics>, Arc<TenantBook>),
+    stop: CancellationToken,
+) {
     let mut log_before = log.stats();
     while !stop.is_cancelled() {
         tokio::time::sleep(SAMPLE_PERIOD).await;
@@ -313,6 +344,7 @@ async fn sample(router: Router, log: Log, metrics: Arc<Metrics>, stop: Cancellat
         metrics.twins_active.set(sum(|shard| shard.active));
         metrics.gate_bytes.set(sum(|shard| shard.gate_bytes));
         metrics.hot_twin_messages_per_second.roll(SAMPLE_PERIOD);
+        count_tenants(&router, &metrics, &tenants);
         let now = log.stats();
         metrics.log_appended_bytes_total.inc_by(now.bytes_appended - log_before.bytes_appended);
         metrics.log_syncs_total.inc_by(now.syncs - log_before.syncs);
@@ -325,6 +357,20 @@ async fn sample(router: Router, log: Log, metrics: Arc<Metrics>, stop: Cancellat
             metrics.log_sync_seconds.observe_many(took, after - before);
         }
         log_before = now;
+    }
+}
+
+/// Copies what tenants with limits have here.
+fn count_tenants(router: &Router, metrics: &Metrics, tenants: &TenantBook) {
+    let limited = tenants.limited();
+    metrics.tenant_devices.clear();
+    metrics.tenant_bytes.clear();
+    for tenant in limited {
+        let used = used_by(router, tenants, &tenant);
+        let label = vec![("tenant".to_owned(), tenant)];
+        let number = |of: u64| i64::try_from(of).unwrap_or(i64::MAX);
+        metrics.tenant_devices.get_or_create(&label).set(number(used.devices));
+        metrics.tenant_bytes.get_or_create(&label).set(number(used.bytes));
     }
 }
 

@@ -22,6 +22,8 @@ pub enum Action {
     JobRead,
     /// Make jobs, pause, cancel and forget them.
     JobManage,
+    /// Say what tenants may have of the cluster.
+    TenantLimit,
     /// See nodes, shards, and what a node counts.
     ClusterRead,
     /// Change nodes, shards and settings of the cluster.
@@ -36,7 +38,7 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::TwinRead,
         Self::TwinWrite,
         Self::TwinDelete,
@@ -46,6 +48,7 @@ impl Action {
         Self::DeviceManage,
         Self::JobRead,
         Self::JobManage,
+        Self::TenantLimit,
         Self::ClusterRead,
         Self::ClusterAdmin,
         Self::ClusterBackup,
@@ -66,6 +69,7 @@ impl Action {
             Self::DeviceManage => "device:manage",
             Self::JobRead => "job:read",
             Self::JobManage => "job:manage",
+            Self::TenantLimit => "tenant:limit",
             Self::ClusterRead => "cluster:read",
             Self::ClusterAdmin => "cluster:admin",
             Self::ClusterBackup => "cluster:backup",
@@ -85,7 +89,8 @@ impl Action {
     pub const fn is_of_cluster(self) -> bool {
         matches!(
             self,
-            Self::ClusterRead
+            Self::TenantLimit
+                | Self::ClusterRead
                 | Self::ClusterAdmin
                 | Self::ClusterBackup
                 | Self::AccessRead

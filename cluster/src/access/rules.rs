@@ -36,7 +36,11 @@ pub(crate) enum Changed {
 
 impl Access {
     /// Does what an order says, and has the audit show it.
-    pub(crate) fn follow(&mut self, order: Order, fleet: &mut Fleet) -> Result<Changed, Fault> {
+    pub(crate) fn follow(
+        &mut self,
+        order: Order,
+        (fleet, shards): (&mut Fleet, usize),
+    ) -> Result<Changed, Fault> {
         let known = self.audit.iter().position(|entry| entry.id == order.id);
         if let Change::End { result } = &order.change {
             let Some(entry) = known.map(|at| &mut self.audit[at]) else { return Ok(Changed::No) };
@@ -69,12 +73,16 @@ impl Access {
             Change::Begin { what, on } => entry(what, on.clone(), "begun"),
             Change::End { .. } => return Ok(Changed::No),
         };
-        self.carry_out(order, fleet)?;
+        self.carry_out(order, (fleet, shards))?;
         audit::push(&mut self.audit, entry);
         Ok(Changed::Yes)
     }
 
-    fn carry_out(&mut self, order: Order, fleet: &mut Fleet) -> Result<(), Fault> {
+    fn carry_out(
+        &mut self,
+        order: Order,
+        (fleet, shards): (&mut Fleet, usize),
+    ) -> Result<(), Fault> {
         match order.change {
             Change::PutPrincipal { name, principal } => {
                 self.put_principal(name, principal, order.at_ms)
@@ -90,7 +98,9 @@ impl Access {
                 Some(_) => Ok(()),
                 None => Err(Fault::Invalid(format!("there is no policy {name:?}"))),
             },
-            Change::Fleet(change) => fleet.follow(*change, order.at_ms, &order.who).map(drop),
+            Change::Fleet(change) => {
+                fleet.follow(*change, (order.at_ms, &order.who), shards).map(drop)
+            }
             Change::Begin { .. } | Change::End { .. } => Ok(()),
         }
     }

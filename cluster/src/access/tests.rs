@@ -6,7 +6,7 @@ use crate::fleet::Fleet;
 use crate::limits::{ACCESS_TOKENS_MAX, AUDIT_ENTRIES_MAX};
 
 fn follow(access: &mut Access, order: Order) -> Result<Changed, Fault> {
-    access.follow(order, &mut Fleet::default())
+    access.follow(order, (&mut Fleet::default(), 1))
 }
 
 fn policy(text: &str) -> (String, Policy) {

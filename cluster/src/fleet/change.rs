@@ -2,7 +2,7 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use super::{Key, Terms};
+use super::{Claimed, Key, TenantLimits, Terms};
 
 /// What is to be changed. The tenant of each comes first.
 #[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -72,9 +72,43 @@ pub enum Change {
         /// Its name.
         name: String,
     },
+    /// A tenant may have this, and no more. Of version 4, as all that follow.
+    LimitTenant {
+        /// Which.
+        tenant: String,
+        /// What it may have.
+        limits: TenantLimits,
+        /// For people.
+        note: String,
+    },
+    /// A shard has so many of a tenant's devices, and wants a share of so many.
+    ShareDevices {
+        /// Which tenant.
+        tenant: String,
+        /// Which shard.
+        shard: u16,
+        /// What it has.
+        has: u64,
+        /// What it wants to have at most.
+        wants: u64,
+    },
+    /// Devices come by an enrolment with a certificate that they share, or no more.
+    PutClaim {
+        /// Whose the enrolment is.
+        tenant: String,
+        /// The enrolment's name.
+        name: String,
+        /// Whose certificates are good for it.
+        claimed: Option<Claimed>,
+    },
 }
 
 impl Change {
+    /// Whether programs that write version 3 do not know it.
+    pub(crate) const fn is_of_version_4(&self) -> bool {
+        matches!(self, Self::LimitTenant { .. } | Self::ShareDevices { .. } | Self::PutClaim { .. })
+    }
+
     /// What the audit calls it, and of what it is.
     pub(crate) fn told(&self) -> (&'static str, String) {
         let (what, tenant, name) = match self {
@@ -85,6 +119,9 @@ impl Change {
             Self::PutEnrolment { tenant, name, .. } => ("enrolment put", tenant, name),
             Self::RemoveEnrolment { tenant, name } => ("enrolment remove", tenant, name),
             Self::CountEnrolled { tenant, name, .. } => ("enrolment use", tenant, name),
+            Self::PutClaim { tenant, name, .. } => ("enrolment claim", tenant, name),
+            Self::LimitTenant { tenant, .. } => return ("tenant limit", tenant.clone()),
+            Self::ShareDevices { tenant, .. } => return ("tenant share", tenant.clone()),
         };
         (what, super::key(tenant, name))
     }

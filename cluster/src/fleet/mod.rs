@@ -1,12 +1,14 @@
-//! What is agreed on about devices in general: which types there are, which groups, and by what enrolments others
-//! come. Owns the pure state, its words and its bounds; leaves agreeing on it to `meta/`, and what schemas and filters
+//! What is agreed on about devices in general: which types there are, which groups, by what enrolments others
+//! come, and what their tenants may have. Owns the pure state, its words and its bounds; leaves agreeing on it to `meta/`, and what schemas and filters
 //! mean to those who ask them. Which type a device is of, and which groups it was put in, stands in its own entry.
 
 mod change;
+mod claim;
 mod enrolment;
 mod group;
 mod kind;
 mod rules;
+mod tenant;
 #[cfg(test)]
 mod tests;
 
@@ -15,9 +17,11 @@ use std::collections::BTreeMap;
 use rkyv::{Archive, Deserialize, Serialize};
 
 pub use self::change::Change;
+pub use self::claim::Claimed;
 pub use self::enrolment::{Enrolment, Key, Terms};
 pub use self::group::Group;
 pub use self::kind::DeviceType;
+pub use self::tenant::{Share, Tenant, TenantLimits};
 use crate::limits::TYPE_VERSIONS_LOST;
 
 /// See the module. Names are `tenant/name`.
@@ -31,6 +35,10 @@ pub struct Fleet {
     pub enrolments: BTreeMap<String, Enrolment>,
     /// Versions of types begin above.
     pub versions_above: u64,
+    /// Tenants that may not have as much as they like, by their names.
+    pub tenants: BTreeMap<String, Tenant>,
+    /// By which certificates devices come by an enrolment, where they do.
+    pub claims: BTreeMap<String, Claimed>,
 }
 
 /// How a thing of a tenant is found.
@@ -59,6 +67,12 @@ impl Fleet {
     #[must_use]
     pub fn enrolment(&self, tenant: &str, name: &str) -> Option<&Enrolment> {
         self.enrolments.get(&key(tenant, name))
+    }
+
+    /// By which certificates devices come by an enrolment, where they do.
+    #[must_use]
+    pub fn claimed(&self, tenant: &str, name: &str) -> Option<&Claimed> {
+        self.claims.get(&key(tenant, name))
     }
 
     /// The group of a tenant by its name.

@@ -1,22 +1,31 @@
 //! What each change does to the agreed state. Everything that can be refused is refused before anything is changed.
 
-use super::{Change, DeviceType, Enrolment, Fleet, Group, Key, Terms, key};
+use super::{Change, Claimed, DeviceType, Enrolment, Fleet, Group, Key, TenantLimits, Terms, key};
 use crate::access::{Changed, Fault};
 use crate::limits::{
-    COUNTED_MAX, DEVICE_GROUPS_MAX, ENROLMENT_DAYS_MAX, ENROLMENTS_MAX, FILTER_BYTES_MAX,
-    FLEET_NAME_BYTES_MAX, ID_BYTES_MAX, NOTE_BYTES_MAX, SCHEMAS_BYTES_MAX, TERMS_BYTES_MAX,
-    TYPES_BYTES_MAX, TYPES_MAX,
+    CLAIM_CA_BYTES_MAX, COUNTED_MAX, DEVICE_GROUPS_MAX, ENROLMENT_DAYS_MAX, ENROLMENTS_MAX,
+    FILTER_BYTES_MAX, FLEET_NAME_BYTES_MAX, ID_BYTES_MAX, NOTE_BYTES_MAX, SCHEMAS_BYTES_MAX,
+    TENANTS_MAX, TERMS_BYTES_MAX, TYPES_BYTES_MAX, TYPES_MAX,
 };
 
 impl Fleet {
-    /// Does what a change says.
+    /// Does what a change says, in a cluster of so many shards.
     pub(crate) fn follow(
         &mut self,
         change: Change,
-        at_ms: u64,
-        by: &str,
+        (at_ms, by): (u64, &str),
+        shards: usize,
     ) -> Result<Changed, Fault> {
         match change {
+            Change::LimitTenant { tenant, limits, note } => {
+                self.limit_tenant(tenant, (limits, note), (at_ms, by), shards)
+            }
+            Change::ShareDevices { tenant, shard, has, wants } => {
+                let known = self.tenants.get_mut(&tenant);
+                let changed = known.is_some_and(|known| known.take(shard, has, wants));
+                Ok(if changed { Changed::Yes } else { Changed::No })
+            }
+            Change::PutClaim { tenant, name, claimed } => self.put_claim(&tenant, &name, claimed),
             Change::PutType { tenant, name, schemas, note } => {
                 let by = by.to_owned();
                 let asked = DeviceType { version: 0, schemas: Some(schemas), note, at_ms, by };
@@ -40,6 +49,7 @@ impl Fleet {
                 self.put_enrolment(checked(&tenant, &name)?, terms, (key, new_key), (at_ms, by))
             }
             Change::RemoveEnrolment { tenant, name } => {
+                self.claims.remove(&key(&tenant, &name));
                 match self.enrolments.remove(&key(&tenant, &name)) {
                     Some(_) => Ok(Changed::Yes),
                     None => Err(missing("enrolment", &name)),
@@ -70,6 +80,54 @@ impl Fleet {
                 }
             }
         }
+    }
+
+    fn limit_tenant(
+        &mut self,
+        tenant: String,
+        (limits, note): (TenantLimits, String),
+        (at_ms, by): (u64, &str),
+        shards: usize,
+    ) -> Result<Changed, Fault> {
+        note_fits(&note)?;
+        tenant_fits(&tenant)?;
+        let before = self.tenants.get(&tenant);
+        if before.is_none() && self.tenants.len() >= TENANTS_MAX {
+            return Err(Fault::Full { what: "tenants with limits", most: TENANTS_MAX });
+        }
+        if limits.is_none() && note.is_empty() {
+            let gone = self.tenants.remove(&tenant);
+            return Ok(if gone.is_some() { Changed::Yes } else { Changed::No });
+        }
+        let before = before.cloned().unwrap_or_default();
+        if before.limits == limits && before.note == note && !limits.is_none() {
+            return Ok(Changed::No);
+        }
+        let mut after = before.limited(limits, shards);
+        (after.note, after.at_ms, after.by) = (note, at_ms, by.to_owned());
+        self.tenants.insert(tenant, after);
+        Ok(Changed::Yes)
+    }
+
+    fn put_claim(
+        &mut self,
+        tenant: &str,
+        name: &str,
+        claimed: Option<Claimed>,
+    ) -> Result<Changed, Fault> {
+        let key = key(tenant, name);
+        if !self.enrolments.contains_key(&key) {
+            return Err(missing("enrolment", name));
+        }
+        if matches!(&claimed, Some(Claimed::By(ca)) if ca.len() > CLAIM_CA_BYTES_MAX) {
+            let why = format!("a CA's certificate has at most {CLAIM_CA_BYTES_MAX} bytes");
+            return Err(Fault::Invalid(why));
+        }
+        let before = match claimed.clone() {
+            Some(claimed) => self.claims.insert(key, claimed),
+            None => self.claims.remove(&key),
+        };
+        Ok(if before == claimed { Changed::No } else { Changed::Yes })
     }
 
     fn put_type(&mut self, key: String, mut asked: DeviceType) -> Result<Changed, Fault> {
@@ -169,11 +227,7 @@ impl Fleet {
 
 /// The key of a thing whose names may be.
 fn checked(tenant: &str, name: &str) -> Result<String, Fault> {
-    let graphic = |b: u8| b.is_ascii_graphic() && !b"/+#$".contains(&b);
-    if tenant.is_empty() || tenant.len() > ID_BYTES_MAX || !tenant.bytes().all(graphic) {
-        let why = format!("tenant {tenant:?}: a name has 1 to {ID_BYTES_MAX} characters of ids");
-        return Err(Fault::Invalid(why));
-    }
+    tenant_fits(tenant)?;
     let good = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
     if name.is_empty() || name.len() > FLEET_NAME_BYTES_MAX || !name.bytes().all(good) {
         let why =
@@ -181,6 +235,15 @@ fn checked(tenant: &str, name: &str) -> Result<String, Fault> {
         return Err(Fault::Invalid(why));
     }
     Ok(key(tenant, name))
+}
+
+fn tenant_fits(tenant: &str) -> Result<(), Fault> {
+    let graphic = |b: u8| b.is_ascii_graphic() && !b"/+#$".contains(&b);
+    if tenant.is_empty() || tenant.len() > ID_BYTES_MAX || !tenant.bytes().all(graphic) {
+        let why = format!("tenant {tenant:?}: a name has 1 to {ID_BYTES_MAX} characters of ids");
+        return Err(Fault::Invalid(why));
+    }
+    Ok(())
 }
 
 fn note_fits(note: &str) -> Result<(), Fault> {

@@ -11,11 +11,11 @@ fn put(fleet: &mut Fleet, name: &str, schemas: &str) -> Result<Changed, Fault> {
         schemas: schemas.into(),
         note: String::new(),
     };
-    fleet.follow(change, 5, "ops")
+    fleet.follow(change, (5, "ops"), 2)
 }
 
 fn remove(fleet: &mut Fleet, name: &str) -> Result<Changed, Fault> {
-    fleet.follow(Change::RemoveType { tenant: "acme".into(), name: name.into() }, 6, "ops")
+    fleet.follow(Change::RemoveType { tenant: "acme".into(), name: name.into() }, (6, "ops"), 2)
 }
 
 #[test]
@@ -64,11 +64,11 @@ fn an_enrolment_brings_as_many_as_it_may_and_counts_each_once() {
     let put = |fleet: &mut Fleet, most: u64, key: u8, new_key: bool| {
         let (tenant, name) = named();
         let (terms, key) = (Terms { most, ..Terms::default() }, Key([key; 32]));
-        fleet.follow(Change::PutEnrolment { tenant, name, terms, key, new_key }, 5, "ops")
+        fleet.follow(Change::PutEnrolment { tenant, name, terms, key, new_key }, (5, "ops"), 2)
     };
     let count = |fleet: &mut Fleet, id: u128| {
         let (tenant, name) = named();
-        fleet.follow(Change::CountEnrolled { tenant, name, id }, 6, "")
+        fleet.follow(Change::CountEnrolled { tenant, name, id }, (6, ""), 2)
     };
     assert!(count(&mut fleet, 1).is_err());
     put(&mut fleet, 2, 7, false).unwrap();
@@ -87,7 +87,7 @@ fn an_enrolment_brings_as_many_as_it_may_and_counts_each_once() {
     let (tenant, name) = named();
     let terms = Terms { days: u32::MAX, ..Terms::default() };
     let long = Change::PutEnrolment { tenant, name, terms, key: Key([7; 32]), new_key: false };
-    assert!(fleet.follow(long, 5, "ops").is_err(), "no certificate is good for so long");
+    assert!(fleet.follow(long, (5, "ops"), 2).is_err(), "no certificate is good for so long");
 }
 
 #[test]
@@ -98,24 +98,24 @@ fn what_an_enrolment_names_stays() {
         let (tenant, name, filter) = ("acme".into(), "north".into(), filter.into());
         Change::PutGroup { tenant, name, filter, note: String::new() }
     };
-    fleet.follow(group(""), 5, "ops").unwrap();
+    fleet.follow(group(""), (5, "ops"), 2).unwrap();
     let (of_type, groups) = ("pump".to_owned(), vec!["north".to_owned()]);
     let terms = Terms { of_type, groups, ..Terms::default() };
     let (tenant, name) = ("acme".to_owned(), "batch".to_owned());
     let key = Key([7; 32]);
     let enrolment = Change::PutEnrolment { tenant, name, terms, key, new_key: false };
-    fleet.follow(enrolment, 5, "ops").unwrap();
+    fleet.follow(enrolment, (5, "ops"), 2).unwrap();
     let named = |name: &str| ("acme".to_owned(), name.to_owned());
     let (tenant, name) = named("pump");
     let no_type = Change::RemoveType { tenant, name };
     let (tenant, name) = named("north");
     let no_group = Change::RemoveGroup { tenant, name };
-    assert!(fleet.follow(no_type.clone(), 6, "ops").is_err());
-    assert!(fleet.follow(no_group.clone(), 6, "ops").is_err());
+    assert!(fleet.follow(no_type.clone(), (6, "ops"), 2).is_err());
+    assert!(fleet.follow(no_group.clone(), (6, "ops"), 2).is_err());
     let (tenant, name) = named("batch");
-    fleet.follow(Change::RemoveEnrolment { tenant, name }, 6, "ops").unwrap();
-    fleet.follow(no_type, 6, "ops").unwrap();
-    fleet.follow(no_group, 6, "ops").unwrap();
+    fleet.follow(Change::RemoveEnrolment { tenant, name }, (6, "ops"), 2).unwrap();
+    fleet.follow(no_type, (6, "ops"), 2).unwrap();
+    fleet.follow(no_group, (6, "ops"), 2).unwrap();
 }
 
 #[test]
@@ -136,13 +136,13 @@ fn a_group_stays_of_its_kind() {
     let mut put = |filter: &str, note: &str| {
         let (tenant, name) = ("acme".into(), "north".into());
         let (filter, note) = (filter.into(), note.into());
-        fleet.follow(Change::PutGroup { tenant, name, filter, note }, 5, "ops")
+        fleet.follow(Change::PutGroup { tenant, name, filter, note }, (5, "ops"), 2)
     };
     assert_eq!(put("", ""), Ok(Changed::Yes));
     assert_eq!(put("", ""), Ok(Changed::No));
     assert_eq!(put("", "of the north"), Ok(Changed::Yes));
     assert!(put("tags.site == \"north\"", "").is_err());
     let gone = Change::RemoveGroup { tenant: "acme".into(), name: "north".into() };
-    assert_eq!(fleet.follow(gone.clone(), 6, "ops"), Ok(Changed::Yes));
-    assert!(fleet.follow(gone, 6, "ops").is_err());
+    assert_eq!(fleet.follow(gone.clone(), (6, "ops"), 2), Ok(Changed::Yes));
+    assert!(fleet.follow(gone, (6, "ops"), 2).is_err());
 }

@@ -18,13 +18,17 @@ use super::answer::Answer;
 use super::command::Command;
 use super::node::CONTROL_LEVEL;
 use super::state::Meta;
-use super::{v1, v2};
+use super::{v1, v2, v3};
+use crate::access::Change;
 use crate::fault::Fault;
+use crate::fleet;
 use crate::limits::META_BYTES_MAX;
 
 /// Newest version of what is written, in clusters of [`CONTROL_LEVEL`]. A further one takes a level of its own
 /// (`Formats::OURS`), and is written only in clusters that were raised to it.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
+/// Version of what is written of changes and images that have nothing new since.
+const VERSION_OF_CONTROL: u8 = 3;
 /// Version of what is written in clusters of a lower level, and of what did not change since.
 const VERSION_UNTIL_CONTROL: u8 = 2;
 /// The oldest version, which can still be read.
@@ -83,9 +87,17 @@ impl Command {
     }
 
     /// The lowest version that has it.
-    const fn version(&self) -> u8 {
+    fn version(&self) -> u8 {
+        let of = |change: &fleet::Change| match change.is_of_version_4() {
+            true => VERSION,
+            false => VERSION_OF_CONTROL,
+        };
         match self {
-            Self::Access(_) | Self::Fleet(_) => VERSION,
+            Self::Fleet(change) => of(change),
+            Self::Access(order) => match &order.change {
+                Change::Fleet(change) => of(change),
+                _ => VERSION_OF_CONTROL,
+            },
             _ => VERSION_UNTIL_CONTROL,
         }
     }
@@ -143,7 +155,10 @@ impl Meta {
         if self.level < CONTROL_LEVEL {
             return versioned(VERSION_UNTIL_CONTROL, rkyv::to_bytes::<Error>(&v2::Meta::of(self)));
         }
-        versioned(VERSION, rkyv::to_bytes::<Error>(self))
+        match v3::Meta::of(self) {
+            Some(all) => versioned(VERSION_OF_CONTROL, rkyv::to_bytes::<Error>(&all)),
+            None => versioned(VERSION, rkyv::to_bytes::<Error>(self)),
+        }
     }
 
     /// The state in such bytes.
@@ -154,6 +169,7 @@ impl Meta {
         match split(bytes)? {
             (VERSION_BEFORE, body) => Ok(decode::<v1::Meta>(body)?.today()),
             (VERSION_UNTIL_CONTROL, body) => Ok(decode::<v2::Meta>(body)?.today()),
+            (VERSION_OF_CONTROL, body) => Ok(decode::<v3::Meta>(body)?.today()),
             (_, body) => decode(body),
         }
     }

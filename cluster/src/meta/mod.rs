@@ -17,6 +17,7 @@ mod state;
 mod tests;
 mod v1;
 mod v2;
+mod v3;
 
 pub use answer::{Answer, Refusal};
 pub use command::{Command, Newcomer};

@@ -219,8 +219,14 @@ pub(crate) struct EnrollArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "key_file")]
     pub(crate) device_key_file: Option<PathBuf>,
     /// File with the enrolment's key, from which the device's is derived.
-    #[arg(long, value_name = "FILE", required_unless_present = "device_key_file")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["device_key_file", "claim_cert"])]
     pub(crate) key_file: Option<PathBuf>,
+    /// PEM file with the certificate that the batch shares, in place of a key.
+    #[arg(long, value_name = "FILE", requires = "claim_key", conflicts_with_all = ["key_file", "device_key_file"])]
+    pub(crate) claim_cert: Option<PathBuf>,
+    /// PEM file with the private key of that certificate.
+    #[arg(long, value_name = "FILE", requires = "claim_cert")]
+    pub(crate) claim_key: Option<PathBuf>,
     /// PEM file with a certificate signing request of the device's key; without it, it gets a token.
     #[arg(long, value_name = "FILE")]
     pub(crate) csr: Option<PathBuf>,

@@ -108,6 +108,12 @@ What is not said is taken for nothing: say all of it each time.")]
     List(TenantFlags),
     /// Take an enrolment away; devices keep what they got by it.
     Remove(NamedThing),
+    /// Make a certificate that a batch of devices shares, by the device CA that this node has.
+    #[command(after_help = "Example:
+  pollux enrolment claim-cert spring --out certs
+  pollux enrolment put spring --prefix pump- --most 5000 --good-for 720h --claim-cert certs/default-spring-claim.pem
+Run it on the first node of the cluster, which has the key of its device CA.")]
+    ClaimCert(ClaimCertArgs),
     /// Print the key of one device, derived from the enrolment's: what goes into the device.
     #[command(after_help = "Example:\n  pollux enrolment device-key pump-7 --key-file spring.key")]
     DeviceKey {
@@ -152,9 +158,31 @@ pub(crate) struct EnrolmentArgs {
     /// Make a new key; the old one is worth nothing from then on.
     #[arg(long)]
     pub(crate) new_key: bool,
+    /// Devices come by a certificate that they share: PEM file with the CA that issued it.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["new_key", "claim_cert"])]
+    pub(crate) claim_ca: Option<PathBuf>,
+    /// Devices come by a certificate that they share: PEM file with it.
+    #[arg(long, value_name = "FILE", conflicts_with = "new_key")]
+    pub(crate) claim_cert: Option<PathBuf>,
     /// For people.
     #[arg(long, default_value = "")]
     pub(crate) note: String,
+}
+
+/// Flags of `enrolment claim-cert`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ClaimCertArgs {
+    /// The enrolment: `tenant/name`, or `name` of the default tenant.
+    pub(crate) name: String,
+    /// The node's data directory.
+    #[arg(long, value_name = "DIR", default_value = ".pollux-dev")]
+    pub(crate) data_dir: PathBuf,
+    /// Folder for the files.
+    #[arg(long, default_value = "certs")]
+    pub(crate) out: PathBuf,
+    /// Days that the certificate is good for.
+    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=36500))]
+    pub(crate) days: u32,
 }
 
 /// A type, a group or an enrolment, and the way to a node.

@@ -12,6 +12,7 @@ mod operate;
 mod services;
 mod simulate;
 mod subscriptions;
+mod tenants;
 
 use std::time::Duration;
 
@@ -30,7 +31,9 @@ pub(crate) use devices::{
     CredentialCommand, DeviceCertArgs, DeviceCommand, EnrollArgs, ImportArgs, ListDevicesArgs,
     OneDevice, RegisterArgs, StandingName,
 };
-pub(crate) use fleet::{EnrolmentArgs, EnrolmentCommand, GroupCommand, NamedThing, TypeCommand};
+pub(crate) use fleet::{
+    ClaimCertArgs, EnrolmentArgs, EnrolmentCommand, GroupCommand, NamedThing, TypeCommand,
+};
 pub(crate) use jobs::{AwaitName, CreateJobArgs, JobCommand, JobDevicesArgs};
 pub(crate) use node::{ConfigCommand, DevArgs, NodeFlags, StartArgs};
 pub(crate) use operate::{DoctorArgs, TopArgs};
@@ -43,6 +46,7 @@ pub(crate) use simulate::{
     BenchWatchArgs, BenchWritesArgs, LoadName, ServeArgs, ShapeName, SimArgs,
 };
 pub(crate) use subscriptions::{CreateArgs, SubscriptionCommand};
+pub(crate) use tenants::TenantCommand;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -138,6 +142,9 @@ pub(crate) enum Verb {
     /// Enrolments, by which devices that nobody registered come to credentials of their own.
     #[command(subcommand)]
     Enrolment(EnrolmentCommand),
+    /// Say what tenants may have of the cluster, and see what they use.
+    #[command(subcommand)]
+    Tenant(TenantCommand),
     /// Do one thing to many devices, at a pace.
     #[command(subcommand)]
     Job(JobCommand),

@@ -1,14 +1,16 @@
 //! A cluster, as the node that is asked sees it.
 
 use pollux_proto::v1;
+use pollux_twin::Time;
 
 use super::finding::Finding;
 
 /// Looks at what a node answered.
-pub(super) fn look(status: &v1::ClusterStatusResponse) -> Vec<Finding> {
+pub(super) fn look(status: &v1::ClusterStatusResponse, now: Time) -> Vec<Finding> {
     let mut findings = vec![rest(status), balance(status), level(status)];
     findings.extend(zones(status));
     findings.extend(refusals(status));
+    findings.extend(keys(status, now));
     findings.extend(notes(status));
     findings
 }
@@ -93,6 +95,17 @@ fn refusals(status: &v1::ClusterStatusResponse) -> Option<Finding> {
     })
 }
 
+/// How old the keys are by which signed tokens are checked, where they are oldest.
+fn keys(status: &v1::ClusterStatusResponse, now: Time) -> Option<Finding> {
+    let of_nodes =
+        there(status).filter_map(|node| Some((node.load.as_ref()?.issuer_keys_at_ms, node.id)));
+    let (at, node) = of_nodes.filter(|(at, _)| *at > 0).min()?;
+    let minutes = now.since_ms(Time::from_ms(at)) / 60_000;
+    let text =
+        format!("keys of signed tokens are {minutes} minutes old at node {node}, nowhere older");
+    Some(Finding::good("issuer", text))
+}
+
 /// What the cluster says of itself.
 fn notes(status: &v1::ClusterStatusResponse) -> impl Iterator<Item = Finding> {
     status.notes.iter().map(|note| Finding::note("cluster", note, ""))
@@ -102,6 +115,20 @@ fn notes(status: &v1::ClusterStatusResponse) -> impl Iterator<Item = Finding> {
 mod tests {
     use super::super::finding::Verdict;
     use super::*;
+
+    const NOW: Time = Time::from_ms(1_790_000_000_000);
+
+    #[test]
+    fn the_oldest_keys_of_signed_tokens_are_told() {
+        let mut status = status();
+        assert!(keys(&status, NOW).is_none());
+        for (node, minutes) in status.nodes.iter_mut().zip([3, 90]) {
+            let issuer_keys_at_ms = NOW.ms - minutes * 60_000;
+            node.load = Some(v1::NodeLoad { issuer_keys_at_ms, ..Default::default() });
+        }
+        let said = keys(&status, NOW).unwrap().line();
+        assert!(said.contains("90 minutes old at node 2"), "{said}");
+    }
 
     fn status() -> v1::ClusterStatusResponse {
         let node = |id| v1::ClusterNode {
@@ -126,7 +153,7 @@ mod tests {
     fn worst(change: impl FnOnce(&mut v1::ClusterStatusResponse)) -> (Verdict, String) {
         let mut status = status();
         change(&mut status);
-        let worst = look(&status).into_iter().max_by_key(|finding| finding.verdict).unwrap();
+        let worst = look(&status, NOW).into_iter().max_by_key(|finding| finding.verdict).unwrap();
         (worst.verdict, worst.line())
     }
 

@@ -1,4 +1,5 @@
-//! What is in a node's folder: whose it is, and for how long its certificates are good.
+//! What is in a node's folder: whose it is, and for how long its certificates are good; and whether the keys of signed
+//! tokens can be had.
 
 use pollux_cluster::Identity;
 use pollux_runtime::clock::Clock;
@@ -44,5 +45,25 @@ pub(super) fn look(config: &Checked) -> Vec<Finding> {
         }
         Ok(alarms) => Finding::wrong("certificates", alarms.join("; "), ""),
     });
+    findings.extend(pki::unfit_files(config, Clock::new().wall()).into_iter().map(|problem| {
+        let next =
+            "mend the files: a node that runs goes on with those it had, one that starts does not";
+        Finding::wrong("certificates", problem, next)
+    }));
     findings
+}
+
+/// Looks whether the keys of signed tokens can be had from here.
+pub(super) async fn issuer(config: &Checked) -> Option<Finding> {
+    let issuer = config.access.issuer.as_ref()?;
+    Some(match pollux_runtime::try_issuer(issuer).await {
+        Ok(keys) => {
+            Finding::good("issuer", format!("{} has {keys} keys to be used", issuer.issuer))
+        }
+        Err(problem) => Finding::wrong(
+            "issuer",
+            format!("keys of {}: {problem}", issuer.issuer),
+            "mend access.jwt_keys; where a server's certificate is not known, name its CA with access.jwt_ca",
+        ),
+    })
 }

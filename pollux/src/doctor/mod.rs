@@ -6,6 +6,7 @@ mod finding;
 mod folder;
 mod machine;
 
+use pollux_runtime::clock::Clock;
 use pollux_runtime::config::Layers;
 use serde_json::json;
 
@@ -27,6 +28,7 @@ pub(crate) async fn run(output: Output, args: &DoctorArgs) -> Result<(), Failure
         Ok(config) if !args.cluster_only => {
             let mut local = vec![Finding::good("configuration", "every key is known and in range")];
             local.extend(folder::look(&config));
+            local.extend(folder::issuer(&config).await);
             local.extend(machine::look(&config, running));
             findings.splice(0..0, local);
         }
@@ -52,7 +54,7 @@ pub(crate) async fn run(output: Output, args: &DoctorArgs) -> Result<(), Failure
 async fn ask(args: &DoctorArgs) -> (Vec<Finding>, Running) {
     let asked = async { cluster_status::ask(&Client::connect(&args.client).await?).await };
     match asked.await {
-        Ok(status) => (cluster::look(&status), Running::Yes),
+        Ok(status) => (cluster::look(&status, Clock::new().wall()), Running::Yes),
         // A node that refuses is there.
         Err(failure) => {
             let running = match failure.exit {

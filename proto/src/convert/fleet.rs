@@ -55,7 +55,11 @@ pub fn enrolment_json(one: &v1::Enrolment) -> Value {
         ("at_ms", one.at_ms.into()),
         ("by", one.by.as_str().into()),
     ];
-    object(known.into_iter().chain(tags).chain(noted(&one.note)))
+    let text =
+        |name: &'static str, text: &str| (!text.is_empty()).then(|| (name, Value::from(text)));
+    let claimed = [text("claim_ca", &one.claim_ca_pem), text("claim_sha256", &one.claim_sha256)];
+    let claimed = claimed.into_iter().flatten();
+    object(known.into_iter().chain(tags).chain(claimed).chain(noted(&one.note)))
 }
 
 /// What a device got.
@@ -71,6 +75,34 @@ pub fn provisioned_json(got: &v1::ProvisionResponse) -> Value {
         expires,
     ];
     object(known.into_iter().chain(rest.into_iter().flatten()))
+}
+
+/// What a tenant may have and uses.
+pub fn tenant_json(one: &v1::Tenant) -> Value {
+    let limit = |limit: Option<u64>| limit.map_or(Value::Null, Value::from);
+    let (limits, used) = (one.limits.unwrap_or_default(), one.r#use.unwrap_or_default());
+    let limits = object([
+        ("devices", limit(limits.devices)),
+        ("messages_per_s", limit(limits.messages_per_s)),
+        ("writes_per_s", limit(limits.writes_per_s)),
+        ("bytes", limit(limits.bytes)),
+    ]);
+    let used = object([
+        ("devices", used.devices.into()),
+        ("messages_per_s", used.messages_per_s.into()),
+        ("writes_per_s", used.writes_per_s.into()),
+        ("bytes", used.bytes.into()),
+    ]);
+    let silent: Vec<Value> = one.silent_nodes.iter().map(|node| (*node).into()).collect();
+    let known = [
+        ("tenant", one.tenant.as_str().into()),
+        ("limits", limits),
+        ("use", used),
+        ("silent_nodes", silent.into()),
+    ];
+    let changed = [("at_ms", one.at_ms.into()), ("by", one.by.as_str().into())];
+    let changed = changed.into_iter().filter(|_| one.at_ms > 0);
+    object(known.into_iter().chain(changed).chain(noted(&one.note)))
 }
 
 /// How putting devices in a group ended, or taking them out.

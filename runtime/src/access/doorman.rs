@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::asked;
 use super::caller::{Caller, Proof};
-use super::issuer::Issuer;
+use super::issuer::{Issuer, NotGood};
 use super::root;
 use super::secret::Secret;
 use crate::clock::Clock;
@@ -23,6 +23,8 @@ use crate::cluster::Decider;
 use crate::config::{AccessMode, Checked};
 use crate::fault::Fault;
 use crate::limits::{ACCESS_DEAF_MAX, ACCESS_LOOK};
+use crate::metrics::Metrics;
+use crate::pki::Certificates;
 use crate::router::Scope;
 
 /// See the module. Cheap to clone.
@@ -49,11 +51,12 @@ impl Doorman {
         node: u64,
         picture: watch::Receiver<MetaPicture>,
         clock: Clock,
+        metrics: &Metrics,
     ) -> Result<Self, Fault> {
         let enforced = config.access.mode == AccessMode::Enforced;
         let root = enforced.then(|| root::open(&config.data_dir)).transpose()?;
         let issuer = config.access.issuer.as_ref().filter(|_| enforced);
-        let issuer = issuer.map(|issuer| Issuer::open(issuer, clock)).transpose()?;
+        let issuer = issuer.map(|issuer| Issuer::open(issuer, clock, metrics)).transpose()?;
         if enforced && config.services.is_plaintext_for_others() {
             tracing::warn!("tokens of services travel in the clear: services.plaintext is set");
         }
@@ -71,6 +74,18 @@ impl Doorman {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(ACCESS_LOOK) => {}
             }
+        }
+    }
+
+    /// Fetches the keys of signed tokens, where they are at a URL, until the node stops.
+    pub(crate) async fn keep_keys(
+        self,
+        metrics: Arc<Metrics>,
+        certificates: Certificates,
+        stop: CancellationToken,
+    ) {
+        if let Some(issuer) = &self.inner.issuer {
+            issuer.keep(&metrics, &certificates, stop).await;
         }
     }
 
@@ -143,7 +158,10 @@ impl Doorman {
 
     fn signed(&self, token: &str) -> Result<(Arc<str>, Proof, Option<u64>), Rejection> {
         let issuer = self.inner.issuer.as_ref().ok_or_else(|| unproven(UNKNOWN))?;
-        let named = issuer.check(token).map_err(unproven)?;
+        let named = issuer.check(token).map_err(|why| match why {
+            NotGood::Worthless(why) => unproven(why),
+            NotGood::NotNow { retry_after_ms } => Rejection::Overloaded { retry_after_ms },
+        })?;
         let picture = self.picture.borrow();
         let name = picture.meta.access.known_as(&issuer.name, &named.subject);
         let name = name.ok_or_else(|| {

@@ -1,44 +1,51 @@
 //! Tokens that somebody else signed: JSON Web Tokens (RFC 7519) of one issuer, as OpenID Connect has them, checked by
-//! a key set (RFC 7517) in a file. Owns which tokens are believed; who a subject is, the cluster agrees on.
+//! a key set (RFC 7517) in a file or at a URL. Owns which tokens are believed; who a subject is, the cluster agrees on,
+//! and what keys are, `keys` says.
 //!
 //! Only signatures with a public key are taken, each key for its own algorithms: `none` and a shared secret are not
 //! among them. What is wrong is told once the signature is good; before that, only that it is not.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use jsonwebtoken::{Validation, decode, decode_header};
 use serde::Deserialize;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
+use super::keys::Keys;
+use super::place::Place;
+use super::refresh::Refresh;
+use super::web;
 use crate::clock::Clock;
-use crate::config::IssuerConfig;
+use crate::config::{IssuerConfig, KeySource};
 use crate::fault::Fault;
-use crate::limits::{ISSUER_KEYS_MAX, ISSUER_LOOK, ISSUER_SKEW_MS, ISSUER_TOKEN_BYTES_MAX};
+use crate::limits::{ISSUER_LOOK, ISSUER_NOT_NOW_MS, ISSUER_SKEW_MS, ISSUER_TOKEN_BYTES_MAX};
+use crate::metrics::Metrics;
 use crate::node::internal;
+use crate::pki::Certificates;
 
 /// See the module.
 pub(super) struct Issuer {
     pub(super) name: Arc<str>,
     audience: String,
-    file: PathBuf,
-    keys: Mutex<Keys>,
+    source: KeySource,
+    ca: Option<PathBuf>,
+    held: Mutex<Held>,
+    /// Wakes who fetches.
+    nudge: Notify,
     clock: Clock,
 }
 
-struct Keys {
-    keys: Vec<Key>,
-    /// When the file was changed, as it was read.
+struct Held {
+    keys: Keys,
+    /// When a file was changed, as it was read.
     changed: Option<SystemTime>,
-    /// When it was last looked at, by elapsed time.
+    /// When a file was last looked at, by elapsed time.
     looked: Duration,
-}
-
-struct Key {
-    id: Option<String>,
-    algorithms: Vec<Algorithm>,
-    key: DecodingKey,
+    /// When what is at a URL is fetched.
+    refresh: Refresh,
 }
 
 /// What is read of a token. The issuer and the audience are checked by the library.
@@ -49,6 +56,13 @@ struct Claims {
     nbf: Option<f64>,
 }
 
+/// What is read of what an issuer tells of itself.
+#[derive(Deserialize)]
+struct Discovered {
+    issuer: String,
+    jwks_uri: String,
+}
+
 /// Whom a token names.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Named {
@@ -57,41 +71,69 @@ pub(super) struct Named {
     pub(super) until_ms: u64,
 }
 
+/// Why a token is not taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NotGood {
+    /// It is worth nothing.
+    Worthless(&'static str),
+    /// That is not known yet: keys are being fetched.
+    NotNow {
+        /// When to come back.
+        retry_after_ms: u32,
+    },
+}
+
+impl From<&'static str> for NotGood {
+    fn from(why: &'static str) -> Self {
+        Self::Worthless(why)
+    }
+}
+
 impl Issuer {
-    pub(super) fn open(config: &IssuerConfig, clock: Clock) -> Result<Self, Fault> {
-        let (keys, changed) = read(&config.keys).map_err(|problem| {
-            let problem = format!("access.jwt_keys {}: {problem}", config.keys.display());
-            internal("the check of signed tokens", &problem)
-        })?;
-        let keys = Keys { keys, changed, looked: clock.elapsed() };
+    /// One whose keys are read, where they are in a file; those at a URL come with [`Self::keep`].
+    pub(super) fn open(
+        config: &IssuerConfig,
+        clock: Clock,
+        metrics: &Metrics,
+    ) -> Result<Self, Fault> {
+        let (keys, changed) = match &config.keys {
+            KeySource::File(file) => read(file).map_err(|problem| {
+                let problem = format!("access.jwt_keys {}: {problem}", file.display());
+                internal("the check of signed tokens", &problem)
+            })?,
+            KeySource::Url(_) | KeySource::Discovered => (Keys::default(), None),
+        };
+        let now = clock.elapsed();
+        let refresh = Refresh::new(config.refresh, now);
+        if keys.len() > 0 {
+            metrics.issuer_keys_timestamp_seconds.set(seconds(clock));
+        }
         Ok(Self {
             name: config.issuer.as_str().into(),
             audience: config.audience.clone(),
-            file: config.keys.clone(),
-            keys: Mutex::new(keys),
+            source: config.keys.clone(),
+            ca: config.ca.clone(),
+            held: Mutex::new(Held { keys, changed, looked: now, refresh }),
+            nudge: Notify::new(),
             clock,
         })
     }
 
-    /// Whom a token names, or why it is worth nothing.
-    pub(super) fn check(&self, token: &str) -> Result<Named, &'static str> {
+    /// Whom a token names, or why it is not taken.
+    pub(super) fn check(&self, token: &str) -> Result<Named, NotGood> {
         const UNSIGNED: &str = "the token is not signed by a key that this cluster trusts";
         if token.len() > ISSUER_TOKEN_BYTES_MAX {
-            return Err("the token is too long");
+            return Err("the token is too long".into());
         }
         let header = decode_header(token).map_err(|_| UNSIGNED)?;
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        self.look_again(&mut keys);
-        let usable = |key: &&Key| {
-            let named = match (&header.kid, &key.id) {
-                (Some(asked), Some(id)) => asked == id,
-                // A set of one key needs no names.
-                (None, _) | (_, None) => keys.keys.len() == 1,
-            };
-            named && key.algorithms.contains(&header.alg)
+        let key = {
+            let mut held = self.held();
+            match &self.source {
+                KeySource::File(file) => self.look_again(&mut held, file),
+                KeySource::Url(_) | KeySource::Discovered => self.wish(&mut held, &header)?,
+            }
+            held.keys.of(&header).ok_or(UNSIGNED)?
         };
-        let key = keys.keys.iter().find(usable).ok_or(UNSIGNED)?.key.clone();
-        drop(keys);
         let mut validation = Validation::new(header.alg);
         validation.set_issuer(&[&*self.name]);
         validation.set_audience(&[&self.audience]);
@@ -111,39 +153,176 @@ impl Issuer {
         self.in_time(claims)
     }
 
-    fn in_time(&self, claims: Claims) -> Result<Named, &'static str> {
+    fn in_time(&self, claims: Claims) -> Result<Named, NotGood> {
         let now = self.clock.wall().ms;
         if claims.nbf.is_some_and(|nbf| ms(nbf) > now.saturating_add(ISSUER_SKEW_MS)) {
-            return Err("the token is not good yet");
+            return Err("the token is not good yet".into());
         }
         let until_ms = ms(claims.exp).saturating_add(ISSUER_SKEW_MS);
         if until_ms <= now {
-            return Err("the token has expired");
+            return Err("the token has expired".into());
         }
         Ok(Named { subject: claims.sub, until_ms })
     }
 
+    /// Has keys fetched if a token names one that is not here, or if there are none, not too often.
+    fn wish(&self, held: &mut Held, header: &jsonwebtoken::Header) -> Result<(), NotGood> {
+        let none = held.keys.len() == 0;
+        if !none && !held.keys.lacks(header) {
+            return Ok(());
+        }
+        let comes = held.refresh.wish(self.clock.elapsed());
+        self.nudge.notify_one();
+        match comes || none {
+            true => Err(NotGood::NotNow { retry_after_ms: ISSUER_NOT_NOW_MS }),
+            false => Ok(()),
+        }
+    }
+
     /// Reads the file again if it was changed, not too often. One that cannot be used leaves the keys as they are.
-    fn look_again(&self, keys: &mut Keys) {
+    fn look_again(&self, held: &mut Held, file: &Path) {
         let now = self.clock.elapsed();
-        if now.saturating_sub(keys.looked) < ISSUER_LOOK {
+        if now.saturating_sub(held.looked) < ISSUER_LOOK {
             return;
         }
-        keys.looked = now;
-        if changed(&self.file) == keys.changed {
+        held.looked = now;
+        if changed(file) == held.changed {
             return;
         }
-        match read(&self.file) {
+        match read(file) {
             Ok((read, changed)) => {
-                tracing::info!(file = %self.file.display(), keys = read.len(), "keys of signed tokens read anew");
-                keys.keys = read;
-                keys.changed = changed;
+                tracing::info!(file = %file.display(), keys = read.len(), "keys of signed tokens read anew");
+                held.keys = read;
+                held.changed = changed;
             }
             Err(problem) => {
-                tracing::warn!(file = %self.file.display(), problem, "keys of signed tokens stay as they were");
+                tracing::warn!(file = %file.display(), problem, "keys of signed tokens stay as they were");
             }
         }
     }
+
+    /// Fetches the keys, where they are at a URL, until the node stops.
+    pub(super) async fn keep(
+        &self,
+        metrics: &Metrics,
+        certificates: &Certificates,
+        stop: CancellationToken,
+    ) {
+        if matches!(self.source, KeySource::File(_)) {
+            return;
+        }
+        let mut came = None;
+        loop {
+            let (now, due) = (self.clock.elapsed(), self.held().refresh.due());
+            if due > now {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(due - now) => {}
+                    () = self.nudge.notified() => {}
+                }
+                continue;
+            }
+            self.held().refresh.begin(now);
+            let fetched = tokio::select! {
+                () = stop.cancelled() => return,
+                fetched = fetch(&self.name, &self.source, self.ca.as_deref()) => fetched,
+            };
+            let problem = match fetched {
+                Ok((keys, max_age)) => {
+                    self.take(keys, max_age);
+                    came = Some(self.clock.elapsed());
+                    metrics.issuer_keys_timestamp_seconds.set(seconds(self.clock));
+                    metrics.issuer_fetches_total.of("ok").inc();
+                    None
+                }
+                Err(problem) => {
+                    self.held().refresh.failed(self.clock.elapsed());
+                    metrics.issuer_fetches_total.of("failed").inc();
+                    Some(self.told(&problem, came))
+                }
+            };
+            certificates.note("issuer", problem);
+        }
+    }
+
+    fn take(&self, keys: Keys, max_age: Option<Duration>) {
+        tracing::debug!(issuer = %self.name, keys = keys.len(), "keys of signed tokens fetched");
+        let mut held = self.held();
+        held.keys = keys;
+        held.refresh.came(self.clock.elapsed(), max_age);
+    }
+
+    /// A failed attempt, as a sentence for people.
+    fn told(&self, problem: &str, came: Option<Duration>) -> String {
+        let name = &self.name;
+        match came {
+            Some(_) => format!(
+                "keys of {name} could not be fetched, and signed tokens are checked by those that came last: {problem}"
+            ),
+            None => format!(
+                "keys of {name} could not be fetched, and no signed token is taken: {problem}"
+            ),
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Fetches the keys of an issuer, and for how long they are good, if the answer says so.
+async fn fetch(
+    name: &str,
+    source: &KeySource,
+    ca: Option<&Path>,
+) -> Result<(Keys, Option<Duration>), String> {
+    let at = |place: &Place, problem: String| format!("{place}: {problem}");
+    let place = match source {
+        KeySource::Url(url) => Place::parse(url)?,
+        KeySource::Discovered => {
+            let place = Place::of_discovery(name)?;
+            let document = web::get(&place, ca).await.map_err(|problem| at(&place, problem))?;
+            discovered(name, &document.body).map_err(|problem| at(&place, problem))?
+        }
+        KeySource::File(_) => return Err("they are in a file".into()),
+    };
+    let fetched = web::get(&place, ca).await.map_err(|problem| at(&place, problem))?;
+    let keys = Keys::parse(&fetched.body).map_err(|problem| at(&place, problem))?;
+    Ok((keys, fetched.max_age))
+}
+
+/// Where an issuer says that its keys are (OpenID Connect Discovery 1.0, section 4.3).
+fn discovered(name: &str, document: &[u8]) -> Result<Place, String> {
+    let told: Discovered = serde_json::from_slice(document)
+        .map_err(|error| format!("it takes a document with issuer and jwks_uri: {error}"))?;
+    if told.issuer != name {
+        return Err(format!(
+            "it is of another issuer ({:.200}) than access.jwt_issuer",
+            told.issuer
+        ));
+    }
+    Place::parse(&told.jwks_uri).map_err(|problem| format!("jwks_uri: {problem}"))
+}
+
+/// Looks whether the keys of an issuer can be had: how many there are.
+///
+/// # Errors
+/// What is wrong, for people.
+pub async fn try_issuer(config: &IssuerConfig) -> Result<usize, String> {
+    match &config.keys {
+        KeySource::File(file) => {
+            let read = read(file).map_err(|problem| format!("{}: {problem}", file.display()));
+            read.map(|(keys, _)| keys.len())
+        }
+        source => {
+            let fetched = fetch(&config.issuer, source, config.ca.as_deref()).await;
+            fetched.map(|(keys, _)| keys.len())
+        }
+    }
+}
+
+fn seconds(clock: Clock) -> i64 {
+    i64::try_from(clock.wall().ms / 1000).unwrap_or(i64::MAX)
 }
 
 /// Seconds since 1970 as milliseconds.
@@ -156,56 +335,17 @@ fn changed(file: &Path) -> Option<SystemTime> {
     std::fs::metadata(file).and_then(|found| found.modified()).ok()
 }
 
-fn read(file: &Path) -> Result<(Vec<Key>, Option<SystemTime>), String> {
+fn read(file: &Path) -> Result<(Keys, Option<SystemTime>), String> {
     let changed = changed(file);
-    let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
-    let set: JwkSet = serde_json::from_str(&text)
-        .map_err(|error| format!("it takes a JSON Web Key Set, {{\"keys\": [...]}}: {error}"))?;
-    if set.keys.len() > ISSUER_KEYS_MAX {
-        return Err(format!("{} keys: it takes up to {ISSUER_KEYS_MAX}", set.keys.len()));
-    }
-    let shared = |jwk: &&Jwk| matches!(jwk.algorithm, AlgorithmParameters::OctetKey(_));
-    if set.keys.iter().any(|jwk| shared(&jwk)) {
-        return Err("it has a shared secret (kty oct): it takes public keys only".into());
-    }
-    let keys: Vec<_> = set.keys.iter().filter_map(key).collect();
-    if keys.is_empty() {
-        return Err("it has no key that checks signatures: RSA, P-256, P-384 or Ed25519".into());
-    }
-    Ok((keys, changed))
-}
-
-/// A key that checks signatures; none for others, which issuers may have beside them.
-fn key(jwk: &Jwk) -> Option<Key> {
-    use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
-    if matches!(&jwk.common.public_key_use, Some(other) if *other != PublicKeyUse::Signature) {
-        return None;
-    }
-    let mut algorithms = match &jwk.algorithm {
-        AlgorithmParameters::RSA(_) => vec![RS256, RS384, RS512, PS256, PS384, PS512],
-        AlgorithmParameters::EllipticCurve(curve) => match curve.curve {
-            EllipticCurve::P256 => vec![ES256],
-            EllipticCurve::P384 => vec![ES384],
-            _ => return None,
-        },
-        AlgorithmParameters::OctetKeyPair(pair) if pair.curve == EllipticCurve::Ed25519 => {
-            vec![EdDSA]
-        }
-        _ => return None,
-    };
-    if let Some(own) = &jwk.common.key_algorithm {
-        let own: Algorithm = own.to_string().parse().ok()?;
-        algorithms.retain(|algorithm| *algorithm == own);
-    }
-    let key = DecodingKey::from_jwk(jwk).ok()?;
-    (!algorithms.is_empty()).then(|| Key { id: jwk.common.key_id.clone(), algorithms, key })
+    let text = std::fs::read(file).map_err(|error| error.to_string())?;
+    Ok((Keys::parse(&text)?, changed))
 }
 
 #[cfg(test)]
 mod tests {
     use base64::Engine;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    use jsonwebtoken::{EncodingKey, Header, encode};
+    use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
     use rcgen::{KeyPair, PublicKeyData};
     use serde_json::{Value, json};
 
@@ -220,8 +360,14 @@ mod tests {
     fn issuer(dir: &Path, set: &Value) -> Result<Issuer, Fault> {
         let keys = dir.join("keys.json");
         std::fs::write(&keys, set.to_string()).unwrap();
-        let config = IssuerConfig { issuer: "https://id".into(), audience: "pollux".into(), keys };
-        Issuer::open(&config, Clock::new())
+        let config = IssuerConfig {
+            issuer: "https://id".into(),
+            audience: "pollux".into(),
+            keys: KeySource::File(keys),
+            ca: None,
+            refresh: Duration::from_secs(60),
+        };
+        Issuer::open(&config, Clock::new(), &Metrics::new())
     }
 
     fn signed(pair: &KeyPair, id: &str, claims: &Value) -> String {
@@ -245,7 +391,7 @@ mod tests {
         assert_eq!(named.subject, "svc");
         assert!(named.until_ms >= (now + 600) * 1000);
         let refused = |token: &str, why: &str| {
-            let said = issuer.check(token).unwrap_err();
+            let Err(NotGood::Worthless(said)) = issuer.check(token) else { panic!("{token}") };
             assert!(said.contains(why), "{said} instead of {why}");
         };
         refused(&signed(&theirs, "a", &good), "not signed");
@@ -280,5 +426,19 @@ mod tests {
         refused(json!({}), "Key Set");
         refused(json!({"keys": []}), "no key");
         refused(json!({"keys": [{"kty": "oct", "k": "AAAA"}]}), "shared secret");
+    }
+
+    #[test]
+    fn an_issuer_speaks_for_itself_only() {
+        let told = |issuer: &str, keys: &str| {
+            let document = json!({"issuer": issuer, "jwks_uri": keys, "more": 1}).to_string();
+            discovered("https://id", document.as_bytes()).map(|place| place.to_string())
+        };
+        assert_eq!(told("https://id", "https://keys/a"), Ok("https://keys/a".into()));
+        assert!(told("https://id/", "https://keys/a").unwrap_err().contains("another issuer"));
+        assert!(
+            told("https://id", "http://keys/a").unwrap_err().contains("jwks_uri: it takes https")
+        );
+        assert!(discovered("https://id", b"{}").unwrap_err().contains("issuer and jwks_uri"));
     }
 }

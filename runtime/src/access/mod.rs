@@ -3,18 +3,25 @@
 //! clocks and keys; what a policy means is cluster/'s `access`.
 //!
 //! Start reading at [`Doorman`]; `asked` says which action a call is, `root` is the way in for those who have the
-//! node's disk, `issuer` knows the tokens of others (OpenID Connect), `guard` checks for other nodes.
+//! node's disk, `issuer` knows the tokens of others (OpenID Connect), by `keys` that it reads or has fetched (`refresh` says when, `web`
+//! does it from a `place`), `guard` checks for other nodes.
 
 mod asked;
 mod caller;
 mod doorman;
 mod guard;
 mod issuer;
+mod keys;
+mod place;
+mod refresh;
 mod root;
 mod secret;
+mod web;
 
 pub(crate) use caller::Caller;
 pub(crate) use doorman::Doorman;
 pub(crate) use guard::Guard;
+pub use issuer::try_issuer;
+pub(crate) use place::Place;
 pub use root::ROOT_TOKEN_FILE;
 pub(crate) use secret::Secret;

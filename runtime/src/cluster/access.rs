@@ -7,7 +7,8 @@ use std::sync::Arc;
 use pollux_cluster::Uuid;
 use pollux_cluster::access::{Change, Order};
 use pollux_cluster::fleet;
-use pollux_cluster::meta::{CONTROL_LEVEL, Command, Meta};
+use pollux_cluster::meta::{CONTROL_LEVEL, Command, Meta, MetaPicture};
+use tokio::sync::watch;
 
 use super::control::{Control, ControlFault};
 use crate::access::Caller;
@@ -17,6 +18,11 @@ impl Control {
     /// What the cluster agrees on, as this node knows it.
     pub(crate) fn meta(&self) -> Arc<Meta> {
         Arc::clone(&self.decider.picture().borrow().meta)
+    }
+
+    /// The same, as it changes.
+    pub(crate) fn picture(&self) -> watch::Receiver<MetaPicture> {
+        self.decider.picture()
     }
 
     /// Has the meta group change who may do what, and waits until that is so here.

@@ -16,12 +16,13 @@ use super::meta::Decider;
 use super::rebalance::Urges;
 use super::served::{Served, refused};
 use super::steps::Steps;
-use super::{Kind, back_up, forward, join, status};
+use super::{Kind, back_up, forward, join, status, tenants};
 use crate::access::Guard;
 use crate::clock::Clock;
 use crate::config::Checked;
 use crate::router::Router;
 use crate::session::Endpoint;
+use crate::tenants::TenantBook;
 use crate::{query, watch};
 
 /// Answers once the parts that can are there; before that it is as if this node could not be reached.
@@ -35,6 +36,7 @@ pub(super) struct Answering {
     authorities: OnceLock<Authorities>,
     urges: OnceLock<Urges>,
     endpoint: OnceLock<Arc<Endpoint>>,
+    tenants: OnceLock<Arc<TenantBook>>,
 }
 
 /// What taking nodes in needs.
@@ -57,6 +59,7 @@ impl Answering {
             authorities: OnceLock::new(),
             urges: OnceLock::new(),
             endpoint: OnceLock::new(),
+            tenants: OnceLock::new(),
         }
     }
 
@@ -78,6 +81,10 @@ impl Answering {
 
     pub(super) fn set_urges(&self, urges: Urges) {
         assert!(self.urges.set(urges).is_ok(), "a node has one steward");
+    }
+
+    pub(super) fn set_tenants(&self, tenants: Arc<TenantBook>) {
+        assert!(self.tenants.set(tenants).is_ok(), "a node has one book of them");
     }
 
     pub(super) fn set_endpoint(&self, endpoint: Arc<Endpoint>) {
@@ -102,6 +109,7 @@ impl Service for Answering {
         let steps = self.steps.get().cloned();
         let authorities = self.authorities.get().cloned();
         let urges = self.urges.get().cloned();
+        let book = self.tenants.get().cloned();
         let (node, lineage) = (self.node, self.lineage);
         async move {
             let router = || router.as_ref().ok_or(CallFault::Unreachable);
@@ -128,6 +136,11 @@ impl Service for Answering {
                     let authorities = authorities.ok_or(CallFault::Unreachable)?;
                     let taken = spawn_blocking(move || authorities.answer(&payload)).await;
                     taken.map(Into::into).map_err(|_| CallFault::Failed)
+                }
+                Some(Kind::Tenants) => {
+                    let book = book.as_ref().ok_or(CallFault::Unreachable)?;
+                    let answer = tenants::answer(router()?, book, &payload);
+                    answer.map(Into::into).ok_or(CallFault::Failed)
                 }
                 Some(Kind::Barrier) => back_up::barrier_for_peer(router()?, &payload).await,
                 Some(Kind::Step) => {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use pollux_cluster::peer::{PeerNetwork, PeerTls, fingerprint};
 use pollux_cluster::{Identity, NodeId};
+use pollux_twin::Time;
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +17,7 @@ use super::control::{Control, ControlFault};
 use crate::clock::Clock;
 use crate::fault::Fault;
 use crate::limits::{AUTHORITY_MS_MAX, NODE_CERTIFICATE_DAYS};
-use crate::pki::{ClusterCas, PkiError};
+use crate::pki::{ClusterCas, Looked, Part, PkiError, What, is_old};
 
 /// A CA by its certificate's hash.
 type Print = [u8; 32];
@@ -45,10 +46,16 @@ struct Has {
 /// This node's CAs. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Authorities {
-    cas: Arc<Mutex<ClusterCas>>,
+    held: Arc<Mutex<Held>>,
     network: PeerNetwork,
     identity: Identity,
     clock: Clock,
+}
+
+struct Held {
+    cas: ClusterCas,
+    /// What this node shows to others.
+    shown: CertificateDer<'static>,
 }
 
 /// What a node shows to others now, and whom it accepts.
@@ -61,17 +68,17 @@ pub(super) fn tls(cas: &ClusterCas, own: &Identity, clock: Clock) -> Result<Peer
 
 impl Authorities {
     pub(super) fn new(
-        cas: ClusterCas,
+        (cas, shown): (ClusterCas, CertificateDer<'static>),
         network: PeerNetwork,
         identity: Identity,
         clock: Clock,
     ) -> Self {
-        Self { cas: Arc::new(Mutex::new(cas)), network, identity, clock }
+        Self { held: Arc::new(Mutex::new(Held { cas, shown })), network, identity, clock }
     }
 
     /// By which a joining node knows the cluster.
     pub(super) fn fingerprint(&self) -> Print {
-        fingerprint(self.cas().current.certificate())
+        fingerprint(self.held().cas.current.certificate())
     }
 
     /// Carries out what another node asks for; what this one has then, or why not. Blocks for the disk.
@@ -86,8 +93,9 @@ impl Authorities {
 
     fn take(&self, step: &Step) -> Result<Has, Fault> {
         let now = self.clock.wall();
-        let mut cas = self.cas();
-        let has = has(&cas);
+        let mut held = self.held();
+        let cas = &mut held.cas;
+        let has = has(cas);
         let out_of_turn = |why: &str| Err(pollux_cluster::Fault::Peers(why.into()).into());
         match step {
             Step::Look => return Ok(has),
@@ -104,17 +112,49 @@ impl Authorities {
             }
             Step::Finish(_) => return out_of_turn("the next CA does not issue here yet"),
         }
-        self.network.set_tls(&tls(&cas, &self.identity, self.clock)?)?;
-        let has = self::has(&cas);
+        self.issue(&mut held)?;
+        let has = self::has(&held.cas);
         tracing::info!(
-            accepted = cas.roots().len(),
+            accepted = held.cas.roots().len(),
             "the cluster CA is being replaced: a step is taken"
         );
         Ok(has)
     }
 
-    fn cas(&self) -> MutexGuard<'_, ClusterCas> {
-        self.cas.lock().unwrap_or_else(PoisonError::into_inner)
+    /// From now on this node shows a new certificate, and accepts those of the CAs that it holds.
+    fn issue(&self, held: &mut Held) -> Result<(), Fault> {
+        let tls = tls(&held.cas, &self.identity, self.clock)?;
+        self.network.set_tls(&tls)?;
+        held.shown = tls.chain[0].clone();
+        Ok(())
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Part for Authorities {
+    fn name(&self) -> &'static str {
+        "peers"
+    }
+
+    fn look(&self, now: Time) -> Result<Looked, Fault> {
+        let mut held = self.held();
+        let found = held.cas.again(now)?;
+        if found.is_none() && !is_old(&held.shown, now)? {
+            return Ok(Looked::Same);
+        }
+        let before = found.map(|found| std::mem::replace(&mut held.cas, found));
+        let issued = self.issue(&mut held);
+        if let (Err(_), Some(before)) = (&issued, before) {
+            held.cas = before;
+        }
+        issued.map(|()| Looked::Taken)
+    }
+
+    fn shown(&self) -> Vec<(What, CertificateDer<'static>)> {
+        vec![(What::Node, self.held().shown.clone())]
     }
 }
 
@@ -170,8 +210,9 @@ impl Control {
         begun: Option<Print>,
     ) -> Result<(Print, String, String), ControlFault> {
         let failed = |error: PkiError| ControlFault::NoAnswer(error.to_string());
-        let cas = self.authorities.cas();
-        let has = has(&cas);
+        let held = self.authorities.held();
+        let cas = &held.cas;
+        let has = has(cas);
         let (pem, key) = match begun {
             None => ClusterCas::make_next(self.clock.wall()).map_err(failed)?,
             Some(new) if has.next == Some(new) => cas.next_pem().map_err(failed)?,

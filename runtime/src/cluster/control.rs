@@ -11,7 +11,7 @@ use super::meta::Decider;
 use super::rebalance::Urges;
 use super::token::{self, Token};
 use crate::clock::Clock;
-use crate::pki::Expiry;
+use crate::pki::Certificates;
 use crate::router::Router;
 
 /// Cheap to clone.
@@ -23,7 +23,7 @@ pub(crate) struct Control {
     pub(super) router: Router,
     pub(super) clock: Clock,
     pub(super) authorities: Authorities,
-    pub(super) expiry: Expiry,
+    pub(super) certificates: Certificates,
     /// The way to this node's steward.
     pub(super) urges: Urges,
 }

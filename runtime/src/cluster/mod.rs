@@ -24,6 +24,7 @@ mod served;
 mod status;
 mod steps;
 mod steward;
+mod tenants;
 mod token;
 
 use std::net::SocketAddr;
@@ -49,6 +50,7 @@ pub(crate) use owners::{Owner, Owners};
 pub(crate) use rebalance::{Planned, Rebalance};
 pub(crate) use served::{Served, refused};
 pub(crate) use status::Asked;
+pub(crate) use tenants::of as used_by;
 pub use token::TokenError;
 
 use self::answering::{Answering, Desk};
@@ -59,6 +61,7 @@ use self::peers::Listening;
 use self::rebalance::{Urge, Urges};
 use self::steps::Steps;
 use self::steward::Steward;
+use self::tenants::Rounds;
 use crate::access::Doorman;
 use crate::clock::Clock;
 use crate::config::Checked;
@@ -66,11 +69,13 @@ use crate::disk::Disk;
 use crate::fault::Fault;
 use crate::launcher::{Launcher, Origin};
 use crate::limits::URGES_MAX;
+use crate::metrics::Metrics;
 use crate::node::Addresses;
-use crate::pki::{Expiry, PKI_DIR, Pki};
+use crate::pki::Certificates;
 use crate::router::Router;
 use crate::session::Endpoint;
 use crate::shards::Shards;
+use crate::tenants::TenantBook;
 use crate::types::TypeBook;
 
 /// What nodes ask of each other beside the calls of groups. The numbers are on the wire.
@@ -115,10 +120,12 @@ pub(crate) enum Kind {
     KeepStates = 23,
     /// One of these for a principal, which the node checks once more.
     Guarded = 24,
+    /// What tenants have and use there, and what the node is to know of them.
+    Tenants = 25,
 }
 
 impl Kind {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 20] = [
         Self::Call,
         Self::List,
         Self::Meta,
@@ -138,6 +145,7 @@ impl Kind {
         Self::SiftTwins,
         Self::KeepStates,
         Self::Guarded,
+        Self::Tenants,
     ];
 
     fn of(number: u16) -> Option<Self> {
@@ -154,7 +162,7 @@ pub(crate) struct Member {
     meta: MetaGroup,
     clock: Clock,
     authorities: Authorities,
-    expiry: Expiry,
+    certificates: Certificates,
     /// The way to this node's steward, and until it is there what it is asked.
     urges: Urges,
     urged: Mutex<Option<mpsc::Receiver<Urge>>>,
@@ -168,13 +176,13 @@ impl Member {
         disk: &Disk,
         config: &Checked,
         clock: Clock,
-        pki: &Pki,
+        certificates: Certificates,
     ) -> Result<Self, Fault> {
         let Identity { node, lineage, .. } = disk.identity;
         let known = book::read(&config.data_dir);
         let answering = Arc::new(Answering::new(node, lineage));
-        let Listening { network, authorities, shown } = peers::listen(disk, config, clock, &known)?;
-        let expiry = Expiry::of(&config.data_dir.join(PKI_DIR), &shown, pki.shown())?;
+        let Listening { network, authorities } = peers::listen(disk, config, clock, &known)?;
+        certificates.add(Arc::new(authorities.clone()));
         let service: Arc<dyn Service> = Arc::<Answering>::clone(&answering);
         answering.set_authorities(authorities.clone());
         network.set_service(Some(service));
@@ -209,7 +217,7 @@ impl Member {
             meta,
             clock,
             authorities,
-            expiry,
+            certificates,
             urges,
             urged: Mutex::new(Some(urged)),
         })
@@ -235,6 +243,14 @@ impl Member {
         TypeBook::follow(self.meta.decider().picture())
     }
 
+    /// What tenants may have, as this node holds them to it.
+    pub(crate) fn tenants(&self, metrics: &Arc<Metrics>) -> Arc<TenantBook> {
+        let decider = self.meta.decider().clone();
+        let book = TenantBook::follow(decider, self.clock, Arc::clone(metrics));
+        self.answering.set_tenants(Arc::clone(&book));
+        book
+    }
+
     /// What those who run the cluster can have done.
     pub(crate) fn control(&self, router: &Router) -> Control {
         Control {
@@ -244,7 +260,7 @@ impl Member {
             router: router.clone(),
             clock: self.clock,
             authorities: self.authorities.clone(),
-            expiry: self.expiry.clone(),
+            certificates: self.certificates.clone(),
             urges: self.urges.clone(),
         }
     }
@@ -253,22 +269,20 @@ impl Member {
     pub(crate) fn doorman(
         &self,
         config: &Checked,
+        metrics: &Arc<Metrics>,
         stop: CancellationToken,
     ) -> Result<Doorman, Fault> {
         let decider = self.meta.decider();
-        let doorman = Doorman::new(config, self.node.0, decider.picture(), self.clock)?;
-        tokio::spawn(doorman.clone().listen(decider.clone(), stop));
+        let doorman = Doorman::new(config, self.node.0, decider.picture(), self.clock, metrics)?;
+        tokio::spawn(doorman.clone().listen(decider.clone(), stop.clone()));
+        let (metrics, certificates) = (Arc::clone(metrics), self.certificates.clone());
+        tokio::spawn(doorman.clone().keep_keys(metrics, certificates, stop));
         Ok(doorman)
     }
 
     /// From now on devices that other nodes relay are served here.
     pub(crate) fn serve_relayed(&self, endpoint: Arc<Endpoint>) {
         self.answering.set_endpoint(endpoint);
-    }
-
-    /// When the certificates end that this node depends on.
-    pub(crate) fn expiry(&self) -> Expiry {
-        self.expiry.clone()
     }
 
     /// Where it listens for other nodes.
@@ -320,7 +334,8 @@ impl Member {
         self.answering.set_steps(steps.clone());
         let urged = self.urged.lock().unwrap_or_else(PoisonError::into_inner).take();
         let urged = urged.expect("a node takes part once");
-        let steward = Steward { control: self.control(router), steps, urged };
+        let rounds = Rounds::default();
+        let steward = Steward { control: self.control(router), steps, urged, rounds };
         let holder = holder::run(self.node, decider.picture(), launcher, stop.clone());
         Ok(vec![tokio::spawn(holder), tokio::spawn(steward.run(stop))])
     }

@@ -4,8 +4,6 @@ use std::net::UdpSocket;
 
 use pollux_cluster::peer::{PeerNetwork, PeerOptions};
 
-use rustls::pki_types::CertificateDer;
-
 use super::authorities::{self, Authorities};
 use super::book::{self, Book};
 use super::meta;
@@ -20,8 +18,6 @@ use crate::pki::{ClusterCas, PKI_DIR};
 pub(super) struct Listening {
     pub(super) network: PeerNetwork,
     pub(super) authorities: Authorities,
-    /// What this node shows to others.
-    pub(super) shown: CertificateDer<'static>,
 }
 
 /// Begins to listen, and to dial those whose addresses were known last.
@@ -54,6 +50,6 @@ pub(super) fn listen(
         snapshot_bytes_per_s: config.raft.snapshot_bytes_per_s,
     })?;
     network.set_peers(book::records(known));
-    let authorities = Authorities::new(cas, network.clone(), identity.clone(), clock);
-    Ok(Listening { network, authorities, shown })
+    let authorities = Authorities::new((cas, shown), network.clone(), identity.clone(), clock);
+    Ok(Listening { network, authorities })
 }

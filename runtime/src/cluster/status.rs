@@ -108,7 +108,7 @@ impl Control {
     /// What is not as it should be, as far as this node can see.
     fn notes(&self, nodes: &[v1::ClusterNode], shards: &[v1::ClusterShard]) -> Vec<String> {
         let mut notes = notes(nodes, shards);
-        let alarms = self.expiry.alarms(self.clock.wall());
+        let alarms = self.certificates.alarms(self.clock.wall());
         notes.extend(alarms.into_iter().map(|alarm| format!("on node {}, {alarm}", self.node)));
         notes
     }
@@ -217,6 +217,7 @@ fn load(load: &NodeLoad) -> v1::NodeLoad {
         overloads: load.overloads,
         cpu_ms: load.cpu_ms,
         resident_bytes: load.resident_bytes,
+        issuer_keys_at_ms: load.issuer_keys_at_ms,
         hot: hot.map(|(twin, n)| v1::HotTwin { twin: twin.clone(), messages_per_s: *n }).collect(),
     }
 }

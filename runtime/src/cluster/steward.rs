@@ -16,6 +16,7 @@ use super::control::Control;
 use super::rebalance::{Rebalance, Urge};
 use super::seen::groups;
 use super::steps::{Order, Steps};
+use super::tenants::Rounds;
 use crate::limits::{STEP_MS_MAX, STEWARD_LOOK_MS};
 use crate::status::NodeStatus;
 
@@ -24,6 +25,7 @@ pub(super) struct Steward {
     pub(super) control: Control,
     pub(super) steps: Steps,
     pub(super) urged: mpsc::Receiver<Urge>,
+    pub(super) rounds: Rounds,
 }
 
 /// What is remembered of a node between two looks.
@@ -51,6 +53,7 @@ impl Steward {
                 continue;
             }
             let meta = Arc::clone(&self.control.decider.picture().borrow().meta);
+            self.rounds.turn(&self.control, &meta);
             let answers = self.control.ask_all(&meta).await;
             let now_ms = self.control.clock.elapsed_ms();
             let (balancer, heard) =

@@ -43,6 +43,12 @@ pub(super) fn check(
         node_name: checks.node_name(config),
         zone: checks.zone(config),
         weight: checks.count("node.weight", config.node.weight, 1, 10_000),
+        certificates_look: checks.ms(
+            "node.certificates_look_ms",
+            config.node.certificates_look_ms,
+            100,
+            DAY_MS,
+        ),
         listen,
         advertise: checks.advertise(config, listen),
         services: checks.services(config, listen),
@@ -379,7 +385,7 @@ fn is_directive(part: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::Layers;
+    use crate::config::{KeySource, Layers};
 
     fn refused(text: &str, expected: &str) {
         let errors = Layers::new().text(text, "a.toml").check().expect_err(text).to_string();
@@ -403,6 +409,22 @@ mod tests {
         refused("[devices]\ncert = \"a.pem\"", "set devices.key too");
         refused("[access]\nmode = \"closed\"", "it takes auto, open or enforced");
         refused("[access]\njwt_issuer = \"https://id\"", "set all three");
+        let jwt =
+            |more: &str| format!("[access]\njwt_issuer = \"id\"\njwt_audience = \"a\"\n{more}");
+        refused(
+            &jwt(""),
+            "access.jwt_keys in the defaults is empty; without it jwt_issuer has to be a URL",
+        );
+        refused(&jwt("jwt_keys = \"http://id.example/keys\""), "it takes https");
+        refused(
+            &jwt("jwt_keys = \"/none\""),
+            "a JSON Web Key Set that can be read, or an https URL",
+        );
+        refused(
+            &jwt("jwt_keys = \"https://id\"\njwt_ca = \"/none\""),
+            "access.jwt_ca in a.toml is \"/none\"",
+        );
+        refused("[access]\njwt_refresh_ms = 10", "it takes 1000 to 86400000");
         refused("[devices]\nkeep_alive_ms = 70000", "less than devices.idle_timeout_ms");
         refused("[devices]\nrate_burst = 1", "at least devices.rate_per_s");
         refused("[raft]\nelection_min_ms = 150", "twice raft.heartbeat_ms");
@@ -429,6 +451,18 @@ mod tests {
         refused("[services]\ncert = \"/none.pem\"\nkey = \"/none.key\"", "services.key in a.toml");
         refused("[listen]\npeers = \"0.0.0.0:4436\"", "set advertise.peers");
         refused("[trace]\nfilter = \"info,x=loud\"", "\"x=loud\" in it has no level");
+    }
+
+    #[test]
+    fn keys_of_an_issuer_are_in_a_file_at_a_url_or_where_it_says() {
+        let issuer = |keys: &str| {
+            let named = "jwt_issuer = \"https://id.example\"\njwt_audience = \"a\"";
+            let text = format!("[access]\n{named}\njwt_keys = {keys:?}");
+            Layers::new().text(&text, "a.toml").check().unwrap().access.issuer.unwrap().keys
+        };
+        assert_eq!(issuer(""), KeySource::Discovered);
+        assert_eq!(issuer("https://id.example/k"), KeySource::Url("https://id.example/k".into()));
+        assert_eq!(issuer("/dev/null"), KeySource::File("/dev/null".into()));
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub struct Checked {
     pub zone: String,
     /// Its share of the shards beside others'.
     pub weight: u32,
+    /// How often the files of certificates, keys and CAs are looked at.
+    pub certificates_look: Duration,
     /// Where it listens.
     pub listen: Listen,
     /// Where others reach it.
@@ -133,8 +135,23 @@ pub struct IssuerConfig {
     pub issuer: String,
     /// Whom tokens must be for.
     pub audience: String,
-    /// File with its public keys.
-    pub keys: PathBuf,
+    /// Where its public keys are.
+    pub keys: KeySource,
+    /// CAs by which its server is known; `None`: those of the system.
+    pub ca: Option<PathBuf>,
+    /// How often keys at a URL are fetched at least.
+    pub refresh: Duration,
+}
+
+/// Where the public keys of an issuer are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// In a file.
+    File(PathBuf),
+    /// At a URL.
+    Url(String),
+    /// Where the issuer, which is a URL, says.
+    Discovered,
 }
 
 /// What all nodes of a cluster agree on.

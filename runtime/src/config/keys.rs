@@ -54,6 +54,9 @@ section! {
         zone: String = String::new(),
         /// How many shards the node owns beside others; twice the weight, twice the shards.
         weight: u64 = 100,
+        /// How often the files of certificates, keys and CAs are looked at; those that changed are used from then on.
+        /// SIGHUP makes the node look at once.
+        certificates_look_ms: u64 = 60_000,
     }
 }
 
@@ -109,8 +112,14 @@ section! {
         jwt_issuer: String = String::new(),
         /// What their `aud` must name.
         jwt_audience: String = String::new(),
-        /// File with the issuer's public keys, a JSON Web Key Set; read again when it changes.
+        /// Where the issuer's public keys are, a JSON Web Key Set: a file, read again when it changes, or an https URL.
+        /// Empty: where the issuer says (OpenID Connect Discovery), if `jwt_issuer` is an https URL.
         jwt_keys: String = String::new(),
+        /// PEM file with the CAs by which that URL's server is known. Empty: those that the system trusts.
+        jwt_ca: String = String::new(),
+        /// Keys at a URL are fetched at least this often; more often where the answer's `cache-control` says so, and
+        /// when a token names a key that is not there.
+        jwt_refresh_ms: u64 = 600_000,
     }
 }
 

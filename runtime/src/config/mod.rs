@@ -13,8 +13,8 @@ mod show;
 
 pub use checked::{
     AccessConfig, AccessMode, Advertise, Checked, CheckpointConfig, ClusterConfig, DevicesConfig,
-    IssuerConfig, Listen, LogConfig, RaftConfig, ServiceConfig, TlsFiles, TraceConfig, TraceFormat,
-    TwinsConfig,
+    IssuerConfig, KeySource, Listen, LogConfig, RaftConfig, ServiceConfig, TlsFiles, TraceConfig,
+    TraceFormat, TwinsConfig,
 };
 pub use error::{ConfigError, ConfigErrors};
 pub use keys::{

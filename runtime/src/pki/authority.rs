@@ -11,9 +11,12 @@ use pollux_proto::peer::node_uri;
 use pollux_twin::{Time, TwinKey};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName,
-    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
+    SanType,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
 
 use super::error::PkiError;
 use super::files;
@@ -61,6 +64,10 @@ impl Authority {
                 let wanted = "a private key in PEM form";
                 let key = KeyPair::from_pem(&files::read_private(&key_path)?)
                     .map_err(|error| files::content(&key_path, wanted, error))?;
+                if key.subject_public_key_info() != public_key(&certificate)? {
+                    let why = format!("it is that of another certificate than {}", path.display());
+                    return Err(files::content(&key_path, "the CA's private key", why));
+                }
                 Some(Issuer::from_ca_cert_der(&certificate, key)?)
             }
         };
@@ -75,6 +82,19 @@ impl Authority {
     /// Issues a client certificate that names one device.
     pub fn issue_device(&self, key: &TwinKey, now: Time, days: u32) -> Result<Identity, PkiError> {
         self.issue(&device_params(key, now, days)?)
+    }
+
+    /// Issues a certificate that a batch of devices shares, to come by an enrolment. It names no device.
+    pub fn issue_claim(
+        &self,
+        tenant: &str,
+        enrolment: &str,
+        now: Time,
+        days: u32,
+    ) -> Result<Identity, PkiError> {
+        let mut params = params(&format!("Pollux claim {tenant}/{enrolment}"), now, days);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.issue(&params)
     }
 
     /// Whether its key is here.
@@ -171,6 +191,11 @@ impl Identity {
         &self.chain
     }
 
+    /// Whether this is the same chain and key.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.chain == other.chain && self.key == other.key
+    }
+
     /// The private key.
     pub fn key(&self) -> &PrivateKeyDer<'static> {
         &self.key
@@ -182,6 +207,13 @@ impl Identity {
         files::write_private(key, key_pem)?;
         files::write_public(cert, cert_pem)
     }
+}
+
+/// The public key that a certificate is about, in DER.
+fn public_key(certificate: &CertificateDer<'_>) -> Result<Vec<u8>, PkiError> {
+    let (_, parsed) = X509Certificate::from_der(certificate)
+        .map_err(|error| PkiError::Unreadable(error.to_string()))?;
+    Ok(parsed.tbs_certificate.subject_pki.raw.to_vec())
 }
 
 /// Makes a CA; a key that is there without its certificate (a first start that was cut short) is
@@ -309,6 +341,16 @@ mod tests {
         std::fs::set_permissions(dir.path().join("ca.key"), open_to_all).unwrap();
         let refused = Authority::open_or_make(dir.path(), "ca", "test CA", NOW, 10);
         assert!(matches!(refused, Err(PkiError::Exposed { .. })));
+    }
+
+    #[test]
+    fn a_key_of_another_ca_is_refused() {
+        let dirs = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        dirs.iter().for_each(|dir| drop(open(dir.path())));
+        std::fs::copy(dirs[0].path().join("ca.key"), dirs[1].path().join("ca.key")).unwrap();
+        let refused = Authority::open_or_make(dirs[1].path(), "ca", "test CA", NOW, 10);
+        let text = refused.expect_err("another key").to_string();
+        assert!(text.contains("ca.key does not hold the CA's private key"), "{text}");
     }
 
     #[test]

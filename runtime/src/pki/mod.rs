@@ -4,32 +4,43 @@
 //! elsewhere.
 
 mod authority;
+mod certificates;
+mod claims;
+mod devices;
 mod error;
 mod expiry;
 mod files;
 mod known;
+mod live;
 mod name;
 mod reset;
 mod rotation;
+mod services;
 mod tls;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use pollux_twin::Time;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 pub use authority::{Authority, Identity};
+pub(crate) use certificates::{Certificates, Looked, Part};
+pub(crate) use claims::{must_be_ca, vouches};
+pub(crate) use devices::DeviceCertificates;
+pub use devices::Pki;
 pub use error::PkiError;
-pub(crate) use expiry::Expiry;
+pub(crate) use expiry::{What, is_old};
 pub(crate) use files::{read_private, write_private};
+pub(crate) use live::LiveTls;
 pub use name::device_name_of;
 pub use pollux_cluster::sha256;
 pub(crate) use reset::endpoint_config;
 pub(crate) use rotation::ClusterCas;
+pub(crate) use services::ServiceCertificates;
 pub use tls::ClientAuth;
-pub use tls::service_tls;
 
 use crate::config::Checked;
 
@@ -43,50 +54,25 @@ pub const SERVER_CA: &str = "server-ca";
 /// File name (before `.pem` and `.key`) of the CA that signs the nodes' certificates.
 pub const CLUSTER_CA: &str = "cluster-ca";
 
+/// Where systems keep the CAs that they trust: Debian and its kin, Fedora and its, SUSE, Alpine and BSD.
+const SYSTEM_ROOTS: &[&str] = &[
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// Characters of a line of a PEM file (RFC 7468).
+const PEM_LINE: usize = 64;
+
 /// Days that a device's certificate is good for, where nobody said so.
 pub(crate) const DEVICE_DAYS: u32 = 365;
 
 /// Days that a CA made here is good for: as long as devices stay in the field.
 const CA_DAYS: u32 = 20 * 365;
-/// Days that the endpoint's certificate is good for; a new one is made at each start.
+/// Days that the endpoint's certificate is good for; a new one is made at each start, and when a third of it is
+/// left.
 const SERVER_DAYS: u32 = 2 * 365;
-
-/// What the device endpoint needs to prove itself and to check devices.
-#[derive(Debug)]
-pub struct Pki {
-    device_roots: Vec<CertificateDer<'static>>,
-    server: Identity,
-}
-
-impl Pki {
-    /// Opens what `config` names and makes what is missing; `now` dates new certificates.
-    pub fn open(config: &Checked, now: Time) -> Result<Self, PkiError> {
-        let dir = config.data_dir.join(PKI_DIR);
-        let device_roots = match &config.devices.ca {
-            Some(path) => files::read_chain(path)?,
-            None => vec![device_authority(&dir, now)?.certificate().clone()],
-        };
-        let server = match &config.devices.tls {
-            Some(pair) => files::read_identity(&pair.cert, &pair.key)?,
-            None => server_authority(&dir, now)?.issue_server(
-                &config.devices.names,
-                now,
-                SERVER_DAYS,
-            )?,
-        };
-        Ok(Self { device_roots, server })
-    }
-
-    /// What the device endpoint shows.
-    pub(crate) fn shown(&self) -> &CertificateDer<'static> {
-        &self.server.chain()[0]
-    }
-
-    /// The TLS side of the device endpoint: TLS 1.3 only, ALPN `pollux/1`, no 0-RTT.
-    pub fn server_config(&self, auth: ClientAuth) -> Result<Arc<rustls::ServerConfig>, PkiError> {
-        tls::server_config(&self.device_roots, &self.server, auth)
-    }
-}
 
 /// The first certificate of a PEM file, in DER.
 ///
@@ -97,12 +83,41 @@ pub fn certificate_of(file: &Path) -> Result<CertificateDer<'static>, PkiError> 
     first.ok_or_else(|| files::content(file, "a certificate in PEM form", "it has none"))
 }
 
+/// All certificates of a PEM file.
+pub(crate) fn chain_of(file: &Path) -> Result<Vec<CertificateDer<'static>>, PkiError> {
+    files::read_chain(file)
+}
+
+/// The CAs that the system trusts, from the file that it keeps them in.
+pub(crate) fn system_roots() -> Result<Vec<CertificateDer<'static>>, PkiError> {
+    let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    let usual = SYSTEM_ROOTS.iter().map(PathBuf::from).find(|path| path.exists());
+    match named.or(usual) {
+        Some(file) => files::read_chain(&file),
+        None => Ok(Vec::new()),
+    }
+}
+
 /// Which of the CAs in a `pki/` folder end soon, or have ended, as sentences for people.
 ///
 /// # Errors
 /// When one of them cannot be read.
 pub fn alarms(dir: &Path, now: Time) -> Result<Vec<String>, PkiError> {
-    Ok(Expiry::of_authorities(dir)?.alarms(now))
+    Ok(expiry::Expiry::of_authorities(dir)?.alarms(now))
+}
+
+/// What is wrong with the files of certificates, keys and CAs that a configuration names, as sentences for people.
+pub fn unfit_files(config: &Checked, now: Time) -> Vec<String> {
+    let of_devices = (config.devices.ca.is_some() || config.devices.tls.is_some())
+        .then(|| Pki::open(config, now).and_then(|pki| pki.fit(now)));
+    let services = config.services.tls.as_ref();
+    let of_services = services.map(|files| ServiceCertificates::open(files)?.fit(now));
+    let problem =
+        |of: &str, done: Option<Result<(), PkiError>>| Some(format!("{of}: {}", done?.err()?));
+    [problem("devices", of_devices), problem("services", of_services)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// The device CA of a `pki/` folder, made if missing.
@@ -168,6 +183,13 @@ pub(crate) fn write_files(dir: &Path, shared: &[(String, String)]) -> Result<(),
 /// Where the certificate is by which a device recognises the node.
 pub fn server_ca_path(data_dir: &Path) -> PathBuf {
     data_dir.join(PKI_DIR).join(format!("{SERVER_CA}.pem"))
+}
+
+/// A certificate in PEM form.
+pub(crate) fn pem_of(certificate: &[u8]) -> String {
+    let text = STANDARD.encode(certificate);
+    let lines: Vec<_> = text.as_bytes().chunks(PEM_LINE).map(String::from_utf8_lossy).collect();
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
 }
 
 /// The hash of a certificate in PEM form.

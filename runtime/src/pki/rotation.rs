@@ -44,6 +44,13 @@ impl ClusterCas {
         Ok(Self { dir: dir.into(), current, next, before })
     }
 
+    /// What the files hold now, if that is something else. Makes no CA: one that is gone stays missed.
+    pub(crate) fn again(&self, now: Time) -> Result<Option<Self>, PkiError> {
+        super::certificate_of(&self.dir.join(format!("{CLUSTER_CA}.pem")))?;
+        let found = Self::open(&self.dir, now)?;
+        Ok((found.roots() != self.roots()).then_some(found))
+    }
+
     /// All whose certificates are accepted, the one that issues first.
     pub(crate) fn roots(&self) -> Vec<CertificateDer<'static>> {
         let current = self.current.certificate().clone();
@@ -166,5 +173,21 @@ mod tests {
         let ended = open(dir.path());
         assert_eq!(ended.roots(), [roots[1].clone(), roots[0].clone()]);
         assert!(ended.next.is_none());
+    }
+
+    #[test]
+    fn what_others_wrote_is_seen_and_what_is_gone_is_missed() {
+        let dirs = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let [ours, theirs] = [0, 1].map(|n| open(dirs[n].path()));
+        assert!(ours.again(NOW).unwrap().is_none());
+        let copy = |name: &str| {
+            fs::copy(dirs[1].path().join(name), dirs[0].path().join(name)).unwrap();
+        };
+        copy("cluster-ca.pem");
+        assert!(ours.again(NOW).is_err(), "the key is another one's");
+        copy("cluster-ca.key");
+        assert_eq!(ours.again(NOW).unwrap().unwrap().roots(), theirs.roots());
+        fs::remove_file(dirs[0].path().join("cluster-ca.pem")).unwrap();
+        assert!(ours.again(NOW).is_err() && !dirs[0].path().join("cluster-ca.pem").exists());
     }
 }

@@ -1,18 +1,20 @@
-//! The rustls side of the device endpoint. quinn wraps it; sessions ask it for the peer's
-//! certificate.
+//! The rustls side of the endpoints for devices and services. quinn wraps the former; sessions ask it for the
+//! peer's certificate.
 
-use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use pollux_proto::device::ALPN;
+use pollux_twin::Time;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{CipherSuite, RootCertStore, ServerConfig, version};
 
 use super::authority::Identity;
+use super::claims::Unjudged;
 use super::error::PkiError;
-use super::files::read_identity;
+use super::expiry::unfit;
 use super::known::KnownCertificates;
 
 /// Session tickets sent after a handshake. None: resuming saves a QUIC server next to nothing
@@ -66,21 +68,39 @@ fn device_provider() -> CryptoProvider {
     provider
 }
 
-/// TLS for services: a certificate chain and its key from files, no client certificates.
-pub fn service_tls(
-    cert: &Path,
-    key: &Path,
+/// TLS for services. Client certificates are asked for while that is set, and say nothing of who calls.
+pub(super) fn service_config(
+    identity: &Identity,
     protocols: &[&[u8]],
+    asks: &Arc<AtomicBool>,
 ) -> Result<Arc<ServerConfig>, PkiError> {
-    let identity = read_identity(cert, key)?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&version::TLS13])
         .map_err(tls)?
-        .with_no_client_auth()
+        .with_client_cert_verifier(Unjudged::new(Arc::clone(asks)))
         .with_single_cert(identity.chain().to_vec(), identity.key().clone_key())
         .map_err(tls)?;
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(Arc::new(config))
+}
+
+/// Whether what an endpoint shows is valid now.
+pub(super) fn fit(identity: &Identity, now: Time) -> Result<(), PkiError> {
+    let mut unfit = identity.chain().iter().map(|one| unfit(one, now));
+    match unfit.find_map(Result::transpose) {
+        None => Ok(()),
+        Some(why) => Err(tls(format_args!("a certificate of the chain: {}", why?))),
+    }
+}
+
+/// Whether one of these CAs at least is valid now.
+pub(super) fn some_fit(roots: &[CertificateDer<'static>], now: Time) -> Result<(), PkiError> {
+    for root in roots {
+        if unfit(root, now)?.is_none() {
+            return Ok(());
+        }
+    }
+    Err(tls("of the CAs that should sign devices' certificates, all of them have ended"))
 }
 
 fn tls(error: impl std::fmt::Display) -> PkiError {
@@ -94,7 +114,7 @@ mod tests {
 
     use crate::config::Layers;
     use crate::pki::{Authority, Pki, device_authority, device_name_of, server_authority};
-    use pollux_twin::{Time, TwinKey};
+    use pollux_twin::TwinKey;
     use rustls::pki_types::ServerName;
     use rustls::{ClientConfig, ClientConnection, ServerConnection};
 

@@ -2,16 +2,19 @@
 //! What such a device asks is in `provision`.
 
 use pollux_cluster::access::Action;
-use pollux_cluster::fleet::{self, Change, Enrolment, Key, Terms};
+use pollux_cluster::fleet::{self, Change, Claimed, Enrolment, Key, Terms};
 use pollux_proto::{convert, v1};
 use pollux_twin::limits::GROUPS_MAX;
 use pollux_twin::registration::OfType;
 use pollux_twin::{Rejection, Value};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 use super::access::{AccessFault, Answer};
 use super::desk::Desk;
 use super::fleet::{known_group, known_type};
 use crate::access::Caller;
+use crate::pki;
 
 impl Desk {
     /// Adds an enrolment, or changes it. A new one gets a key.
@@ -28,18 +31,26 @@ impl Desk {
             // Nobody may by an enrolment what is denied otherwise.
             self.may_on_all(caller, Action::TwinWrite, &tenant)?;
         }
+        let claimed = claimed(&asked)?;
         let terms = self.terms(&tenant, asked)?;
         let key = Key(rand::random());
         let (of, called) = (tenant.clone(), name.clone());
         let offered = key.clone();
         let put = Change::PutEnrolment { tenant: of, name: called, terms, key: offered, new_key };
         self.change_fleet(caller, put).await?;
+        let before = self.control.meta().fleet.claimed(&tenant, &name).cloned();
+        let comes_by_key = claimed.is_none();
+        if before != claimed {
+            let (tenant, name) = (tenant.clone(), name.clone());
+            self.change_fleet(caller, Change::PutClaim { tenant, name, claimed }).await?;
+        }
         let enrolment = Some(self.one_enrolment(&tenant, &name)?);
         // Whether it was taken the cluster has decided, of two that came at once too.
         let meta = self.control.meta();
         let taken = meta.fleet.enrolment(&tenant, &name).and_then(|one| one.key.as_ref());
         let is_taken = taken.is_some_and(|taken| taken.0 == key.0);
-        let key = if is_taken { convert::hex(&key.0) } else { String::new() };
+        // One whose devices come by a certificate has no use for it.
+        let key = if is_taken && comes_by_key { convert::hex(&key.0) } else { String::new() };
         Ok(v1::PutEnrolmentResponse { enrolment, key })
     }
 
@@ -86,7 +97,9 @@ impl Desk {
 
     fn one_enrolment(&self, tenant: &str, name: &str) -> Answer<v1::Enrolment> {
         let meta = self.control.meta();
-        let known = meta.fleet.enrolment(tenant, name).map(|one| enrolment_of(tenant, name, one));
+        let claimed = meta.fleet.claimed(tenant, name);
+        let known = meta.fleet.enrolment(tenant, name);
+        let known = known.map(|one| enrolment_of(tenant, name, (one, claimed)));
         known.ok_or_else(|| AccessFault::NotFound(format!("there is no enrolment {name:?}")))
     }
 
@@ -99,7 +112,9 @@ impl Desk {
         let tenant = self.may_manage(caller, &asked.tenant)?;
         let meta = self.control.meta();
         let all = fleet::of(&meta.fleet.enrolments, &tenant);
-        let enrolments = all.map(|(name, one)| enrolment_of(&tenant, name, one)).collect();
+        let of =
+            |(name, one)| enrolment_of(&tenant, name, (one, meta.fleet.claimed(&tenant, name)));
+        let enrolments = all.map(of).collect();
         Ok(v1::ListEnrolmentsResponse { enrolments })
     }
 
@@ -118,8 +133,17 @@ impl Desk {
 }
 
 /// An enrolment without its key.
-fn enrolment_of(tenant: &str, name: &str, one: &Enrolment) -> v1::Enrolment {
+fn enrolment_of(
+    tenant: &str,
+    name: &str,
+    (one, claimed): (&Enrolment, Option<&Claimed>),
+) -> v1::Enrolment {
     let terms = one.terms.clone();
+    let (claim_ca_pem, claim_sha256) = match claimed {
+        None => (String::new(), String::new()),
+        Some(Claimed::By(ca)) => (pki::pem_of(ca), String::new()),
+        Some(Claimed::Pinned(print)) => (String::new(), convert::hex(print)),
+    };
     v1::Enrolment {
         tenant: tenant.to_owned(),
         name: name.to_owned(),
@@ -135,5 +159,27 @@ fn enrolment_of(tenant: &str, name: &str, one: &Enrolment) -> v1::Enrolment {
         enrolled: one.enrolled,
         at_ms: one.at_ms,
         by: one.by.clone(),
+        claim_ca_pem,
+        claim_sha256,
+    }
+}
+
+/// By which certificates devices come, if that is asked for.
+fn claimed(asked: &v1::Enrolment) -> Result<Option<Claimed>, Rejection> {
+    let invalid = |reason: String| Rejection::Invalid { reason };
+    match (asked.claim_ca_pem.as_str(), asked.claim_sha256.as_str()) {
+        ("", "") => Ok(None),
+        ("", print) => Ok(Some(Claimed::Pinned(convert::digest("claim_sha256", print)?))),
+        (pem, "") => {
+            let wrong = |error: &dyn std::fmt::Display| {
+                invalid(format!("claim_ca: {error}; it takes a CA's certificate in PEM"))
+            };
+            let ca = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|e| wrong(&e))?;
+            pki::must_be_ca(&ca).map_err(|error| wrong(&error))?;
+            Ok(Some(Claimed::By(ca.to_vec())))
+        }
+        (_, _) => {
+            Err(invalid("claim_ca and claim_sha256: an enrolment takes one of both".to_owned()))
+        }
     }
 }

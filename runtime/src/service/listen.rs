@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use axum::serve::IncomingStream;
 use futures_util::{Stream, StreamExt};
-use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,6 +25,7 @@ use super::limits::{
 };
 use super::turn::Turn;
 use crate::Fault;
+use crate::pki::LiveTls;
 
 /// A door: where it listens, and its connections.
 #[derive(Debug)]
@@ -38,14 +39,14 @@ impl Listener {
     pub(super) async fn bind(
         address: SocketAddr,
         (what, flag): (&'static str, &'static str),
-        tls: Option<Arc<ServerConfig>>,
+        tls: Option<Arc<LiveTls>>,
         stopping: CancellationToken,
     ) -> Result<Self, Fault> {
         let fault = |source| Fault::Listen { address, what, flag, source };
         let socket = TcpListener::bind(address).await.map_err(fault)?;
         let address = socket.local_addr().map_err(fault)?;
         let (sender, connections) = mpsc::channel(ACCEPTED_MAX);
-        let accept = Accept { socket, tls: tls.map(TlsAcceptor::from), sender };
+        let accept = Accept { socket, tls, sender };
         tokio::spawn(async move {
             tokio::select! {
                 () = stopping.cancelled() => {}
@@ -87,7 +88,7 @@ impl axum::serve::Listener for Listener {
 
 struct Accept {
     socket: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<LiveTls>>,
     sender: mpsc::Sender<Connection>,
 }
 
@@ -106,7 +107,7 @@ impl Accept {
                 }
             };
             tune(&stream);
-            let Some(tls) = self.tls.clone() else {
+            let Some(tls) = self.tls.as_ref().map(|live| TlsAcceptor::from(live.now())) else {
                 let io = Io::Plain(stream);
                 if self.sender.send(Connection::new(io, peer, permit)).await.is_err() {
                     return;
@@ -144,6 +145,7 @@ pub(super) struct Connection {
     io: Io,
     turn: Turn,
     peer: SocketAddr,
+    shown: Shown,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -154,12 +156,32 @@ enum Io {
 }
 
 /// Where a connection comes from.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub(super) SocketAddr);
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    pub(super) address: SocketAddr,
+    /// The certificates that it showed, whose key it has; by whom they are nobody has looked.
+    pub(super) shown: Shown,
+}
+
+/// A chain of certificates; empty where none was shown.
+pub(super) type Shown = Arc<[CertificateDer<'static>]>;
 
 impl Connection {
     fn new(io: Io, peer: SocketAddr, permit: OwnedSemaphorePermit) -> Self {
-        Self { io, turn: Turn::default(), peer, _permit: permit }
+        let shown = match &io {
+            Io::Plain(_) => Arc::default(),
+            Io::Tls(stream) => {
+                let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+                chain.iter().map(|one| one.clone().into_owned()).collect()
+            }
+        };
+        Self { io, turn: Turn::default(), peer, shown, _permit: permit }
+    }
+}
+
+impl Connection {
+    fn who(&self) -> Peer {
+        Peer { address: self.peer, shown: Arc::clone(&self.shown) }
     }
 }
 
@@ -167,13 +189,13 @@ impl Connected for Connection {
     type ConnectInfo = Peer;
 
     fn connect_info(&self) -> Peer {
-        Peer(self.peer)
+        self.who()
     }
 }
 
 impl axum::extract::connect_info::Connected<IncomingStream<'_, Listener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
-        Self(*stream.remote_addr())
+        stream.io().who()
     }
 }
 

@@ -21,6 +21,7 @@ mod origin;
 mod provision;
 mod stale;
 mod subscriptions;
+mod tenants;
 mod turn;
 
 use std::net::SocketAddr;
@@ -28,6 +29,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pollux_cluster::meta::MetaPicture;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +41,7 @@ use crate::cluster::Control;
 use crate::config::ServiceConfig;
 use crate::jobs::{Office, oversee};
 use crate::metrics::Metrics;
+use crate::pki::{Certificates, ServiceCertificates};
 use crate::router::Router;
 
 use self::desk::Desk;
@@ -66,27 +70,40 @@ impl Served {
     }
 }
 
+/// Has callers asked for certificates while there is an enrolment that takes any.
+async fn ask_for_claims(tls: Arc<ServiceCertificates>, mut picture: watch::Receiver<MetaPicture>) {
+    loop {
+        tls.set_asks(!picture.borrow_and_update().meta.fleet.claims.is_empty());
+        if picture.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 /// Opens both doors. They close when `stopping` is cancelled, after the calls under way.
 pub(crate) async fn serve(
     (router, control, doorman, metrics): (Router, Control, Doorman, Arc<Metrics>),
     config: &ServiceConfig,
-    data_dir: &Path,
+    (data_dir, certificates): (&Path, &Certificates),
     stopping: CancellationToken,
 ) -> Result<Served, Fault> {
-    let tls = |protocols: &[&[u8]]| match &config.tls {
-        Some(files) => crate::pki::service_tls(&files.cert, &files.key, protocols).map(Some),
-        None => Ok(None),
-    };
+    let tls = config.tls.as_ref().map(ServiceCertificates::open).transpose()?;
     let grpc_door = ("services by gRPC", "--grpc-listen");
-    let grpc_tls = tls(&[b"h2"])?;
+    let grpc_tls = tls.as_ref().map(|tls| tls.grpc());
     let grpc = Listener::bind(config.grpc, grpc_door, grpc_tls, stopping.clone()).await?;
     let http_door = ("services by HTTP", "--http-listen");
-    let http_tls = tls(&[b"h2", b"http/1.1"])?;
+    let http_tls = tls.as_ref().map(|tls| tls.http());
     let http = Listener::bind(config.http, http_door, http_tls, stopping.clone()).await?;
     let (grpc_address, http_address) = (grpc.address(), http.address());
 
+    let picture = control.picture();
     let parts = (router.clone(), control, doorman, metrics);
     let provisioning = Provisioning::open(data_dir, Clock::new().wall())?;
+    certificates.add(Arc::<Provisioning>::clone(&provisioning));
+    if let Some(tls) = tls {
+        certificates.add(Arc::<ServiceCertificates>::clone(&tls));
+        tokio::spawn(ask_for_claims(tls, picture));
+    }
     let desk = Desk::new(parts, provisioning, stopping.clone(), config.depth_max);
     let (reporter, health) = tonic_health::server::health_reporter();
     let mut tasks = JoinSet::new();

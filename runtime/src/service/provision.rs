@@ -1,8 +1,8 @@
 //! A device that nobody registered asks for credentials of its own. Owns the order of checks: nothing of an enrolment
 //! is told to whoever has not shown that it has a key of it, and each proof counts once.
 
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use pollux_cluster::fleet::Enrolment;
 use pollux_cluster::{fingerprint, hmac_sha256, sha256};
@@ -20,7 +20,7 @@ use super::desk::Desk;
 use super::limits::{CALL_TIME_MAX, PROVISION_BURST, PROVISION_PER_S, PROVISION_SKEW_MS};
 use crate::cluster::ControlFault;
 use crate::fault::Fault;
-use crate::pki::{self, Authority, PKI_DIR};
+use crate::pki::{self, Authority, DEVICE_CA, Looked, PKI_DIR, Part, What};
 use crate::router::Call;
 use crate::session::Rate;
 
@@ -28,30 +28,70 @@ const DAY_MS: u64 = 24 * 3600 * 1000;
 
 /// What a node has for devices that ask for credentials.
 pub(super) struct Provisioning {
-    /// The CA that signs devices' certificates, where its key is here.
-    authority: Option<Authority>,
+    dir: PathBuf,
+    held: RwLock<Arc<Held>>,
+    rate: Mutex<Rate>,
+}
+
+/// What is in its data directory.
+struct Held {
+    /// The CA that signs devices' certificates.
+    authority: Authority,
     /// The certificate by which devices know nodes.
     server_ca: String,
-    rate: Mutex<Rate>,
+}
+
+impl Held {
+    fn open(dir: &Path, now: Time) -> Result<Self, Fault> {
+        let authority = pki::device_authority(&dir.join(PKI_DIR), now)?;
+        // One that has its own certificate for devices has no server CA, and devices know by what.
+        let server_ca = std::fs::read_to_string(pki::server_ca_path(dir)).unwrap_or_default();
+        Ok(Self { authority, server_ca })
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        self.authority.certificate() == other.authority.certificate()
+            && self.authority.may_issue() == other.authority.may_issue()
+            && self.server_ca == other.server_ca
+    }
 }
 
 impl Provisioning {
     /// What is in a data directory.
     pub(super) fn open(data_dir: &Path, now: Time) -> Result<Arc<Self>, Fault> {
-        let authority = pki::device_authority(&data_dir.join(PKI_DIR), now)?;
-        // One that has its own certificate for devices has no server CA, and devices know by what.
-        let server_ca = std::fs::read_to_string(pki::server_ca_path(data_dir)).unwrap_or_default();
+        let held = RwLock::new(Arc::new(Held::open(data_dir, now)?));
         let rate = Mutex::new(Rate::new(PROVISION_PER_S, PROVISION_BURST, 0));
-        Ok(Arc::new(Self {
-            authority: authority.may_issue().then_some(authority),
-            server_ca,
-            rate,
-        }))
+        Ok(Arc::new(Self { dir: data_dir.to_owned(), held, rate }))
     }
 
     fn take(&self, now_ms: u64) -> Result<(), Rejection> {
         let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
         rate.take(now_ms).map_err(|retry_after_ms| Rejection::Overloaded { retry_after_ms })
+    }
+
+    fn held(&self) -> Arc<Held> {
+        Arc::clone(&self.held.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Part for Provisioning {
+    fn name(&self) -> &'static str {
+        "enrolments"
+    }
+
+    fn look(&self, now: Time) -> Result<Looked, Fault> {
+        // A CA that is gone is missed, not made again.
+        pki::certificate_of(&self.dir.join(PKI_DIR).join(format!("{DEVICE_CA}.pem")))?;
+        let found = Held::open(&self.dir, now)?;
+        if self.held().is(&found) {
+            return Ok(Looked::Same);
+        }
+        *self.held.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(found);
+        Ok(Looked::Taken)
+    }
+
+    fn shown(&self) -> Vec<(What, CertificateDer<'static>)> {
+        Vec::new()
     }
 }
 
@@ -67,7 +107,8 @@ impl Desk {
     /// Gives a device what it may have.
     pub(super) async fn provision(
         &self,
-        asked: v1::ProvisionRequest,
+        mut asked: v1::ProvisionRequest,
+        shown: &[CertificateDer<'static>],
     ) -> Answer<v1::ProvisionResponse> {
         let clock = self.clock;
         let key = convert::key(&asked.tenant, &asked.device)?;
@@ -82,14 +123,26 @@ impl Desk {
         };
         // One that is not there takes as long as one of another key.
         let enrolment = known.cloned().unwrap_or_default();
-        if !proves(&enrolment, &claim, &asked.hmac_sha256) {
+        let claimed = meta.fleet.claimed(key.tenant(), &asked.enrolment);
+        let proven = proves(&enrolment, &claim, &asked.hmac_sha256);
+        // Whose devices come by a certificate takes no key, and the other way round.
+        let proven = match claimed {
+            None => proven,
+            Some(claimed) => pki::vouches(claimed, shown, clock.wall()),
+        };
+        if !proven {
             return Err(refused("wrong_proof").into());
         }
+        let by_claim = claimed.is_some();
         // Who has no key takes no turn of those who have.
         self.provisioning.take(clock.elapsed_ms())?;
         // The enrolment may be gone without this node having heard of it.
         self.doorman.hears()?;
         let now = clock.wall();
+        if by_claim {
+            // TLS has seen to it that this is not a repetition.
+            asked.at_ms = now.ms;
+        }
         if asked.at_ms.abs_diff(now.ms) > PROVISION_SKEW_MS {
             return Err(refused("wrong_time").into());
         }
@@ -97,6 +150,9 @@ impl Desk {
             return Err(refused(why).into());
         }
         let came = self.came_by(&key, &asked.enrolment).await?;
+        if came && by_claim {
+            self.must_be_unmet(&key, &asked.enrolment).await?;
+        }
         let issued = self.issue(&key, &asked.csr_pem, enrolment.terms.days, now)?;
         let (expires, proof) = (issued.expires, issued.proof);
         let enrol = self.enrolling(&asked, &enrolment, (proof, expires))?;
@@ -115,7 +171,7 @@ impl Desk {
             token: issued.token,
             certificate_pem: issued.certificate,
             expires_at_ms: expires.map_or(0, |end| end.ms),
-            server_ca_pem: self.provisioning.server_ca.clone(),
+            server_ca_pem: self.provisioning.held().server_ca.clone(),
         })
     }
 
@@ -129,13 +185,15 @@ impl Desk {
             return Ok(Issued { proof, token, certificate: String::new(), expires });
         }
         let days = if days > 0 { days } else { pki::DEVICE_DAYS };
-        let authority = self.provisioning.authority.as_ref();
-        let authority = authority.ok_or_else(|| refused("no_authority"))?;
+        let held = self.provisioning.held();
+        if !held.authority.may_issue() {
+            return Err(refused("no_authority"));
+        }
         let wrong = |error: &dyn std::fmt::Display| Rejection::Invalid {
             reason: format!("csr_pem: {error}; send a PKCS #10 request in PEM, signed by its key"),
         };
         let certificate =
-            authority.sign_device(key, csr, now, days).map_err(|error| wrong(&error))?;
+            held.authority.sign_device(key, csr, now, days).map_err(|error| wrong(&error))?;
         let der = CertificateDer::from_pem_slice(certificate.as_bytes());
         let proof = Proof::Certificate(fingerprint(&der.map_err(|error| wrong(&error))?));
         Ok(Issued { proof, token: String::new(), certificate, expires: Some(until(days)) })
@@ -152,6 +210,19 @@ impl Desk {
         };
         match &entry.enrolled {
             Some(before) if before.by == name => Ok(true),
+            _ => Err(refused("taken")),
+        }
+    }
+
+    /// Refuses a device that has had a session. Others of its batch have the same certificate, and must not become it:
+    /// what it got once is its own, and only one that lost the answer may ask again.
+    async fn must_be_unmet(&self, key: &TwinKey, name: &str) -> Result<(), Rejection> {
+        let mut get = self.call_of(key, name, RegistryRequest::Get)?;
+        get.request = Request::Get;
+        match self.router.call(get).await? {
+            pollux_twin::output::Answer::Twin(twin) if twin.presence.since == Time::default() => {
+                Ok(())
+            }
             _ => Err(refused("taken")),
         }
     }

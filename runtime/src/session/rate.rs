@@ -16,6 +16,13 @@ impl Rate {
         Self { per_s, burst, left_milli: burst as u64 * 1000, at_ms: now_ms }
     }
 
+    /// Has no more in it than another one had, for whose place it takes. One without a limit had as much as it likes.
+    pub(crate) const fn less_as(&mut self, before: &Self) {
+        if before.per_s > 0 && before.left_milli < self.left_milli {
+            self.left_milli = before.left_milli;
+        }
+    }
+
     /// Takes one frame out of the bucket, or says after how many milliseconds there will be one.
     pub(crate) fn take(&mut self, now_ms: u64) -> Result<(), u32> {
         if self.per_s == 0 {

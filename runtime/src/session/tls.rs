@@ -17,9 +17,9 @@ use quinn_proto::crypto::{
 use quinn_proto::transport_parameters::TransportParameters;
 use quinn_proto::{ConnectionId, Side, TransportError, TransportErrorCode};
 use rustls::quic::{KeyChange, PacketKeySet, Secrets, ServerConnection, Suite, Version};
-use rustls::{AlertDescription, CipherSuite, ServerConfig};
+use rustls::{AlertDescription, CipherSuite};
 
-use crate::pki::{device_name_of, sha256};
+use crate::pki::{LiveTls, device_name_of, sha256};
 
 /// The one version of QUIC that devices speak.
 pub(crate) const QUIC_VERSION: u32 = 1;
@@ -38,7 +38,7 @@ pub(crate) struct Peer {
 
 /// The device endpoint's side of TLS.
 pub(crate) struct DeviceTls {
-    tls: Arc<ServerConfig>,
+    tls: Arc<LiveTls>,
     initial: Suite,
     /// For what needs no session.
     quic: QuicServerConfig,
@@ -46,7 +46,8 @@ pub(crate) struct DeviceTls {
 
 impl DeviceTls {
     /// From a configuration that rustls takes for QUIC; refused if it does not.
-    pub(crate) fn new(tls: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
+    pub(crate) fn new(live: Arc<LiveTls>) -> Result<Self, rustls::Error> {
+        let tls = live.now();
         let unusable = |what: &str| rustls::Error::General(what.to_owned());
         let suites = &tls.crypto_provider().cipher_suites;
         let initial = suites
@@ -57,8 +58,8 @@ impl DeviceTls {
         let quic = QuicServerConfig::with_initial(Arc::clone(&tls), initial)
             .map_err(|error| unusable(&error.to_string()))?;
         // Whatever rustls holds against the configuration, it says here and not at a connect.
-        ServerConnection::new(Arc::clone(&tls), Version::V1, Vec::new())?;
-        Ok(Self { tls, initial, quic })
+        ServerConnection::new(tls, Version::V1, Vec::new())?;
+        Ok(Self { tls: live, initial, quic })
     }
 }
 
@@ -81,8 +82,8 @@ impl crypto::ServerConfig for DeviceTls {
     ) -> Box<dyn crypto::Session> {
         let mut encoded = Vec::new();
         parameters.write(&mut encoded);
-        let tls = ServerConnection::new(Arc::clone(&self.tls), Version::V1, encoded)
-            .expect("the configuration was tried when it was taken");
+        let tls = ServerConnection::new(self.tls.now(), Version::V1, encoded)
+            .expect("the first one was tried, and others differ from it in certificates only");
         let stage = Stage::Handshake(Box::new(tls));
         Box::new(TlsSession { initial: self.initial, stage, secrets: None, later: None })
     }
@@ -331,7 +332,7 @@ mod tests {
         let path = dir.path().to_str().unwrap().to_owned();
         let config = Layers::new().flag("data_dir", Some(path), "--data-dir").check().unwrap();
         let pki = Pki::open(&config, now()).unwrap();
-        let tls = DeviceTls::new(pki.server_config(auth).unwrap()).unwrap();
+        let tls = DeviceTls::new(LiveTls::new(pki.server_config(auth).unwrap())).unwrap();
         let server = quinn::ServerConfig::with_crypto(Arc::new(tls));
         let endpoint = |server| {
             let (config, runtime) = (EndpointConfig::default(), Arc::new(TokioRuntime));
@@ -414,7 +415,8 @@ mod tests {
         let path = place.path().to_str().unwrap().to_owned();
         let config = Layers::new().flag("data_dir", Some(path), "--data-dir").check().unwrap();
         let pki = Pki::open(&config, now()).unwrap();
-        let tls = DeviceTls::new(pki.server_config(ClientAuth::Required).unwrap()).unwrap();
+        let tls =
+            DeviceTls::new(LiveTls::new(pki.server_config(ClientAuth::Required).unwrap())).unwrap();
         let to = ConnectionId::new(&[7; 8]);
         assert!(crypto::ServerConfig::initial_keys(&tls, QUIC_VERSION, &to).is_ok());
         assert!(crypto::ServerConfig::initial_keys(&tls, 0xff00_001d, &to).is_err());

@@ -4,18 +4,26 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::time::Duration;
 
 use actix::{Actor, ArbiterHandle, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
 use pollux_cluster::{Group, Quorum};
+use pollux_twin::input::Request;
+use pollux_twin::limits::Admission as Admits;
+use pollux_twin::registration::{RegistryRequest, Shown};
 use pollux_twin::shard::{Options, Shard};
 use pollux_twin::{Rejection, TwinKey};
 
 use super::core::{Core, Parts};
 use super::messages::{Admit, Hello, Order, Prepare, SayBye, ShardAttach, ShardCall, TwinCall};
 use super::proposer;
+use super::quota::Room;
 use crate::limits::{
-    CALL_RETRY_MS, PREPARES_PER_TURN, SHARD_MAILBOX_MAX, SHARD_PERIOD, WAKES_PER_TURN,
+    CALL_RETRY_MS, PREPARES_PER_TURN, SHARD_MAILBOX_MAX, SHARD_PERIOD, TENANT_WAIT_MS,
+    WAKES_PER_TURN,
 };
+
+const TENANT_WAIT: Duration = Duration::from_millis(TENANT_WAIT_MS);
 
 /// How a shard is run.
 #[derive(Clone, Debug)]
@@ -78,6 +86,28 @@ impl ShardActor {
     }
 }
 
+impl ShardActor {
+    /// Whether there is room for a twin that is not there yet; `false`: it is asked for, come again.
+    fn make_room(&self, key: &TwinKey) -> Result<bool, Rejection> {
+        let mut core = self.core.borrow_mut();
+        match core.make_room(key) {
+            Room::There => Ok(true),
+            Room::Comes if core.wait_for_room() => Ok(false),
+            Room::Comes => Err(Rejection::Overloaded { retry_after_ms: CALL_RETRY_MS }),
+            Room::Never(rejection) => Err(rejection),
+        }
+    }
+}
+
+/// Whether a call makes a twin that is not there.
+fn may_make(request: &Request) -> bool {
+    match request {
+        Request::Patch { .. } => true,
+        Request::Registry(request) => **request != RegistryRequest::Get,
+        _ => false,
+    }
+}
+
 impl Actor for ShardActor {
     type Context = Context<Self>;
 
@@ -117,11 +147,27 @@ async fn follow(core: Rc<RefCell<Core>>, group: Group) {
 impl Handler<ShardCall> for ShardActor {
     type Result = ();
 
-    fn handle(&mut self, ShardCall { call, reply }: ShardCall, _: &mut Self::Context) {
+    fn handle(&mut self, asked: ShardCall, ctx: &mut Self::Context) {
+        let ShardCall { call, reply, waited } = asked;
         let is_write = !call.is_read();
         let mut admitted = self.core.borrow_mut().admit();
         if admitted.is_ok() && is_write && self.core.borrow().is_out_of_space() {
             admitted = Err(Rejection::OutOfSpace);
+        }
+        if admitted.is_ok() && is_write && !waited {
+            admitted = self.core.borrow().quota().write(call.key.tenant());
+        }
+        if admitted.is_ok() && is_write && may_make(&call.request) {
+            match self.make_room(&call.key) {
+                Ok(true) => {}
+                // Who asked may have given up meanwhile.
+                Ok(false) if reply.is_closed() => return,
+                Ok(false) => {
+                    ctx.notify_later(ShardCall { call, reply, waited: true }, TENANT_WAIT);
+                    return;
+                }
+                Err(rejection) => admitted = Err(rejection),
+            }
         }
         if let Err(rejection) = admitted {
             let _ = reply.send(Err(rejection));
@@ -138,10 +184,25 @@ impl Handler<ShardCall> for ShardActor {
 impl Handler<ShardAttach> for ShardActor {
     type Result = ();
 
-    fn handle(&mut self, ShardAttach { attach, reply }: ShardAttach, _: &mut Self::Context) {
+    fn handle(&mut self, asked: ShardAttach, ctx: &mut Self::Context) {
+        let ShardAttach { attach, reply } = asked;
         let mut admitted = self.core.borrow_mut().admit();
         if admitted.is_ok() && self.core.borrow().is_out_of_space() {
             admitted = Err(Rejection::OutOfSpace);
+        }
+        // Only who proves by a certificate that it is this device makes a twin: nobody else takes room.
+        let makes = matches!(attach.shown, Shown::Certificate(_))
+            && self.core.borrow().admits() == Admits::Proven;
+        if admitted.is_ok() && makes {
+            match self.make_room(&attach.key) {
+                Ok(true) => {}
+                Ok(false) if reply.is_closed() => return,
+                Ok(false) => {
+                    ctx.notify_later(ShardAttach { attach, reply }, TENANT_WAIT);
+                    return;
+                }
+                Err(rejection) => admitted = Err(rejection),
+            }
         }
         if let Err(rejection) = admitted {
             let _ = reply.send(Err(rejection));

@@ -1,6 +1,7 @@
 //! One shard on its owner: the `Shard` machine with everything its turn touches, shared by the
 //! actors of one arbiter thread. Decides nothing; carries out what the machine says.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 
 use pollux_cluster::Epoch as LeaderEpoch;
 use pollux_twin::input::CallId;
-use pollux_twin::limits::Limits;
+use pollux_twin::limits::{Admission as Admits, Limits};
 use pollux_twin::shard::{Now, Output, ProposalId, Shard, Slot, Wait};
 use pollux_twin::table::Outcome;
 use pollux_twin::{Change, Entry, Epoch, Rejection, Time, TwinKey};
@@ -16,6 +17,7 @@ use tokio::sync::Notify;
 
 use super::handle::Shared;
 use super::messages::{Admission, Order, PrepareDevice, TwinAddress};
+use super::quota::{Quota, Room};
 use super::released::Released;
 use super::replica::Replica;
 use super::twin_actor::TwinActor;
@@ -47,6 +49,7 @@ pub(super) struct Parts {
     pub(super) clock: Clock,
     pub(super) limits: Limits,
     pub(super) types: Arc<TypeBook>,
+    pub(super) quota: Quota,
     pub(super) space: Space,
     pub(super) metrics: Arc<Metrics>,
     pub(super) shared: Arc<Shared>,
@@ -120,8 +123,33 @@ impl Core {
         self.restless.push_back((self.elapsed_ms() + REST_MS, slot));
     }
 
-    pub(super) const fn limits(&self) -> &Limits {
-        &self.parts.limits
+    /// What a twin of a tenant may hold: no more than now where the tenant has all that it may have.
+    pub(super) fn limits(&self, tenant: &str) -> Cow<'_, Limits> {
+        match self.parts.quota.full(tenant) {
+            None => Cow::Borrowed(&self.parts.limits),
+            Some(_) => Cow::Owned(Limits { section_bytes_max: 0, ..self.parts.limits.clone() }),
+        }
+    }
+
+    /// Which devices may come.
+    pub(super) const fn admits(&self) -> Admits {
+        self.parts.limits.admission
+    }
+
+    /// What of its tenant's limits concerns the shard.
+    pub(super) const fn quota(&self) -> &Quota {
+        &self.parts.quota
+    }
+
+    /// Whether there is room for a twin that is not there yet.
+    pub(super) fn make_room(&mut self, key: &TwinKey) -> Room {
+        let now_ms = self.elapsed_ms();
+        self.parts.quota.make_room(key, now_ms)
+    }
+
+    /// Counts who waits for room; whether there may be one more.
+    pub(super) fn wait_for_room(&mut self) -> bool {
+        self.parts.quota.wait()
     }
 
     pub(super) fn types(&self) -> &TypeBook {
@@ -330,6 +358,9 @@ impl Core {
         self.turn();
         self.parts.shared.set_gate_bytes(self.machine.bytes());
         self.tell_load(now.monotonic_ms);
+        if self.machine.is_open() {
+            self.parts.quota.tick(now.monotonic_ms);
+        }
         while self.restless.front().is_some_and(|(at, _)| *at <= now.monotonic_ms) {
             let Some((_, slot)) = self.restless.pop_front() else { break };
             let key = self.keys.get(slot.index()).and_then(Option::as_ref);
@@ -434,6 +465,7 @@ impl Core {
 
     fn drop_actors(&mut self) {
         self.parts.shared.set_closed();
+        self.parts.quota.forget();
         self.order_all(Order::Stop);
         self.parts.shared.overlay.clear();
         self.twins.clear();

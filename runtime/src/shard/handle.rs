@@ -18,6 +18,7 @@ use super::hand_over::HandOver;
 use super::messages::{AttachReply, CallReply, SayBye, ShardAttach, ShardCall};
 use super::outgoing::Outgoing;
 use super::overlay::Overlay;
+use super::quota::Quota;
 use super::replica::Replica;
 use crate::clock::Clock;
 use crate::limits::{APPLIED_LOOK_MS, CALL_RETRY_MS, OWNER_WAIT_MS_MAX};
@@ -26,6 +27,7 @@ use crate::router::{Attach, Call};
 use crate::session::Valve;
 use crate::space::Space;
 use crate::status::ShardStatus;
+use crate::tenants::TenantBook;
 use crate::types::TypeBook;
 use crate::watch::Hub;
 
@@ -90,6 +92,7 @@ pub(crate) struct Launch {
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
     pub(crate) types: Arc<TypeBook>,
+    pub(crate) tenants: Arc<TenantBook>,
     pub(crate) space: Space,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) group: Group,
@@ -111,8 +114,8 @@ pub(crate) struct ShardHandle {
 impl ShardHandle {
     /// Starts a shard's actor on an arbiter.
     pub(crate) fn launch(arbiter: &ArbiterHandle, launch: Launch) -> Self {
-        let Launch { shard, node, clock, limits, types, space, metrics, group, replica, options } =
-            launch;
+        let Launch { shard, node, clock, limits, types, tenants, .. } = launch;
+        let Launch { space, metrics, group, replica, options, .. } = launch;
         let valve = Arc::new(Valve::default());
         let shared = Arc::new(Shared {
             shard,
@@ -129,7 +132,18 @@ impl ShardHandle {
         let parts = {
             let (shared, replica, valve) =
                 (Arc::clone(&shared), Arc::clone(&replica), Arc::clone(&valve));
-            move || Parts { node, clock, limits, types, space, metrics, shared, replica, valve }
+            move || Parts {
+                node,
+                clock,
+                limits,
+                types,
+                quota: Quota::new(shard, tenants, Arc::clone(&replica)),
+                space,
+                metrics,
+                shared,
+                replica,
+                valve,
+            }
         };
         let actor = ShardActor::launch(arbiter, group.clone(), options, parts);
         let leadership = group.leadership();
@@ -174,7 +188,7 @@ impl ShardHandle {
 
     /// Hands a call over; the answer comes to `reply`.
     pub(crate) fn call(&self, call: Call, reply: CallReply) -> Result<(), Rejection> {
-        self.actor.try_send(ShardCall { call, reply }).map_err(|_| no_room())
+        self.actor.try_send(ShardCall { call, reply, waited: false }).map_err(|_| no_room())
     }
 
     /// Reads a twin that nobody has to be asked about: the shard is open, this node leads its group

@@ -26,6 +26,8 @@ pub(crate) type AttachReply = oneshot::Sender<Result<TwinAddress, Rejection>>;
 pub(crate) struct ShardCall {
     pub(crate) call: Call,
     pub(crate) reply: CallReply,
+    /// Whether it comes again, as there was no room for its twin yet.
+    pub(crate) waited: bool,
 }
 
 /// To a shard: a device wants its session.

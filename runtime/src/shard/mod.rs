@@ -15,6 +15,7 @@ mod messages;
 mod outgoing;
 mod overlay;
 mod proposer;
+mod quota;
 mod released;
 mod replica;
 mod twin_actor;

@@ -134,6 +134,16 @@ impl Replica {
         self.sound(self.state().table.list(beginning, after, most))
     }
 
+    /// What a tenant has in this shard.
+    pub(crate) fn tenant(&self, tenant: &str) -> pollux_twin::table::TenantCounts {
+        self.state().table.tenant(tenant)
+    }
+
+    /// Whether a twin is there, and was not deleted.
+    pub(crate) fn is_alive(&self, key: &TwinKey) -> bool {
+        self.state().table.is_alive(key)
+    }
+
     /// Twins that must be active in an open shard: connected, or with live commands.
     pub(crate) fn wakeful(&self) -> Vec<TwinKey> {
         self.state().table.wakeful().cloned().collect()

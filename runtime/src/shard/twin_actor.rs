@@ -85,7 +85,8 @@ impl TwinActor {
         let now = core.time();
         let volatile = is_volatile(&input);
         let types = core.types().of(self.key.tenant());
-        let handled = self.twin.handle_typed(now, core.limits(), &types, input);
+        let limits = core.limits(self.key.tenant());
+        let handled = self.twin.handle_typed(now, &limits, &types, input);
         if let Err(rejection) = handled {
             tracing::debug!(twin = %self.key, ?rejection, "input dropped");
             if volatile {
@@ -112,6 +113,7 @@ impl TwinActor {
                 }
                 Output::Answer { call, result } => {
                     if let Some(reply) = self.calls.remove(&call) {
+                        let result = core.quota().told(self.key.tenant(), result);
                         decided.outputs.push(Released::Answer { reply, result });
                     }
                 }
@@ -264,11 +266,16 @@ impl Handler<FromSession> for TwinActor {
                 let core = self.core.borrow();
                 let held = core.is_held().then_some(MAILBOX_RETRY_MS);
                 held.or_else(|| core.is_out_of_space().then_some(SPACE_RETRY_MS))
+                    .or_else(|| core.quota().message(self.key.tenant(), &message).err())
             };
             if let Some(retry_after_ms) = retry_after_ms {
                 self.refuse_for_now(connection, &message, retry_after_ms);
                 return;
             }
+        } else if self.core.borrow().quota().message(self.key.tenant(), &message).is_err() {
+            // Nobody waits for its acknowledgement.
+            self.core.borrow().metrics().datagrams_dropped_total.inc();
+            return;
         }
         let device = self.devices.iter().find(|device| device.connection == connection);
         if let Some(session) = device.and_then(|device| device.session) {

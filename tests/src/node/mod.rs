@@ -8,9 +8,12 @@ mod devices;
 mod disk;
 mod faults;
 pub mod http;
+pub mod keys;
 pub mod lan;
 mod offline;
 pub mod raw;
+mod secure;
+mod site;
 mod witness;
 
 use std::fs::File;
@@ -30,7 +33,10 @@ pub use devices::Devices;
 pub use disk::SmallDisk;
 pub use http::Reply;
 pub use offline::offline;
+pub use pollux_runtime::pki::Identity;
 pub use raw::{Ended, Raw, bytes_of, hello};
+pub use secure::Secure;
+pub use site::Site;
 pub use witness::Witness;
 
 /// How long a node may take to start: long, as tests share few cores.
@@ -209,6 +215,23 @@ impl NodeProcess {
             thread::sleep(LOOK);
         }
         Err(anyhow!("the node did not stop within {STOP:?}"))
+    }
+
+    /// SIGHUP: it looks at its files.
+    pub fn hang_up(&self) -> Result<()> {
+        let id = rustix::process::Pid::from_child(&self.child);
+        Ok(rustix::process::kill_process(id, rustix::process::Signal::HUP)?)
+    }
+
+    /// Waits until what it said contains a text.
+    pub fn says(&self, text: &str) -> Result<()> {
+        for _ in 0..START.as_millis() / LOOK.as_millis() {
+            if self.options.said().contains(text) {
+                return Ok(());
+            }
+            thread::sleep(LOOK);
+        }
+        bail!("the node did not say {text:?}, but: {}", self.options.said())
     }
 
     /// Runs a verb of the command line against it; the JSON that it prints. Where the node checks its callers, by

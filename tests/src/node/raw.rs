@@ -65,6 +65,12 @@ impl Raw {
         Ok(Self { _endpoint: endpoint, connection, send, recv, decoder: Decoder::new() })
     }
 
+    /// The certificate that the node showed.
+    pub fn shown(&self) -> Option<CertificateDer<'static>> {
+        let chain = self.connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>();
+        chain.ok()?.first().cloned()
+    }
+
     /// Sends bytes as they are; a node that has closed already does not read them.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
         timeout(ANSWER, self.send.write_all(bytes)).await.context("nobody reads")??;
@@ -88,7 +94,14 @@ impl Raw {
 
     /// Says hello as `device` and waits for the welcome: the session's epoch.
     pub async fn hello(&mut self, device: &str) -> Result<u64> {
-        self.say(&hello(device)).await?;
+        self.hello_of("", device).await
+    }
+
+    /// The same as a device of a tenant.
+    pub async fn hello_of(&mut self, tenant: &str, device: &str) -> Result<u64> {
+        let tenant = tenant.to_owned();
+        let (device, incarnation, token) = (device.to_owned(), 7, None);
+        self.say(&DeviceFrame::Hello { tenant, device, incarnation, token }).await?;
         match self.frame().await? {
             NodeFrame::Welcome { session, .. } => Ok(session),
             other => bail!("no welcome but {other:?}"),
@@ -156,7 +169,7 @@ pub fn peer_client(data: &Path, cluster: u128, node: u64, alpn: &[u8]) -> Result
     let now = Clock::new().wall();
     let authority = pki::cluster_authority(&data.join(pki::PKI_DIR), now)?;
     let identity = authority.issue_node(Uuid(cluster), NodeId(node), now, 1)?;
-    with_roots([authority.certificate().clone()], Some(&identity), alpn)
+    trusting([authority.certificate().clone()], Some(&identity), alpn)
 }
 
 /// Dials a node's endpoint for peers, says these bytes on a stream, and listens until the node ends it.
@@ -190,10 +203,11 @@ pub(super) fn client(
     use rustls::pki_types::pem::PemObject;
 
     let trust = CertificateDer::pem_slice_iter(trust).collect::<Result<Vec<_>, _>>()?;
-    with_roots(trust, identity, alpn)
+    trusting(trust, identity, alpn)
 }
 
-fn with_roots(
+/// What a client needs to connect that trusts these, for any ALPN name and any certificate or none.
+pub fn trusting(
     trust: impl IntoIterator<Item = CertificateDer<'static>>,
     identity: Option<&pki::Identity>,
     alpn: &[u8],

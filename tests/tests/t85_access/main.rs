@@ -2,7 +2,6 @@
 //! of a cluster that do not own what is asked for; and all the ways not to be believed.
 
 mod deeds;
-mod keys;
 mod matrix;
 mod node;
 
@@ -12,11 +11,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use pollux_runtime::clock::Clock;
 use pollux_tests::node::cluster::{Cluster, QUICK};
+use pollux_tests::node::keys::{self, Keys};
 use pollux_tests::node::{NodeOptions, NodeProcess};
 use serde_json::{Value, json};
 
 use deeds::{Caller, DEEDS, Deed, Outcome};
-use keys::Keys;
 use matrix::{MAY, policies};
 
 const ENFORCED: (&str, &str) = ("POLLUX_ACCESS__MODE", "enforced");

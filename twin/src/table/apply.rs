@@ -81,7 +81,7 @@ impl Table {
                         Err(error) => return Err(Fault { key, error }),
                     }
                 }
-                self.cache.cool(&mut self.places);
+                self.cache.cool(&mut self.places, &mut self.tenants);
                 Ok(Applied { outcome, events })
             }
         }
@@ -133,8 +133,10 @@ impl Table {
         self.indexes.changed(id, indexed, &hot.twin);
         hot.index = self.index;
         hot.image = None;
+        let weighed = (hot.bytes, hot.flags);
         self.cache.changed(hot);
         note(&mut self.counts, &mut self.wakeful, key, hot);
+        self.tenants.note(key, weighed, (hot.bytes, hot.flags));
         let states = kept.then(|| States { before, after: hot.pack() });
         Ok((result.map(|()| versions(hot, change)), states))
     }

@@ -5,6 +5,7 @@ use alloc::collections::VecDeque;
 use super::Options;
 use super::place::{Hot, Place};
 use super::places::{Id, Places};
+use super::tally::Tenants;
 
 #[derive(Debug)]
 pub(super) struct Cache {
@@ -52,12 +53,12 @@ impl Cache {
 
     /// Packs twins that did not change for longest, until the rest fits. Between entries only: an
     /// entry's index may not stand for half of its changes of a twin.
-    pub(super) fn cool(&mut self, places: &mut Places) {
+    pub(super) fn cool(&mut self, places: &mut Places, tenants: &mut Tenants) {
         while self.round.len() > self.options.hot_twins_max
             || self.bytes > self.options.hot_bytes_max
         {
             let Some(id) = self.round.pop_front() else { return };
-            let (_, place) = places.get_mut(id);
+            let (key, place) = places.get_mut(id);
             let Place::Hot(hot) = place else { unreachable!("only this packs a twin's place") };
             if core::mem::replace(&mut hot.used, false) {
                 self.round.push_back(id);
@@ -66,6 +67,7 @@ impl Cache {
             self.bytes -= hot.bytes;
             let image = hot.pack();
             self.packed_bytes += image.len();
+            tenants.note(key, (hot.bytes, hot.flags), (image.len(), hot.flags));
             *place = Place::Packed(image);
         }
     }

@@ -35,7 +35,8 @@ use self::picture::Pictures;
 pub use self::picture::{Images, PictureFault, PictureId};
 use self::places::Places;
 pub use self::restore::{Restore, RestoreError};
-pub use self::tally::{Counts, Digest};
+use self::tally::Tenants;
+pub use self::tally::{Counts, Digest, TenantCounts};
 use crate::id::TwinKey;
 use crate::image::ImageError;
 use crate::index::IndexPath;
@@ -91,6 +92,7 @@ pub struct Table {
     /// Deleted twins that can be brought back, by the time until which.
     buried: BTreeSet<(Time, TwinKey)>,
     counts: Counts,
+    tenants: Tenants,
     cuts: Cuts,
     /// When the newest opening was; what was last seen before it may be gone (safety rule 18).
     opened: Time,
@@ -113,6 +115,7 @@ impl Table {
             wakeful: BTreeSet::new(),
             buried: BTreeSet::new(),
             counts: Counts::default(),
+            tenants: Tenants::default(),
             cuts: Cuts::default(),
             opened: Time::default(),
             pictures: Pictures::default(),

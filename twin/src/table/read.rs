@@ -6,9 +6,9 @@ use alloc::vec::Vec;
 use core::ops::Bound;
 
 use super::place::Place;
-use super::{Counts, Fault, Fence, Table};
+use super::{Counts, Fault, Fence, Table, TenantCounts};
 use crate::id::TwinKey;
-use crate::image::ImageError;
+use crate::image::{Flags, ImageError};
 use crate::time::Time;
 use crate::twin::{Twin, View};
 
@@ -31,6 +31,17 @@ impl Table {
     /// How many twins there are.
     pub const fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// What a tenant has.
+    pub fn tenant(&self, tenant: &str) -> TenantCounts {
+        self.tenants.of(tenant)
+    }
+
+    /// Whether a twin is there, and was not deleted.
+    pub fn is_alive(&self, key: &TwinKey) -> bool {
+        let found = self.places.find(key.as_str()).map(|id| self.places.get(id).1.flags());
+        found.is_some_and(|flags| flags.is_ok_and(Flags::is_alive))
     }
 
     /// About what all twins take up in memory: images, and what is unpacked by its weight.

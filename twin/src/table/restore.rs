@@ -12,10 +12,10 @@ use super::index::Indexes;
 use super::picture::Pictures;
 use super::place::Place;
 use super::places::Places;
-use super::tally::{Counts, Digest, hash};
+use super::tally::{Counts, Digest, Tenants, hash};
 use super::{Header, Options, Table};
 use crate::id::TwinKey;
-use crate::image::{self, Glance, ImageError};
+use crate::image::{self, Flags, Glance, ImageError};
 use crate::time::Time;
 
 /// Why a checkpoint is not taken.
@@ -60,6 +60,7 @@ pub struct Restore {
     wakeful: Vec<TwinKey>,
     buried: Vec<(Time, TwinKey)>,
     counts: Counts,
+    tenants: Tenants,
     digest: Digest,
     newest: u64,
     bytes: usize,
@@ -80,6 +81,7 @@ impl Restore {
         self.digest.add(hash(&key, &header));
         self.counts.twins += 1;
         self.counts.add(header.flags);
+        self.tenants.note(&key, (0, Flags::default()), (image.len(), header.flags));
         self.newest = self.newest.max(header.index);
         self.bytes += image.len();
         if header.flags.is_wakeful() {
@@ -117,6 +119,7 @@ impl Restore {
             wakeful: self.wakeful.into_iter().collect::<BTreeSet<_>>(),
             buried: self.buried.into_iter().collect(),
             counts: self.counts,
+            tenants: self.tenants,
             cuts: Cuts::restored(self.newest.max(header.index), self.digest),
             // Whoever owned the shard then, no session is known to be there until it is heard of.
             opened: header.fence.time.plus_ms(1),

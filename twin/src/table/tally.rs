@@ -1,5 +1,8 @@
 //! Counts of a table's twins, and the digest that tells a checkpoint whole (safety rule 22).
 
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+
 use crate::id::TwinKey;
 use crate::image::{self, Flags, Header, ImageError};
 
@@ -28,6 +31,48 @@ impl Counts {
         self.connected -= u64::from(flags.is_connected());
         self.quarantined -= u64::from(flags.is_quarantined());
     }
+}
+
+/// What a tenant has in a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TenantCounts {
+    /// Twins that are neither absent nor deleted.
+    pub alive: u64,
+    /// About what its twins take up: images, and what is unpacked by its weight.
+    pub bytes: u64,
+}
+
+/// What each tenant has.
+#[derive(Debug, Default)]
+pub(super) struct Tenants(BTreeMap<Box<str>, TenantCounts>);
+
+impl Tenants {
+    pub(super) fn of(&self, tenant: &str) -> TenantCounts {
+        self.0.get(tenant).copied().unwrap_or_default()
+    }
+
+    /// A twin weighs something else, and is alive or not, from now on.
+    pub(super) fn note(
+        &mut self,
+        key: &TwinKey,
+        (before, was): (usize, Flags),
+        (after, is): (usize, Flags),
+    ) {
+        if before == after && was.is_alive() == is.is_alive() {
+            return;
+        }
+        let tenant = key.tenant();
+        if !self.0.contains_key(tenant) {
+            self.0.insert(tenant.into(), TenantCounts::default());
+        }
+        let Some(counts) = self.0.get_mut(tenant) else { return };
+        counts.bytes = (counts.bytes + wide(after)).saturating_sub(wide(before));
+        counts.alive = (counts.alive + u64::from(is.is_alive())) - u64::from(was.is_alive());
+    }
+}
+
+fn wide(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
 /// Count and sum of all images of a checkpoint, in no order.

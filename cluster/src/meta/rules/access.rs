@@ -15,7 +15,9 @@ impl Meta {
         change: fleet::Change,
     ) -> Result<Outcome, Refusal> {
         match change {
-            fleet::Change::CountEnrolled { .. } => done(self.fleet.follow(change, 0, "")),
+            fleet::Change::CountEnrolled { .. } | fleet::Change::ShareDevices { .. } => {
+                done(self.fleet.follow(change, (0, ""), self.map.len()))
+            }
             _ => Err(Refusal::Malformed),
         }
     }
@@ -29,7 +31,7 @@ impl Meta {
             );
             return Err(Refusal::Invalid { why });
         }
-        done(self.access.follow(order, &mut self.fleet))
+        done(self.access.follow(order, (&mut self.fleet, self.map.len())))
     }
 }
 

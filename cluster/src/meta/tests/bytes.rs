@@ -3,12 +3,15 @@
 use super::super::{Addresses, CONTROL_LEVEL, Goal, Labels, Node, NodeState, Place};
 use super::*;
 use crate::access::{Access, Audited, Change, Order, Policy, Principal, Subject, Token};
-use crate::fleet::{self, DeviceType, Enrolment, Fleet, Group, Terms};
+use crate::fleet::{
+    self, Claimed, DeviceType, Enrolment, Fleet, Group, Share, TenantLimits, Terms,
+};
 use crate::limits::{
-    ACCESS_TOKENS_MAX, ADDRESS_BYTES_MAX, AUDIT_ENTRIES_MAX, AUDIT_TEXT_BYTES_MAX, COUNTED_MAX,
-    DEVICE_GROUPS_MAX, ENROLMENTS_MAX, FILTER_BYTES_MAX, FLEET_NAME_BYTES_MAX, ID_BYTES_MAX,
-    META_BYTES_MAX, META_NODES_MAX, NAME_BYTES_MAX, NOTE_BYTES_MAX, POLICIES_MAX, POLICY_BYTES_MAX,
-    PRINCIPALS_MAX, SUBJECT_BYTES_MAX, SUBJECTS_MAX, TERMS_BYTES_MAX, TYPES_BYTES_MAX, TYPES_MAX,
+    ACCESS_TOKENS_MAX, ADDRESS_BYTES_MAX, AUDIT_ENTRIES_MAX, AUDIT_TEXT_BYTES_MAX,
+    CLAIM_CA_BYTES_MAX, COUNTED_MAX, DEVICE_GROUPS_MAX, ENROLMENTS_MAX, FILTER_BYTES_MAX,
+    FLEET_NAME_BYTES_MAX, ID_BYTES_MAX, META_BYTES_MAX, META_NODES_MAX, NAME_BYTES_MAX,
+    NOTE_BYTES_MAX, POLICIES_MAX, POLICY_BYTES_MAX, PRINCIPALS_MAX, SUBJECT_BYTES_MAX,
+    SUBJECTS_MAX, TENANTS_MAX, TERMS_BYTES_MAX, TYPES_BYTES_MAX, TYPES_MAX,
 };
 
 /// A record as a release of version 1 wrote it.
@@ -64,7 +67,7 @@ fn bytes_come_back_and_garbage_is_refused() {
             let _ = Meta::decode(&bad);
         }
     }
-    for version in [0, 4, 255] {
+    for version in [0, 5, 255] {
         let later = [&[version][..], &bytes[1..]].concat();
         let fault = Command::decode(&later).unwrap_err().to_string();
         assert!(fault.contains(&format!("version is {version}")), "{fault}");
@@ -160,6 +163,44 @@ fn what_older_programs_read_is_written_until_the_level_is_raised() {
 }
 
 #[test]
+fn what_has_nothing_new_is_written_as_before() {
+    let mut meta = cluster(3);
+    done(&mut meta, put_principal(1));
+    let group = fleet::Change::PutGroup {
+        tenant: "acme".into(),
+        name: "north".into(),
+        filter: String::new(),
+        note: String::new(),
+    };
+    let order = |id, change: fleet::Change| match put_principal(id) {
+        Command::Access(order) => {
+            Command::Access(Box::new(Order { change: Change::Fleet(Box::new(change)), ..*order }))
+        }
+        other => other,
+    };
+    done(&mut meta, order(2, group));
+    let image = meta.encode();
+    assert_eq!((image[0], Meta::decode(&image).unwrap()), (3, meta.clone()));
+    // Limits of tenants are not known to programs of that version.
+    let limits = TenantLimits { devices: Some(9), ..TenantLimits::default() };
+    let limit = fleet::Change::LimitTenant { tenant: "acme".into(), limits, note: String::new() };
+    let limit = order(3, limit);
+    let bytes = limit.encode();
+    assert_eq!((bytes[0], Command::decode(&bytes).unwrap()), (4, limit.clone()));
+    done(&mut meta, limit);
+    for (shard, has) in [(0, 4), (1, 3)] {
+        let tenant = "acme".to_owned();
+        let share = fleet::Change::ShareDevices { tenant, shard, has, wants: 5 };
+        done(&mut meta, Command::Fleet(Box::new(share)));
+    }
+    let image = meta.encode();
+    assert_eq!((image[0], Meta::decode(&image).unwrap()), (4, meta.clone()));
+    let free = Some(9 - 4 - 3).filter(|_| meta.map.len() == 2);
+    let expected = Share::Of { own: Some(4), free, limit: 9 };
+    assert_eq!(meta.fleet.tenants["acme"].share(0), expected);
+}
+
+#[test]
 fn the_largest_cluster_fits_into_an_image() {
     let mut meta = cluster(1);
     let text = |length: usize, n: usize| format!("{n:0length$}");
@@ -201,6 +242,16 @@ fn fill_fleet(there: &mut Fleet) {
         let key = fleet::Key([7; 32]);
         let one = Enrolment { terms, counted, key: Some(key), by: by(n), ..Enrolment::default() };
         there.enrolments.insert(fleet::key("acme", &text(FLEET_NAME_BYTES_MAX, n)), one);
+    }
+    let limits = TenantLimits { devices: Some(u64::MAX), ..TenantLimits::default() };
+    for n in 0..TENANTS_MAX {
+        let limit =
+            fleet::Change::LimitTenant { tenant: text(ID_BYTES_MAX, n), limits, note: note(n) };
+        there.follow(limit, (NOW, &by(n)), 4096).unwrap();
+    }
+    for n in 0..ENROLMENTS_MAX {
+        let name = fleet::key("acme", &text(FLEET_NAME_BYTES_MAX, n));
+        there.claims.insert(name, Claimed::By(vec![1; CLAIM_CA_BYTES_MAX]));
     }
     for n in 0..DEVICE_GROUPS_MAX {
         let filter = text(FILTER_BYTES_MAX, n);

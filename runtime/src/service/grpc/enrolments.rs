@@ -1,11 +1,14 @@
 //! `pollux.v1.Enrolments`: by what devices that nobody registered come.
 
+use std::sync::Arc;
+
 use pollux_proto::v1;
 use pollux_proto::v1::enrolments_server::Enrolments;
 use tonic::Request;
 
 use super::super::access::AccessFault;
 use super::super::desk::reason;
+use super::super::listen::Peer;
 use super::access::status;
 use super::fleet::{Answer, FleetDoor};
 
@@ -46,7 +49,9 @@ impl Enrolments for FleetDoor {
         &self,
         request: Request<v1::ProvisionRequest>,
     ) -> Answer<v1::ProvisionResponse> {
-        let got = self.0.provision(request.into_inner()).await;
+        let peer = request.extensions().get::<Peer>();
+        let shown = peer.map(|peer| Arc::clone(&peer.shown)).unwrap_or_default();
+        let got = self.0.provision(request.into_inner(), &shown).await;
         got.map(tonic::Response::new).map_err(|fault| {
             if let AccessFault::Rejected(rejection) = &fault {
                 self.0.metrics.rejections_total.of(reason(rejection)).inc();

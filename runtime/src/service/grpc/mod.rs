@@ -9,6 +9,7 @@ mod fleet;
 mod jobs;
 mod query;
 mod subscriptions;
+mod tenants;
 mod twins;
 mod watch;
 
@@ -25,6 +26,7 @@ use pollux_proto::v1::enrolments_server::EnrolmentsServer;
 use pollux_proto::v1::groups_server::GroupsServer;
 use pollux_proto::v1::jobs_server::JobsServer;
 use pollux_proto::v1::subscriptions_server::SubscriptionsServer;
+use pollux_proto::v1::tenants_server::TenantsServer;
 use pollux_proto::v1::twins_server::TwinsServer;
 use pollux_proto::v1::types_server::TypesServer;
 use pollux_twin::Rejection;
@@ -75,6 +77,7 @@ pub(super) async fn serve(
     let types = TypesServer::new(fleet.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
     let enrolments =
         EnrolmentsServer::new(fleet.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
+    let tenants = TenantsServer::new(fleet.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
     let groups = GroupsServer::new(fleet).max_decoding_message_size(REQUEST_BYTES_MAX);
     let devices = DevicesServer::new(grpc.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
     let subscriptions =
@@ -92,6 +95,7 @@ pub(super) async fn serve(
         .add_service(types)
         .add_service(groups)
         .add_service(enrolments)
+        .add_service(tenants)
         .add_service(subscriptions)
         .add_service(jobs)
         .add_service(cluster)
@@ -127,7 +131,7 @@ impl Origin {
 /// Who makes a request.
 fn caller<T>(desk: &Desk, request: &Request<T>) -> Result<Caller, Rejection> {
     let value = |name| request.metadata().get(name).map(|value| value.as_bytes());
-    let from = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
+    let from = request.extensions().get::<Peer>().map(|peer| peer.address.ip());
     let named = || origin::caller(value(origin::CALLER));
     desk.doorman.authenticate(value("authorization"), from, named)
 }

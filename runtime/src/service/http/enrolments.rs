@@ -30,7 +30,7 @@ pub(super) async fn call(call: Call, incoming: Incoming, body: Body) -> Answer {
     let tenant = incoming.tenant().to_owned();
     if call == Call::Provision {
         let asked = claim(&incoming, tenant, name, body).await?;
-        return done(&convert::provisioned_json(&desk.provision(asked).await?));
+        return done(&convert::provisioned_json(&desk.provision(asked, &incoming.shown).await?));
     }
     let caller = incoming.caller()?.clone();
     match call {
@@ -65,7 +65,7 @@ fn done(body: &Value) -> Answer {
 }
 
 /// `{"prefix": …, "type": …, "groups": […], "tags": {…}, "expires_at_ms": …, "most": …, "days": …, "disabled": …,
-/// "note": …, "new_key": …}`, all of which may be left out.
+/// "note": …, "claim_ca": …, "claim_sha256": …, "new_key": …}`, all of which may be left out.
 async fn enrolment(
     incoming: &Incoming,
     tenant: String,
@@ -89,10 +89,13 @@ async fn enrolment(
         days,
         disabled: flag(&mut asked, "disabled")?,
         note,
+        claim_ca_pem: text(&mut asked, "claim_ca")?.unwrap_or_default(),
+        claim_sha256: text(&mut asked, "claim_sha256")?.unwrap_or_default(),
         ..Default::default()
     };
     let new_key = flag(&mut asked, "new_key")?;
-    let right = "prefix, type, groups, tags, expires_at_ms, most, days, disabled, note and new_key";
+    let right = "prefix, type, groups, tags, expires_at_ms, most, days, disabled, note, claim_ca, claim_sha256 and \
+                 new_key";
     no_more(&asked, "an enrolment", right)?;
     Ok(v1::PutEnrolmentRequest { enrolment: Some(enrolment), new_key })
 }

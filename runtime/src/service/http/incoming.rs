@@ -1,6 +1,7 @@
 //! A request as the calls see it: names from the path, checked arguments, a bounded body.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequestParts, RawPathParams};
@@ -19,7 +20,7 @@ use pollux_twin::{JsonLimits, Rejection, TwinKey, Value};
 
 use super::super::desk::Desk;
 use super::super::limits::{BODY_TIME_MAX, REQUEST_BYTES_MAX};
-use super::super::listen::Peer;
+use super::super::listen::{Peer, Shown};
 use super::super::origin;
 use super::problem::Problem;
 use crate::access::Caller;
@@ -41,6 +42,8 @@ pub(super) struct Incoming {
     pub(super) desk: Desk,
     pub(super) headers: HeaderMap,
     caller: Result<Caller, Rejection>,
+    /// The certificates that the caller showed.
+    pub(super) shown: Shown,
     path: Vec<(String, String)>,
     query: Option<String>,
 }
@@ -56,11 +59,13 @@ impl FromRequestParts<Desk> for Incoming {
         );
         let query = parts.uri.query().map(str::to_owned);
         let headers = std::mem::take(&mut parts.headers);
-        let from = parts.extensions.get::<ConnectInfo<Peer>>().map(|info| info.0.0.ip());
+        let peer = parts.extensions.get::<ConnectInfo<Peer>>().map(|info| &info.0);
+        let from = peer.map(|peer| peer.address.ip());
+        let shown = peer.map(|peer| Arc::clone(&peer.shown)).unwrap_or_default();
         let value = |name: HeaderName| headers.get(name).map(|value| value.as_bytes());
         let named = || origin::caller(value(HeaderName::from_static(origin::CALLER)));
         let caller = desk.doorman.authenticate(value(AUTHORIZATION), from, named);
-        Ok(Self { desk: desk.clone(), caller, headers, path, query })
+        Ok(Self { desk: desk.clone(), caller, shown, headers, path, query })
     }
 }
 

@@ -17,6 +17,7 @@ mod query;
 mod routes;
 mod subscriptions;
 mod tag;
+mod tenants;
 mod twins;
 mod watch;
 

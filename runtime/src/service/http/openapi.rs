@@ -8,6 +8,7 @@ mod fleet;
 mod jobs;
 mod parameters;
 mod subscriptions;
+mod tenants;
 
 use pollux_twin::change::Section;
 use pollux_twin::limits::{COMMAND_DEADLINE_MS_MAX, TEXT_BYTES_MAX};
@@ -185,6 +186,7 @@ fn about_part(operation: Operation) -> About {
         Operation::Job(call) => jobs::about(call),
         Operation::Fleet(call) => fleet::about(call),
         Operation::Enrolment(call) => enrolments::about(call),
+        Operation::Tenant(call) => tenants::about(call),
         registry => devices::about(registry),
     }
 }
@@ -204,6 +206,7 @@ fn operation_id(operation: Operation) -> String {
         Operation::Access(asked) => lower(format!("{asked:?}")),
         Operation::Fleet(call) => lower(format!("{call:?}")),
         Operation::Enrolment(call) => lower(format!("{call:?}")),
+        Operation::Tenant(call) => lower(format!("{call:?}")),
         other => lower(format!("{other:?}")),
     }
 }
@@ -227,7 +230,7 @@ fn reference(schema: &str) -> Value {
 fn all_schemas() -> Value {
     let mut schemas = schemas();
     let parts = devices::schemas().into_iter().chain(subscriptions::schemas());
-    let parts = parts.chain(jobs::schemas());
+    let parts = parts.chain(jobs::schemas()).chain(tenants::schemas());
     for (name, schema) in parts.chain(fleet::schemas()).chain(enrolments::schemas()) {
         schemas[name] = schema;
     }

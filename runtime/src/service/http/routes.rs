@@ -16,7 +16,7 @@ use super::problem::Problem;
 use super::subscriptions::{self, Call};
 use super::{
     access, admin, commands, devices, enrolments, fleet, import, method_not_allowed, no_such_path,
-    query, twins, watch,
+    query, tenants, twins, watch,
 };
 use crate::metrics::{Door, Method};
 
@@ -66,6 +66,7 @@ pub(super) enum Operation {
     Subscription(Call),
     Fleet(fleet::Call),
     Enrolment(enrolments::Call),
+    Tenant(tenants::Call),
     Job(jobs::Call),
 }
 
@@ -108,6 +109,7 @@ const ACCESS: &[(Verb, &str, Operation)] = &[
     (Verb::Delete, "/v1/access/policies/{name}", Operation::Access(Access::RemovePolicy)),
     (Verb::Post, "/v1/access/check", Operation::Access(Access::Check)),
     (Verb::Get, "/v1/access/audit", Operation::Access(Access::Audit)),
+    (Verb::Get, "/v1/tenants", Operation::Tenant(tenants::Call::ListTenants)),
 ];
 
 /// What every path of a tenant's twins begins with: short for the default tenant.
@@ -153,6 +155,8 @@ const TWINS: &[(Verb, &str, Operation)] = &[
     (Verb::Get, "/groups/{name}/members", Operation::Fleet(fleet::Call::ListMembers)),
     (Verb::Post, "/groups/{name}/add", Operation::Fleet(fleet::Call::AddMembers)),
     (Verb::Post, "/groups/{name}/take-out", Operation::Fleet(fleet::Call::TakeOutMembers)),
+    (Verb::Get, "/limits", Operation::Tenant(tenants::Call::GetLimits)),
+    (Verb::Put, "/limits", Operation::Tenant(tenants::Call::PutLimits)),
     (Verb::Get, "/enrolments", Operation::Enrolment(enrolments::Call::ListEnrolments)),
     (Verb::Put, "/enrolments/{name}", Operation::Enrolment(enrolments::Call::PutEnrolment)),
     (Verb::Get, "/enrolments/{name}", Operation::Enrolment(enrolments::Call::GetEnrolment)),
@@ -261,6 +265,7 @@ async fn dispatch(
         Operation::Subscription(call) => subscriptions::call(call, incoming, body).await,
         Operation::Fleet(call) => fleet::call(call, incoming, body).await,
         Operation::Enrolment(call) => enrolments::call(call, incoming, body).await,
+        Operation::Tenant(call) => tenants::call(call, incoming, body).await,
         Operation::ImportDevices => import::import(incoming, body).await,
         Operation::Job(call) => Box::pin(jobs::call(call, incoming, body)).await,
         Operation::GetDevice => devices::get(incoming).await,
@@ -342,7 +347,8 @@ impl Operation {
             | Self::Status
             | Self::Access(_)
             | Self::Fleet(_)
-            | Self::Enrolment(_) => return None,
+            | Self::Enrolment(_)
+            | Self::Tenant(_) => return None,
             Self::ListTwins => Method::TwinsList,
             Self::QueryTwins => Method::TwinsQuery,
             Self::GetTwin | Self::GetSection(_) => Method::TwinsGet,

@@ -9,6 +9,7 @@ mod picture;
 mod poison;
 mod read;
 mod restore;
+mod tenants;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;

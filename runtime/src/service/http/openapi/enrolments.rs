@@ -33,7 +33,7 @@ pub(super) fn schemas() -> [(&'static str, Value); 5] {
         "prefix": text, "type": text,
         "groups": {"type": "array", "maxItems": GROUPS_MAX, "items": text},
         "tags": reference("Object"), "expires_at_ms": integer, "most": integer, "days": integer,
-        "disabled": flag, "note": text,
+        "disabled": flag, "note": text, "claim_ca": text, "claim_sha256": text,
     });
     let with = |more: Value| {
         let mut all = terms.clone();
@@ -57,7 +57,7 @@ pub(super) fn schemas() -> [(&'static str, Value); 5] {
         "properties": {"enrolments": {"type": "array", "items": reference("Enrolment")}},
     });
     let claim = json!({
-        "type": "object", "required": ["device", "at_ms", "hmac_sha256"],
+        "type": "object", "required": ["device"],
         "additionalProperties": false,
         "properties": {"device": text, "at_ms": integer, "csr": text, "hmac_sha256": text},
     });

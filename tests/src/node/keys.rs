@@ -10,14 +10,14 @@ use rcgen::{KeyPair, PublicKeyData};
 use serde_json::{Value, json};
 
 /// A key of an issuer.
-pub(crate) struct Keys {
+pub struct Keys {
     id: &'static str,
     pair: KeyPair,
 }
 
 /// What a good token says.
 #[expect(clippy::disallowed_methods, reason = "an issuer has a clock")]
-pub(crate) fn claims(subject: &str) -> Value {
+pub fn claims(subject: &str) -> Value {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     json!({
         "iss": "https://id.example", "aud": "pollux", "sub": subject, "iat": now, "exp": now + 600,
@@ -25,18 +25,19 @@ pub(crate) fn claims(subject: &str) -> Value {
 }
 
 /// A token without a signature.
-pub(crate) fn unsigned(claims: &Value) -> String {
+pub fn unsigned(claims: &Value) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     format!("{}.{}.", part(&json!({"alg": "none", "kid": "one"})), part(claims))
 }
 
 impl Keys {
-    pub(crate) fn new(id: &'static str) -> Result<Self> {
+    /// A new one, with an id.
+    pub fn new(id: &'static str) -> Result<Self> {
         Ok(Self { id, pair: KeyPair::generate()? })
     }
 
     /// As a key set has it.
-    pub(crate) fn public(&self) -> Value {
+    pub fn public(&self) -> Value {
         let point = self.pair.der_bytes();
         let half = |part: &[u8]| URL_SAFE_NO_PAD.encode(part);
         json!({
@@ -49,13 +50,14 @@ impl Keys {
         Header { kid: Some(self.id.to_owned()), ..Header::new(algorithm) }
     }
 
-    pub(crate) fn signed(&self, claims: &Value) -> Result<String> {
+    /// A token with these claims.
+    pub fn signed(&self, claims: &Value) -> Result<String> {
         let key = EncodingKey::from_ec_der(&self.pair.serialize_der());
         Ok(encode(&self.header(Algorithm::ES256), claims, &key)?)
     }
 
     /// With the public key taken for a shared secret, as confused programs do.
-    pub(crate) fn shared_secret(&self, claims: &Value) -> Result<String> {
+    pub fn shared_secret(&self, claims: &Value) -> Result<String> {
         let key = EncodingKey::from_secret(self.pair.der_bytes())?;
         Ok(encode(&self.header(Algorithm::HS256), claims, &key)?)
     }

@@ -165,18 +165,14 @@ async fn the_certificate_is_good_for_nothing_else() -> Result<()> {
     }
     // Calls of services are made by it as by anybody, and devices do not come by it, even of the devices' own CA.
     let built_in = own.issue_claim("default", "spring", now(), 9)?;
-    for identity in [&claim, &built_in] {
+    for (identity, why) in [(&claim, "UnknownIssuer"), (&built_in, "names 0 devices")] {
         let came = async {
             let mut raw = Raw::connect(&house.node.devices, house.way(Some(identity))?).await?;
             raw.hello("pump-1").await
         };
         let error = format!("{:#}", came.await.expect_err("it is no device"));
-        ensure!(
-            error.contains("names 0 devices")
-                || error.contains("ConnectionClosed")
-                || error.contains("connection"),
-            "{error}"
-        );
+        // The end of the connection may come before the word that says why.
+        ensure!(error.contains(why) || error.contains("connection lost"), "{error}");
     }
     let wrong = house.put("summer", &json!({"claim_ca": "nonsense"}))?;
     ensure!(wrong.contains("a CA's certificate in PEM"), "{wrong}");

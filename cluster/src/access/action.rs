@@ -22,6 +22,10 @@ pub enum Action {
     JobRead,
     /// Make jobs, pause, cancel and forget them.
     JobManage,
+    /// See artifacts, and read what is in them.
+    ArtifactRead,
+    /// Bring artifacts and take them away, and say by which keys they are signed.
+    ArtifactManage,
     /// See nodes, shards, and what a node counts.
     ClusterRead,
     /// Change nodes, shards and settings of the cluster.
@@ -36,7 +40,7 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::TwinRead,
         Self::TwinWrite,
         Self::TwinDelete,
@@ -46,6 +50,8 @@ impl Action {
         Self::DeviceManage,
         Self::JobRead,
         Self::JobManage,
+        Self::ArtifactRead,
+        Self::ArtifactManage,
         Self::ClusterRead,
         Self::ClusterAdmin,
         Self::ClusterBackup,
@@ -66,6 +72,8 @@ impl Action {
             Self::DeviceManage => "device:manage",
             Self::JobRead => "job:read",
             Self::JobManage => "job:manage",
+            Self::ArtifactRead => "artifact:read",
+            Self::ArtifactManage => "artifact:manage",
             Self::ClusterRead => "cluster:read",
             Self::ClusterAdmin => "cluster:admin",
             Self::ClusterBackup => "cluster:backup",

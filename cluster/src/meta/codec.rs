@@ -16,16 +16,19 @@ use rkyv::{Archive, Deserialize, Portable};
 
 use super::answer::Answer;
 use super::command::Command;
-use super::node::CONTROL_LEVEL;
+use super::node::{ARTIFACTS_LEVEL, CONTROL_LEVEL};
 use super::state::Meta;
-use super::{v1, v2};
+use super::{v1, v2, v3};
+use crate::access;
 use crate::fault::Fault;
 use crate::limits::META_BYTES_MAX;
 
-/// Newest version of what is written, in clusters of [`CONTROL_LEVEL`]. A further one takes a level of its own
+/// Newest version of what is written, in clusters of [`ARTIFACTS_LEVEL`]. A further one takes a level of its own
 /// (`Formats::OURS`), and is written only in clusters that were raised to it.
-const VERSION: u8 = 3;
-/// Version of what is written in clusters of a lower level, and of what did not change since.
+const VERSION: u8 = 4;
+/// Version of what is written in clusters of [`CONTROL_LEVEL`], and of commands that did not change since.
+const VERSION_UNTIL_ARTIFACTS: u8 = 3;
+/// Version of what is written in clusters of a lower level still, and of what did not change since.
 const VERSION_UNTIL_CONTROL: u8 = 2;
 /// The oldest version, which can still be read.
 const VERSION_BEFORE: u8 = 1;
@@ -83,9 +86,14 @@ impl Command {
     }
 
     /// The lowest version that has it.
-    const fn version(&self) -> u8 {
+    fn version(&self) -> u8 {
         match self {
-            Self::Access(_) | Self::Fleet(_) => VERSION,
+            Self::Fleet(change) if change.is_of_artifacts() => VERSION,
+            Self::Access(order) => match &order.change {
+                access::Change::Fleet(change) if change.is_of_artifacts() => VERSION,
+                _ => VERSION_UNTIL_ARTIFACTS,
+            },
+            Self::Fleet(_) => VERSION_UNTIL_ARTIFACTS,
             _ => VERSION_UNTIL_CONTROL,
         }
     }
@@ -143,6 +151,10 @@ impl Meta {
         if self.level < CONTROL_LEVEL {
             return versioned(VERSION_UNTIL_CONTROL, rkyv::to_bytes::<Error>(&v2::Meta::of(self)));
         }
+        if self.level < ARTIFACTS_LEVEL {
+            let before = v3::Meta::of(self);
+            return versioned(VERSION_UNTIL_ARTIFACTS, rkyv::to_bytes::<Error>(&before));
+        }
         versioned(VERSION, rkyv::to_bytes::<Error>(self))
     }
 
@@ -154,6 +166,7 @@ impl Meta {
         match split(bytes)? {
             (VERSION_BEFORE, body) => Ok(decode::<v1::Meta>(body)?.today()),
             (VERSION_UNTIL_CONTROL, body) => Ok(decode::<v2::Meta>(body)?.today()),
+            (VERSION_UNTIL_ARTIFACTS, body) => Ok(decode::<v3::Meta>(body)?.today()),
             (_, body) => decode(body),
         }
     }

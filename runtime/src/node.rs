@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::arbiters::Arbiters;
+use crate::artifacts::Depot;
 use crate::checkpoint::{CheckpointOptions, Checkpointer, Roll};
 use crate::clock::Clock;
 use crate::cluster::Member;
@@ -106,8 +107,11 @@ impl Node {
             (Arc::clone(&metrics), clock),
             stopping.clone(),
         );
+        let (depot, keeper) = member.depot(&config, launcher.space.clone(), stopping.clone())?;
+        tasks.push(keeper);
         let (endpoint, services) =
-            open_doors(&config, &pki, &router, &metrics, &member, &stopping, clock).await?;
+            open_doors(&config, &pki, &router, &metrics, &member, depot, (&stopping, clock))
+                .await?;
         tasks.push(tokio::spawn(Arc::clone(&endpoint).run()));
         let (log, counted) = (disk.log.clone(), Arc::clone(&metrics));
         tasks.push(tokio::spawn(sample(router.clone(), log, counted, stopping.clone())));
@@ -205,14 +209,14 @@ async fn open_doors(
     router: &Router,
     metrics: &Arc<Metrics>,
     member: &Member,
-    stopping: &CancellationToken,
-    clock: Clock,
+    depot: Depot,
+    (stopping, clock): (&CancellationToken, Clock),
 ) -> Result<(Arc<Endpoint>, Served), Fault> {
-    let endpoint = listen_for_devices(config, pki, router, metrics, clock)?;
+    let endpoint = listen_for_devices(config, pki, router, metrics, &depot, clock)?;
     member.serve_relayed(Arc::clone(&endpoint));
     let (control, doorman) = (member.control(router), member.doorman(config, stopping.clone())?);
     let (router, metrics) = (router.clone(), Arc::clone(metrics));
-    let parts = (router, control, doorman, metrics);
+    let parts = (router, control, doorman, depot, metrics);
     let services =
         service::serve(parts, &config.services, &config.data_dir, stopping.clone()).await?;
     Ok((endpoint, services))
@@ -244,6 +248,7 @@ fn listen_for_devices(
     pki: &Pki,
     router: &Router,
     metrics: &Arc<Metrics>,
+    depot: &Depot,
     clock: Clock,
 ) -> Result<Arc<Endpoint>, Fault> {
     let auth = if config.devices.tokens { ClientAuth::Optional } else { ClientAuth::Required };
@@ -284,7 +289,8 @@ fn listen_for_devices(
         intake,
         relaying: if devices.relay { Relaying::On } else { Relaying::Off },
     };
-    Ok(Endpoint::new(quinn, router.clone(), Arc::clone(metrics), clock, options))
+    let parts = (router.clone(), depot.clone());
+    Ok(Endpoint::new(quinn, parts, Arc::clone(metrics), clock, options))
 }
 
 /// The one UDP socket of all devices, with room for their bursts.

@@ -60,6 +60,7 @@ use self::rebalance::{Urge, Urges};
 use self::steps::Steps;
 use self::steward::Steward;
 use crate::access::Doorman;
+use crate::artifacts::{self, Depot};
 use crate::clock::Clock;
 use crate::config::Checked;
 use crate::disk::Disk;
@@ -71,6 +72,7 @@ use crate::pki::{Expiry, PKI_DIR, Pki};
 use crate::router::Router;
 use crate::session::Endpoint;
 use crate::shards::Shards;
+use crate::space::Space;
 use crate::types::TypeBook;
 
 /// What nodes ask of each other beside the calls of groups. The numbers are on the wire.
@@ -115,10 +117,14 @@ pub(crate) enum Kind {
     KeepStates = 23,
     /// One of these for a principal, which the node checks once more.
     Guarded = 24,
+    /// Bytes of an artifact that the node has, as a stream.
+    Artifact = 25,
+    /// To have the bytes of an artifact on its disk.
+    HoldArtifact = 26,
 }
 
 impl Kind {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 21] = [
         Self::Call,
         Self::List,
         Self::Meta,
@@ -138,6 +144,8 @@ impl Kind {
         Self::SiftTwins,
         Self::KeepStates,
         Self::Guarded,
+        Self::Artifact,
+        Self::HoldArtifact,
     ];
 
     fn of(number: u16) -> Option<Self> {
@@ -233,6 +241,27 @@ impl Member {
     /// The device types that the cluster agrees on.
     pub(crate) fn types(&self) -> Arc<TypeBook> {
         TypeBook::follow(self.meta.decider().picture())
+    }
+
+    /// The bytes of artifacts on this node, which it keeps as the cluster wants them until it stops.
+    pub(crate) fn depot(
+        &self,
+        config: &Checked,
+        space: Space,
+        stop: CancellationToken,
+    ) -> Result<(Depot, JoinHandle<()>), Fault> {
+        let parts = artifacts::Parts {
+            node: self.node,
+            space,
+            config: config.artifacts,
+            forward: self.forward.clone(),
+            decider: self.meta.decider().clone(),
+            clock: self.clock,
+            stop,
+        };
+        let depot = Depot::open(&config.data_dir, parts)?;
+        self.answering.set_depot(depot.clone());
+        Ok((depot.clone(), tokio::spawn(depot.keep())))
     }
 
     /// What those who run the cluster can have done.

@@ -12,9 +12,9 @@ mod layers;
 mod show;
 
 pub use checked::{
-    AccessConfig, AccessMode, Advertise, Checked, CheckpointConfig, ClusterConfig, DevicesConfig,
-    IssuerConfig, Listen, LogConfig, RaftConfig, ServiceConfig, TlsFiles, TraceConfig, TraceFormat,
-    TwinsConfig,
+    AccessConfig, AccessMode, Advertise, ArtifactsConfig, Checked, CheckpointConfig, ClusterConfig,
+    DevicesConfig, IssuerConfig, Listen, LogConfig, RaftConfig, ServiceConfig, TlsFiles,
+    TraceConfig, TraceFormat, TwinsConfig,
 };
 pub use error::{ConfigError, ConfigErrors};
 pub use keys::{

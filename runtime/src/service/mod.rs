@@ -2,10 +2,11 @@
 //!
 //! `grpc` and `http` are the doors, `listen` their sockets, `turn` when one writes, `desk` what both share. Of what they
 //! do alike, `fleet` and `members` have types and groups of devices, `enrolments` and `provision` how devices come that
-//! nobody registered, `import` very many that are registered, `jobs` the calls about jobs, `subscriptions` what the
+//! nobody registered, `import` very many that are registered, `artifacts` what devices come for, `jobs` the calls about jobs, `subscriptions` what the
 //! cluster remembers of watches. What a call means is the twin's business; what a refusal is called is proto's table.
 
 mod access;
+mod artifacts;
 mod desk;
 mod enrolments;
 mod fleet;
@@ -22,6 +23,7 @@ mod provision;
 mod stale;
 mod subscriptions;
 mod turn;
+mod updates;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -33,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Fault;
 use crate::access::Doorman;
+use crate::artifacts::Depot;
 use crate::clock::Clock;
 use crate::cluster::Control;
 use crate::config::ServiceConfig;
@@ -66,9 +69,12 @@ impl Served {
     }
 }
 
+/// What both doors share of the node.
+pub(crate) type Parts = (Router, Control, Doorman, Depot, Arc<Metrics>);
+
 /// Opens both doors. They close when `stopping` is cancelled, after the calls under way.
 pub(crate) async fn serve(
-    (router, control, doorman, metrics): (Router, Control, Doorman, Arc<Metrics>),
+    (router, control, doorman, depot, metrics): Parts,
     config: &ServiceConfig,
     data_dir: &Path,
     stopping: CancellationToken,
@@ -85,7 +91,7 @@ pub(crate) async fn serve(
     let http = Listener::bind(config.http, http_door, http_tls, stopping.clone()).await?;
     let (grpc_address, http_address) = (grpc.address(), http.address());
 
-    let parts = (router.clone(), control, doorman, metrics);
+    let parts = (router.clone(), control, doorman, depot, metrics);
     let provisioning = Provisioning::open(data_dir, Clock::new().wall())?;
     let desk = Desk::new(parts, provisioning, stopping.clone(), config.depth_max);
     let (reporter, health) = tonic_health::server::health_reporter();

@@ -22,6 +22,7 @@ use super::line::{Line, QuicLine};
 use super::outbox::Outbox;
 use super::rate::Rate;
 use super::relay::{NotRelayed, Passage, Relaying, Relays, Way};
+use crate::artifacts::Depot;
 use crate::clock::Clock;
 use crate::limits::{HANDSHAKE_MS_MAX, HELLO_MS_MAX, OWNER_WAIT_MS_MAX, RELAY_RETRY_MS};
 use crate::metrics::Metrics;
@@ -50,6 +51,7 @@ pub(crate) struct EndpointOptions {
 pub(crate) struct Endpoint {
     quinn: quinn::Endpoint,
     pub(super) router: Router,
+    depot: Depot,
     pub(super) metrics: Arc<Metrics>,
     options: EndpointOptions,
     arrivals: Arc<Arrivals>,
@@ -85,7 +87,7 @@ impl Endpoint {
     /// An endpoint over a bound socket.
     pub(crate) fn new(
         quinn: quinn::Endpoint,
-        router: Router,
+        (router, depot): (Router, Depot),
         metrics: Arc<Metrics>,
         clock: Clock,
         options: EndpointOptions,
@@ -95,6 +97,7 @@ impl Endpoint {
         Arc::new(Self {
             quinn,
             router,
+            depot,
             metrics,
             options,
             arrivals,

@@ -27,7 +27,6 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use digest::verify;
 pub(crate) use fault::ArtifactFault;
 pub(crate) use reader::Bytestream;
-pub(crate) use writer::Writer;
 
 use self::fetch::{Fetching, Pace};
 use self::limits::{DOWNLOADS_MAX, UPLOADS_MAX};

@@ -18,9 +18,9 @@ pub use checked::{
 };
 pub use error::{ConfigError, ConfigErrors};
 pub use keys::{
-    AccessSection, AdvertiseSection, CheckpointSection, ClusterSection, DevicesSection,
-    LimitsSection, ListenSection, LogSection, NodeConfig, NodeSection, QuerySection, RaftSection,
-    ServicesSection, TraceSection, TwinsSection, WatchSection,
+    AccessSection, AdvertiseSection, ArtifactsSection, CheckpointSection, ClusterSection,
+    DevicesSection, LimitsSection, ListenSection, LogSection, NodeConfig, NodeSection,
+    QuerySection, RaftSection, ServicesSection, TraceSection, TwinsSection, WatchSection,
 };
 pub use layers::{COMMAND_LINE_VARIABLES, Layers};
 pub use show::show;

@@ -82,7 +82,7 @@ impl Pki {
         &self.server.chain()[0]
     }
 
-    /// The TLS side of the device endpoint: TLS 1.3 only, ALPN `pollux/1`, no 0-RTT.
+    /// The TLS side of the device endpoint: TLS 1.3 only, ALPN `pollux/2` and `pollux/1`, no 0-RTT.
     pub fn server_config(&self, auth: ClientAuth) -> Result<Arc<rustls::ServerConfig>, PkiError> {
         tls::server_config(&self.device_roots, &self.server, auth)
     }

@@ -14,6 +14,7 @@ use quinn::{Connecting, Connection, ConnectionError, SendStream};
 
 use super::arrivals::{Arrivals, Turn};
 use super::device_session::{DeviceSession, End};
+use super::downloads::Downloads;
 use super::handshakes::Bounds;
 use super::hello::{self, FirstWords, Refusal};
 use super::in_flight::InFlight;
@@ -241,19 +242,22 @@ impl Endpoint {
             if self.is_crowded() {
                 return Err(self.no_room());
             }
+            let downloads = Downloads::new(&self.depot, &self.metrics, key.tenant());
             let attach = self.attach(key, hello.incarnation, shown);
             let outbox = Arc::clone(&attach.outbox);
             let found = self.find_way(attach, &unreachable, connection).await?;
-            Ok((found, outbox))
+            Ok((found, outbox, downloads))
         };
         match found.await {
-            Ok((Found::Here(twin), outbox)) => {
-                let line = QuicLine { connection: connection.clone(), send, recv };
+            Ok((Found::Here(twin), outbox, downloads)) => {
+                let connection = connection.clone();
+                let line = QuicLine { connection, send, recv, downloads, welcomed: false };
                 Ok(Greeted::Here(Box::new(self.session(line, decoder, outbox, twin))))
             }
-            Ok((Found::There(way), _)) => {
+            Ok((Found::There(way), _, downloads)) => {
                 let rest = decoder.into_rest();
-                let passage = Passage::new(connection.clone(), (send, recv), rest, way);
+                let connection = (connection.clone(), downloads);
+                let passage = Passage::new(connection, (send, recv), rest, way);
                 Ok(Greeted::There(Box::new(passage)))
             }
             Err(refusal) => Err((refusal, Some(send))),

@@ -20,7 +20,8 @@ use crate::device::Device;
 use crate::digest::{Sha256, verify};
 use crate::error::{DownloadError, Fault};
 use crate::limits::{
-    DOWNLOAD_AGAIN_MS, DOWNLOAD_ANSWER_MS, DOWNLOAD_READ_BYTES, RETRY_AFTER_MS_MAX,
+    DOWNLOAD_AGAIN_MS, DOWNLOAD_AGAIN_MS_MAX, DOWNLOAD_ANSWER_MS, DOWNLOAD_READ_BYTES,
+    RETRY_AFTER_MS_MAX,
 };
 
 /// What to come for, and where to.
@@ -57,8 +58,8 @@ struct Offered {
 
 /// How an attempt ended that did not end well.
 enum Ended {
-    /// The connection, or the node, was lost: what came is kept.
-    Lost,
+    /// The connection, or the node, was lost: what came is kept, if anything did.
+    Lost { came: bool },
     /// The node asks to come again after so long.
     Later(u64),
     /// What is kept is of no use.
@@ -129,12 +130,19 @@ impl Device {
     /// Comes for an artifact, for as long as it takes: connections that break meanwhile, and nodes that have no room,
     /// are waited for. Dropped, what has come stays for the next time.
     pub async fn download(&self, wanted: &Download) -> Result<Downloaded, DownloadError> {
-        let mut useless = 0;
+        let (mut useless, mut again_ms) = (0, DOWNLOAD_AGAIN_MS);
         loop {
             let connection = self.connection().await.map_err(closed)?;
             match attempt(&connection, wanted).await {
                 Ok(downloaded) => return Ok(downloaded),
-                Err(Ended::Lost) => pause(DOWNLOAD_AGAIN_MS).await,
+                Err(Ended::Lost { came: true }) => {
+                    again_ms = DOWNLOAD_AGAIN_MS;
+                    pause(again_ms).await;
+                }
+                Err(Ended::Lost { came: false }) => {
+                    pause(again_ms).await;
+                    again_ms = (again_ms * 2).min(DOWNLOAD_AGAIN_MS_MAX);
+                }
                 Err(Ended::Later(ms)) => pause(ms.min(RETRY_AFTER_MS_MAX)).await,
                 Err(Ended::For(error)) => return Err(error),
                 // Once it may be what this device had kept; twice it is what nodes give.
@@ -169,6 +177,7 @@ async fn attempt(connection: &Connection, wanted: &Download) -> Result<Downloade
     let path = wanted.part(&sha256);
     let at = path.clone();
     let mut part = blocking(move || Part::open(&at)).await?;
+    let begun = part.bytes;
     let (offered, mut recv, rest) = ask(connection, wanted, Some(sha256), part.bytes).await?;
     wanted.check_signature(&offered).map_err(Ended::For)?;
     let mut came = rest.freeze();
@@ -182,7 +191,7 @@ async fn attempt(connection: &Connection, wanted: &Download) -> Result<Downloade
         match recv.read_chunk(DOWNLOAD_READ_BYTES, true).await {
             Ok(Some(chunk)) => came = chunk.bytes,
             Ok(None) if part.bytes == offered.size => break,
-            Ok(None) | Err(_) => return Err(Ended::Lost),
+            Ok(None) | Err(_) => return Err(Ended::Lost { came: part.bytes > begun }),
         }
     }
     let Part { file, hasher, .. } = part;
@@ -267,13 +276,14 @@ async fn ask(
 ) -> Result<(Offered, RecvStream, BytesMut), Ended> {
     let patience = Duration::from_millis(DOWNLOAD_ANSWER_MS);
     let asked = tokio::time::timeout(patience, async {
-        let (mut send, mut recv) = connection.open_bi().await.map_err(|_| Ended::Lost)?;
+        let (mut send, mut recv) =
+            connection.open_bi().await.map_err(|_| Ended::Lost { came: false })?;
         let (name, version) = (wanted.name.clone(), wanted.version.clone());
         let mut head = BytesMut::new();
         let fetch = Fetch { name, version, offset, sha256 };
         encode(&fetch, &mut head)
             .map_err(|error| Ended::For(DownloadError::NotFound { message: error.to_string() }))?;
-        send.write_all(&head).await.map_err(|_| Ended::Lost)?;
+        send.write_all(&head).await.map_err(|_| Ended::Lost { came: false })?;
         let _ = send.finish();
         let mut decoder = Decoder::<Offer>::new();
         loop {
@@ -281,12 +291,12 @@ async fn ask(
                 Some(offer) => return Ok((offer, recv, decoder.into_rest())),
                 None => match recv.read_chunk(DOWNLOAD_READ_BYTES, true).await {
                     Ok(Some(chunk)) => decoder.push(&chunk.bytes),
-                    Ok(None) | Err(_) => return Err(Ended::Lost),
+                    Ok(None) | Err(_) => return Err(Ended::Lost { came: false }),
                 },
             }
         }
     });
-    let (offer, mut recv, rest) = asked.await.unwrap_or(Err(Ended::Lost))?;
+    let (offer, mut recv, rest) = asked.await.unwrap_or(Err(Ended::Lost { came: false }))?;
     match offer {
         Offer::Here { size, sha256: told, signature, media_type } => {
             if sha256.is_none() {

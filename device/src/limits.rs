@@ -125,5 +125,7 @@ pub const DATAGRAM_BYTES: usize = 2 * 1024;
 pub const DOWNLOAD_ANSWER_MS: u64 = 30_000;
 /// Pause before a download that broke is gone on with: a reconnect takes as long.
 pub const DOWNLOAD_AGAIN_MS: u64 = 500;
+/// The longest such pause, where nothing comes at all.
+pub const DOWNLOAD_AGAIN_MS_MAX: u64 = 30_000;
 /// Bytes of an artifact taken from the connection, or from the file, at once.
 pub const DOWNLOAD_READ_BYTES: usize = 64 * 1024;

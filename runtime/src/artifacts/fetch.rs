@@ -106,7 +106,7 @@ impl Depot {
                 told.send_replace(Progress::UnderWay { bytes: writer.bytes() });
             }
         }
-        writer.finish(Some(*digest)).await.map(drop)
+        writer.seal(Some(*digest)).await?.keep().await
     }
 }
 

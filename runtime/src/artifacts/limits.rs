@@ -5,9 +5,11 @@ use std::time::Duration;
 
 /// Artifacts that are brought to a node at once: each writes to the disk that the log is on.
 pub(crate) const UPLOADS_MAX: usize = 8;
-/// Artifacts that a node gives away at once, to devices and services: each reads the disk, and holds some pieces in
-/// memory. A fleet that is updated waits in turns.
+/// Artifacts that a node gives to devices at once: each reads the disk, and holds some pieces in memory. A fleet that
+/// is updated waits in turns.
 pub(crate) const DOWNLOADS_MAX: usize = 256;
+/// Artifacts that services read from a node at once: no device waits for them.
+pub(crate) const READS_MAX: usize = 64;
 /// Bytes of one piece on its way: what a read of the disk is worth, and a fraction of what peers have under way.
 pub(crate) const PIECE_BYTES: usize = 64 * 1024;
 /// Bytes that wait in memory before they are written: few trips to the disk, and nothing beside a gate.

@@ -27,9 +27,10 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use digest::verify;
 pub(crate) use fault::ArtifactFault;
 pub(crate) use reader::Bytestream;
+pub(crate) use writer::Sealed;
 
 use self::fetch::{Fetching, Pace};
-use self::limits::{DOWNLOADS_MAX, UPLOADS_MAX};
+use self::limits::{DOWNLOADS_MAX, READS_MAX, UPLOADS_MAX};
 use self::store::Store;
 use crate::clock::Clock;
 use crate::cluster::{Decider, Forward};
@@ -59,6 +60,7 @@ struct Inner {
     fetching: Mutex<HashMap<Digest, Fetching>>,
     uploads: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
+    reads: Arc<Semaphore>,
     stop: CancellationToken,
 }
 
@@ -91,6 +93,7 @@ impl Depot {
             fetching: Mutex::default(),
             uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
             downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
+            reads: Arc::new(Semaphore::new(READS_MAX)),
             stop,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -106,7 +109,12 @@ impl Depot {
         Arc::clone(&self.inner.uploads).try_acquire_owned().ok()
     }
 
-    /// A turn to fetch one, if not too many do.
+    /// A turn of a service to read one, if not too many do.
+    pub(crate) fn read_turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.inner.reads).try_acquire_owned().ok()
+    }
+
+    /// A turn of a device to come for one, if not too many do.
     pub(crate) fn download_turn(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.inner.downloads).try_acquire_owned().ok()
     }

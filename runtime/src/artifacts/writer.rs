@@ -101,34 +101,42 @@ impl Writer {
         Ok(())
     }
 
-    /// Has all bytes on the disk and gives the file its name, if it is what it should be: its digest.
-    pub(crate) async fn finish(
-        mut self,
-        expected: Option<Digest>,
-    ) -> Result<(Digest, u64), ArtifactFault> {
+    /// Takes nothing more; what came is known, and has no name yet.
+    pub(crate) async fn seal(mut self, expected: Option<Digest>) -> Result<Sealed, ArtifactFault> {
         self.flush().await?;
         let Open { file, hasher } = self.open.take().ok_or_else(failed)?;
-        let (depot, path, size) = (self.depot.clone(), self.path.clone(), self.written);
-        let kept = blocking(move || {
-            let actual = hasher.finish();
-            if let Some(expected) = expected.filter(|expected| *expected != actual) {
-                return Ok(Err((expected, actual)));
-            }
-            file.sync_all()?;
-            depot.inner.store.keep(&path, &actual, size)?;
-            Ok(Ok(actual))
-        });
-        match kept.await? {
-            Ok(digest) => {
-                self.fate = Fate::Kept;
-                Ok((digest, size))
-            }
-            Err((expected, actual)) => {
+        let digest = hasher.finish();
+        match expected.filter(|expected| *expected != digest) {
+            None => Ok(Sealed { file, digest, size: self.written, writer: self }),
+            Some(expected) => {
                 // A part that is not what it should be is of no use.
                 self.fate = Fate::Removed;
-                Err(ArtifactFault::WrongDigest { expected, actual })
+                Err(ArtifactFault::WrongDigest { expected, actual: digest })
             }
         }
+    }
+}
+
+/// All that is to come of a file.
+pub(crate) struct Sealed {
+    writer: Writer,
+    file: File,
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
+}
+
+impl Sealed {
+    /// Has all bytes on the disk, and gives the file its name.
+    pub(crate) async fn keep(self) -> Result<(), ArtifactFault> {
+        let Self { mut writer, file, digest, size } = self;
+        let (depot, path) = (writer.depot.clone(), writer.path.clone());
+        blocking(move || {
+            file.sync_all()?;
+            depot.inner.store.keep(&path, &digest, size)
+        })
+        .await?;
+        writer.fate = Fate::Kept;
+        Ok(())
     }
 }
 

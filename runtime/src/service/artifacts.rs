@@ -18,7 +18,7 @@ use super::access::{AccessFault, Answer};
 use super::desk::Desk;
 use super::limits::{ARTIFACT_PAGE, ARTIFACT_PAGE_MAX, UPLOAD_RETRY_MS};
 use crate::access::Caller;
-use crate::artifacts::{ArtifactFault, Bytestream, verify};
+use crate::artifacts::{ArtifactFault, Bytestream, Sealed, verify};
 use crate::cluster::ControlFault;
 use crate::own::RESERVED;
 
@@ -85,8 +85,10 @@ impl Desk {
             let retry_after_ms = UPLOAD_RETRY_MS;
             return Err(Rejection::Overloaded { retry_after_ms }.into());
         };
-        let (sha256, size) = self.take_in(&brought, body).await?;
+        let came = self.take_in(&brought, body).await?;
+        let (sha256, size) = (came.digest, came.size);
         let Brought { name, version, media_type, signature, .. } = brought;
+        self.is_new_or_same(&tenant, (&name, &version), &sha256)?;
         let arrival = Arrival {
             signature: self.checked_signature(
                 &tenant,
@@ -101,11 +103,23 @@ impl Desk {
             sha256,
             media_type,
         };
+        came.keep().await?;
         self.depot.spread(sha256, size).await?;
         let (tenant, name, version) =
             (arrival.tenant.clone(), arrival.name.clone(), arrival.version.clone());
+        let known = Artifact {
+            size,
+            sha256,
+            media_type: arrival.media_type.clone(),
+            signature: arrival.signature.clone(),
+            at_ms: self.clock.wall().ms,
+            by: caller.name.to_string(),
+            ..Artifact::default()
+        };
         self.change_fleet(caller, Change::PutArtifact(Box::new(arrival))).await?;
-        self.one_artifact(&tenant, &name, &version)
+        // It is decided; a node that is behind sees it later.
+        let here = self.one_artifact(&tenant, &name, &version);
+        Ok(here.unwrap_or_else(|_| shown(&tenant, &name, &version, &known)))
     }
 
     fn may_bring(&self, caller: &Caller, given: &str) -> Answer<String> {
@@ -138,27 +152,38 @@ impl Desk {
         if size.is_some_and(|size| size > max) {
             return Err(ArtifactFault::TooLarge { max }.into());
         }
-        let meta = self.control.meta();
-        if let (Some(known), Some(sha256)) = (meta.fleet.artifact(tenant, name, version), sha256)
-            && known.sha256 != *sha256
-        {
-            return Err(AccessFault::Refused(format!(
-                "artifact {name}@{version} is there with other content (SHA-256 {}), and none ever changes: give \
-                 this one another version",
-                hex(&known.sha256)
-            )));
+        if let Some(sha256) = sha256 {
+            self.is_new_or_same(tenant, (name, version), sha256)?;
         }
-        if signature.is_none() && keys(&meta, tenant).next().is_some() {
+        if signature.is_none() && keys(&self.control.meta(), tenant).next().is_some() {
             return Err(unsigned());
         }
         Ok(self.depot.has_room(size.unwrap_or(0)).map(|()| brought)?)
+    }
+
+    /// Refuses what is there with other content, before its bytes are kept.
+    fn is_new_or_same(
+        &self,
+        tenant: &str,
+        (name, version): (&str, &str),
+        sha256: &[u8; 32],
+    ) -> Answer<()> {
+        let meta = self.control.meta();
+        match meta.fleet.artifact(tenant, name, version) {
+            Some(known) if known.sha256 != *sha256 => Err(AccessFault::Refused(format!(
+                "artifact {name}@{version} is there with other content (SHA-256 {}), and none ever changes: give \
+                 this one another version",
+                hex(&known.sha256)
+            ))),
+            Some(_) | None => Ok(()),
+        }
     }
 
     async fn take_in(
         &self,
         brought: &Brought,
         body: impl Stream<Item = Result<Bytes, Rejection>> + Send,
-    ) -> Answer<([u8; 32], u64)> {
+    ) -> Answer<Sealed> {
         let mut writer = self.depot.begin().await?;
         let mut body = std::pin::pin!(body);
         let max = self.depot.size_max();
@@ -173,7 +198,7 @@ impl Desk {
         if let Some(said) = brought.size.filter(|said| *said != came) {
             return Err(invalid(format!("body: {came} bytes came, and {said} were to come")));
         }
-        Ok(writer.finish(brought.sha256).await?)
+        Ok(writer.seal(brought.sha256).await?)
     }
 
     /// The signature with the key that it was made by, if there is one; refused if it is by none of the tenant's.
@@ -337,7 +362,7 @@ impl Opened {
     /// Its bytes within a range.
     pub(super) async fn read(&self, range: std::ops::Range<u64>) -> Answer<Bytestream> {
         let depot = &self.desk.depot;
-        let Some(turn) = depot.download_turn() else {
+        let Some(turn) = depot.read_turn() else {
             let retry_after_ms = UPLOAD_RETRY_MS;
             return Err(Rejection::Overloaded { retry_after_ms }.into());
         };

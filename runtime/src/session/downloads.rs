@@ -17,7 +17,7 @@ use pollux_proto::limits::DOWNLOAD_FRAME_BYTES_MAX;
 use quinn::{RecvStream, SendStream, VarInt};
 
 use crate::artifacts::{ArtifactFault, Bytestream, Depot};
-use crate::limits::{DOWNLOAD_RETRY_MS, HELLO_MS_MAX, LAST_WORDS_MS_MAX};
+use crate::limits::{DOWNLOAD_RETRY_MS, DOWNLOAD_STALLED, HELLO_MS_MAX, LAST_WORDS_MS_MAX};
 use crate::metrics::Metrics;
 
 /// Behind the session's stream, which has 0.
@@ -144,7 +144,10 @@ async fn read(recv: &mut RecvStream) -> Result<Fetch, FrameError> {
 async fn pass(mut bytes: Bytestream, send: &mut SendStream) -> Result<(), String> {
     while let Some(piece) = bytes.next().await {
         let piece = piece.map_err(|fault: ArtifactFault| fault.to_string())?;
-        send.write_chunk(piece).await.map_err(|error| error.to_string())?;
+        // Who takes nothing for so long lets others have the turn, and comes again.
+        let written = tokio::time::timeout(DOWNLOAD_STALLED, send.write_chunk(piece)).await;
+        let written = written.map_err(|_| "the device takes nothing".to_owned())?;
+        written.map_err(|error| error.to_string())?;
     }
     Ok(())
 }

@@ -124,7 +124,7 @@ impl Pace {
     }
 
     /// Waits until so many bytes more may come.
-    async fn pass(&self, bytes: usize) {
+    pub(super) async fn pass(&self, bytes: usize) {
         let wait = self.take(self.clock.elapsed(), bytes as u64);
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;

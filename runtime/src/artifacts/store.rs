@@ -23,6 +23,8 @@ pub(super) struct Store {
 struct State {
     /// The files that are whole, with their sizes.
     whole: BTreeMap<Digest, u64>,
+    /// Those that were there at the start, and were not read again since.
+    unread: BTreeSet<Digest>,
     /// Since when, by elapsed time, nobody names a file or has asked for it.
     unnamed: BTreeMap<Digest, Duration>,
 }
@@ -41,6 +43,7 @@ impl Store {
                 fs::remove_file(entry.path())?;
             } else if let Some(digest) = from_hex(name) {
                 state.whole.insert(digest, entry.metadata()?.len());
+                state.unread.insert(digest);
             }
         }
         Ok(Self { dir: dir.to_owned(), state: Mutex::new(state) })
@@ -81,13 +84,23 @@ impl Store {
         File::open(&self.dir)?.sync_all()?;
         let mut state = self.lock();
         state.whole.insert(*digest, size);
+        state.unread.remove(digest);
         state.unnamed.remove(digest);
         Ok(())
     }
 
-    /// Forgets a file that turned out not to be whole.
+    /// Forgets a file that turned out not to be what it should be.
     pub(super) fn forget(&self, digest: &Digest) {
-        self.lock().whole.remove(digest);
+        let mut state = self.lock();
+        state.whole.remove(digest);
+        state.unread.remove(digest);
+    }
+
+    /// A file that was there at the start and is to be read once, whether it still is what it was; and how many are.
+    pub(super) fn next_unread(&self) -> (Option<Digest>, usize) {
+        let mut state = self.lock();
+        let next = state.unread.pop_first();
+        (next, state.unread.len())
     }
 
     /// Removes what nobody has named for so long; the number of files.
@@ -109,6 +122,7 @@ impl Store {
             }
             // Under the lock: who asks whether it is here hears either that it stays, or that it is gone.
             state.whole.remove(digest);
+            state.unread.remove(digest);
             state.unnamed.remove(digest);
             for path in [self.path(digest), self.part(digest)] {
                 match fs::remove_file(path) {
@@ -157,6 +171,8 @@ mod tests {
         assert!(!store.has(&[2; 32], 4), "a part is not it");
         assert!(store.part(&[2; 32]).exists(), "a part is gone on with");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+        assert_eq!(store.next_unread(), (Some([1; 32]), 0), "it may have changed meanwhile");
+        assert_eq!(store.next_unread(), (None, 0));
     }
 
     #[test]

@@ -44,6 +44,7 @@ fn what_was_acknowledged_is_there_whichever_node_is_lost() -> Result<()> {
         }
     }
     bytes_that_are_missing_come(&mut cluster, &first)?;
+    what_the_disk_changed_is_fetched_anew(&mut cluster, &first)?;
     alone_nothing_is_acknowledged(&mut cluster)
 }
 
@@ -108,6 +109,24 @@ fn bytes_that_are_missing_come(cluster: &mut Cluster, text: &str) -> Result<()> 
     comes(&data, &name)?;
     ensure!(std::fs::read_to_string(data.join("artifacts").join(&name))? == *text);
     Ok(())
+}
+
+/// A file that is not what its name says any more is noticed, and replaced.
+fn what_the_disk_changed_is_fetched_anew(cluster: &mut Cluster, text: &str) -> Result<()> {
+    let file = cluster.options[2].data.join("artifacts").join(sha256(text));
+    cluster.kill(2)?;
+    let mut changed = text.as_bytes().to_vec();
+    changed[700_000] ^= 1;
+    std::fs::write(&file, &changed)?;
+    cluster.start(2)?;
+    for _ in 0..LOOKS {
+        // While it is replaced it may be away.
+        if std::fs::read_to_string(&file).is_ok_and(|now| now == text) {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    anyhow::bail!("it stays as the disk has it")
 }
 
 /// A node that reaches no other acknowledges nothing.

@@ -315,6 +315,7 @@ mod tests {
             r#"{"batch":100,"canary":5,"desired":{"a":[1,{"b":null}]},"filter":"tags.a == 1","prefix":"p"}"#,
             r#"{"abort_above_percent":0,"command":{"connected_only":true,"name":"reboot","payload":{"n":1}},"devices":["a","b"],"retries":3}"#,
             r#"{"await":"written","keep_ms":18446744073709551615,"tags":{}}"#,
+            r#"{"artifact":{"at":"a.b","key":"k","name":"fw","sha256":"00","size":9,"version":"2"},"devices":["a"]}"#,
         ] {
             let spec = read(text).unwrap();
             let shown = job_spec_json(&spec, &JsonLimits::default()).unwrap();
@@ -326,7 +327,7 @@ mod tests {
     fn what_makes_no_job_is_told() {
         for (text, said) in [
             ("[]", "takes an object"),
-            (r#"{"tags":{},"desired":{}}"#, "takes one of tags, desired and command"),
+            (r#"{"tags":{},"desired":{}}"#, "takes one of tags, desired, command and artifact"),
             (r#"{"devices":["a"],"prefix":"b"}"#, "either devices, or prefix"),
             (r#"{"devices":"a"}"#, "a list of names"),
             (r#"{"rate_per_s":-1}"#, "rate_per_s: takes a whole number"),
@@ -334,6 +335,8 @@ mod tests {
             (r#"{"await":"never"}"#, "applied or written"),
             (r#"{"speed":1}"#, "no member \"speed\""),
             (r#"{"command":{"nam":"x"}}"#, "no member \"nam\""),
+            (r#"{"artifact":{"nam":"x"}}"#, "no member \"nam\""),
+            (r#"{"artifact":{"name":7}}"#, "name: takes"),
         ] {
             let refused = format!("{:?}", read(text).unwrap_err());
             assert!(refused.contains(&said.replace('"', "\\\"")), "{text}: {refused}");

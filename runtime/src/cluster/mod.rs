@@ -118,9 +118,9 @@ pub(crate) enum Kind {
     /// One of these for a principal, which the node checks once more.
     Guarded = 24,
     /// Bytes of an artifact that the node has, as a stream.
-    Artifact = 25,
+    Artifact = 27,
     /// To have the bytes of an artifact on its disk.
-    HoldArtifact = 26,
+    HoldArtifact = 28,
 }
 
 impl Kind {

@@ -10,6 +10,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("proto", &["twin"]),
     ("query", &["twin"]),
     ("cluster", &["proto"]),
+    ("cluster/yardstick", &["cluster"]),
     ("runtime", &["cluster", "proto", "query", "twin"]),
     ("device", &["proto", "twin"]),
     ("client", &["proto", "twin"]),

@@ -1,12 +1,9 @@
 //! The log beside raft-engine 0.4.2, in one run on one directory: 200-byte entries of 32 groups, each
-//! group keeping its last 2,048. `cargo bench -p pollux-cluster --bench wal [-- SECONDS]`.
+//! group keeping its last 2,048. `cargo run --release --manifest-path cluster/yardstick/Cargo.toml [-- SECONDS]`.
 //!
 //! T64: 32 threads, each with its group, batches of 64 entries, each waits until its batch is durable.
 //! C64: one thread hands over 64 entries of each of 32 groups and waits until all are durable.
 //! T1: as T64 with batches of one entry.
-
-#![expect(clippy::print_stdout, reason = "a benchmark reports on the terminal")]
-#![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 use std::path::Path;
 use std::sync::Arc;

@@ -17,7 +17,7 @@ pub(crate) enum ArtifactFault {
         max: u64,
     },
     /// The disk would be too full.
-    #[error("the disk has no room for it")]
+    #[error("the disk has no room for it beside what is kept free (artifacts.free_bytes_kept)")]
     NoSpace,
     /// What came is not what was said.
     #[error("what came has SHA-256 {}, and {} was expected", hex(actual), hex(expected))]

@@ -26,6 +26,8 @@ pub(super) enum AccessFault {
     Refused(String),
     /// There is more of it than may be.
     TooLarge(String),
+    /// The disk has no room for it.
+    NoSpace(String),
     /// The cluster refuses, or does not answer.
     Control(ControlFault),
 }

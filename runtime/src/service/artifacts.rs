@@ -52,7 +52,7 @@ impl From<ArtifactFault> for AccessFault {
             |fault: ArtifactFault| Self::Rejected(Rejection::Invalid { reason: fault.to_string() });
         match fault {
             ArtifactFault::TooLarge { .. } => Self::TooLarge(fault.to_string()),
-            ArtifactFault::NoSpace => Self::Rejected(Rejection::OutOfSpace),
+            ArtifactFault::NoSpace => Self::NoSpace(fault.to_string()),
             fault @ (ArtifactFault::WrongDigest { .. } | ArtifactFault::Broken(_)) => {
                 invalid(fault)
             }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use pollux_device::session::Backoff;
 use pollux_device::{Device, Download, DownloadError, Options};
-use pollux_proto::device::ALPN_FIRST;
+use pollux_proto::device::{ALPN, ALPN_FIRST, DeviceFrame};
 use pollux_tests::node::cluster::{Cluster, QUICK};
-use pollux_tests::node::{Devices, NodeOptions, NodeProcess, Raw};
+use pollux_tests::node::{Devices, NodeOptions, NodeProcess, Raw, bytes_of, hello};
 use pollux_twin::Value as Sent;
 use rcgen::{KeyPair, PKCS_ED25519};
 use serde_json::{Value, json};
@@ -140,7 +140,33 @@ async fn what_is_wrong_has_a_kind_of_its_own() -> Result<()> {
         timeout(LONG, other.download(&theirs)).await?,
         Err(DownloadError::NotFound { .. })
     ));
-    the_older_wire(&devices, &node).await
+    the_older_wire(&devices, &node).await?;
+    what_is_no_question(&devices, &node).await
+}
+
+/// A stream that asks nothing that can be understood ends, and the session goes on beside it.
+async fn what_is_no_question(devices: &Devices, node: &NodeProcess) -> Result<()> {
+    let config = devices.client(Some(&devices.issue("default/odd", 0)?), ALPN)?;
+    let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse()?)?;
+    let connection = endpoint.connect_with(config, node.devices.parse()?, "localhost")?.await?;
+    let (mut send, mut recv) = connection.open_bi().await?;
+    send.write_all(&bytes_of(&hello("odd"))).await?;
+    let mut first = [0; 16];
+    timeout(LONG, recv.read_exact(&mut first)).await??;
+    for nonsense in [&[0xff; 64][..], &[8, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8], &[1, 0]] {
+        let (mut asks, mut hears) = timeout(LONG, connection.open_bi()).await??;
+        asks.write_all(nonsense).await?;
+        let _ = asks.finish();
+        let heard = timeout(LONG, hears.read(&mut first)).await?;
+        ensure!(heard.is_err(), "{nonsense:?}: {heard:?}");
+        // Only then is there room for the next.
+        let _ = hears.stop(0_u8.into());
+    }
+    send.write_all(&bytes_of(&DeviceFrame::Ping { nonce: 7 })).await?;
+    let mut rest = [0; 1024];
+    ensure!(timeout(LONG, recv.read(&mut rest)).await??.is_some(), "the session goes on");
+    ensure!(connection.close_reason().is_none());
+    Ok(())
 }
 
 /// A device of the wire before is served as before.

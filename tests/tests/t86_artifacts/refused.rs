@@ -24,7 +24,7 @@ fn what_must_not_be_is_refused() -> Result<()> {
         .collect::<Result<_, _>>()?;
     let own = |name: &String| name.starts_with("node") || name.starts_with("key");
     ensure!(around.iter().all(own), "nothing was written elsewhere: {around:?}");
-    Ok(())
+    no_room(dir.path())
 }
 
 fn names(node: &NodeProcess) -> Result<()> {
@@ -87,6 +87,14 @@ fn bodies(node: &NodeProcess) -> Result<()> {
     let left = files(node.data())?;
     ensure!(left.iter().all(|name| !name.ends_with(".tmp")), "{left:?}");
     Ok(())
+}
+
+/// A disk that would be fuller than it may be takes none, and says what helps.
+fn no_room(dir: &Path) -> Result<()> {
+    let options = NodeOptions::new(&dir.join("node-full"));
+    let node =
+        options.with("POLLUX_ARTIFACTS__FREE_BYTES_KEPT", &(1_u64 << 40).to_string()).start()?;
+    refuses(&put(&node, "fw/1", &[], "x")?, 507, "artifacts.free_bytes_kept")
 }
 
 fn signatures(node: &NodeProcess, dir: &Path) -> Result<()> {

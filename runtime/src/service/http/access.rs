@@ -23,6 +23,9 @@ impl From<AccessFault> for Problem {
             AccessFault::TooLarge(what) => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", what)
             }
+            AccessFault::NoSpace(what) => {
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "out_of_space", what)
+            }
             AccessFault::Control(fault) => {
                 let (status, reason) = match fault {
                     ControlFault::Refused(_) => (StatusCode::CONFLICT, "refused"),

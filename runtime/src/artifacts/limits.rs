@@ -22,6 +22,8 @@ pub(crate) const HOLD_WAIT: Duration = Duration::from_secs(2);
 pub(crate) const HOLD_RETRY: Duration = Duration::from_millis(300);
 /// A node that comes no further for so long counts no more: longer than an election and a stalled disk.
 pub(crate) const HOLD_STALLED: Duration = Duration::from_secs(20);
+/// How long all of that may take: much less than what nobody names yet is kept, so that who held it first still does.
+pub(crate) const SPREAD_MAX: Duration = Duration::from_secs(30 * 60);
 /// How long the next piece from another node may take.
 pub(crate) const PIECE_WAIT: Duration = Duration::from_secs(15);
 /// How often it is looked for what is missing here, or nobody names, when nothing has changed.

@@ -8,15 +8,15 @@ use pollux_cluster::meta::Place;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::limits::{HOLD_RETRY, HOLD_STALLED};
+use super::limits::{HOLD_RETRY, HOLD_STALLED, SPREAD_MAX};
 use super::peer::Held;
 use super::{ArtifactFault, Depot, Digest};
 
 impl Depot {
-    /// Returns when enough nodes have the bytes, which are on this one, on their disks.
-    pub(crate) async fn spread(&self, digest: Digest, size: u64) -> Result<(), ArtifactFault> {
-        let picture = self.picture();
-        let place = picture.borrow().meta.own.clone();
+    /// Returns when enough nodes have the bytes, which are on this one, on their disks: enough of those where the meta
+    /// group is, which is given back.
+    pub(crate) async fn spread(&self, digest: Digest, size: u64) -> Result<Place, ArtifactFault> {
+        let place = self.place();
         let mut held = BTreeSet::from([self.inner.node.0]);
         let mut asked = JoinSet::new();
         let voters: BTreeSet<_> = place.goal.voters.iter().chain(&place.acting).copied().collect();
@@ -25,8 +25,11 @@ impl Depot {
             asked.spawn(async move { (node, depot.have_held(NodeId(node), &digest, size).await) });
         }
         let mut why = "no other node can be reached".to_owned();
+        let end = self.inner.clock.elapsed() + SPREAD_MAX;
         while !is_enough(&place, &held) {
-            match asked.join_next().await {
+            let left = end.saturating_sub(self.inner.clock.elapsed());
+            let answered = tokio::time::timeout(left, asked.join_next()).await;
+            match answered.ok().flatten() {
                 Some(Ok((node, Ok(())))) => {
                     held.insert(node);
                 }
@@ -39,6 +42,7 @@ impl Depot {
                     why = format!("node {node}: {fault}");
                 }
                 Some(Err(error)) => why = error.to_string(),
+                // Nobody is left to wait for, or no time.
                 None => {
                     let needed = place.acting.len().max(place.goal.voters.len()) / 2 + 1;
                     let held = held.intersection(&place.acting.iter().copied().collect()).count();
@@ -46,7 +50,12 @@ impl Depot {
                 }
             }
         }
-        Ok(())
+        Ok(place)
+    }
+
+    /// Where the meta group is, as this node knows it.
+    pub(crate) fn place(&self) -> Place {
+        self.picture().borrow().meta.own.clone()
     }
 
     /// Asks a node again and again until it holds something, for as long as it comes further.

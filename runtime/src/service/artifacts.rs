@@ -104,7 +104,7 @@ impl Desk {
             media_type,
         };
         came.keep().await?;
-        self.depot.spread(sha256, size).await?;
+        let place = self.depot.spread(sha256, size).await?;
         let (tenant, name, version) =
             (arrival.tenant.clone(), arrival.name.clone(), arrival.version.clone());
         let known = Artifact {
@@ -117,6 +117,10 @@ impl Desk {
             ..Artifact::default()
         };
         self.change_fleet(caller, Change::PutArtifact(Box::new(arrival))).await?;
+        if self.depot.place() != place {
+            // Others decide now: they must have it as well before it is acknowledged.
+            self.depot.spread(sha256, size).await?;
+        }
         // It is decided; a node that is behind sees it later.
         let here = self.one_artifact(&tenant, &name, &version);
         Ok(here.unwrap_or_else(|_| shown(&tenant, &name, &version, &known)))

@@ -1,10 +1,12 @@
 //! Three nodes: what was acknowledged at one is given by all, whichever is killed, and comes to those that were away.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use pollux_tests::node::NodeProcess;
 use pollux_tests::node::cluster::{Cluster, QUICK};
 
 use super::{content, files, get, listed, ok, put, refuses, sha256};
@@ -50,36 +52,17 @@ fn what_was_acknowledged_is_there_whichever_node_is_lost() -> Result<()> {
 
 /// Brings one after the other at node 2 while node 3, and then node 2 itself, is killed; what was acknowledged.
 fn while_nodes_are_killed(cluster: &mut Cluster) -> Result<Vec<(String, String)>> {
-    let bring = |node: &pollux_tests::node::NodeProcess, from: u64| {
-        (from..from + 6)
-            .filter_map(|seed| {
-                let (version, text) = (format!("2.{seed}"), content(seed, BYTES));
-                let reply = put(node, &format!("fw/{version}"), &[], &text).ok()?;
-                (reply.status == 200).then_some((version, text))
-            })
-            .collect::<Vec<_>>()
-    };
-    let third = cluster.nodes[2].take();
-    let second = cluster.nodes[1].take();
-    let (Some(second), Some(third)) = (second, third) else { anyhow::bail!("they run") };
-    let (mut acknowledged, second) = thread::scope(|scope| {
-        let bringing = scope.spawn(move || (bring(&second, 10), second));
-        thread::sleep(Duration::from_millis(150));
-        let killed = third.kill();
-        let (acknowledged, second) = bringing.join().map_err(|_| anyhow::anyhow!("it failed"))?;
-        killed.map(|()| (acknowledged, second))
-    })?;
-    ensure!(acknowledged.len() == 6, "two of three are enough: {} were", acknowledged.len());
+    let third = cluster.nodes[2].take().context("it runs")?;
+    let second = cluster.nodes[1].as_ref().context("it runs")?;
+    let (mut acknowledged, failed) = bring_while(second, 10, 12, || third.kill())?;
+    ensure!(failed == 0, "two of three are enough: {failed} failed");
     cluster.start(2)?;
-    let id = second.id();
-    let more = thread::scope(|scope| {
-        let bringing = scope.spawn(|| bring(&second, 20));
-        thread::sleep(Duration::from_millis(400));
-        let pid = rustix::process::Pid::from_raw(i32::try_from(id)?);
-        rustix::process::kill_process(pid.expect("it is no zero"), rustix::process::Signal::KILL)?;
-        bringing.join().map_err(|_| anyhow::anyhow!("it failed"))
-    })?;
-    ensure!(more.len() < 6, "it was killed while some were on their way");
+    let second = cluster.nodes[1].take().context("it runs")?;
+    let id = i32::try_from(second.id())?;
+    let pid = rustix::process::Pid::from_raw(id).context("it is no zero")?;
+    let kill = || Ok(rustix::process::kill_process(pid, rustix::process::Signal::KILL)?);
+    let (more, failed) = bring_while(&second, 100, 100, kill)?;
+    ensure!(failed > 0, "it was killed while some were to come");
     acknowledged.extend(more);
     second.kill()?;
     // Those that are left have all that was acknowledged.
@@ -92,6 +75,41 @@ fn while_nodes_are_killed(cluster: &mut Cluster) -> Result<Vec<(String, String)>
     cluster.start(1)?;
     cluster.settled()?;
     Ok(acknowledged)
+}
+
+/// Brings so many, until one fails after another; something is done once three are acknowledged. What was, and how many
+/// failed.
+fn bring_while(
+    node: &NodeProcess,
+    from: u64,
+    most: u64,
+    then: impl FnOnce() -> Result<()>,
+) -> Result<(Vec<(String, String)>, usize)> {
+    let done = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let bringing = scope.spawn(|| {
+            let (mut acknowledged, mut failed) = (Vec::new(), 0);
+            for seed in from..from + most {
+                let (version, text) = (format!("2.{seed}"), content(seed, BYTES));
+                match put(node, &format!("fw/{version}"), &[], &text) {
+                    Ok(reply) if reply.status == 200 => acknowledged.push((version, text)),
+                    _ => failed += 1,
+                }
+                done.store(acknowledged.len() + failed, Ordering::Relaxed);
+                if failed > 1 {
+                    break;
+                }
+            }
+            (acknowledged, failed)
+        });
+        while done.load(Ordering::Relaxed) < 3 && !bringing.is_finished() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        // Within the next one.
+        thread::sleep(Duration::from_millis(20));
+        then()?;
+        bringing.join().map_err(|_| anyhow::anyhow!("it failed"))
+    })
 }
 
 /// A node whose file is gone gives the bytes all the same, and has them again.

@@ -4,13 +4,14 @@
 use std::path::PathBuf;
 use std::{env, error::Error, fs};
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "pollux/v1/types.proto",
     "pollux/v1/twins.proto",
     "pollux/v1/commands.proto",
     "pollux/v1/devices.proto",
     "pollux/v1/fleet.proto",
     "pollux/v1/tenants.proto",
+    "pollux/v1/artifacts.proto",
     "pollux/v1/subscriptions.proto",
     "pollux/v1/jobs.proto",
     "pollux/v1/cluster.proto",

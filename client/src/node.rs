@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use pollux_proto::v1::access_client::AccessClient;
+use pollux_proto::v1::artifacts_client::ArtifactsClient;
 use pollux_proto::v1::cluster_client::ClusterClient;
 use pollux_proto::v1::commands_client::CommandsClient;
 use pollux_proto::v1::devices_client::DevicesClient;
@@ -78,6 +79,11 @@ impl Node {
     /// The Jobs service.
     pub fn jobs(&self) -> JobsClient<Channel> {
         JobsClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
+    }
+
+    /// The Artifacts service.
+    pub fn artifacts(&self) -> ArtifactsClient<Channel> {
+        ArtifactsClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     /// The Cluster service.

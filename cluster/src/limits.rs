@@ -128,8 +128,8 @@ pub const META_VOTERS_MAX: u32 = 5;
 /// Nodes that follow the meta group without a vote; its leader sends each of them every decision.
 pub const META_LEARNERS_MAX: usize = 1000;
 /// Largest command or image of the meta group: [`META_NODES_MAX`] nodes with the longest names and
-/// addresses take 13 MB, all that is agreed on about access 7 MB, about devices in general 8 MB.
-pub const META_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// addresses take 13 MB, all that is agreed on about access 7 MB, about devices in general 8 MB, about artifacts 5 MB.
+pub const META_BYTES_MAX: usize = 40 * 1024 * 1024;
 /// Device types of a cluster, with those that were taken away: kinds of devices, not devices.
 pub const TYPES_MAX: usize = 500;
 /// Bytes of the schemas of one type: all of them are in the memory of every node.
@@ -154,6 +154,23 @@ pub const ENROLMENT_DAYS_MAX: u32 = 36_500;
 pub(crate) const TYPE_VERSIONS_LOST: u64 = 1 << 32;
 /// Counts of one that are remembered: those that may be under way at once.
 pub const COUNTED_MAX: usize = 64;
+/// Artifacts of a cluster: releases that are kept, not builds.
+pub const ARTIFACTS_MAX: usize = 2_000;
+/// Of one tenant: no tenant leaves others without.
+pub const ARTIFACTS_OF_TENANT_MAX: usize = 500;
+/// Keys that artifacts are signed by, of a cluster.
+pub const ARTIFACT_KEYS_MAX: usize = 1_000;
+/// Of one tenant: each is tried where an upload does not say which.
+pub const ARTIFACT_KEYS_OF_TENANT_MAX: usize = 16;
+/// Longest name of an artifact, and longest version.
+pub const ARTIFACT_NAME_BYTES_MAX: usize = 64;
+/// Longest media type: those that are registered have no more.
+pub const MEDIA_TYPE_BYTES_MAX: usize = 127;
+/// For how long it is kept that a job was about to be made with an artifact: making one takes less, and clocks of
+/// nodes differ by less than the rest.
+pub const ARTIFACT_NAMING_MS: u64 = 60_000;
+/// Jobs that may be made with one artifact within that time.
+pub const ARTIFACT_NAMINGS_MAX: usize = 16;
 /// Longest name of a type, a group or an enrolment.
 pub const FLEET_NAME_BYTES_MAX: usize = 64;
 /// Services and operators of a cluster; devices are none of them.

@@ -16,7 +16,7 @@ use crate::driver::Driver;
 use crate::error::{Fault, QueueError};
 use crate::options::Options;
 use crate::session::{Input, Message, Rehomed};
-use crate::shared::{Answered, CommandHandler, DesiredHandler, Shared};
+use crate::shared::{Answered, CommandHandler, DesiredHandler, Shared, State};
 use crate::store::Outcome;
 
 /// A device. Clones are the same device; it is closed with the last of them.
@@ -241,6 +241,12 @@ impl Device {
     /// Ends the session for good. What is not acknowledged by now is given up.
     pub fn close(&self) {
         self.shared().input(Input::Close);
+    }
+
+    /// The session's connection, once there is one.
+    pub(crate) async fn connection(&self) -> Result<quinn::Connection, Fault> {
+        let carries = |state: &State| state.online.and_then(|_| state.connection.clone());
+        self.shared().wait(carries).await
     }
 
     fn shared(&self) -> &Arc<Shared> {

@@ -58,3 +58,56 @@ pub enum Fault {
     #[error("the datagram was not sent: {0}")]
     Datagram(&'static str),
 }
+
+/// An artifact did not come.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum DownloadError {
+    /// There is none of that name and version in the device's tenant.
+    #[error("the node has no such artifact: {message}")]
+    NotFound {
+        /// What the node says.
+        message: String,
+    },
+    /// It is there with another SHA-256 than was asked for.
+    #[error("the artifact is another one: {message}")]
+    OtherContent {
+        /// What the node says.
+        message: String,
+    },
+    /// What came is not what it should be, twice; nothing of it is kept.
+    #[error("what came has SHA-256 {actual}, and {expected} was expected")]
+    WrongDigest {
+        /// What it should be.
+        expected: String,
+        /// What it is.
+        actual: String,
+    },
+    /// Keys were given, and it is not signed.
+    #[error("the artifact is not signed, and only signed ones are taken")]
+    Unsigned,
+    /// It is signed by none of the keys that were given.
+    #[error(
+        "the signature by key {key:?} is of none of the keys that are trusted here, or of another artifact"
+    )]
+    WrongSignature {
+        /// The key that it says it is signed by.
+        key: String,
+    },
+    /// The file could not be written.
+    #[error("the file could not be written: {0}")]
+    Disk(Arc<std::io::Error>),
+    /// The node is of a release before artifacts.
+    #[error(
+        "the node does not give artifacts: it speaks pollux/1, and this takes pollux/2; upgrade it"
+    )]
+    Unsupported,
+    /// What the node says is not of the protocol.
+    #[error("the node broke the protocol: {message}")]
+    Protocol {
+        /// How.
+        message: String,
+    },
+    /// The device was closed, or a node refused it for good.
+    #[error("the device is closed: {0}")]
+    Closed(Arc<str>),
+}

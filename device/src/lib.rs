@@ -51,12 +51,16 @@
 //! Where the owner cannot be dialled, behind a firewall or address translation, a node that answers is asked
 //! to relay, and the owner is tried again now and then; nothing has to be configured for it.
 //!
+//! Firmware and the like comes on a stream of its own, see [`Device::download`].
+//!
 //! [`session`] is the pure machine that decides; the rest drives it over QUIC, one small task a
 //! device. Thousands of devices of one process share an [`Endpoint`].
 
 mod clock;
 mod device;
 mod dial;
+pub mod digest;
+mod download;
 mod driver;
 pub mod enrol;
 pub mod error;
@@ -70,7 +74,8 @@ mod wire;
 
 pub use device::{Acked, Command, Counts, Desired, Device, Online, Pending};
 pub use dial::{Discovery, Endpoint, Transport};
-pub use error::{Fault, QueueError};
+pub use download::{Download, Downloaded};
+pub use error::{DownloadError, Fault, QueueError};
 pub use options::{Addresses, Options};
 pub use session::{Cause, Message, Rehomed};
 pub use tls::{Identity, Trust};

@@ -121,3 +121,11 @@ pub const SOCKET_BYTES: usize = 4 * 1024 * 1024;
 pub const ADDRESSES_MAX: usize = 64;
 /// Bytes of datagrams kept unread: nodes send none, but quinn sends none either if this is zero.
 pub const DATAGRAM_BYTES: usize = 2 * 1024;
+/// How long a node may take to answer what a device comes for: it may have to ask others.
+pub const DOWNLOAD_ANSWER_MS: u64 = 30_000;
+/// Pause before a download that broke is gone on with: a reconnect takes as long.
+pub const DOWNLOAD_AGAIN_MS: u64 = 500;
+/// The longest such pause, where nothing comes at all.
+pub const DOWNLOAD_AGAIN_MS_MAX: u64 = 30_000;
+/// Bytes of an artifact taken from the connection, or from the file, at once.
+pub const DOWNLOAD_READ_BYTES: usize = 64 * 1024;

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use pollux_proto::device::ALPN;
+use pollux_proto::device::{ALPN, ALPN_FIRST};
 use quinn::crypto::rustls::QuicClientConfig;
 use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -114,7 +114,7 @@ impl Identity {
             Some(resolver) => builder.with_client_cert_resolver(Arc::clone(resolver)),
             None => builder.with_no_client_auth(),
         };
-        tls.alpn_protocols = vec![ALPN.to_vec()];
+        tls.alpn_protocols = vec![ALPN.to_vec(), ALPN_FIRST.to_vec()];
         // A hello is checked in full whether TLS resumed or not (safety rule 17), and resumption
         // buys little; tickets would cost memory for each device.
         tls.resumption = Resumption::disabled();

@@ -2,6 +2,7 @@
 
 use bytes::BytesMut;
 use pollux_proto::device::convert::Received;
+use pollux_proto::device::download::{Fetch, Offer};
 use pollux_proto::device::framing::{Frame, PREFIX_BYTES};
 use pollux_proto::device::name::{parse_uri, uri};
 use pollux_proto::device::{
@@ -19,6 +20,8 @@ use xxhash_rust::xxh3::Xxh3;
 pub fn frames(data: &[u8]) {
     side::<DeviceFrame>(data);
     side::<NodeFrame>(data);
+    side::<Fetch>(data);
+    side::<Offer>(data);
     for frame in stream::<DeviceFrame>(data, data.len()).0 {
         let _session_or_twin = Received::from(frame);
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use pollux_client::{ErrorKind, Node, Options};
 use pollux_proto::v1::access_client::AccessClient;
+use pollux_proto::v1::artifacts_client::ArtifactsClient;
 use pollux_proto::v1::cluster_client::ClusterClient;
 use pollux_proto::v1::enrolments_client::EnrolmentsClient;
 use pollux_proto::v1::groups_client::GroupsClient;
@@ -93,6 +94,11 @@ impl Client {
     /// The Jobs service.
     pub(crate) fn jobs(&self) -> JobsClient<Channel> {
         self.node().jobs()
+    }
+
+    /// The Artifacts service.
+    pub(crate) fn artifacts(&self) -> ArtifactsClient<Channel> {
+        self.node().artifacts()
     }
 
     /// The Cluster service.

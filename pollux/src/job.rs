@@ -92,9 +92,10 @@ fn spec(args: CreateJobArgs) -> Result<v1::JobSpec, Failure> {
             filter: filter.unwrap_or_default(),
         }),
     };
-    let action = match (args.tags, args.desired, args.command) {
+    let action = match (args.tags, args.desired, args.artifact, args.command) {
         (Some(tags), ..) => Action::TagsJson(client::json(&tags)?),
-        (_, Some(desired), _) => Action::DesiredJson(client::json(&desired)?),
+        (_, Some(desired), ..) => Action::DesiredJson(client::json(&desired)?),
+        (.., Some(text), _) => Action::Artifact(artifact(&text, args.at)?),
         (.., command) => {
             let payload_json = args.payload.as_deref().map(client::json).transpose()?;
             Action::Command(v1::JobCommand {
@@ -126,6 +127,17 @@ fn spec(args: CreateJobArgs) -> Result<v1::JobSpec, Failure> {
         retry_after_ms: ms(args.retry_after),
         keep_ms: ms(args.keep),
     })
+}
+
+/// The artifact that a job names, which is of the job's own tenant.
+fn artifact(text: &str, at: Option<String>) -> Result<v1::JobArtifact, Failure> {
+    let asked = crate::artifact::named(text)?;
+    if !asked.tenant.is_empty() {
+        let message = format!("artifact {text:?} names a tenant; it is one of the job's");
+        return Err(Failure::new(Exit::Usage, message).next("write it as name@version"));
+    }
+    let v1::DescribeArtifactRequest { name, version, .. } = asked;
+    Ok(v1::JobArtifact { name, version, at: at.unwrap_or_default(), ..Default::default() })
 }
 
 /// Stays until a job is over, and shows how far it is.

@@ -3,6 +3,7 @@
 
 mod access;
 mod args;
+mod artifact;
 mod backup;
 mod bench;
 mod bench_job;
@@ -112,6 +113,7 @@ async fn run_async(output: Output, verb: Verb) -> Result<(), Failure> {
         Verb::Group(command) => fleet::groups(output, command).await,
         Verb::Enrolment(command) => enrolment::run(output, command).await,
         Verb::Tenant(command) => tenant::run(output, command).await,
+        Verb::Artifact(command) => Box::pin(artifact::run(output, command)).await,
         Verb::Job(command) => job::run(output, command).await,
         Verb::Device(command) => registry::run(output, command).await,
         Verb::Config(_) | Verb::Context(_) | Verb::Completions { .. } => {

@@ -2,6 +2,7 @@
 //! here; whether a request may be done is the twin's decision.
 
 mod answer;
+mod artifact;
 mod call;
 mod changed;
 mod device;
@@ -19,6 +20,7 @@ use pollux_twin::{DeviceId, JsonError, JsonLimits, Rejection, TenantId, TwinKey,
 use crate::v1;
 
 pub use answer::{deleted, registered, sent, written};
+pub use artifact::{artifact_json, artifact_key_json};
 pub use call::{Call, cancel_command, delete, get, get_command, patch, send_command};
 pub use changed::{changed, changed_bytes};
 pub use device::{

@@ -1,6 +1,7 @@
 //! Words on the wire: device frames and framing, peer frames, the gRPC services, and the one table that
 //! turns a rejection into a status. No sockets, no tasks, no decisions.
 
+pub mod artifact;
 pub mod changes;
 pub mod convert;
 pub mod device;

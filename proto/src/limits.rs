@@ -92,3 +92,7 @@ pub const CURSOR_BYTES_MAX: usize = 256 * 1024;
 
 /// Bytes of a line of very many devices: more than a twin's sections may have.
 pub const DEVICE_LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of a frame about a download: names, a digest, a signature and a sentence.
+pub const DOWNLOAD_FRAME_BYTES_MAX: usize = 4 * 1024;
+/// Bytes of an artifact's name, or of its version, that a device asks for: more than any has.
+pub const DOWNLOAD_NAME_BYTES_MAX: usize = 256;

@@ -6,6 +6,7 @@
 
 mod access;
 mod arbiters;
+mod artifacts;
 pub mod backup;
 mod batch_thread;
 mod checkpoint;

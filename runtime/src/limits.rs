@@ -122,6 +122,12 @@ pub const RELAY_RETRY_MS: u32 = 5_000;
 pub const STOP_MS_MAX: u64 = 20_000;
 /// Bytes that a device may send before its session read them: one frame of the largest size.
 pub const SESSION_WINDOW_BYTES: u32 = 256 * 1024;
+/// Streams that a device may have open at once: its session's, and one on which it comes for an artifact.
+pub const SESSION_STREAMS: u32 = 2;
+/// How long a device may take for one piece of an artifact: a radio of some kilobytes a second is in time.
+pub const DOWNLOAD_STALLED: Duration = Duration::from_secs(30);
+/// When a device comes again for an artifact that it did not get: others are served meanwhile.
+pub const DOWNLOAD_RETRY_MS: u32 = 5_000;
 /// Bytes of datagrams that wait for their session: volatile ones are dropped beyond it.
 pub const DATAGRAM_BUFFER_BYTES: usize = 16 * 1024;
 /// Bytes that the kernel may hold for the socket of all devices, each way: what it drops under a burst

@@ -84,6 +84,7 @@ pub(crate) const REASONS: &[&str] = &[
     "unavailable",
     "unsupported_media_type",
     "timeout",
+    "range_not_satisfiable",
 ];
 
 macro_rules! metrics {
@@ -126,6 +127,9 @@ const FETCHES: &[&str] = &["ok", "failed"];
 /// Parts of a node that have certificates.
 const CERTIFIED: &[&str] = &["devices", "services", "peers", "enrolments"];
 
+/// What becomes of a device's download.
+const DOWNLOAD_RESULTS: &[&str] = &["begun", "done", "broken", "refused"];
+
 /// Where states of shards went.
 const DIRECTIONS: &[&str] = &["sent", "received"];
 
@@ -161,6 +165,8 @@ metrics! {
     handshakes_max: Gauge = Gauge::default();
     /// Hellos by how they ended.
     hellos_total: Labelled = Labelled::new("result", HELLO_RESULTS);
+    /// Artifacts that devices came for, by what became of it.
+    downloads_total: Labelled = Labelled::new("result", DOWNLOAD_RESULTS);
     /// Frames received from devices.
     device_frames_total: Labelled = Labelled::new("kind", FRAME_KINDS);
     /// Numbered frames acknowledged as durable.

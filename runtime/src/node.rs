@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::arbiters::Arbiters;
+use crate::artifacts::Depot;
 use crate::checkpoint::{CheckpointOptions, Checkpointer, Roll};
 use crate::clock::Clock;
 use crate::cluster::{Member, used_by};
@@ -111,8 +112,11 @@ impl Node {
             (Arc::clone(&metrics), clock),
             stopping.clone(),
         );
+        let (depot, keeper) = member.depot(&config, launcher.space.clone(), stopping.clone())?;
+        tasks.push(keeper);
         let (endpoint, services) =
-            open_doors(&config, live, &router, &metrics, &member, &certificates, clock).await?;
+            open_doors(&config, live, &router, &metrics, &member, (depot, &certificates), clock)
+                .await?;
         tasks.push(tokio::spawn(Arc::clone(&endpoint).run()));
         let counted = (disk.log.clone(), Arc::clone(&metrics), tenants);
         tasks.extend(begin_looks(&config, &router, counted, &certificates));
@@ -217,16 +221,16 @@ async fn open_doors(
     router: &Router,
     metrics: &Arc<Metrics>,
     member: &Member,
-    certificates: &Certificates,
+    (depot, certificates): (Depot, &Certificates),
     clock: Clock,
 ) -> Result<(Arc<Endpoint>, Served), Fault> {
     let stopping = router.stopping();
-    let endpoint = listen_for_devices(config, live, router, metrics, clock)?;
+    let endpoint = listen_for_devices(config, live, router, metrics, &depot, clock)?;
     member.serve_relayed(Arc::clone(&endpoint));
     let (control, doorman) =
         (member.control(router), member.doorman(config, metrics, stopping.clone())?);
     let (router, metrics) = (router.clone(), Arc::clone(metrics));
-    let parts = (router, control, doorman, metrics);
+    let parts = (router, control, doorman, depot, metrics);
     let services =
         service::serve(parts, &config.services, (&config.data_dir, certificates), stopping.clone())
             .await?;
@@ -259,6 +263,7 @@ fn listen_for_devices(
     live: Arc<LiveTls>,
     router: &Router,
     metrics: &Arc<Metrics>,
+    depot: &Depot,
     clock: Clock,
 ) -> Result<Arc<Endpoint>, Fault> {
     let tls = DeviceTls::new(live).map_err(|error| internal("TLS for devices", &error))?;
@@ -297,7 +302,8 @@ fn listen_for_devices(
         intake,
         relaying: if devices.relay { Relaying::On } else { Relaying::Off },
     };
-    Ok(Endpoint::new(quinn, router.clone(), Arc::clone(metrics), clock, options))
+    let parts = (router.clone(), depot.clone());
+    Ok(Endpoint::new(quinn, parts, Arc::clone(metrics), clock, options))
 }
 
 /// The one UDP socket of all devices, with room for their bursts.

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use pollux_device::Download;
 use pollux_proto::device::{CloseCode, DeviceFrame, NodeFrame};
 use pollux_tests::clients::{Crowd, Load};
 use pollux_tests::node::cluster::{self, Cluster, Place, QUICK};
@@ -152,6 +153,14 @@ async fn one_device_has_it_all(hidden: &Hidden, devices: &Devices) -> Result<()>
     let verb = ["command", "send", DEVICE, "echo", r#"{"a":7}"#, "--wait"];
     let done = relay.ask(&verb)?;
     ensure!(done.to_string().contains("\"a\":7"), "{done}");
+
+    // What it comes for beside its session, the relaying node gives.
+    let reply = relay.send("PUT", "/v1/artifacts/fw/1", &[], b"firmware")?;
+    ensure!(reply.status == 200, "{reply:?}");
+    let to = relay.data().with_extension("fw");
+    timeout(STEP, device.download(&Download::new("fw", "1", &to))).await??;
+    ensure!(std::fs::read_to_string(&to)? == "firmware");
+    counted(relay, "pollux_downloads_total{result=\"done\"}", 1).await?;
     device.close();
     Ok(())
 }

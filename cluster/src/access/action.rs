@@ -24,6 +24,10 @@ pub enum Action {
     JobManage,
     /// Say what tenants may have of the cluster.
     TenantLimit,
+    /// See artifacts, and read what is in them.
+    ArtifactRead,
+    /// Bring artifacts and take them away, and say by which keys they are signed.
+    ArtifactManage,
     /// See nodes, shards, and what a node counts.
     ClusterRead,
     /// Change nodes, shards and settings of the cluster.
@@ -38,7 +42,7 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::TwinRead,
         Self::TwinWrite,
         Self::TwinDelete,
@@ -49,6 +53,8 @@ impl Action {
         Self::JobRead,
         Self::JobManage,
         Self::TenantLimit,
+        Self::ArtifactRead,
+        Self::ArtifactManage,
         Self::ClusterRead,
         Self::ClusterAdmin,
         Self::ClusterBackup,
@@ -70,6 +76,8 @@ impl Action {
             Self::JobRead => "job:read",
             Self::JobManage => "job:manage",
             Self::TenantLimit => "tenant:limit",
+            Self::ArtifactRead => "artifact:read",
+            Self::ArtifactManage => "artifact:manage",
             Self::ClusterRead => "cluster:read",
             Self::ClusterAdmin => "cluster:admin",
             Self::ClusterBackup => "cluster:backup",

@@ -2,7 +2,7 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use super::{Claimed, Key, TenantLimits, Terms};
+use super::{Arrival, Claimed, Key, Naming, TenantLimits, Terms, artifact_key};
 
 /// What is to be changed. The tenant of each comes first.
 #[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -101,17 +101,81 @@ pub enum Change {
         /// Whose certificates are good for it.
         claimed: Option<Claimed>,
     },
+    /// An artifact has come. Behind a pointer, so that it leaves the others as small as they were.
+    PutArtifact(Box<Arrival>),
+    /// An artifact shall be gone.
+    RemoveArtifact {
+        /// Whose it is.
+        tenant: String,
+        /// Its name.
+        name: String,
+        /// Its version.
+        version: String,
+        /// How many jobs were made with it when it was looked whether one still runs.
+        named: u64,
+    },
+    /// A job is about to be made with an artifact.
+    NameArtifact {
+        /// Whose they are.
+        tenant: String,
+        /// The artifact's name.
+        name: String,
+        /// Its version.
+        version: String,
+        /// The job.
+        naming: Naming,
+    },
+    /// A key that artifacts must be signed by shall be there.
+    PutArtifactKey {
+        /// Whose it is.
+        tenant: String,
+        /// Its name.
+        name: String,
+        /// The Ed25519 public key.
+        public: [u8; 32],
+        /// For people.
+        note: String,
+    },
+    /// Such a key shall be gone. What was signed by it stays.
+    RemoveArtifactKey {
+        /// Whose it is.
+        tenant: String,
+        /// Its name.
+        name: String,
+    },
 }
 
 impl Change {
-    /// Whether programs that write version 3 do not know it.
+    /// Whether programs that write version 3 do not know it: it takes
+    /// [`ARTIFACTS_LEVEL`](crate::meta::ARTIFACTS_LEVEL).
     pub(crate) const fn is_of_version_4(&self) -> bool {
-        matches!(self, Self::LimitTenant { .. } | Self::ShareDevices { .. } | Self::PutClaim { .. })
+        matches!(
+            self,
+            Self::LimitTenant { .. }
+                | Self::ShareDevices { .. }
+                | Self::PutClaim { .. }
+                | Self::PutArtifact(_)
+                | Self::RemoveArtifact { .. }
+                | Self::NameArtifact { .. }
+                | Self::PutArtifactKey { .. }
+                | Self::RemoveArtifactKey { .. }
+        )
     }
 
     /// What the audit calls it, and of what it is.
     pub(crate) fn told(&self) -> (&'static str, String) {
         let (what, tenant, name) = match self {
+            Self::PutArtifact(come) => {
+                return ("artifact put", artifact_key(&come.tenant, &come.name, &come.version));
+            }
+            Self::RemoveArtifact { tenant, name, version, .. } => {
+                return ("artifact remove", artifact_key(tenant, name, version));
+            }
+            Self::NameArtifact { tenant, name, version, .. } => {
+                return ("artifact use", artifact_key(tenant, name, version));
+            }
+            Self::PutArtifactKey { tenant, name, .. } => ("artifact key put", tenant, name),
+            Self::RemoveArtifactKey { tenant, name } => ("artifact key remove", tenant, name),
             Self::PutType { tenant, name, .. } => ("type put", tenant, name),
             Self::RemoveType { tenant, name } => ("type remove", tenant, name),
             Self::PutGroup { tenant, name, .. } => ("group put", tenant, name),

@@ -1,7 +1,9 @@
 //! What is agreed on about devices in general: which types there are, which groups, by what enrolments others
-//! come, and what their tenants may have. Owns the pure state, its words and its bounds; leaves agreeing on it to `meta/`, and what schemas and filters
+//! come, which artifacts they can come for, and what their tenants may have. Owns the pure state, its words and its bounds; leaves agreeing on it to `meta/`, and what schemas and filters
 //! mean to those who ask them. Which type a device is of, and which groups it was put in, stands in its own entry.
 
+mod artifact;
+mod artifact_rules;
 mod change;
 mod claim;
 mod enrolment;
@@ -16,6 +18,10 @@ use std::collections::BTreeMap;
 
 use rkyv::{Archive, Deserialize, Serialize};
 
+pub use self::artifact::{
+    Arrival, Artifact, Naming, Signature, SigningKey, artifact_key, artifact_name_fault,
+    media_type_fault,
+};
 pub use self::change::Change;
 pub use self::claim::Claimed;
 pub use self::enrolment::{Enrolment, Key, Terms};
@@ -39,6 +45,10 @@ pub struct Fleet {
     pub tenants: BTreeMap<String, Tenant>,
     /// By which certificates devices come by an enrolment, where they do.
     pub claims: BTreeMap<String, Claimed>,
+    /// Artifacts; their names are `tenant/name@version`.
+    pub artifacts: BTreeMap<String, Artifact>,
+    /// Keys that they must be signed by.
+    pub artifact_keys: BTreeMap<String, SigningKey>,
 }
 
 /// How a thing of a tenant is found.
@@ -73,6 +83,12 @@ impl Fleet {
     #[must_use]
     pub fn claimed(&self, tenant: &str, name: &str) -> Option<&Claimed> {
         self.claims.get(&key(tenant, name))
+    }
+
+    /// An artifact of a tenant.
+    #[must_use]
+    pub fn artifact(&self, tenant: &str, name: &str, version: &str) -> Option<&Artifact> {
+        self.artifacts.get(&artifact_key(tenant, name, version))
     }
 
     /// The group of a tenant by its name.

@@ -1,6 +1,8 @@
 //! What each change does to the agreed state. Everything that can be refused is refused before anything is changed.
 
-use super::{Change, Claimed, DeviceType, Enrolment, Fleet, Group, Key, TenantLimits, Terms, key};
+use super::{
+    Change, Claimed, DeviceType, Enrolment, Fleet, Group, Key, SigningKey, TenantLimits, Terms, key,
+};
 use crate::access::{Changed, Fault};
 use crate::limits::{
     CLAIM_CA_BYTES_MAX, COUNTED_MAX, DEVICE_GROUPS_MAX, ENROLMENT_DAYS_MAX, ENROLMENTS_MAX,
@@ -71,6 +73,18 @@ impl Fleet {
                 known.counted.drain(..excess);
                 Ok(Changed::Yes)
             }
+            Change::PutArtifact(come) => self.put_artifact(*come, at_ms, by),
+            Change::RemoveArtifact { tenant, name, version, named } => {
+                self.remove_artifact(&tenant, (&name, &version), named)
+            }
+            Change::NameArtifact { tenant, name, version, naming } => {
+                self.name_artifact(&tenant, (&name, &version), naming)
+            }
+            Change::PutArtifactKey { tenant, name, public, note } => {
+                let added = SigningKey { public, note, at_ms, by: by.to_owned() };
+                self.put_artifact_key(&tenant, &name, added)
+            }
+            Change::RemoveArtifactKey { tenant, name } => self.remove_artifact_key(&tenant, &name),
             Change::RemoveGroup { tenant, name } => {
                 let names = |terms: &Terms| terms.groups.contains(&name);
                 self.must_be_unnamed(&tenant, &format!("group {name:?}"), names)?;
@@ -226,7 +240,7 @@ impl Fleet {
 }
 
 /// The key of a thing whose names may be.
-fn checked(tenant: &str, name: &str) -> Result<String, Fault> {
+pub(super) fn checked(tenant: &str, name: &str) -> Result<String, Fault> {
     tenant_fits(tenant)?;
     let good = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
     if name.is_empty() || name.len() > FLEET_NAME_BYTES_MAX || !name.bytes().all(good) {
@@ -246,12 +260,12 @@ fn tenant_fits(tenant: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-fn note_fits(note: &str) -> Result<(), Fault> {
+pub(super) fn note_fits(note: &str) -> Result<(), Fault> {
     let bad = note.len() > NOTE_BYTES_MAX || note.chars().any(char::is_control);
     let why = || format!("a note has at most {NOTE_BYTES_MAX} bytes and no control characters");
     if bad { Err(Fault::Invalid(why())) } else { Ok(()) }
 }
 
-fn missing(what: &str, name: &str) -> Fault {
+pub(super) fn missing(what: &str, name: &str) -> Fault {
     Fault::Invalid(format!("there is no {what} {name:?}"))
 }

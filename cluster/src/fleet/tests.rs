@@ -146,3 +146,102 @@ fn a_group_stays_of_its_kind() {
     assert_eq!(fleet.follow(gone.clone(), (6, "ops"), 2), Ok(Changed::Yes));
     assert!(fleet.follow(gone, (6, "ops"), 2).is_err());
 }
+
+fn arrival(name: &str, version: &str, content: u8) -> Arrival {
+    Arrival {
+        tenant: "acme".into(),
+        name: name.into(),
+        version: version.into(),
+        size: 3,
+        sha256: [content; 32],
+        media_type: "application/octet-stream".into(),
+        signature: None,
+    }
+}
+
+fn come(fleet: &mut Fleet, arrival: Arrival) -> Result<Changed, Fault> {
+    fleet.follow(Change::PutArtifact(Box::new(arrival)), (7, "ci"), 4)
+}
+
+fn said(result: Result<Changed, Fault>) -> String {
+    match result {
+        Err(Fault::Invalid(why)) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_artifact_never_changes() {
+    let mut fleet = Fleet::default();
+    assert_eq!(come(&mut fleet, arrival("fw", "1.2.0", 1)), Ok(Changed::Yes));
+    assert_eq!(come(&mut fleet, arrival("fw", "1.2.0", 1)), Ok(Changed::No));
+    assert!(said(come(&mut fleet, arrival("fw", "1.2.0", 2))).contains("other content"));
+    assert_eq!(come(&mut fleet, arrival("fw", "1.2.1+b5", 2)), Ok(Changed::Yes));
+    assert_eq!(fleet.artifact("acme", "fw", "1.2.0").map(|one| one.sha256), Some([1; 32]));
+    for name in
+        ["", "..", ".", "a/b", "../b", "a..b", ".a", "a\nb", "a b", "a@b", "ä", &"x".repeat(65)]
+    {
+        assert!(said(come(&mut fleet, arrival(name, "1", 1))).starts_with("name "), "{name}");
+        assert!(said(come(&mut fleet, arrival("fw", name, 1))).starts_with("version "), "{name}");
+    }
+    let odd = Arrival { media_type: "text\r\n/x".into(), ..arrival("fw", "3", 1) };
+    assert!(said(come(&mut fleet, odd)).contains("media type"));
+}
+
+#[test]
+fn where_there_are_keys_what_comes_is_signed_by_one() {
+    let mut fleet = Fleet::default();
+    let key = |name: &str, public: u8| Change::PutArtifactKey {
+        tenant: "acme".into(),
+        name: name.into(),
+        public: [public; 32],
+        note: String::new(),
+    };
+    let signed = |version: &str, key: &str, public: u8| Arrival {
+        signature: Some(Signature { key: key.into(), public: [public; 32], bytes: [9; 64] }),
+        ..arrival("fw", version, 1)
+    };
+    assert!(said(come(&mut fleet, signed("1", "release", 1))).contains("sign it"));
+    assert_eq!(fleet.follow(key("release", 1), (1, "ops"), 4), Ok(Changed::Yes));
+    assert_eq!(fleet.follow(key("release", 1), (1, "ops"), 4), Ok(Changed::No));
+    assert!(said(fleet.follow(key("release", 2), (1, "ops"), 4)).contains("another one"));
+    assert!(said(fleet.follow(key("other", 1), (1, "ops"), 4)).contains("already"));
+    assert!(said(come(&mut fleet, arrival("fw", "1", 1))).contains("sign it"));
+    // Checked by a key of that name which was taken away since.
+    assert!(said(come(&mut fleet, signed("1", "release", 2))).contains("sign it"));
+    assert_eq!(come(&mut fleet, signed("1", "release", 1)), Ok(Changed::Yes));
+    let gone = Change::RemoveArtifactKey { tenant: "acme".into(), name: "release".into() };
+    assert_eq!(fleet.follow(gone, (1, "ops"), 4), Ok(Changed::Yes));
+    assert_eq!(come(&mut fleet, arrival("fw", "2", 1)), Ok(Changed::Yes));
+}
+
+#[test]
+fn what_a_job_was_just_made_with_is_not_taken_away() {
+    let mut fleet = Fleet::default();
+    come(&mut fleet, arrival("fw", "1", 1)).unwrap();
+    let (tenant, name, version) = ("acme".to_owned(), "fw".to_owned(), "1".to_owned());
+    let named = |run, at_ms| Change::NameArtifact {
+        tenant: tenant.clone(),
+        name: name.clone(),
+        version: version.clone(),
+        naming: Naming { job: "update".into(), run, at_ms },
+    };
+    let remove = |named| Change::RemoveArtifact {
+        tenant: tenant.clone(),
+        name: name.clone(),
+        version: version.clone(),
+        named,
+    };
+    fleet.follow(named(1, 1_000), (0, ""), 4).unwrap();
+    fleet.follow(named(1, 1_500), (0, ""), 4).unwrap();
+    assert!(said(fleet.follow(remove(0), (9, "ops"), 4)).contains("just now"));
+    for run in 2..=16 {
+        fleet.follow(named(run, 2_000), (0, ""), 4).unwrap();
+    }
+    assert!(said(fleet.follow(named(17, 2_000), (0, ""), 4)).contains("within a minute"));
+    fleet.follow(named(17, 61_500), (0, ""), 4).unwrap();
+    assert_eq!(fleet.artifact("acme", "fw", "1").map(|one| one.named), Some(17));
+    assert_eq!(fleet.follow(remove(17), (9, "ops"), 4), Ok(Changed::Yes));
+    assert!(said(fleet.follow(remove(17), (9, "ops"), 4)).contains("there is no artifact"));
+    assert!(said(fleet.follow(named(18, 1), (0, ""), 4)).contains("there is no artifact"));
+}

@@ -16,20 +16,20 @@ use rkyv::{Archive, Deserialize, Portable};
 
 use super::answer::Answer;
 use super::command::Command;
-use super::node::CONTROL_LEVEL;
+use super::node::{ARTIFACTS_LEVEL, CONTROL_LEVEL};
 use super::state::Meta;
 use super::{v1, v2, v3};
-use crate::access::Change;
+use crate::access;
 use crate::fault::Fault;
 use crate::fleet;
 use crate::limits::META_BYTES_MAX;
 
-/// Newest version of what is written, in clusters of [`CONTROL_LEVEL`]. A further one takes a level of its own
+/// Newest version of what is written, in clusters of [`ARTIFACTS_LEVEL`]. A further one takes a level of its own
 /// (`Formats::OURS`), and is written only in clusters that were raised to it.
 const VERSION: u8 = 4;
-/// Version of what is written of changes and images that have nothing new since.
+/// Version of what is written in clusters of [`CONTROL_LEVEL`], and of commands that did not change since.
 const VERSION_OF_CONTROL: u8 = 3;
-/// Version of what is written in clusters of a lower level, and of what did not change since.
+/// Version of what is written in clusters of a lower level still, and of what did not change since.
 const VERSION_UNTIL_CONTROL: u8 = 2;
 /// The oldest version, which can still be read.
 const VERSION_BEFORE: u8 = 1;
@@ -95,7 +95,7 @@ impl Command {
         match self {
             Self::Fleet(change) => of(change),
             Self::Access(order) => match &order.change {
-                Change::Fleet(change) => of(change),
+                access::Change::Fleet(change) => of(change),
                 _ => VERSION_OF_CONTROL,
             },
             _ => VERSION_UNTIL_CONTROL,
@@ -155,10 +155,11 @@ impl Meta {
         if self.level < CONTROL_LEVEL {
             return versioned(VERSION_UNTIL_CONTROL, rkyv::to_bytes::<Error>(&v2::Meta::of(self)));
         }
-        match v3::Meta::of(self) {
-            Some(all) => versioned(VERSION_OF_CONTROL, rkyv::to_bytes::<Error>(&all)),
-            None => versioned(VERSION, rkyv::to_bytes::<Error>(self)),
+        if self.level < ARTIFACTS_LEVEL {
+            let before = v3::Meta::of(self);
+            return versioned(VERSION_OF_CONTROL, rkyv::to_bytes::<Error>(&before));
         }
+        versioned(VERSION, rkyv::to_bytes::<Error>(self))
     }
 
     /// The state in such bytes.

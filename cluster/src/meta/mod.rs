@@ -1,6 +1,6 @@
 //! What the whole cluster has to agree on: who it is, its nodes, and where each shard is meant to be.
 //! Owns the pure machine (`state`, with what each kind of command does in `rules`), its words (`command`,
-//! `answer`, `node`, `place`, `settings`), their bytes (`codec`, and `v1` and `v2` for those of versions before), and the
+//! `answer`, `node`, `place`, `settings`), their bytes (`codec`, and `v1`, `v2` and `v3` for those of versions before), and the
 //! driver that makes it a group's state machine (`machine`). Leaves to the shard's own group who really
 //! leads it, and to `balance` what should change.
 
@@ -23,7 +23,8 @@ pub use answer::{Answer, Refusal};
 pub use command::{Command, Newcomer};
 pub use machine::{Keep, MetaMachine, MetaPicture};
 pub use node::{
-    Addresses, CONTROL_LEVEL, ENTRY_KEYS_LEVEL, Formats, Labels, Node, NodeState, Profile,
+    ARTIFACTS_LEVEL, Addresses, CONTROL_LEVEL, ENTRY_KEYS_LEVEL, Formats, Labels, Node, NodeState,
+    Profile,
 };
 pub use place::{Goal, Place};
 pub use settings::{Budget, Token};

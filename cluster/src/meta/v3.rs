@@ -1,6 +1,10 @@
-//! The image of version 3, from before the meta group knew what tenants may have and who comes by a certificate of a
-//! batch. Owns its shape, which never changes again, and what it means today; still written while there is none of
-//! either.
+//! The image of version 3, from before there were artifacts, limits of tenants, and certificates that batches of devices
+//! share. Owns its shape, which never changes again, and what it means today; written in clusters that were not raised to
+//! [`ARTIFACTS_LEVEL`].
+//!
+//! Commands need no shape of their own: those of version 3 have the same bytes in version 4, which has some more.
+//!
+//! [`ARTIFACTS_LEVEL`]: super::node::ARTIFACTS_LEVEL
 
 use std::collections::BTreeMap;
 
@@ -40,11 +44,26 @@ struct Fleet {
     versions_above: u64,
 }
 
+impl Fleet {
+    fn of(today: &fleet::Fleet) -> Self {
+        Self {
+            types: today.types.clone(),
+            groups: today.groups.clone(),
+            enrolments: today.enrolments.clone(),
+            versions_above: today.versions_above,
+        }
+    }
+
+    fn today(self) -> fleet::Fleet {
+        let Self { types, groups, enrolments, versions_above } = self;
+        fleet::Fleet { types, groups, enrolments, versions_above, ..fleet::Fleet::default() }
+    }
+}
+
 impl Meta {
-    /// The state as version 3 writes it, if that is all of it.
-    pub(super) fn of(today: &state::Meta) -> Option<Self> {
-        let fleet = &today.fleet;
-        (fleet.tenants.is_empty() && fleet.claims.is_empty()).then(|| Self {
+    /// The state as version 3 writes it: without what it does not know, of which there is nothing yet.
+    pub(super) fn of(today: &state::Meta) -> Self {
+        Self {
             cluster: today.cluster,
             lineage: today.lineage,
             fingerprint: today.fingerprint,
@@ -58,25 +77,13 @@ impl Meta {
             paused: today.paused,
             budget: today.budget,
             access: today.access.clone(),
-            fleet: Fleet {
-                types: fleet.types.clone(),
-                groups: fleet.groups.clone(),
-                enrolments: fleet.enrolments.clone(),
-                versions_above: fleet.versions_above,
-            },
+            fleet: Fleet::of(&today.fleet),
             version: today.version,
-        })
+        }
     }
 
     /// The state today: what was new since is at its beginning.
     pub(super) fn today(self) -> state::Meta {
-        let fleet = fleet::Fleet {
-            types: self.fleet.types,
-            groups: self.fleet.groups,
-            enrolments: self.fleet.enrolments,
-            versions_above: self.fleet.versions_above,
-            ..fleet::Fleet::default()
-        };
         state::Meta {
             cluster: self.cluster,
             lineage: self.lineage,
@@ -91,7 +98,7 @@ impl Meta {
             paused: self.paused,
             budget: self.budget,
             access: self.access,
-            fleet,
+            fleet: self.fleet.today(),
             version: self.version,
         }
     }

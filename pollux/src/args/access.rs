@@ -21,7 +21,8 @@ Examples:
   pollux access policy put limits --to tuner --action twin:write --on 'acme/pump-*' --section desired.limits
   pollux access policy put no-deletes --deny --to '*' --action twin:delete --on 'acme/safe-*'
 Actions: twin:read, twin:write, twin:delete, twin:query, twin:watch, command:send, device:manage, job:read, job:manage,
-tenant:limit, cluster:read, cluster:admin, cluster:backup, access:read, access:admin; twin:* is all of a kind, * is all.
+tenant:limit, artifact:read, artifact:manage, cluster:read, cluster:admin, cluster:backup, access:read, access:admin;
+twin:* is all of a kind, * is all.
 What no policy allows is refused; what one denies is refused whatever others allow.";
 
 const CHECK_EXAMPLES: &str = "\

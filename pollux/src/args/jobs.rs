@@ -10,11 +10,12 @@ use super::services::{NamedFlags, TenantFlags};
 /// Verbs about jobs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum JobCommand {
-    /// Make a job: set tags or desired of many devices, or send each a command. Safe to repeat.
+    /// Make a job: set tags or desired of many devices, send each a command, or have it come for an artifact. Safe to repeat.
     #[command(after_help = "Examples:
   pollux job create faster --prefix pump- --desired '{\"interval_s\":10}' --wait
   pollux job create north --filter 'tags.site == \"north\"' --tags '{\"team\":\"blue\"}'
   pollux job create reboot --device pump-1 --device pump-2 --command reboot --attempt-timeout 1m
+  pollux job create fw-2.1 --filter 'tags.model == \"p7\"' --artifact pump-fw@2.1.0 --canary 10 --abort-above 5
   pollux job create rollout --prefix '' --desired '{\"mode\":\"eco\"}' --canary 10 --batch 500 \\
       --rate 200 --abort-above 5 --start-at 2030-01-31T03:00:00Z
 Where a job stops by itself (--abort-above), devices that failed and those of which nobody knows count.")]
@@ -57,7 +58,7 @@ pub(crate) enum AwaitName {
 /// Flags of `job create`.
 #[derive(Args, Clone, Debug)]
 #[command(group = ArgGroup::new("whose").required(true).multiple(true).args(["prefix", "filter", "devices"]))]
-#[command(group = ArgGroup::new("action").required(true).args(["tags", "desired", "command"]))]
+#[command(group = ArgGroup::new("action").required(true).args(["tags", "desired", "command", "artifact"]))]
 pub(crate) struct CreateJobArgs {
     /// Which, and how to reach a node.
     #[command(flatten)]
@@ -86,6 +87,12 @@ pub(crate) struct CreateJobArgs {
     /// Not to devices that are offline; without it, the command waits for them.
     #[arg(long, requires = "command")]
     pub(crate) connected_only: bool,
+    /// Have each come for this artifact, `name@version`: it is named in its desired.
+    #[arg(long, value_name = "ARTIFACT")]
+    pub(crate) artifact: Option<String>,
+    /// Where in desired it is named, names joined by dots. By default `firmware`.
+    #[arg(long, value_name = "PLACE", requires = "artifact")]
+    pub(crate) at: Option<String>,
     /// When a device is done with desired.
     #[arg(long = "await", value_enum)]
     pub(crate) awaits: Option<AwaitName>,

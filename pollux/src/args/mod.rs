@@ -1,6 +1,7 @@
 //! What the command line takes: verbs, flags, help. What they do is in the modules beside.
 
 mod access;
+mod artifacts;
 mod backup;
 mod cluster;
 mod contexts;
@@ -20,6 +21,10 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 pub(crate) use access::{
     AccessCommand, BootstrapArgs, PolicyArgs, PolicyCommand, PrincipalCommand,
+};
+pub(crate) use artifacts::{
+    ArtifactCommand, ArtifactKeyCommand, GetArtifactArgs, ListArtifactsArgs, OneArtifact,
+    PutArtifactArgs, SignArgs,
 };
 pub(crate) use backup::{BackupArgs, BackupVerb, RestoreArgs};
 pub(crate) use cluster::{
@@ -145,6 +150,9 @@ pub(crate) enum Verb {
     /// Say what tenants may have of the cluster, and see what they use.
     #[command(subcommand)]
     Tenant(TenantCommand),
+    /// Firmware and other software that devices come for.
+    #[command(subcommand)]
+    Artifact(ArtifactCommand),
     /// Do one thing to many devices, at a pace.
     #[command(subcommand)]
     Job(JobCommand),

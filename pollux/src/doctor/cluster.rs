@@ -136,7 +136,7 @@ mod tests {
             state: "active".into(),
             zone: format!("z{id}"),
             version: "1.0.0".into(),
-            level_newest: 4,
+            level_newest: 5,
             ..Default::default()
         };
         let shard = v1::ClusterShard { open: true, owner: 1, ..Default::default() };
@@ -145,7 +145,7 @@ mod tests {
             shards: vec![shard],
             settled: true,
             balancing: true,
-            level: 4,
+            level: 5,
             ..Default::default()
         }
     }

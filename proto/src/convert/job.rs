@@ -11,7 +11,7 @@ use crate::v1;
 use crate::v1::job_spec::{Action, Whose};
 
 /// What a job is about takes these members.
-const MEMBERS: &str = "prefix, filter, devices; tags, desired or command; await, rate_per_s, batch, canary, \
+const MEMBERS: &str = "prefix, filter, devices; tags, desired, command or artifact; await, rate_per_s, batch, canary, \
      abort_above_percent, start_at_ms, timeout_ms, retries, retry_after_ms and keep_ms";
 
 /// What a job is about, as JSON; what has its default is left out.
@@ -47,6 +47,9 @@ pub fn job_spec_json(spec: &v1::JobSpec, limits: &JsonLimits) -> Result<Value, R
                 ("connected_only", command.connected_only.into()),
             ];
             set("command", object(members));
+        }
+        Some(Action::Artifact(artifact)) => {
+            set("artifact", artifact_json(artifact));
         }
         None => {}
     }
@@ -87,13 +90,14 @@ pub fn job_spec_from_json(value: Value) -> Result<v1::JobSpec, Rejection> {
             filter: filter.unwrap_or_default(),
         })),
     };
-    let actions = [given.remove("tags"), given.remove("desired"), given.remove("command")];
+    let actions = ["tags", "desired", "command", "artifact"].map(|name| given.remove(name));
     let action = match actions {
-        [None, None, None] => None,
-        [Some(tags), None, None] => Some(Action::TagsJson(tags.to_json())),
-        [None, Some(desired), None] => Some(Action::DesiredJson(desired.to_json())),
-        [None, None, Some(command)] => Some(Action::Command(command_from(command)?)),
-        _ => return Err(wrong("action: takes one of tags, desired and command")),
+        [None, None, None, None] => None,
+        [Some(tags), None, None, None] => Some(Action::TagsJson(tags.to_json())),
+        [None, Some(desired), None, None] => Some(Action::DesiredJson(desired.to_json())),
+        [None, None, Some(command), None] => Some(Action::Command(command_from(command)?)),
+        [None, None, None, Some(artifact)] => Some(Action::Artifact(artifact_from(artifact)?)),
+        _ => return Err(wrong("action: takes one of tags, desired, command and artifact")),
     };
     let awaited = match text(&mut given, "await")?.as_deref() {
         None => v1::JobAwait::Unspecified,
@@ -122,6 +126,37 @@ pub fn job_spec_from_json(value: Value) -> Result<v1::JobSpec, Rejection> {
     };
     no_more("job", &given, MEMBERS)?;
     Ok(spec)
+}
+
+/// What a job says of its artifact.
+fn artifact_json(artifact: &v1::JobArtifact) -> Value {
+    let texts = [
+        ("name", &artifact.name),
+        ("version", &artifact.version),
+        ("at", &artifact.at),
+        ("sha256", &artifact.sha256),
+        ("signature", &artifact.signature),
+        ("key", &artifact.key),
+    ];
+    let texts = texts.into_iter().filter(|(_, text)| !text.is_empty());
+    let size = (artifact.size > 0).then(|| ("size", artifact.size.into()));
+    object(texts.map(|(name, text)| (name, text.as_str().into())).chain(size))
+}
+
+fn artifact_from(value: Value) -> Result<v1::JobArtifact, Rejection> {
+    let mut given = members("artifact", value)?;
+    let mut get = |name| Ok::<_, Rejection>(text(&mut given, name)?.unwrap_or_default());
+    let artifact = v1::JobArtifact {
+        name: get("name")?,
+        version: get("version")?,
+        at: get("at")?,
+        sha256: get("sha256")?,
+        signature: get("signature")?,
+        key: get("key")?,
+        size: number(&mut given, "size")?.unwrap_or_default(),
+    };
+    no_more("artifact", &given, "name, version and at")?;
+    Ok(artifact)
 }
 
 /// A job as JSON.
@@ -280,6 +315,7 @@ mod tests {
             r#"{"batch":100,"canary":5,"desired":{"a":[1,{"b":null}]},"filter":"tags.a == 1","prefix":"p"}"#,
             r#"{"abort_above_percent":0,"command":{"connected_only":true,"name":"reboot","payload":{"n":1}},"devices":["a","b"],"retries":3}"#,
             r#"{"await":"written","keep_ms":18446744073709551615,"tags":{}}"#,
+            r#"{"artifact":{"at":"a.b","key":"k","name":"fw","sha256":"00","size":9,"version":"2"},"devices":["a"]}"#,
         ] {
             let spec = read(text).unwrap();
             let shown = job_spec_json(&spec, &JsonLimits::default()).unwrap();
@@ -291,7 +327,7 @@ mod tests {
     fn what_makes_no_job_is_told() {
         for (text, said) in [
             ("[]", "takes an object"),
-            (r#"{"tags":{},"desired":{}}"#, "takes one of tags, desired and command"),
+            (r#"{"tags":{},"desired":{}}"#, "takes one of tags, desired, command and artifact"),
             (r#"{"devices":["a"],"prefix":"b"}"#, "either devices, or prefix"),
             (r#"{"devices":"a"}"#, "a list of names"),
             (r#"{"rate_per_s":-1}"#, "rate_per_s: takes a whole number"),
@@ -299,6 +335,8 @@ mod tests {
             (r#"{"await":"never"}"#, "applied or written"),
             (r#"{"speed":1}"#, "no member \"speed\""),
             (r#"{"command":{"nam":"x"}}"#, "no member \"nam\""),
+            (r#"{"artifact":{"nam":"x"}}"#, "no member \"nam\""),
+            (r#"{"artifact":{"name":7}}"#, "name: takes"),
         ] {
             let refused = format!("{:?}", read(text).unwrap_err());
             assert!(refused.contains(&said.replace('"', "\\\"")), "{text}: {refused}");

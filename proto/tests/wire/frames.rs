@@ -1,5 +1,6 @@
 //! One frame of every kind, by matches that a new kind breaks.
 
+use pollux_proto::device::download::{Fetch, NoFetch, Offer, Signed};
 use pollux_proto::device::{
     AckResult, Datagram, DeviceFrame, Limits, NodeFrame, RefusedReason, Replica,
 };
@@ -167,4 +168,27 @@ pub(crate) fn rejections() -> Vec<Rejection> {
         })
     };
     std::iter::successors(Some(R::NotFound), next).collect()
+}
+
+/// What devices ask under `pollux/2`.
+pub(crate) fn fetches() -> Vec<Fetch> {
+    let (name, version) = ("pump-fw".to_owned(), "2.1.0".to_owned());
+    let fetch = Fetch { name, version, offset: 70_000, sha256: Some([0xab; 32]) };
+    vec![Fetch { sha256: None, ..fetch.clone() }, fetch]
+}
+
+/// What nodes answer to that.
+pub(crate) fn offers() -> Vec<Offer> {
+    let media_type = "application/octet-stream".to_owned();
+    let signed = Signed { key: "release".to_owned(), bytes: [7; 64] };
+    let here = |signature| {
+        let (size, sha256, media_type) = (1 << 33, [0xab; 32], media_type.clone());
+        Offer::Here { size, sha256, signature, media_type }
+    };
+    let reasons = [NoFetch::NotFound, NoFetch::OtherContent, NoFetch::BadOffset, NoFetch::Busy];
+    let refused = reasons.map(|reason| {
+        let retry_after_ms = (reason == NoFetch::Busy).then_some(5_000);
+        Offer::Refused { reason, message: "why".to_owned(), retry_after_ms }
+    });
+    [here(None), here(Some(signed))].into_iter().chain(refused).collect()
 }

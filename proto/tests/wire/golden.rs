@@ -1,16 +1,17 @@
-//! The bytes of one frame of every kind, as they were when `pollux/1` was named. If this fails, the
+//! The bytes of one frame of every kind, as they were when `pollux/1` was named, and of downloads `pollux/2`. If this fails, the
 //! wire has changed: old devices would not understand it. Then either undo that, or give the
 //! protocol a new ALPN name and write the new bytes, which the failure prints, into the file.
 
 use std::fmt::Write;
 
 use bytes::BytesMut;
+use pollux_proto::device::download::{Fetch, Offer};
 use pollux_proto::device::framing::Frame;
 use pollux_proto::device::{
     Decoder, DeviceFrame, NodeFrame, decode_datagram, encode, encode_datagram,
 };
 
-use crate::frames::{datagrams, device_frames, node_frames};
+use crate::frames::{datagrams, device_frames, fetches, node_frames, offers};
 
 const GOLDEN: &str = include_str!("../golden/frames.txt");
 
@@ -27,6 +28,12 @@ fn the_wire_has_not_changed() {
         let bytes = encode_datagram(&datagram).expect("within bounds");
         line(&mut now, "datagram", &format!("{datagram:?}"), &bytes);
     }
+    for fetch in fetches() {
+        line(&mut now, "fetch", &format!("{fetch:?}"), &encoded(&fetch));
+    }
+    for offer in offers() {
+        line(&mut now, "offer", &format!("{offer:?}"), &encoded(&offer));
+    }
     assert!(now == GOLDEN, "the wire has changed; it would be now:\n{now}");
 }
 
@@ -41,6 +48,12 @@ fn the_old_bytes_are_still_understood() {
     }
     for datagram in datagrams() {
         assert_eq!(decode_datagram(&lines.next().unwrap()), Ok(datagram));
+    }
+    for fetch in fetches() {
+        assert_eq!(decoded::<Fetch>(&lines.next().unwrap()), fetch);
+    }
+    for offer in offers() {
+        assert_eq!(decoded::<Offer>(&lines.next().unwrap()), offer);
     }
     assert_eq!(lines.next(), None);
 }

@@ -84,6 +84,19 @@ impl Control {
         self.decide(Command::Fleet(Box::new(count))).await
     }
 
+    /// Has it written down that a job is about to be made with an artifact; refused where that is not there.
+    pub(crate) async fn name_artifact(
+        &self,
+        tenant: &str,
+        (name, version): (&str, &str),
+        (job, run): (&str, u64),
+    ) -> Result<(), ControlFault> {
+        let naming = fleet::Naming { job: job.to_owned(), run, at_ms: self.clock.wall().ms };
+        let (tenant, name, version) = (tenant.to_owned(), name.to_owned(), version.to_owned());
+        let change = fleet::Change::NameArtifact { tenant, name, version, naming };
+        self.decide(Command::Fleet(Box::new(change))).await
+    }
+
     async fn order(&self, caller: &Caller, id: u128, change: Change) -> Result<(), ControlFault> {
         let order = Order {
             id,

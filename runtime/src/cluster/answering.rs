@@ -18,6 +18,7 @@ use super::served::{Served, refused};
 use super::steps::Steps;
 use super::{Kind, back_up, forward, join, status, tenants};
 use crate::access::Guard;
+use crate::artifacts::Depot;
 use crate::clock::Clock;
 use crate::config::Checked;
 use crate::router::Router;
@@ -37,6 +38,7 @@ pub(super) struct Answering {
     urges: OnceLock<Urges>,
     endpoint: OnceLock<Arc<Endpoint>>,
     tenants: OnceLock<Arc<TenantBook>>,
+    depot: OnceLock<Depot>,
 }
 
 /// What taking nodes in needs.
@@ -60,6 +62,7 @@ impl Answering {
             urges: OnceLock::new(),
             endpoint: OnceLock::new(),
             tenants: OnceLock::new(),
+            depot: OnceLock::new(),
         }
     }
 
@@ -91,6 +94,10 @@ impl Answering {
         assert!(self.endpoint.set(endpoint).is_ok(), "a node has one endpoint for devices");
     }
 
+    pub(super) fn set_depot(&self, depot: Depot) {
+        assert!(self.depot.set(depot).is_ok(), "a node has one folder of artifacts");
+    }
+
     pub(super) fn set_desk(&self, desk: Desk) {
         assert!(self.desk.set(desk).is_ok(), "a node has one desk");
     }
@@ -110,6 +117,7 @@ impl Service for Answering {
         let authorities = self.authorities.get().cloned();
         let urges = self.urges.get().cloned();
         let book = self.tenants.get().cloned();
+        let depot = self.depot.get().cloned();
         let (node, lineage) = (self.node, self.lineage);
         async move {
             let router = || router.as_ref().ok_or(CallFault::Unreachable);
@@ -149,6 +157,9 @@ impl Service for Answering {
                     let done = steps.carry_out(order).await;
                     Ok(serde_json::to_vec(&done).expect("a text is JSON").into())
                 }
+                Some(Kind::HoldArtifact) => {
+                    depot.ok_or(CallFault::Unreachable)?.hold_for_peer(payload).await
+                }
                 Some(Kind::Rebalance) => {
                     let urges = urges.ok_or(CallFault::Unreachable)?;
                     let told = urges.ask_for_peer(&payload).await;
@@ -161,7 +172,8 @@ impl Service for Answering {
                     | Kind::Explain
                     | Kind::Sift
                     | Kind::Relay
-                    | Kind::Relayed,
+                    | Kind::Relayed
+                    | Kind::Artifact,
                 )
                 | None => {
                     tracing::warn!(%from, kind, "a node asks what this one does not know");
@@ -192,6 +204,10 @@ impl Service for Answering {
                     _ => refused(CallFault::Failed),
                 }
             }
+            Some(Kind::Artifact) => match self.depot.get() {
+                Some(depot) => depot.open_for_peer(&payload),
+                None => refused(CallFault::Unreachable),
+            },
             Some(Kind::Relay) => match self.endpoint.get() {
                 Some(endpoint) => endpoint.open_for_relay(from, &payload),
                 None => refused(CallFault::Unreachable),

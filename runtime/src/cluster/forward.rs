@@ -57,7 +57,7 @@ impl Forward {
     }
 
     /// Asks another node something.
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &self,
         to: NodeId,
         kind: Kind,
@@ -68,7 +68,7 @@ impl Forward {
     }
 
     /// Opens a stream of items at another node.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         &self,
         to: NodeId,
         kind: Kind,

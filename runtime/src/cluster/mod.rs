@@ -63,6 +63,7 @@ use self::steps::Steps;
 use self::steward::Steward;
 use self::tenants::Rounds;
 use crate::access::Doorman;
+use crate::artifacts::{self, Depot};
 use crate::clock::Clock;
 use crate::config::Checked;
 use crate::disk::Disk;
@@ -75,6 +76,7 @@ use crate::pki::Certificates;
 use crate::router::Router;
 use crate::session::Endpoint;
 use crate::shards::Shards;
+use crate::space::Space;
 use crate::tenants::TenantBook;
 use crate::types::TypeBook;
 
@@ -122,10 +124,14 @@ pub(crate) enum Kind {
     Guarded = 24,
     /// What tenants have and use there, and what the node is to know of them.
     Tenants = 25,
+    /// Bytes of an artifact that the node has, as a stream.
+    Artifact = 27,
+    /// To have the bytes of an artifact on its disk.
+    HoldArtifact = 28,
 }
 
 impl Kind {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 22] = [
         Self::Call,
         Self::List,
         Self::Meta,
@@ -146,6 +152,8 @@ impl Kind {
         Self::KeepStates,
         Self::Guarded,
         Self::Tenants,
+        Self::Artifact,
+        Self::HoldArtifact,
     ];
 
     fn of(number: u16) -> Option<Self> {
@@ -249,6 +257,27 @@ impl Member {
         let book = TenantBook::follow(decider, self.clock, Arc::clone(metrics));
         self.answering.set_tenants(Arc::clone(&book));
         book
+    }
+
+    /// The bytes of artifacts on this node, which it keeps as the cluster wants them until it stops.
+    pub(crate) fn depot(
+        &self,
+        config: &Checked,
+        space: Space,
+        stop: CancellationToken,
+    ) -> Result<(Depot, JoinHandle<()>), Fault> {
+        let parts = artifacts::Parts {
+            node: self.node,
+            space,
+            config: config.artifacts,
+            forward: self.forward.clone(),
+            decider: self.meta.decider().clone(),
+            clock: self.clock,
+            stop,
+        };
+        let depot = Depot::open(&config.data_dir, parts)?;
+        self.answering.set_depot(depot.clone());
+        Ok((depot.clone(), tokio::spawn(depot.keep())))
     }
 
     /// What those who run the cluster can have done.

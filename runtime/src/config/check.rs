@@ -19,8 +19,8 @@ use pollux_twin::index::IndexPath;
 use pollux_twin::limits::{INDEXES_MAX, Limits};
 
 use super::checked::{
-    Advertise, Checked, CheckpointConfig, ClusterConfig, Listen, LogConfig, RaftConfig,
-    ServiceConfig, TlsFiles, TraceConfig, TraceFormat, TwinsConfig,
+    Advertise, ArtifactsConfig, Checked, CheckpointConfig, ClusterConfig, Listen, LogConfig,
+    RaftConfig, ServiceConfig, TlsFiles, TraceConfig, TraceFormat, TwinsConfig,
 };
 use super::error::{ConfigError, ConfigErrors};
 use super::keys::NodeConfig;
@@ -58,6 +58,7 @@ pub(super) fn check(
         limits: checks.limits(config),
         log: checks.log(config),
         checkpoint: checks.checkpoint(config),
+        artifacts: checks.artifacts(config),
         twins: checks.twins(config),
         watch_bytes_per_shard: checks.size(
             "watch.bytes_per_shard",
@@ -289,6 +290,26 @@ impl Checks<'_> {
                 checkpoint.reserve_bytes,
                 MIB,
                 1024 * GIB,
+            ),
+        }
+    }
+
+    fn artifacts(&mut self, config: &Written) -> ArtifactsConfig {
+        let given = &config.artifacts;
+        let mut range = |key, given, least, most| self.range(key, given, least, most);
+        ArtifactsConfig {
+            size_bytes_max: range("artifacts.size_bytes_max", given.size_bytes_max, KIB, 64 * GIB),
+            free_bytes_kept: range(
+                "artifacts.free_bytes_kept",
+                given.free_bytes_kept,
+                0,
+                1024 * GIB,
+            ),
+            fetch_bytes_per_s: range(
+                "artifacts.fetch_bytes_per_s",
+                given.fetch_bytes_per_s,
+                KIB,
+                64 * GIB,
             ),
         }
     }

@@ -38,6 +38,8 @@ pub struct Checked {
     pub log: LogConfig,
     /// Checkpoints.
     pub checkpoint: CheckpointConfig,
+    /// Artifacts.
+    pub artifacts: ArtifactsConfig,
     /// Twins in memory.
     pub twins: TwinsConfig,
     /// Bytes of past changes that each shard keeps for watchers.
@@ -210,6 +212,17 @@ pub struct CheckpointConfig {
     pub cache_bytes: u64,
     /// Free disk bytes below which writes are refused.
     pub reserve_bytes: u64,
+}
+
+/// Artifacts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArtifactsConfig {
+    /// Bytes of one at most.
+    pub size_bytes_max: u64,
+    /// Free disk bytes that they leave.
+    pub free_bytes_kept: u64,
+    /// How fast they are fetched from other nodes.
+    pub fetch_bytes_per_s: u64,
 }
 
 /// Twins in memory.

@@ -214,6 +214,18 @@ section! {
 }
 
 section! {
+    /// Artifacts: firmware and other software that devices come for.
+    ArtifactsSection "artifacts." {
+        /// Bytes of one artifact at most; all nodes should have the same.
+        size_bytes_max: u64 = 1024 * 1024 * 1024,
+        /// Free bytes on the disk that artifacts leave.
+        free_bytes_kept: u64 = 256 * 1024 * 1024,
+        /// Bytes a second at which this node fetches artifacts from others, all of them together.
+        fetch_bytes_per_s: u64 = 64 * 1024 * 1024,
+    }
+}
+
+section! {
     /// Twins in memory.
     TwinsSection "twins." {
         /// A twin without a session and without messages for this long is passivated.
@@ -294,6 +306,8 @@ pub struct NodeConfig {
     pub log: LogSection,
     /// `[checkpoint]`
     pub checkpoint: CheckpointSection,
+    /// `[artifacts]`
+    pub artifacts: ArtifactsSection,
     /// `[twins]`
     pub twins: TwinsSection,
     /// `[watch]`
@@ -320,6 +334,7 @@ impl Default for NodeConfig {
             limits: LimitsSection::default(),
             log: LogSection::default(),
             checkpoint: CheckpointSection::default(),
+            artifacts: ArtifactsSection::default(),
             twins: TwinsSection::default(),
             watch: WatchSection::default(),
             query: QuerySection::default(),
@@ -347,6 +362,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Key> {
         LimitsSection::KEYS,
         LogSection::KEYS,
         CheckpointSection::KEYS,
+        ArtifactsSection::KEYS,
         TwinsSection::KEYS,
         WatchSection::KEYS,
         QuerySection::KEYS,

@@ -12,15 +12,15 @@ mod layers;
 mod show;
 
 pub use checked::{
-    AccessConfig, AccessMode, Advertise, Checked, CheckpointConfig, ClusterConfig, DevicesConfig,
-    IssuerConfig, KeySource, Listen, LogConfig, RaftConfig, ServiceConfig, TlsFiles, TraceConfig,
-    TraceFormat, TwinsConfig,
+    AccessConfig, AccessMode, Advertise, ArtifactsConfig, Checked, CheckpointConfig, ClusterConfig,
+    DevicesConfig, IssuerConfig, KeySource, Listen, LogConfig, RaftConfig, ServiceConfig, TlsFiles,
+    TraceConfig, TraceFormat, TwinsConfig,
 };
 pub use error::{ConfigError, ConfigErrors};
 pub use keys::{
-    AccessSection, AdvertiseSection, CheckpointSection, ClusterSection, DevicesSection,
-    LimitsSection, ListenSection, LogSection, NodeConfig, NodeSection, QuerySection, RaftSection,
-    ServicesSection, TraceSection, TwinsSection, WatchSection,
+    AccessSection, AdvertiseSection, ArtifactsSection, CheckpointSection, ClusterSection,
+    DevicesSection, LimitsSection, ListenSection, LogSection, NodeConfig, NodeSection,
+    QuerySection, RaftSection, ServicesSection, TraceSection, TwinsSection, WatchSection,
 };
 pub use layers::{COMMAND_LINE_VARIABLES, Layers};
 pub use show::show;

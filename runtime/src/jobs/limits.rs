@@ -88,3 +88,9 @@ pub(crate) const CALL_TIME_MAX: Duration = Duration::from_secs(30);
 pub(crate) const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How often something is read and written again when others write it at the same moment.
 pub(crate) const TRIES: usize = 10;
+/// Where in desired an artifact is named, if nothing else is said.
+pub(crate) const ARTIFACT_AT: &str = "firmware";
+/// How deep in desired one may be named.
+pub(crate) const ARTIFACT_AT_PARTS_MAX: usize = 4;
+/// Bytes of each name on the way there.
+pub(crate) const ARTIFACT_AT_PART_MAX: usize = 64;

@@ -4,9 +4,10 @@
 //! moved like any other, and the versions of their sections fence out whoever carried it out before. `machine` decides
 //! which devices are begun with and what becomes of them; it is pure. The node that owns the job's twin carries it out:
 //! `overseer` starts a `runner`, which lists the devices (`select`) and then goes through a `round` of the machine's
-//! orders, calling and looking at devices (`act`) and hearing what they say (`listen`). `plan` is what a job is about, checked; `store` reads and writes.
+//! orders, calling and looking at devices (`act`) and hearing what they say (`listen`). `plan` is what a job is about, checked, `artifact` the artifact that it may name; `store` reads and writes.
 
 mod act;
+mod artifact;
 pub(crate) mod limits;
 mod listen;
 mod machine;
@@ -19,6 +20,7 @@ mod runner;
 mod select;
 mod store;
 
+pub(crate) use artifact::{Names, check as check_artifact};
 pub(crate) use machine::{State, Target};
 pub(crate) use overseer::oversee;
 pub(crate) use plan::Plan;

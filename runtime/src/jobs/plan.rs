@@ -139,7 +139,11 @@ fn action(spec: &v1::JobSpec, limits: &JsonLimits) -> Result<Action, Rejection> 
         }
     };
     match &spec.action {
-        None => Err(wrong("action: none given; set tags, desired or command")),
+        None => Err(wrong("action: none given; set tags, desired, command or artifact")),
+        Some(Asked::Artifact(artifact)) => {
+            let patch = super::artifact::patch(artifact)?;
+            Ok(Action::Merge { section: Section::Desired, patch })
+        }
         Some(Asked::TagsJson(text)) => merge(Section::Tags, "tags", text),
         Some(Asked::DesiredJson(text)) => merge(Section::Desired, "desired", text),
         Some(Asked::Command(command)) => {

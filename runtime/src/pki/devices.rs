@@ -41,7 +41,7 @@ impl Pki {
         Sources::of(config).open(now)
     }
 
-    /// The TLS side of the device endpoint: TLS 1.3 only, ALPN `pollux/1`, no 0-RTT.
+    /// The TLS side of the device endpoint: TLS 1.3 only, ALPN `pollux/2` and `pollux/1`, no 0-RTT.
     pub fn server_config(&self, auth: ClientAuth) -> Result<Arc<rustls::ServerConfig>, PkiError> {
         tls::server_config(&self.device_roots, &self.server, auth)
     }

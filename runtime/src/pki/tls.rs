@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use pollux_proto::device::ALPN;
+use pollux_proto::device::{ALPN, ALPN_FIRST};
 use pollux_twin::Time;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::CertificateDer;
@@ -52,7 +52,7 @@ pub(super) fn server_config(
         .with_client_cert_verifier(KnownCertificates::new(verifier.build().map_err(tls)?))
         .with_single_cert(server.chain().to_vec(), server.key().clone_key())
         .map_err(tls)?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = vec![ALPN.to_vec(), ALPN_FIRST.to_vec()];
     config.ignore_client_order = true;
     config.max_early_data_size = 0;
     config.send_tls13_tickets = TICKETS;

@@ -24,6 +24,10 @@ pub(super) enum AccessFault {
     NotFound(String),
     /// Something stands in the way, and what.
     Refused(String),
+    /// There is more of it than may be.
+    TooLarge(String),
+    /// The disk has no room for it.
+    NoSpace(String),
     /// The cluster refuses, or does not answer.
     Control(ControlFault),
 }

@@ -16,6 +16,7 @@ use pollux_twin::{JsonLimits, Rejection, TwinKey, View};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::Parts;
 use super::limits::{
     IMPORTS_MAX, PAGE_BYTES_MAX, PAGE_PART, REQUEST_BYTES_MAX, WATCH_LOOK, WATCH_RETRY_MS,
     WATCHES_MAX,
@@ -23,6 +24,7 @@ use super::limits::{
 use super::provision::Provisioning;
 use super::stale::Stand;
 use crate::access::{Caller, Doorman};
+use crate::artifacts::Depot;
 use crate::clock::Clock;
 use crate::cluster::Control;
 use crate::metrics::{Door, Method, Metrics};
@@ -37,6 +39,7 @@ pub(super) struct Desk {
     pub(super) router: Router,
     pub(super) control: Control,
     pub(super) doorman: Doorman,
+    pub(super) depot: Depot,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
     watches: Arc<Semaphore>,
@@ -49,7 +52,7 @@ pub(super) struct Desk {
 
 impl Desk {
     pub(super) fn new(
-        (router, control, doorman, metrics): (Router, Control, Doorman, Arc<Metrics>),
+        (router, control, doorman, depot, metrics): Parts,
         provisioning: Arc<Provisioning>,
         stopping: CancellationToken,
         depth_max: usize,
@@ -61,6 +64,7 @@ impl Desk {
             router,
             control,
             doorman,
+            depot,
             metrics,
             clock: Clock::new(),
             watches,

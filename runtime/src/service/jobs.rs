@@ -39,6 +39,7 @@ impl Desk {
         if let Some(Selected::Fleet(fleet)) = &mut spec.whose {
             fleet.filter = self.with_groups(&tenant, &fleet.filter)?;
         }
+        self.fill_in(caller, &tenant, &mut spec)?;
         let now_ms = self.clock.wall().ms;
         let record = Record {
             tenant,
@@ -62,6 +63,7 @@ impl Desk {
         }
         plan.check_start(record.created_ms)?;
         self.check_selector(&record, &plan).await?;
+        self.announce(&record).await?;
         let content = record.to_value(&self.json)?;
         let (jobs, on) = (self.jobs(), on(&record));
         let made = async { jobs.write_record(&record, content, 0).await };
@@ -117,7 +119,10 @@ impl Desk {
         Ok(found)
     }
 
-    async fn kept_jobs(&self, scope: &crate::router::Scope) -> Result<Vec<Kept>, Rejection> {
+    pub(super) async fn kept_jobs(
+        &self,
+        scope: &crate::router::Scope,
+    ) -> Result<Vec<Kept>, Rejection> {
         let stand = self.stand(scope, &pollux_proto::convert::Freshness::default(), None).await?;
         let (mut found, mut after) = (Vec::new(), None);
         loop {

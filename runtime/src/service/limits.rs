@@ -121,3 +121,9 @@ pub(super) const AUDIT_PAGE: usize = 100;
 pub(super) const AUDIT_PAGE_MAX: usize = 1000;
 /// How often an open watch is looked at that nothing changed for: its node may no longer hear of changes.
 pub(super) const WATCH_LOOK: Duration = Duration::from_secs(5);
+/// Artifacts on a page, if the caller says nothing.
+pub(super) const ARTIFACT_PAGE: usize = 100;
+/// The most of them.
+pub(super) const ARTIFACT_PAGE_MAX: usize = 1_000;
+/// When to come again who found all turns to bring or fetch an artifact taken: one takes seconds.
+pub(super) const UPLOAD_RETRY_MS: u32 = 5_000;

@@ -2,10 +2,11 @@
 //!
 //! `grpc` and `http` are the doors, `listen` their sockets, `turn` when one writes, `desk` what both share. Of what they
 //! do alike, `fleet` and `members` have types and groups of devices, `enrolments` and `provision` how devices come that
-//! nobody registered, `import` very many that are registered, `jobs` the calls about jobs, `subscriptions` what the
+//! nobody registered, `import` very many that are registered, `artifacts` what devices come for, `jobs` the calls about jobs, `subscriptions` what the
 //! cluster remembers of watches. What a call means is the twin's business; what a refusal is called is proto's table.
 
 mod access;
+mod artifacts;
 mod desk;
 mod enrolments;
 mod fleet;
@@ -23,6 +24,7 @@ mod stale;
 mod subscriptions;
 mod tenants;
 mod turn;
+mod updates;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -36,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Fault;
 use crate::access::Doorman;
+use crate::artifacts::Depot;
 use crate::clock::Clock;
 use crate::cluster::Control;
 use crate::config::ServiceConfig;
@@ -79,10 +82,12 @@ async fn ask_for_claims(tls: Arc<ServiceCertificates>, mut picture: watch::Recei
         }
     }
 }
+/// What both doors share of the node.
+pub(crate) type Parts = (Router, Control, Doorman, Depot, Arc<Metrics>);
 
 /// Opens both doors. They close when `stopping` is cancelled, after the calls under way.
 pub(crate) async fn serve(
-    (router, control, doorman, metrics): (Router, Control, Doorman, Arc<Metrics>),
+    (router, control, doorman, depot, metrics): Parts,
     config: &ServiceConfig,
     (data_dir, certificates): (&Path, &Certificates),
     stopping: CancellationToken,
@@ -97,7 +102,7 @@ pub(crate) async fn serve(
     let (grpc_address, http_address) = (grpc.address(), http.address());
 
     let picture = control.picture();
-    let parts = (router.clone(), control, doorman, metrics);
+    let parts = (router.clone(), control, doorman, depot, metrics);
     let provisioning = Provisioning::open(data_dir, Clock::new().wall())?;
     certificates.add(Arc::<Provisioning>::clone(&provisioning));
     if let Some(tls) = tls {

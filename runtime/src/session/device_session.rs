@@ -161,6 +161,7 @@ impl<L: Line> DeviceSession<L> {
         for (session, message) in messages {
             if let ToDevice::Welcome { .. } = message {
                 self.epoch = session;
+                self.line.welcomed();
             }
             self.note(&message);
             let frame = match moved(&self.twin, &message).await {

@@ -14,6 +14,7 @@ use quinn::{Connecting, Connection, ConnectionError, SendStream};
 
 use super::arrivals::{Arrivals, Turn};
 use super::device_session::{DeviceSession, End};
+use super::downloads::Downloads;
 use super::handshakes::Bounds;
 use super::hello::{self, FirstWords, Refusal};
 use super::in_flight::InFlight;
@@ -22,6 +23,7 @@ use super::line::{Line, QuicLine};
 use super::outbox::Outbox;
 use super::rate::Rate;
 use super::relay::{NotRelayed, Passage, Relaying, Relays, Way};
+use crate::artifacts::Depot;
 use crate::clock::Clock;
 use crate::limits::{HANDSHAKE_MS_MAX, HELLO_MS_MAX, OWNER_WAIT_MS_MAX, RELAY_RETRY_MS};
 use crate::metrics::Metrics;
@@ -50,6 +52,7 @@ pub(crate) struct EndpointOptions {
 pub(crate) struct Endpoint {
     quinn: quinn::Endpoint,
     pub(super) router: Router,
+    depot: Depot,
     pub(super) metrics: Arc<Metrics>,
     options: EndpointOptions,
     arrivals: Arc<Arrivals>,
@@ -85,7 +88,7 @@ impl Endpoint {
     /// An endpoint over a bound socket.
     pub(crate) fn new(
         quinn: quinn::Endpoint,
-        router: Router,
+        (router, depot): (Router, Depot),
         metrics: Arc<Metrics>,
         clock: Clock,
         options: EndpointOptions,
@@ -95,6 +98,7 @@ impl Endpoint {
         Arc::new(Self {
             quinn,
             router,
+            depot,
             metrics,
             options,
             arrivals,
@@ -238,19 +242,22 @@ impl Endpoint {
             if self.is_crowded() {
                 return Err(self.no_room());
             }
+            let downloads = Downloads::new(&self.depot, &self.metrics, key.tenant());
             let attach = self.attach(key, hello.incarnation, shown);
             let outbox = Arc::clone(&attach.outbox);
             let found = self.find_way(attach, &unreachable, connection).await?;
-            Ok((found, outbox))
+            Ok((found, outbox, downloads))
         };
         match found.await {
-            Ok((Found::Here(twin), outbox)) => {
-                let line = QuicLine { connection: connection.clone(), send, recv };
+            Ok((Found::Here(twin), outbox, downloads)) => {
+                let connection = connection.clone();
+                let line = QuicLine { connection, send, recv, downloads, welcomed: false };
                 Ok(Greeted::Here(Box::new(self.session(line, decoder, outbox, twin))))
             }
-            Ok((Found::There(way), _)) => {
+            Ok((Found::There(way), _, downloads)) => {
                 let rest = decoder.into_rest();
-                let passage = Passage::new(connection.clone(), (send, recv), rest, way);
+                let connection = (connection.clone(), downloads);
+                let passage = Passage::new(connection, (send, recv), rest, way);
                 Ok(Greeted::There(Box::new(passage)))
             }
             Err(refusal) => Err((refusal, Some(send))),

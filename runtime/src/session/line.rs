@@ -8,6 +8,7 @@ use bytes::Bytes;
 use pollux_proto::device::CloseCode;
 use quinn::{Connection, RecvStream, SendStream};
 
+use super::downloads::Downloads;
 use crate::limits::{LAST_WORDS_MS_MAX, SESSION_READ_BYTES};
 
 /// What came from a device.
@@ -56,6 +57,9 @@ pub(crate) trait Line: Send {
     /// Ends the stream to the device, and waits a while until it has heard the last words.
     fn finish(&mut self, words: LastWords) -> impl Future<Output = ()> + Send;
 
+    /// The device's session is open: from now on it may come for artifacts beside it.
+    fn welcomed(&mut self) {}
+
     /// Datagrams that came, those among them that nobody read.
     fn datagrams(&self) -> u64;
 
@@ -71,20 +75,37 @@ pub(crate) struct QuicLine {
     pub(super) connection: Connection,
     pub(super) send: SendStream,
     pub(super) recv: RecvStream,
+    pub(super) downloads: Downloads,
+    /// Whether its further streams are taken.
+    pub(super) welcomed: bool,
 }
 
 impl Line for QuicLine {
     async fn next(&mut self, reads: Reads) -> Came {
-        let Self { connection, recv, .. } = self;
-        tokio::select! {
-            biased;
-            read = recv.read_chunk(SESSION_READ_BYTES, true), if reads == Reads::On => match read {
-                Ok(Some(chunk)) => Came::Bytes(chunk.bytes),
-                Ok(None) => Came::Finished,
-                Err(_) => Came::Gone,
-            },
-            datagram = connection.read_datagram() => datagram.map_or(Came::Gone, Came::Datagram),
+        let Self { connection, recv, downloads, welcomed, .. } = self;
+        loop {
+            tokio::select! {
+                biased;
+                read = recv.read_chunk(SESSION_READ_BYTES, true), if reads == Reads::On => {
+                    return match read {
+                        Ok(Some(chunk)) => Came::Bytes(chunk.bytes),
+                        Ok(None) => Came::Finished,
+                        Err(_) => Came::Gone,
+                    };
+                }
+                datagram = connection.read_datagram() => {
+                    return datagram.map_or(Came::Gone, Came::Datagram);
+                }
+                opened = connection.accept_bi(), if *welcomed => match opened {
+                    Ok((send, recv)) => downloads.begin(send, recv),
+                    Err(_) => return Came::Gone,
+                },
+            }
         }
+    }
+
+    fn welcomed(&mut self) {
+        self.welcomed = true;
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Broken> {

@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod device_session;
+mod downloads;
 mod endpoint;
 mod handshakes;
 mod hello;

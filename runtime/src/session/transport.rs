@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use quinn::{TransportConfig, VarInt};
 
-use crate::limits::{DATAGRAM_BUFFER_BYTES, SESSION_WINDOW_BYTES};
+use crate::limits::{DATAGRAM_BUFFER_BYTES, SESSION_STREAMS, SESSION_WINDOW_BYTES};
 
-/// The parameters of a device endpoint. One bidirectional stream is all a session needs; every
-/// further stream allowed costs memory on both sides from the handshake on.
+/// The parameters of a device endpoint. One bidirectional stream is all a session needs, and one more lets it come
+/// for an artifact; every further one would cost memory on both sides from the handshake on.
 pub fn device_transport(
     keep_alive: Option<Duration>,
     idle_timeout: Duration,
@@ -18,7 +18,7 @@ pub fn device_transport(
     let idle_ms = u32::try_from(idle_timeout.as_millis()).unwrap_or(u32::MAX);
     let mut transport = TransportConfig::default();
     transport
-        .max_concurrent_bidi_streams(VarInt::from_u32(1))
+        .max_concurrent_bidi_streams(VarInt::from_u32(SESSION_STREAMS))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .stream_receive_window(window)
         .receive_window(window)

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use pollux_proto::v1;
 use pollux_proto::v1::access_client::AccessClient;
+use pollux_proto::v1::artifacts_client::ArtifactsClient;
 use pollux_proto::v1::cluster_client::ClusterClient;
 use pollux_proto::v1::commands_client::CommandsClient;
 use pollux_proto::v1::job_spec::{Action, Whose};
@@ -35,13 +36,17 @@ pub(crate) enum Deed {
     Command,
     /// Make a job.
     Job,
+    /// List artifacts.
+    Artifacts,
+    /// Take one away that is not there.
+    Release,
     Status,
     Pause,
     Policies,
 }
 
 /// All of them; the twin is written before it is read, and deleted at last.
-pub(crate) const DEEDS: [Deed; 12] = [
+pub(crate) const DEEDS: [Deed; 14] = [
     Deed::WriteA,
     Deed::WriteB,
     Deed::Read,
@@ -50,6 +55,8 @@ pub(crate) const DEEDS: [Deed; 12] = [
     Deed::Watch,
     Deed::Command,
     Deed::Job,
+    Deed::Artifacts,
+    Deed::Release,
     Deed::Status,
     Deed::Pause,
     Deed::Policies,
@@ -68,6 +75,8 @@ impl Deed {
             Self::Watch => "watch",
             Self::Command => "command",
             Self::Job => "job",
+            Self::Artifacts => "artifacts",
+            Self::Release => "release",
             Self::Status => "status",
             Self::Pause => "pause",
             Self::Policies => "policies",
@@ -156,6 +165,8 @@ impl Caller {
                 let body = "{\"devices\":[\"job-1\"],\"tags\":{\"a\":1}}";
                 ("PUT", "/v1/tenants/acme/jobs/mark".to_owned(), body)
             }
+            Deed::Artifacts => ("GET", "/v1/tenants/acme/artifacts".to_owned(), ""),
+            Deed::Release => ("DELETE", "/v1/tenants/acme/artifacts/none/1".to_owned(), ""),
             Deed::Status => ("GET", "/v1/status".to_owned(), ""),
             Deed::Policies => ("GET", "/v1/access/policies".to_owned(), ""),
             Deed::Pause => bail!("there is no path for that"),
@@ -202,6 +213,8 @@ impl Caller {
                 let mark = ["job", "create", "mark", "--tenant", "acme", "--device", "job-1"];
                 return self.said(node, &[&mark[..], &["--tags", "{\"a\":1}"]].concat());
             }
+            Deed::Artifacts => &["artifact", "list", "--tenant", "acme"],
+            Deed::Release => &["artifact", "remove", "acme/none@1"],
             Deed::Status => &["cluster", "status"],
             Deed::Pause => &["cluster", "pause"],
             Deed::Policies => &["access", "policy", "list"],
@@ -220,6 +233,7 @@ impl Caller {
             ("\"reason\":\"unauthenticated\"", Outcome::Unauthenticated),
             ("\"reason\":\"device_offline\"", Outcome::Allowed),
             ("\"reason\":\"not_found\"", Outcome::Allowed),
+            ("there is no artifact", Outcome::Allowed),
         ] {
             if said.contains(reason) {
                 return Ok(outcome);
@@ -288,6 +302,15 @@ impl Caller {
             Deed::Job => {
                 let create = self.request(mark(tenant));
                 JobsClient::new(channel).create(create).await.map(drop)
+            }
+            Deed::Artifacts => {
+                let list = v1::ListArtifactsRequest { tenant, ..Default::default() };
+                ArtifactsClient::new(channel).list(self.request(list)).await.map(drop)
+            }
+            Deed::Release => {
+                let (name, version) = ("none".to_owned(), "1".to_owned());
+                let remove = v1::RemoveArtifactRequest { tenant, name, version };
+                ArtifactsClient::new(channel).remove(self.request(remove)).await.map(drop)
             }
             Deed::Status => {
                 let status = self.request(v1::ClusterStatusRequest::default());

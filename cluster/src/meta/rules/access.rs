@@ -2,10 +2,10 @@
 //! does to `access/`.
 
 use super::super::answer::{Answer, Refusal};
-use super::super::node::CONTROL_LEVEL;
+use super::super::node::{ARTIFACTS_LEVEL, CONTROL_LEVEL};
 use super::super::state::Meta;
 use super::{Change, Outcome};
-use crate::access::{Changed, Fault, Order};
+use crate::access::{self, Changed, Fault, Order};
 use crate::fleet;
 
 impl Meta {
@@ -18,20 +18,34 @@ impl Meta {
             fleet::Change::CountEnrolled { .. } | fleet::Change::ShareDevices { .. } => {
                 done(self.fleet.follow(change, (0, ""), self.map.len()))
             }
+            fleet::Change::NameArtifact { .. } => {
+                self.must_write("artifacts take", ARTIFACTS_LEVEL)?;
+                done(self.fleet.follow(change, (0, ""), self.map.len()))
+            }
             _ => Err(Refusal::Malformed),
         }
     }
 
     pub(in crate::meta) fn change_access(&mut self, order: Order) -> Result<Outcome, Refusal> {
-        if self.level < CONTROL_LEVEL {
-            let why = format!(
-                "the cluster writes at level {}, and access takes level {CONTROL_LEVEL}: upgrade all nodes, then \
-                 `pollux cluster upgrade --finish`",
-                self.level
-            );
-            return Err(Refusal::Invalid { why });
+        self.must_write("access takes", CONTROL_LEVEL)?;
+        if let access::Change::Fleet(change) = &order.change
+            && change.is_of_version_4()
+        {
+            self.must_write("this takes", ARTIFACTS_LEVEL)?;
         }
         done(self.access.follow(order, (&mut self.fleet, self.map.len())))
+    }
+
+    fn must_write(&self, what: &str, level: u32) -> Result<(), Refusal> {
+        if self.level >= level {
+            return Ok(());
+        }
+        let why = format!(
+            "the cluster writes at level {}, and {what} level {level}: upgrade all nodes, then \
+             `pollux cluster upgrade --finish`",
+            self.level
+        );
+        Err(Refusal::Invalid { why })
     }
 }
 

@@ -1,17 +1,21 @@
 //! The bytes of today come back, those of the version before are read, and garbage is refused.
 
-use super::super::{Addresses, CONTROL_LEVEL, Goal, Labels, Node, NodeState, Place};
+use super::super::{
+    ARTIFACTS_LEVEL, Addresses, CONTROL_LEVEL, Goal, Labels, Node, NodeState, Place,
+};
 use super::*;
 use crate::access::{Access, Audited, Change, Order, Policy, Principal, Subject, Token};
 use crate::fleet::{
-    self, Claimed, DeviceType, Enrolment, Fleet, Group, Share, TenantLimits, Terms,
+    self, Arrival, Artifact, Claimed, DeviceType, Enrolment, Fleet, Group, Naming, Share,
+    Signature, SigningKey, TenantLimits, Terms,
 };
 use crate::limits::{
-    ACCESS_TOKENS_MAX, ADDRESS_BYTES_MAX, AUDIT_ENTRIES_MAX, AUDIT_TEXT_BYTES_MAX,
+    ACCESS_TOKENS_MAX, ADDRESS_BYTES_MAX, ARTIFACT_KEYS_MAX, ARTIFACT_NAME_BYTES_MAX,
+    ARTIFACT_NAMINGS_MAX, ARTIFACTS_MAX, AUDIT_ENTRIES_MAX, AUDIT_TEXT_BYTES_MAX,
     CLAIM_CA_BYTES_MAX, COUNTED_MAX, DEVICE_GROUPS_MAX, ENROLMENTS_MAX, FILTER_BYTES_MAX,
-    FLEET_NAME_BYTES_MAX, ID_BYTES_MAX, META_BYTES_MAX, META_NODES_MAX, NAME_BYTES_MAX,
-    NOTE_BYTES_MAX, POLICIES_MAX, POLICY_BYTES_MAX, PRINCIPALS_MAX, SUBJECT_BYTES_MAX,
-    SUBJECTS_MAX, TENANTS_MAX, TERMS_BYTES_MAX, TYPES_BYTES_MAX, TYPES_MAX,
+    FLEET_NAME_BYTES_MAX, ID_BYTES_MAX, MEDIA_TYPE_BYTES_MAX, META_BYTES_MAX, META_NODES_MAX,
+    NAME_BYTES_MAX, NOTE_BYTES_MAX, POLICIES_MAX, POLICY_BYTES_MAX, PRINCIPALS_MAX,
+    SUBJECT_BYTES_MAX, SUBJECTS_MAX, TENANTS_MAX, TERMS_BYTES_MAX, TYPES_BYTES_MAX, TYPES_MAX,
 };
 
 /// A record as a release of version 1 wrote it.
@@ -165,6 +169,7 @@ fn what_older_programs_read_is_written_until_the_level_is_raised() {
 #[test]
 fn what_has_nothing_new_is_written_as_before() {
     let mut meta = cluster(3);
+    meta.level = CONTROL_LEVEL;
     done(&mut meta, put_principal(1));
     let group = fleet::Change::PutGroup {
         tenant: "acme".into(),
@@ -187,6 +192,10 @@ fn what_has_nothing_new_is_written_as_before() {
     let limit = order(3, limit);
     let bytes = limit.encode();
     assert_eq!((bytes[0], Command::decode(&bytes).unwrap()), (4, limit.clone()));
+    let before = meta.clone();
+    assert!(matches!(meta.apply(limit.clone()), Answer::Refused(Refusal::Invalid { .. })));
+    assert_eq!(meta, before);
+    done(&mut meta, Command::Finish { level: ARTIFACTS_LEVEL });
     done(&mut meta, limit);
     for (shard, has) in [(0, 4), (1, 3)] {
         let tenant = "acme".to_owned();
@@ -198,6 +207,46 @@ fn what_has_nothing_new_is_written_as_before() {
     let free = Some(9 - 4 - 3).filter(|_| meta.map.len() == 2);
     let expected = Share::Of { own: Some(4), free, limit: 9 };
     assert_eq!(meta.fleet.tenants["acme"].share(0), expected);
+}
+
+#[test]
+fn artifacts_wait_for_their_level() {
+    let mut meta = cluster(3);
+    meta.level = ARTIFACTS_LEVEL - 1;
+    meta.fleet.groups.insert("acme/north".into(), Group::default());
+    let order = |id, change| {
+        let text = String::new;
+        let (at_ms, node) = (NOW, 1);
+        Command::Access(Box::new(Order {
+            id,
+            at_ms,
+            node,
+            who: text(),
+            via: text(),
+            from: text(),
+            change,
+        }))
+    };
+    let group = fleet::Change::RemoveGroup { tenant: "acme".into(), name: "north".into() };
+    assert_eq!(order(1, Change::Fleet(Box::new(group))).encode()[0], 3);
+    let come = Arrival {
+        tenant: "acme".into(),
+        name: "fw".into(),
+        version: "1".into(),
+        media_type: "a/b".into(),
+        ..Arrival::default()
+    };
+    let put = order(2, Change::Fleet(Box::new(fleet::Change::PutArtifact(Box::new(come)))));
+    assert_eq!((put.encode()[0], Command::decode(&put.encode()).unwrap()), (4, put.clone()));
+    let before = meta.clone();
+    match meta.apply(put.clone()) {
+        Answer::Refused(Refusal::Invalid { why }) => assert!(why.contains("level 5"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!((meta.encode()[0], &Meta::decode(&meta.encode()).unwrap()), (3, &before));
+    done(&mut meta, Command::Finish { level: ARTIFACTS_LEVEL });
+    done(&mut meta, put);
+    assert_eq!((meta.encode()[0], Meta::decode(&meta.encode()).unwrap()), (4, meta));
 }
 
 #[test]
@@ -252,6 +301,24 @@ fn fill_fleet(there: &mut Fleet) {
     for n in 0..ENROLMENTS_MAX {
         let name = fleet::key("acme", &text(FLEET_NAME_BYTES_MAX, n));
         there.claims.insert(name, Claimed::By(vec![1; CLAIM_CA_BYTES_MAX]));
+    }
+    for n in 0..ARTIFACTS_MAX {
+        let name = |n| text(ARTIFACT_NAME_BYTES_MAX, n);
+        let signature = Signature { key: name(n), public: [7; 32], bytes: [7; 64] };
+        let naming = Naming { job: name(n), run: 1, at_ms: NOW };
+        let one = Artifact {
+            media_type: text(MEDIA_TYPE_BYTES_MAX, n),
+            signature: Some(signature),
+            by: by(n),
+            namings: vec![naming; ARTIFACT_NAMINGS_MAX],
+            ..Artifact::default()
+        };
+        let key = fleet::artifact_key(&text(ID_BYTES_MAX, 0), &name(n), &name(n));
+        there.artifacts.insert(key, one);
+    }
+    for n in 0..ARTIFACT_KEYS_MAX {
+        let one = SigningKey { note: note(n), by: by(n), ..SigningKey::default() };
+        there.artifact_keys.insert(key(n), one);
     }
     for n in 0..DEVICE_GROUPS_MAX {
         let filter = text(FILTER_BYTES_MAX, n);

@@ -30,6 +30,8 @@ pub(super) fn status(fault: AccessFault) -> Status {
         AccessFault::Rejected(rejection) => to_status(&rejection),
         AccessFault::NotFound(what) => Status::not_found(what),
         AccessFault::Refused(what) => Status::failed_precondition(what),
+        AccessFault::TooLarge(what) => Status::invalid_argument(what),
+        AccessFault::NoSpace(what) => Status::resource_exhausted(what),
         AccessFault::Control(fault) => cluster::status(fault),
     }
 }

@@ -1,6 +1,7 @@
 //! The gRPC door: `pollux.v1`, health and reflection. Its messages and refusals are proto's.
 
 mod access;
+mod artifacts;
 mod cluster;
 mod commands;
 mod devices;
@@ -19,6 +20,7 @@ use pollux_proto::convert;
 use pollux_proto::status::to_status;
 use pollux_proto::v1::FILE_DESCRIPTOR_SET;
 use pollux_proto::v1::access_server::AccessServer;
+use pollux_proto::v1::artifacts_server::ArtifactsServer;
 use pollux_proto::v1::cluster_server::ClusterServer;
 use pollux_proto::v1::commands_server::CommandsServer;
 use pollux_proto::v1::devices_server::DevicesServer;
@@ -73,6 +75,8 @@ pub(super) async fn serve(
         .max_decoding_message_size(REQUEST_BYTES_MAX);
     let access = AccessServer::new(access::AccessDoor(grpc.desk.clone()))
         .max_decoding_message_size(REQUEST_BYTES_MAX);
+    let artifacts = ArtifactsServer::new(artifacts::ArtifactsDoor(grpc.desk.clone()))
+        .max_decoding_message_size(REQUEST_BYTES_MAX);
     let fleet = fleet::FleetDoor(grpc.desk.clone());
     let types = TypesServer::new(fleet.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
     let enrolments =
@@ -97,6 +101,7 @@ pub(super) async fn serve(
         .add_service(enrolments)
         .add_service(tenants)
         .add_service(subscriptions)
+        .add_service(artifacts)
         .add_service(jobs)
         .add_service(cluster)
         .add_service(access)

@@ -20,6 +20,12 @@ impl From<AccessFault> for Problem {
             AccessFault::Rejected(rejection) => rejection.into(),
             AccessFault::NotFound(what) => Self::new(StatusCode::NOT_FOUND, "not_found", what),
             AccessFault::Refused(what) => Self::new(StatusCode::CONFLICT, "refused", what),
+            AccessFault::TooLarge(what) => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", what)
+            }
+            AccessFault::NoSpace(what) => {
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "out_of_space", what)
+            }
             AccessFault::Control(fault) => {
                 let (status, reason) = match fault {
                     ControlFault::Refused(_) => (StatusCode::CONFLICT, "refused"),

@@ -3,6 +3,7 @@
 
 mod access;
 mod admin;
+mod artifacts;
 mod commands;
 mod devices;
 mod enrolments;
@@ -14,6 +15,7 @@ mod jobs;
 mod openapi;
 mod problem;
 mod query;
+mod range;
 mod routes;
 mod subscriptions;
 mod tag;

@@ -2,6 +2,7 @@
 //! than derived: bodies are documents of our own JSON, not structs that a macro could read.
 
 mod access;
+mod artifacts;
 mod devices;
 mod enrolments;
 mod fleet;
@@ -46,7 +47,7 @@ pub(super) fn document() -> Value {
 
 fn described(verb: Verb, path: &str, operation: Operation) -> Value {
     let about = about(operation);
-    let mut parameters: Vec<Value> = ["tenant", "device", "id", "name", "token"]
+    let mut parameters: Vec<Value> = ["tenant", "device", "id", "name", "version", "token"]
         .into_iter()
         .filter(|name| path.contains(&format!("{{{name}}}")))
         .map(|name| parameters::of_path(name, operation))
@@ -77,6 +78,9 @@ fn described(verb: Verb, path: &str, operation: Operation) -> Value {
     if verb == Verb::Get && about.headers.contains(&"if-none-match") {
         out["responses"]["304"] = json!({"description": "the caller has it already, by its tag"});
     }
+    if about.headers.contains(&"range") {
+        out["responses"]["206"] = json!({"description": "the range that was asked for", "content": content(about.answer)});
+    }
     if operation == Operation::SendCommand {
         out["responses"]["202"] =
             json!({"description": "accepted, not over yet", "content": content(about.answer)});
@@ -98,6 +102,8 @@ struct About {
 enum Answer {
     Json(&'static str),
     Text(&'static str),
+    /// Bytes of whatever kind.
+    Bytes,
 }
 
 const MERGE: &[&str] = &["application/merge-patch+json", "application/json"];
@@ -184,6 +190,7 @@ fn about_part(operation: Operation) -> About {
     match operation {
         Operation::Subscription(call) => subscriptions::about(call),
         Operation::Job(call) => jobs::about(call),
+        Operation::Artifact(call) => artifacts::about(call),
         Operation::Fleet(call) => fleet::about(call),
         Operation::Enrolment(call) => enrolments::about(call),
         Operation::Tenant(call) => tenants::about(call),
@@ -205,6 +212,7 @@ fn operation_id(operation: Operation) -> String {
         Operation::Job(call) => format!("jobs{call:?}"),
         Operation::Access(asked) => lower(format!("{asked:?}")),
         Operation::Fleet(call) => lower(format!("{call:?}")),
+        Operation::Artifact(call) => lower(format!("{call:?}")),
         Operation::Enrolment(call) => lower(format!("{call:?}")),
         Operation::Tenant(call) => lower(format!("{call:?}")),
         other => lower(format!("{other:?}")),
@@ -220,6 +228,7 @@ fn content(answer: Answer) -> Value {
     match answer {
         Answer::Json(schema) => json!({"application/json": {"schema": reference(schema)}}),
         Answer::Text(kind) => json!({kind: {"schema": {"type": "string"}}}),
+        Answer::Bytes => json!({"*/*": {"schema": reference("Bytes")}}),
     }
 }
 
@@ -230,7 +239,7 @@ fn reference(schema: &str) -> Value {
 fn all_schemas() -> Value {
     let mut schemas = schemas();
     let parts = devices::schemas().into_iter().chain(subscriptions::schemas());
-    let parts = parts.chain(jobs::schemas()).chain(tenants::schemas());
+    let parts = parts.chain(jobs::schemas()).chain(artifacts::schemas()).chain(tenants::schemas());
     for (name, schema) in parts.chain(fleet::schemas()).chain(enrolments::schemas()) {
         schemas[name] = schema;
     }

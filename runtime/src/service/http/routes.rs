@@ -15,8 +15,8 @@ use super::jobs;
 use super::problem::Problem;
 use super::subscriptions::{self, Call};
 use super::{
-    access, admin, commands, devices, enrolments, fleet, import, method_not_allowed, no_such_path,
-    query, tenants, twins, watch,
+    access, admin, artifacts, commands, devices, enrolments, fleet, import, method_not_allowed,
+    no_such_path, query, tenants, twins, watch,
 };
 use crate::metrics::{Door, Method};
 
@@ -68,6 +68,7 @@ pub(super) enum Operation {
     Enrolment(enrolments::Call),
     Tenant(tenants::Call),
     Job(jobs::Call),
+    Artifact(artifacts::Call),
 }
 
 /// What a request asks about who may do what.
@@ -168,6 +169,26 @@ const TWINS: &[(Verb, &str, Operation)] = &[
     (Verb::Delete, "/subscriptions/{name}", Operation::Subscription(Call::Delete)),
     (Verb::Get, "/subscriptions/{name}/events", Operation::Subscription(Call::Consume)),
     (Verb::Post, "/subscriptions/{name}/acknowledge", Operation::Subscription(Call::Acknowledge)),
+    (Verb::Get, "/artifacts", Operation::Artifact(artifacts::Call::ListArtifacts)),
+    (Verb::Put, "/artifacts/{name}/{version}", Operation::Artifact(artifacts::Call::PutArtifact)),
+    (Verb::Get, "/artifacts/{name}/{version}", Operation::Artifact(artifacts::Call::GetArtifact)),
+    (
+        Verb::Get,
+        "/artifacts/{name}/{version}/about",
+        Operation::Artifact(artifacts::Call::DescribeArtifact),
+    ),
+    (
+        Verb::Delete,
+        "/artifacts/{name}/{version}",
+        Operation::Artifact(artifacts::Call::RemoveArtifact),
+    ),
+    (Verb::Get, "/artifact-keys", Operation::Artifact(artifacts::Call::ListArtifactKeys)),
+    (Verb::Put, "/artifact-keys/{name}", Operation::Artifact(artifacts::Call::PutArtifactKey)),
+    (
+        Verb::Delete,
+        "/artifact-keys/{name}",
+        Operation::Artifact(artifacts::Call::RemoveArtifactKey),
+    ),
     (Verb::Get, "/jobs", Operation::Job(jobs::Call::List)),
     (Verb::Put, "/jobs/{name}", Operation::Job(jobs::Call::Put)),
     (Verb::Get, "/jobs/{name}", Operation::Job(jobs::Call::Get)),
@@ -268,6 +289,7 @@ async fn dispatch(
         Operation::Tenant(call) => tenants::call(call, incoming, body).await,
         Operation::ImportDevices => import::import(incoming, body).await,
         Operation::Job(call) => Box::pin(jobs::call(call, incoming, body)).await,
+        Operation::Artifact(call) => Box::pin(artifacts::call(call, incoming, body)).await,
         Operation::GetDevice => devices::get(incoming).await,
         Operation::RegisterDevice => devices::register(incoming, body).await,
         Operation::DisableDevice => devices::disable(incoming, body).await,
@@ -347,6 +369,7 @@ impl Operation {
             | Self::Status
             | Self::Access(_)
             | Self::Fleet(_)
+            | Self::Artifact(_)
             | Self::Enrolment(_)
             | Self::Tenant(_) => return None,
             Self::ListTwins => Method::TwinsList,

@@ -7,13 +7,14 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use pollux_cluster::peer::Items;
-use pollux_proto::device::{CloseCode, FrameError, Lengths, NodeFrame, encode};
+use pollux_proto::device::{CloseCode, Decoder, FrameError, Lengths, NodeFrame, encode};
 use pollux_proto::limits::{FRAME_BYTES_MAX, NODE_FRAME_BYTES_MAX, RELAYED_BYTES_MAX};
 use pollux_proto::relay::{Down, Up};
 use quinn::{Connection, RecvStream, SendStream, VarInt};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::super::downloads::Downloads;
 use super::{Place, Way};
 use crate::limits::LAST_WORDS_MS_MAX;
 use crate::metrics::Metrics;
@@ -21,6 +22,9 @@ use crate::metrics::Metrics;
 /// A device that is relayed.
 pub(in crate::session) struct Passage {
     connection: Connection,
+    downloads: Downloads,
+    /// Whether the owner has opened its session.
+    welcomed: watch::Receiver<bool>,
     up: Upward,
     down: Downward,
     place: Place,
@@ -42,6 +46,27 @@ struct Downward {
     owner: Items,
     lengths: Lengths,
     at: At,
+    greeting: Greeting,
+}
+
+/// The owner's first frame, of which only one thing matters: whether it is a welcome.
+struct Greeting {
+    /// None once it is known.
+    decoder: Option<Decoder<NodeFrame>>,
+    welcomed: watch::Sender<bool>,
+}
+
+impl Greeting {
+    fn follow(&mut self, bytes: &[u8]) {
+        let Some(decoder) = &mut self.decoder else { return };
+        decoder.push(bytes);
+        match decoder.poll() {
+            Ok(None) => return,
+            Ok(Some(NodeFrame::Welcome { .. })) => drop(self.welcomed.send_replace(true)),
+            Ok(Some(_)) | Err(_) => {}
+        }
+        self.decoder = None;
+    }
 }
 
 /// Where in the frames to the device the last write ended.
@@ -72,7 +97,7 @@ enum Over {
 
 impl Passage {
     pub(in crate::session) fn new(
-        connection: Connection,
+        (connection, downloads): (Connection, Downloads),
         (send, recv): (SendStream, RecvStream),
         rest: BytesMut,
         way: Way,
@@ -81,17 +106,20 @@ impl Passage {
         let lengths = Lengths::new(FRAME_BYTES_MAX);
         let up = Upward { recv, rest, owner: up, lengths };
         let lengths = Lengths::new(NODE_FRAME_BYTES_MAX);
-        let down = Downward { send, first, owner: down, lengths, at: At::Between };
-        Self { connection, up, down, place }
+        let (told, welcomed) = watch::channel(false);
+        let greeting = Greeting { decoder: Some(Decoder::new()), welcomed: told };
+        let down = Downward { send, first, owner: down, lengths, at: At::Between, greeting };
+        Self { connection, downloads, welcomed, up, down, place }
     }
 
     /// Runs until one side is gone, or the node stops.
     pub(in crate::session) async fn run(self, stopping: CancellationToken) {
-        let Self { connection, up, mut down, place } = self;
+        let Self { connection, downloads, welcomed, up, mut down, place } = self;
         let metrics = &place.relays.metrics;
         let over = tokio::select! {
             over = up.carry(&connection, metrics) => over,
             over = down.carry() => over,
+            over = give_away(&connection, &downloads, welcomed) => over,
             _ = connection.closed() => Over::DeviceGone,
             () = stopping.cancelled() => Over::Stopping,
         };
@@ -100,6 +128,23 @@ impl Passage {
         // The owner hears of it at once; the device may take its time to read the last words.
         drop(owner);
         over.tell(&connection, send, at).await;
+    }
+}
+
+/// Serves what the device comes for on streams beside its session: this node has it as well as the owner.
+async fn give_away(
+    connection: &Connection,
+    downloads: &Downloads,
+    mut welcomed: watch::Receiver<bool>,
+) -> Over {
+    if welcomed.wait_for(|welcomed| *welcomed).await.is_err() {
+        return pending().await;
+    }
+    loop {
+        match connection.accept_bi().await {
+            Ok((send, recv)) => downloads.begin(send, recv),
+            Err(_) => return Over::DeviceGone,
+        }
     }
 }
 
@@ -174,6 +219,7 @@ impl Downward {
 
     async fn pass(&mut self, bytes: &[u8]) -> Result<(), Over> {
         self.lengths.follow(bytes).map_err(Over::OwnerWrong)?;
+        self.greeting.follow(bytes);
         self.at = At::Within;
         self.send.write_all(bytes).await.map_err(|_| Over::DeviceGone)?;
         if self.lengths.is_between() {

@@ -29,11 +29,18 @@ pub(super) fn of_path(name: &str, operation: Operation) -> Value {
             Operation::GiveCredential | Operation::RevokeCredential => {
                 json!({"type": "string", "minLength": 1, "maxLength": TEXT_BYTES_MAX})
             }
+            Operation::Artifact(call) if call.is_of_one() => artifact(),
             _ => json!({"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"}),
         },
+        "version" => artifact(),
         _ => json!({"type": "string"}),
     };
     json!({"name": name, "in": "path", "required": true, "schema": schema})
+}
+
+/// The name of an artifact, or a version.
+fn artifact() -> Value {
+    json!({"type": "string", "pattern": "^[A-Za-z0-9_+-](\\.?[A-Za-z0-9_+-])*\\.?$", "maxLength": 64})
 }
 
 /// An argument after `?`.
@@ -66,6 +73,12 @@ pub(super) fn of_header(name: &str, verb: Verb) -> Value {
         "if-match" => json!({
             "type": "string", "pattern": "^(W/)?\"[0-9]{1,19}(-[0-9a-f]{8})?\"$",
         }),
+        "repr-digest" | "content-digest" => {
+            json!({"type": "string", "pattern": "^sha-256=:[A-Za-z0-9+/]{43}=:$"})
+        }
+        "pollux-signature" => {
+            json!({"type": "string", "pattern": "^([A-Za-z0-9._-]{1,64}:)?[A-Za-z0-9+/]{86}==$"})
+        }
         // A write may only ask that there be nothing.
         "if-none-match" if verb != Verb::Get => json!({"type": "string", "enum": ["*"]}),
         "last-event-id" => json!({"type": "string", "pattern": POSITION}),

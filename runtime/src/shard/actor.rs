@@ -103,7 +103,7 @@ impl ShardActor {
 fn may_make(request: &Request) -> bool {
     match request {
         Request::Patch { .. } => true,
-        Request::Registry(request) => **request != RegistryRequest::Get,
+        Request::Registry(request) => **request != RegistryRequest::Get && !request.is_delete(),
         _ => false,
     }
 }

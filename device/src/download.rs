@@ -179,6 +179,10 @@ async fn attempt(connection: &Connection, wanted: &Download) -> Result<Downloade
     let mut part = blocking(move || Part::open(&at)).await?;
     let begun = part.bytes;
     let (offered, mut recv, rest) = ask(connection, wanted, Some(sha256), part.bytes).await?;
+    if offered.sha256 != sha256 {
+        let message = format!("the node gave {} instead of {}", hex(&offered.sha256), hex(&sha256));
+        return Err(Ended::For(DownloadError::OtherContent { message }));
+    }
     wanted.check_signature(&offered).map_err(Ended::For)?;
     let mut came = rest.freeze();
     loop {

@@ -190,7 +190,12 @@ async fn put(output: Output, args: PutArtifactArgs) -> Result<(), Failure> {
 async fn get(output: Output, args: GetArtifactArgs) -> Result<(), Failure> {
     let (client, asked) = args.one.reach().await?;
     let trusted = args.verify.as_deref().map(public_key).transpose()?;
-    let about = client.artifacts().describe(client.request(asked)).await?.into_inner();
+    let about = client.artifacts().describe(client.request(asked.clone())).await?.into_inner();
+    // The file is called by what was asked for: a node does not say where something is written.
+    if (&about.name, &about.version) != (&asked.name, &asked.version) {
+        let message = format!("the node told of {}@{} instead", about.name, about.version);
+        return Err(Failure::new(Exit::Failed, message).next("ask another node"));
+    }
     if let Some(public) = trusted {
         check(&about, &public)?;
     }

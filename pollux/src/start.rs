@@ -17,6 +17,8 @@ use crate::{parent, print, trace};
 pub(crate) async fn run(output: Output, args: StartArgs) -> Result<(), Failure> {
     let config = configure::layers(Layers::new(), &args.node).check().map_err(configure::wrong)?;
     let mut signals = Signals::listen()?;
+    // From here on: a hangup while the node waits for others must not end it.
+    let mut hangups = signal(SignalKind::hangup()).map_err(deaf)?;
     trace::set_up(&config.trace)?;
     let node = node(&config).await?;
     announce(output, &node, Some(&config.data_dir))?;
@@ -26,7 +28,6 @@ pub(crate) async fn run(output: Output, args: StartArgs) -> Result<(), Failure> 
             config.data_dir.display()
         ));
     }
-    let mut hangups = signal(SignalKind::hangup()).map_err(deaf)?;
     let gone = parent::gone(args.until_stdin_closes);
     tokio::pin!(gone);
     loop {

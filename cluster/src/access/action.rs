@@ -115,11 +115,26 @@ impl Action {
         }
     }
 
+    /// Whether programs of level 4 do not know it.
+    const fn is_of_level_5(self) -> bool {
+        matches!(self, Self::TenantLimit | Self::ArtifactRead | Self::ArtifactManage)
+    }
+
     /// Whether a pattern names an action, or all of a kind.
     #[must_use]
     pub fn is_pattern(pattern: &str) -> bool {
+        Self::has_pattern(Self::ALL, pattern)
+    }
+
+    /// The same, to programs of level 4: what they refuse must not be agreed on before the cluster's level is raised.
+    pub(crate) fn is_pattern_of_level_4(pattern: &str) -> bool {
+        let known = Self::ALL.into_iter().filter(|action| !action.is_of_level_5());
+        Self::has_pattern(known, pattern)
+    }
+
+    fn has_pattern(actions: impl IntoIterator<Item = Self>, pattern: &str) -> bool {
         let kind = pattern.strip_suffix('*');
         let whole = kind.is_none_or(|kind| kind.is_empty() || kind.ends_with(':'));
-        whole && Self::ALL.into_iter().any(|action| action.matches(pattern))
+        whole && actions.into_iter().any(|action| action.matches(pattern))
     }
 }

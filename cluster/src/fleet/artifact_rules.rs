@@ -28,7 +28,14 @@ impl Fleet {
             return Err(Fault::Invalid(why));
         }
         if let Some(known) = self.artifact(&tenant, &name, &version) {
-            return if (known.size, known.sha256) == (size, sha256) {
+            let same = (known.size, known.sha256) == (size, sha256);
+            if same && signature.is_some() && known.signature != signature {
+                return Err(Fault::Invalid(format!(
+                    "artifact {name}@{version} is there with another signature, or none, and none ever changes: give \
+                     this one another version"
+                )));
+            }
+            return if same {
                 Ok(Changed::No)
             } else {
                 Err(Fault::Invalid(format!(

@@ -184,6 +184,10 @@ fn an_artifact_never_changes() {
         assert!(said(come(&mut fleet, arrival(name, "1", 1))).starts_with("name "), "{name}");
         assert!(said(come(&mut fleet, arrival("fw", name, 1))).starts_with("version "), "{name}");
     }
+    // Not even from unsigned to signed: whoever signs must hear that it stays unsigned.
+    let signature = Some(Signature { key: "release".into(), public: [1; 32], bytes: [7; 64] });
+    let signed = Arrival { signature, ..arrival("fw", "1.2.0", 1) };
+    assert!(said(come(&mut fleet, signed)).contains("another signature, or none"));
     let odd = Arrival { media_type: "text\r\n/x".into(), ..arrival("fw", "3", 1) };
     assert!(said(come(&mut fleet, odd)).contains("media type"));
 }

@@ -14,6 +14,8 @@ pub(crate) const READS_MAX: usize = 64;
 pub(crate) const PIECE_BYTES: usize = 64 * 1024;
 /// Bytes that wait in memory before they are written: few trips to the disk, and nothing beside a gate.
 pub(crate) const WRITE_BYTES: usize = 512 * 1024;
+/// Pieces of them, however small.
+pub(crate) const WRITE_PIECES: usize = 1024;
 /// How long another node may take to say how far it is with what it shall hold; it says so sooner.
 pub(crate) const HOLD_ASK: Duration = Duration::from_secs(10);
 /// How long a node that is asked waits for what it fetches before it says how far it is.

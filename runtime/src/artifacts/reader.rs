@@ -73,6 +73,12 @@ impl Depot {
             let left = left - piece.len() as u64;
             Ok(Some((Bytes::from(piece), (file, left))))
         });
+        // Who comes again is served by another node, and the keeper fetches it anew.
+        let (depot, digest) = (self.clone(), *digest);
+        let read = read.inspect_err(move |fault| {
+            tracing::error!(%fault, "an artifact broke off while it was read");
+            depot.inner.store.forget(&digest);
+        });
         Ok(read.boxed())
     }
 

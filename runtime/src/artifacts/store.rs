@@ -80,6 +80,8 @@ impl Store {
 
     /// Gives a file whose bytes are on the disk its name.
     pub(super) fn keep(&self, from: &Path, digest: &Digest, size: u64) -> io::Result<()> {
+        // It was unnamed for long, perhaps; from here on it is not swept away before somebody names it.
+        self.lock().unnamed.remove(digest);
         fs::rename(from, self.path(digest))?;
         File::open(&self.dir)?.sync_all()?;
         let mut state = self.lock();

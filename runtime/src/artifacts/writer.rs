@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
 use super::digest::Hasher;
-use super::limits::{PIECE_BYTES, WRITE_BYTES};
+use super::limits::{PIECE_BYTES, WRITE_BYTES, WRITE_PIECES};
 use super::{ArtifactFault, Depot, Digest};
 
 /// See the module. Dropped without its end, an upload leaves nothing; a part is gone on with later.
@@ -80,9 +80,14 @@ impl Writer {
 
     /// Takes what comes next.
     pub(crate) async fn push(&mut self, bytes: Bytes) -> Result<(), ArtifactFault> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
         self.waiting_bytes += bytes.len();
         self.waiting.push(bytes);
-        if self.waiting_bytes >= WRITE_BYTES { self.flush().await } else { Ok(()) }
+        // Small pieces take more room than they have bytes.
+        let full = self.waiting_bytes >= WRITE_BYTES || self.waiting.len() >= WRITE_PIECES;
+        if full { self.flush().await } else { Ok(()) }
     }
 
     async fn flush(&mut self) -> Result<(), ArtifactFault> {

@@ -5,7 +5,7 @@ use super::super::answer::{Answer, Refusal};
 use super::super::node::{ARTIFACTS_LEVEL, CONTROL_LEVEL};
 use super::super::state::Meta;
 use super::{Change, Outcome};
-use crate::access::{self, Changed, Fault, Order};
+use crate::access::{self, Action, Changed, Fault, Order};
 use crate::fleet;
 
 impl Meta {
@@ -28,9 +28,15 @@ impl Meta {
 
     pub(in crate::meta) fn change_access(&mut self, order: Order) -> Result<Outcome, Refusal> {
         self.must_write("access takes", CONTROL_LEVEL)?;
-        if let access::Change::Fleet(change) = &order.change
-            && change.is_of_version_4()
-        {
+        let is_new = match &order.change {
+            access::Change::Fleet(change) => change.is_of_version_4(),
+            access::Change::PutPolicy { policy, .. } => policy
+                .actions
+                .iter()
+                .any(|one| Action::is_pattern(one) && !Action::is_pattern_of_level_4(one)),
+            _ => false,
+        };
+        if is_new {
             self.must_write("this takes", ARTIFACTS_LEVEL)?;
         }
         done(self.access.follow(order, (&mut self.fleet, self.map.len())))

@@ -250,6 +250,42 @@ fn artifacts_wait_for_their_level() {
 }
 
 #[test]
+fn a_policy_about_newer_actions_waits_for_their_level() {
+    let put = |id, action: &str| {
+        let policy = Policy {
+            principals: vec!["*".into()],
+            actions: vec![action.into()],
+            on: vec!["*".parse().unwrap()],
+            ..Policy::default()
+        };
+        match put_principal(id) {
+            Command::Access(order) => {
+                let change = Change::PutPolicy { name: "p".into(), policy };
+                Command::Access(Box::new(Order { change, ..*order }))
+            }
+            other => other,
+        }
+    };
+    let mut meta = cluster(3);
+    meta.level = CONTROL_LEVEL;
+    for (id, action, known) in [
+        (1, "twin:*", true),
+        (2, "*", true),
+        (3, "artifact:read", false),
+        (4, "artifact:*", false),
+        (5, "tenant:limit", false),
+    ] {
+        let refused = match meta.apply(put(id, action)) {
+            Answer::Refused(Refusal::Invalid { why }) => why.contains("level 5"),
+            _ => false,
+        };
+        assert_ne!(refused, known, "{action}");
+    }
+    done(&mut meta, Command::Finish { level: ARTIFACTS_LEVEL });
+    done(&mut meta, put(6, "artifact:read"));
+}
+
+#[test]
 fn the_largest_cluster_fits_into_an_image() {
     let mut meta = cluster(1);
     let text = |length: usize, n: usize| format!("{n:0length$}");

@@ -79,10 +79,7 @@ impl Node {
         let space =
             Space::new(config.data_dir.clone(), config.checkpoint.reserve_bytes, disk.log.clone());
         let mut tasks = vec![tokio::spawn(space.clone().run(stopping.clone()))];
-        let certificates = Certificates::new(&config.data_dir.join(PKI_DIR));
-        let of_devices = DeviceCertificates::open(&config, clock.wall())?;
-        let live = of_devices.live();
-        certificates.add(of_devices);
+        let (certificates, live) = open_certificates(&config, clock)?;
         let member = Member::begin(&disk, &config, clock, certificates.clone()).await?;
         let shards = Shards::new(config.cluster.shards);
         let (written, checkpointer) = write_checkpoints(&config, clock, &metrics, stopped.clone());
@@ -202,6 +199,18 @@ impl Node {
         let _ = tokio::task::spawn_blocking(move || log.close()).await;
         tracing::info!("node stopped");
     }
+}
+
+/// What the node's certificates are, and TLS by those for devices.
+fn open_certificates(
+    config: &Checked,
+    clock: Clock,
+) -> Result<(Certificates, Arc<LiveTls>), Fault> {
+    let certificates = Certificates::new(&config.data_dir.join(PKI_DIR));
+    let of_devices = DeviceCertificates::open(config, clock.wall())?;
+    let live = of_devices.live();
+    certificates.add(of_devices);
+    Ok((certificates, live))
 }
 
 /// Where it listens.

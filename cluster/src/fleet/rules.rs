@@ -57,22 +57,7 @@ impl Fleet {
                     None => Err(missing("enrolment", &name)),
                 }
             }
-            Change::CountEnrolled { tenant, name, id } => {
-                let known = self.enrolments.get_mut(&key(&tenant, &name));
-                let known = known.ok_or_else(|| missing("enrolment", &name))?;
-                if known.counted.contains(&id) {
-                    return Ok(Changed::No);
-                }
-                if known.is_exhausted() {
-                    let most = usize::try_from(known.terms.most).unwrap_or(usize::MAX);
-                    return Err(Fault::Full { what: "devices by this enrolment", most });
-                }
-                known.enrolled = known.enrolled.saturating_add(1);
-                known.counted.push(id);
-                let excess = known.counted.len().saturating_sub(COUNTED_MAX);
-                known.counted.drain(..excess);
-                Ok(Changed::Yes)
-            }
+            Change::CountEnrolled { tenant, name, id } => self.count_enrolled(&tenant, &name, id),
             Change::PutArtifact(come) => self.put_artifact(*come, at_ms, by),
             Change::RemoveArtifact { tenant, name, version, named } => {
                 self.remove_artifact(&tenant, (&name, &version), named)
@@ -94,6 +79,24 @@ impl Fleet {
                 }
             }
         }
+    }
+
+    /// One more device has come by an enrolment, unless it is one that was counted.
+    fn count_enrolled(&mut self, tenant: &str, name: &str, id: u128) -> Result<Changed, Fault> {
+        let known = self.enrolments.get_mut(&key(tenant, name));
+        let known = known.ok_or_else(|| missing("enrolment", name))?;
+        if known.counted.contains(&id) {
+            return Ok(Changed::No);
+        }
+        if known.is_exhausted() {
+            let most = usize::try_from(known.terms.most).unwrap_or(usize::MAX);
+            return Err(Fault::Full { what: "devices by this enrolment", most });
+        }
+        known.enrolled = known.enrolled.saturating_add(1);
+        known.counted.push(id);
+        let excess = known.counted.len().saturating_sub(COUNTED_MAX);
+        known.counted.drain(..excess);
+        Ok(Changed::Yes)
     }
 
     fn limit_tenant(

@@ -46,7 +46,7 @@ async fn strangers_are_refused_in_their_handshake() -> Result<()> {
         ("another CA of the same name", Some(&alike), ALPN, 51),
         ("expired", Some(&expired), ALPN, 45),
         ("none", None, ALPN, 116),
-        ("another version", Some(&good), &b"pollux/2"[..], 120),
+        ("another version", Some(&good), &b"pollux/3"[..], 120),
         ("another protocol", Some(&good), &b"h3"[..], 120),
     ];
     for (what, identity, alpn, number) in cases {

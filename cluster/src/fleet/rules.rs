@@ -22,9 +22,9 @@ impl Fleet {
             Change::LimitTenant { tenant, limits, note } => {
                 self.limit_tenant(tenant, (limits, note), (at_ms, by), shards)
             }
-            Change::ShareDevices { tenant, shard, has, wants } => {
+            Change::ShareDevices { tenant, shard, turn, has, wants } => {
                 let known = self.tenants.get_mut(&tenant);
-                let changed = known.is_some_and(|known| known.take(shard, has, wants));
+                let changed = known.is_some_and(|known| known.take(shard, turn, (has, wants)));
                 Ok(if changed { Changed::Yes } else { Changed::No })
             }
             Change::PutClaim { tenant, name, claimed } => self.put_claim(&tenant, &name, claimed),

@@ -117,10 +117,17 @@ impl Fleet {
         if before.limits == limits && before.note == note && !limits.is_none() {
             return Ok(Changed::No);
         }
-        let mut after = before.limited(limits, shards);
+        let mut after = before.limited(limits, shards, at_ms);
         (after.note, after.at_ms, after.by) = (note, at_ms, by.to_owned());
         self.tenants.insert(tenant, after);
         Ok(Changed::Yes)
+    }
+
+    /// Whether a change is about whose certificates are good for an enrolment, and they are so already.
+    pub(crate) fn claims_so(&self, change: &Change) -> bool {
+        let Change::PutClaim { tenant, name, claimed } = change else { return false };
+        let key = key(tenant, name);
+        self.enrolments.contains_key(&key) && self.claims.get(&key) == claimed.as_ref()
     }
 
     fn put_claim(

@@ -154,6 +154,8 @@ pub enum RegistryRequest {
     Enrol {
         /// The enrolment.
         enrolment: String,
+        /// Only if it never had a session: others may have proved the same.
+        unmet: bool,
         /// The device's own time in its proof.
         at: Time,
         /// The credential that it gets.

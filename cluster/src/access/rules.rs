@@ -52,6 +52,10 @@ impl Access {
         if known.is_some() {
             return Ok(Changed::No);
         }
+        if matches!(&order.change, Change::Fleet(change) if fleet.claims_so(change)) {
+            // It goes with each change of an enrolment, and mostly says nothing new.
+            return Ok(Changed::No);
+        }
         let number = self.audit.last().map_or(1, |last| last.number + 1);
         let entry = |what: &str, on: String, result| Audited::of(&order, number, what, on, result);
         let entry = match &order.change {

@@ -81,12 +81,14 @@ pub enum Change {
         /// For people.
         note: String,
     },
-    /// A shard has so many of a tenant's devices, and wants a share of so many.
+    /// A shard has so many of a tenant's devices, and wants a share of so many instead of the one that it saw.
     ShareDevices {
         /// Which tenant.
         tenant: String,
         /// Which shard.
         shard: u16,
+        /// Which share it saw; of another one, nothing is changed.
+        turn: u64,
         /// What it has.
         has: u64,
         /// What it wants to have at most.

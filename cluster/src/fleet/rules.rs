@@ -22,9 +22,9 @@ impl Fleet {
             Change::LimitTenant { tenant, limits, note } => {
                 self.limit_tenant(tenant, (limits, note), (at_ms, by), shards)
             }
-            Change::ShareDevices { tenant, shard, has, wants } => {
+            Change::ShareDevices { tenant, shard, turn, has, wants } => {
                 let known = self.tenants.get_mut(&tenant);
-                let changed = known.is_some_and(|known| known.take(shard, has, wants));
+                let changed = known.is_some_and(|known| known.take(shard, turn, (has, wants)));
                 Ok(if changed { Changed::Yes } else { Changed::No })
             }
             Change::PutClaim { tenant, name, claimed } => self.put_claim(&tenant, &name, claimed),
@@ -120,10 +120,17 @@ impl Fleet {
         if before.limits == limits && before.note == note && !limits.is_none() {
             return Ok(Changed::No);
         }
-        let mut after = before.limited(limits, shards);
+        let mut after = before.limited(limits, shards, at_ms);
         (after.note, after.at_ms, after.by) = (note, at_ms, by.to_owned());
         self.tenants.insert(tenant, after);
         Ok(Changed::Yes)
+    }
+
+    /// Whether a change is about whose certificates are good for an enrolment, and they are so already.
+    pub(crate) fn claims_so(&self, change: &Change) -> bool {
+        let Change::PutClaim { tenant, name, claimed } = change else { return false };
+        let key = key(tenant, name);
+        self.enrolments.contains_key(&key) && self.claims.get(&key) == claimed.as_ref()
     }
 
     fn put_claim(

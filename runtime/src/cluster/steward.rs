@@ -47,6 +47,7 @@ impl Steward {
             };
             if self.control.decider.group().leadership().borrow().ours.is_none() {
                 leading = None;
+                self.rounds.rest();
                 if let Some(urge) = urge {
                     urge.answer(None);
                 }

@@ -13,7 +13,7 @@ use pollux_cluster::meta::Meta;
 
 use super::Kind;
 use super::control::Control;
-use crate::limits::{STATUS_MS_MAX, TENANT_LOOK_MS};
+use crate::limits::{STATUS_MS_MAX, TENANT_LOOK_MS, TENANT_SHARE_MS_MAX};
 use crate::router::Router;
 use crate::tenants::{TenantBook, Told, Used, divide};
 
@@ -79,12 +79,50 @@ pub(super) struct Rounds {
 #[derive(Default)]
 struct Shared {
     under_way: AtomicBool,
-    seen: Mutex<BTreeMap<u64, Uses>>,
+    seen: Mutex<Seen>,
 }
 
 impl Shared {
-    fn seen(&self) -> MutexGuard<'_, BTreeMap<u64, Uses>> {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What was heard while this node leads.
+#[derive(Default)]
+struct Seen {
+    /// When the first round began; none did while it does not lead.
+    since_ms: Option<u64>,
+    /// What nodes said last, and when they were asked.
+    said: BTreeMap<u64, (u64, Uses)>,
+}
+
+impl Seen {
+    /// A round begins. What is too old goes: whoever said it may have nothing any more.
+    fn begin(&mut self, members: &[u64], now_ms: u64) {
+        self.since_ms.get_or_insert(now_ms);
+        self.said.retain(|id, (at_ms, _)| {
+            members.contains(id) && now_ms.saturating_sub(*at_ms) < TENANT_SHARE_MS_MAX
+        });
+    }
+
+    /// Those of a round that began then have answered; none of it counts where this node has not led ever since.
+    fn hear(&mut self, asked_ms: u64, answers: BTreeMap<u64, Uses>) {
+        if self.since_ms.is_some_and(|since_ms| since_ms <= asked_ms) {
+            self.said.extend(answers.into_iter().map(|(id, uses)| (id, (asked_ms, uses))));
+        }
+    }
+
+    /// What each node uses of a tenant. One that is silent uses nothing once it could have been heard for long; before
+    /// that nobody knows.
+    fn uses(&self, nodes: &[u64], tenant: &str, now_ms: u64) -> Option<Vec<Used>> {
+        let since_ms = self.since_ms?;
+        let silent = now_ms.saturating_sub(since_ms) >= TENANT_SHARE_MS_MAX;
+        let of = |id: &u64| match self.said.get(id) {
+            Some((_, uses)) => uses.get(tenant).copied(),
+            None => silent.then(Used::default),
+        };
+        nodes.iter().map(of).collect()
     }
 }
 
@@ -100,31 +138,32 @@ impl Rounds {
             return;
         }
         self.last_ms = now_ms;
-        let (control, meta, shared) = (control.clone(), Arc::clone(meta), Arc::clone(&self.shared));
+        let told = {
+            let mut seen = self.shared.seen();
+            let nodes: Vec<u64> = meta.members().map(|(id, _)| id).collect();
+            seen.begin(&nodes, now_ms);
+            told(meta, &nodes, &seen, now_ms)
+        };
+        let (control, shared) = (control.clone(), Arc::clone(&self.shared));
         tokio::spawn(async move {
-            let told = told(&meta, &shared.seen());
             let answers = control.ask_uses(told).await;
-            let mut seen = shared.seen();
-            // One that does not answer has what it was told last, for a while.
-            seen.extend(answers);
-            seen.retain(|id, _| meta.members().any(|(member, _)| member == *id));
-            drop(seen);
+            shared.seen().hear(now_ms, answers);
             shared.under_way.store(false, Ordering::Release);
         });
+    }
+
+    /// This node does not lead: what it heard is another one's to hear.
+    pub(super) fn rest(&self) {
+        *self.shared.seen() = Seen::default();
     }
 }
 
 /// What each node is asked and told, by what was seen last.
-fn told(meta: &Meta, seen: &BTreeMap<u64, Uses>) -> BTreeMap<u64, Asked> {
-    let nodes: Vec<u64> = meta.members().map(|(id, _)| id).collect();
+fn told(meta: &Meta, nodes: &[u64], seen: &Seen, now_ms: u64) -> BTreeMap<u64, Asked> {
     let mut told: BTreeMap<u64, Asked> = nodes.iter().map(|id| (*id, Asked::new())).collect();
     for (tenant, known) in &meta.fleet.tenants {
-        let uses: Vec<_> = nodes
-            .iter()
-            .map(|id| seen.get(id).and_then(|uses| uses.get(tenant)).copied())
-            .collect();
         // Before all were heard nobody knows better than each node itself.
-        let shares: Vec<_> = match uses.iter().copied().collect::<Option<Vec<Used>>>() {
+        let shares: Vec<_> = match seen.uses(nodes, tenant, now_ms) {
             None => vec![None; nodes.len()],
             Some(uses) => shares(&known.limits, &uses).into_iter().map(Some).collect(),
         };
@@ -165,5 +204,36 @@ mod tests {
         assert!(shares(&limits, &[used(0, 500), used(0, 500)]).iter().all(|told| told.full));
         let none = shares(&TenantLimits::default(), &[used(9, 9)]);
         assert!(!none[0].full);
+    }
+
+    #[test]
+    fn who_is_silent_for_long_has_nothing() {
+        const LONG: u64 = TENANT_SHARE_MS_MAX;
+        let used = |bytes| Used { bytes, ..Used::default() };
+        let said =
+            |id: u64, bytes| BTreeMap::from([(id, Uses::from([("acme".into(), used(bytes))]))]);
+        let mut seen = Seen::default();
+        let uses = |seen: &Seen, now_ms| seen.uses(&[1, 2], "acme", now_ms);
+        seen.hear(5, said(1, 7));
+        assert_eq!(uses(&seen, 5 + LONG), None, "it does not lead");
+        // A new leader waits as long for one that is dead as an old one does.
+        seen.since_ms = Some(1_000);
+        seen.hear(999, said(1, 9));
+        assert!(seen.said.is_empty(), "a round of before");
+        seen.hear(1_000, said(1, 7));
+        assert_eq!(uses(&seen, 1_000), None);
+        assert_eq!(uses(&seen, 999 + LONG), None);
+        assert_eq!(uses(&seen, 1_000 + LONG), Some(vec![used(7), used(0)]));
+        seen.hear(1_500, said(2, 5));
+        assert_eq!(uses(&seen, 1_500), Some(vec![used(7), used(5)]));
+        // Nobody knows yet what it has of a tenant that has limits since then.
+        assert_eq!(seen.uses(&[1, 2], "other", 1_500), None);
+        // What one said before it fell silent counts as long.
+        seen.begin(&[1, 2], 999 + LONG);
+        assert_eq!(uses(&seen, 999 + LONG), Some(vec![used(7), used(5)]));
+        seen.begin(&[1, 2], 1_000 + LONG);
+        assert_eq!(uses(&seen, 1_000 + LONG), Some(vec![used(0), used(5)]));
+        seen.begin(&[1], 1_000 + LONG);
+        assert_eq!((seen.since_ms, seen.said.len()), (Some(1_000), 0), "members only");
     }
 }

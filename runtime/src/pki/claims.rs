@@ -20,7 +20,7 @@ use x509_parser::prelude::FromDer;
 
 use super::expiry::unfit;
 use super::{PkiError, device_name_of};
-use crate::limits::CLAIM_CHAIN_MAX;
+use crate::limits::{CLAIM_CHAIN_BYTES_MAX, CLAIM_CHAIN_MAX};
 
 /// Lets everybody in who has the key of what is shown, or shows nothing.
 #[derive(Debug)]
@@ -51,10 +51,19 @@ impl ClientCertVerifier for Unjudged {
 
     fn verify_client_cert(
         &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
         _now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
+        // Whoever shows it is nobody yet: what is kept of it for as long as the connection lasts has a bound.
+        let bytes = intermediates.iter().fold(end_entity.len(), |all, one| all + one.len());
+        if intermediates.len() >= CLAIM_CHAIN_MAX || bytes > CLAIM_CHAIN_BYTES_MAX {
+            return Err(Error::General(format!(
+                "the client shows {} certificates of {bytes} bytes in all; at most {CLAIM_CHAIN_MAX} of \
+                 {CLAIM_CHAIN_BYTES_MAX} bytes are taken",
+                intermediates.len() + 1
+            )));
+        }
         Ok(ClientCertVerified::assertion())
     }
 
@@ -150,5 +159,26 @@ mod tests {
         assert!(!vouches(&Claimed::By(vec![1, 2]), claim.chain(), NOW));
         must_be_ca(ours.certificate()).unwrap();
         assert!(must_be_ca(&claim.chain()[0]).unwrap_err().to_string().contains("of a CA"));
+    }
+
+    #[test]
+    fn a_chain_that_is_too_long_is_refused_before_it_is_kept() {
+        let unjudged = Unjudged::new(Arc::default());
+        let now = UnixTime::since_unix_epoch(Duration::from_millis(NOW.ms));
+        let shows = |chain: &[usize]| {
+            let chain: Vec<_> =
+                chain.iter().map(|bytes| CertificateDer::from(vec![0; *bytes])).collect();
+            let taken = unjudged.verify_client_cert(&chain[0], &chain[1..], now);
+            taken.map(drop).map_err(|error| error.to_string())
+        };
+        assert_eq!(shows(&[100; CLAIM_CHAIN_MAX]), Ok(()));
+        assert_eq!(shows(&[CLAIM_CHAIN_BYTES_MAX]), Ok(()));
+        let error = shows(&[100; CLAIM_CHAIN_MAX + 1]).unwrap_err();
+        assert!(
+            error.contains("shows 5 certificates of 500 bytes in all; at most 4 of"),
+            "{error}"
+        );
+        let error = shows(&[CLAIM_CHAIN_BYTES_MAX, 1]).unwrap_err();
+        assert!(error.contains("2 certificates of 16385 bytes"), "{error}");
     }
 }

@@ -14,6 +14,7 @@ use rustls::pki_types::CertificateDer;
 
 use super::authority::Authority;
 use super::error::PkiError;
+use super::expiry::unfit;
 use super::{CA_DAYS, CLUSTER_CA, files};
 
 /// File name (before `.pem` and `.key`) of the CA that issues next.
@@ -44,11 +45,29 @@ impl ClusterCas {
         Ok(Self { dir: dir.into(), current, next, before })
     }
 
-    /// What the files hold now, if that is something else. Makes no CA: one that is gone stays missed.
+    /// What the files hold now, if that is something else. Makes no CA: one that is gone stays missed. What would leave
+    /// the node alone is not taken: others do not know a CA that took no step of a rotation, nor one that has ended.
     pub(crate) fn again(&self, now: Time) -> Result<Option<Self>, PkiError> {
         super::certificate_of(&self.dir.join(format!("{CLUSTER_CA}.pem")))?;
         let found = Self::open(&self.dir, now)?;
-        Ok((found.roots() != self.roots()).then_some(found))
+        let (roots, before) = (found.roots(), self.roots());
+        if roots == before {
+            return Ok(None);
+        }
+        let refused = |why: &str| {
+            let path = self.dir.join(format!("{CLUSTER_CA}.pem"));
+            Err(PkiError::Content { path, wanted: "a cluster CA to go on with", reason: why.into() })
+        };
+        if let Some(why) = unfit(found.current.certificate(), now)? {
+            return refused(&format!("{why}; put the one before back"));
+        }
+        if !roots.iter().any(|root| before.contains(root)) {
+            return refused(
+                "no CA is here by which this node and others know each other now; put the one before back, and \
+                 use `pollux cluster ca rotate`",
+            );
+        }
+        Ok(Some(found))
     }
 
     /// All whose certificates are accepted, the one that issues first.
@@ -180,13 +199,23 @@ mod tests {
         let dirs = [(); 2].map(|()| tempfile::tempdir().unwrap());
         let [ours, theirs] = [0, 1].map(|n| open(dirs[n].path()));
         assert!(ours.again(NOW).unwrap().is_none());
+        let before = ours.current_pem().unwrap();
         let copy = |name: &str| {
             fs::copy(dirs[1].path().join(name), dirs[0].path().join(name)).unwrap();
         };
         copy("cluster-ca.pem");
         assert!(ours.again(NOW).is_err(), "the key is another one's");
         copy("cluster-ca.key");
-        assert_eq!(ours.again(NOW).unwrap().unwrap().roots(), theirs.roots());
+        // Nobody would know this node by it.
+        let error = ours.again(NOW).unwrap_err().to_string();
+        assert!(error.contains("no CA is here by which this node and others know"), "{error}");
+        let (own, _) = before;
+        fs::write(dirs[0].path().join("cluster-ca-before.pem"), own).unwrap();
+        let roots = [theirs.current.certificate().clone(), ours.current.certificate().clone()];
+        assert_eq!(ours.again(NOW).unwrap().unwrap().roots(), roots);
+        let late = Time::from_ms(NOW.ms + (u64::from(CA_DAYS) + 2) * 24 * 3600 * 1000);
+        let error = ours.again(late).unwrap_err().to_string();
+        assert!(error.contains("it ended 2 days ago; put the one before back"), "{error}");
         fs::remove_file(dirs[0].path().join("cluster-ca.pem")).unwrap();
         assert!(ours.again(NOW).is_err() && !dirs[0].path().join("cluster-ca.pem").exists());
     }

@@ -3,6 +3,7 @@
 
 use pollux_cluster::access::Action;
 use pollux_cluster::fleet::{self, Change, Claimed, Enrolment, Key, Terms};
+use pollux_cluster::meta::ARTIFACTS_LEVEL;
 use pollux_proto::{convert, v1};
 use pollux_twin::limits::GROUPS_MAX;
 use pollux_twin::registration::OfType;
@@ -38,9 +39,9 @@ impl Desk {
         let offered = key.clone();
         let put = Change::PutEnrolment { tenant: of, name: called, terms, key: offered, new_key };
         self.change_fleet(caller, put).await?;
-        let before = self.control.meta().fleet.claimed(&tenant, &name).cloned();
         let comes_by_key = claimed.is_none();
-        if before != claimed {
+        // Also if it is the same here: this node may not have heard of another one. Below that level there is none.
+        if claimed.is_some() || self.control.meta().level >= ARTIFACTS_LEVEL {
             let (tenant, name) = (tenant.clone(), name.clone());
             self.change_fleet(caller, Change::PutClaim { tenant, name, claimed }).await?;
         }

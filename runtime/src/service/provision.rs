@@ -150,12 +150,9 @@ impl Desk {
             return Err(refused(why).into());
         }
         let came = self.came_by(&key, &asked.enrolment).await?;
-        if came && by_claim {
-            self.must_be_unmet(&key, &asked.enrolment).await?;
-        }
         let issued = self.issue(&key, &asked.csr_pem, enrolment.terms.days, now)?;
         let (expires, proof) = (issued.expires, issued.proof);
-        let enrol = self.enrolling(&asked, &enrolment, (proof, expires))?;
+        let enrol = self.enrolling(&asked, &enrolment, (proof, expires), by_claim)?;
         let enrol = self.call_of(&key, &asked.enrolment, enrol)?;
         // What cannot be is refused before it counts.
         if !came {
@@ -214,19 +211,6 @@ impl Desk {
         }
     }
 
-    /// Refuses a device that has had a session. Others of its batch have the same certificate, and must not become it:
-    /// what it got once is its own, and only one that lost the answer may ask again.
-    async fn must_be_unmet(&self, key: &TwinKey, name: &str) -> Result<(), Rejection> {
-        let mut get = self.call_of(key, name, RegistryRequest::Get)?;
-        get.request = Request::Get;
-        match self.router.call(get).await? {
-            pollux_twin::output::Answer::Twin(twin) if twin.presence.since == Time::default() => {
-                Ok(())
-            }
-            _ => Err(refused("taken")),
-        }
-    }
-
     /// Counts a device; refuses the one that is too many. One that tries again soon counts once.
     async fn count(&self, key: &TwinKey, name: &str) -> Answer<()> {
         let digest = sha256(format!("{name}\n{}", key.device()).as_bytes());
@@ -244,6 +228,7 @@ impl Desk {
         asked: &v1::ProvisionRequest,
         enrolment: &Enrolment,
         (proof, expires): (Proof, Option<Time>),
+        by_claim: bool,
     ) -> Result<RegistryRequest, Rejection> {
         let terms = &enrolment.terms;
         let tags = match terms.tags.as_str() {
@@ -253,6 +238,8 @@ impl Desk {
         let of_type = OfType { name: terms.of_type.clone(), version: 0 };
         Ok(RegistryRequest::Enrol {
             enrolment: asked.enrolment.clone(),
+            // Others of its batch have the same certificate, and must not become it.
+            unmet: by_claim,
             at: Time::from_ms(asked.at_ms),
             proof,
             expires,

@@ -11,7 +11,7 @@ use pollux_twin::{Rejection, ShardId, TwinKey};
 
 use super::replica::Replica;
 use crate::limits::{TENANT_COMING_MAX, TENANT_COMING_MS, TENANT_GIVE_BACK_MS, TENANT_WAITING_MAX};
-use crate::tenants::{Step, TenantBook, give_back, step};
+use crate::tenants::{Asked, Step, TenantBook, give_back, step};
 
 /// See the module.
 pub(super) struct Quota {
@@ -20,6 +20,8 @@ pub(super) struct Quota {
     replica: Arc<Replica>,
     /// Twins that were let in and that the table does not have yet, since when.
     coming: HashMap<TwinKey, u64>,
+    /// What was asked for, of each tenant. It stays when the shard is closed: the orders are under way still.
+    asked: HashMap<String, Asked>,
     /// How many wait for room since the last look.
     waiting: usize,
     looked_ms: u64,
@@ -38,12 +40,18 @@ pub(super) enum Room {
 
 impl Quota {
     pub(super) fn new(shard: ShardId, book: Arc<TenantBook>, replica: Arc<Replica>) -> Self {
-        Self { shard, book, replica, coming: HashMap::new(), waiting: 0, looked_ms: 0 }
+        let (coming, asked) = (HashMap::new(), HashMap::new());
+        Self { shard, book, replica, coming, asked, waiting: 0, looked_ms: 0 }
     }
 
     /// Whether there is room for a twin, if it is not there yet.
     pub(super) fn make_room(&mut self, key: &TwinKey, now_ms: u64) -> Room {
-        if !self.book.any() || self.coming.contains_key(key) {
+        if !self.book.any() {
+            return Room::There;
+        }
+        if let Some(since_ms) = self.coming.get_mut(key) {
+            // It comes from now on, whatever became of it the last time.
+            *since_ms = now_ms;
             return Room::There;
         }
         let tenant = key.tenant();
@@ -55,11 +63,12 @@ impl Quota {
             self.look(now_ms);
         }
         let shards = self.book.shards();
-        let mut found = step(share, self.has(tenant), shards);
+        let asked = self.asked.get(tenant).copied();
+        let mut found = step(share, asked, self.has(tenant), shards);
         if found != Step::Allowed {
             // Those that have come are counted twice until it is looked.
             self.look(now_ms);
-            found = step(share, self.has(tenant), shards);
+            found = step(share, asked, self.has(tenant), shards);
         }
         match found {
             Step::Allowed => {
@@ -67,7 +76,7 @@ impl Quota {
                 Room::There
             }
             Step::Ask { wants } => {
-                self.book.ask(tenant, self.shard, (self.has(tenant), wants));
+                self.ask(tenant, share, wants);
                 Room::Comes
             }
             Step::Wait => Room::Comes,
@@ -127,11 +136,23 @@ impl Quota {
         self.looked_ms = now_ms;
         self.look(now_ms);
         let shards = self.book.shards();
-        for tenant in self.book.limited() {
-            let has = self.has(&tenant);
-            if let Some(wants) = give_back(self.book.share(&tenant, self.shard), has, shards) {
-                self.book.ask(&tenant, self.shard, (has, wants));
+        let limited = self.book.limited();
+        self.asked.retain(|tenant, _| limited.contains(tenant));
+        for tenant in limited {
+            let (has, share) = (self.has(&tenant), self.book.share(&tenant, self.shard));
+            if let Some(wants) = give_back(share, has, shards) {
+                self.ask(&tenant, share, wants);
             }
+        }
+    }
+
+    /// Asks for another share instead of this one, and remembers that it may be there before it is seen.
+    fn ask(&mut self, tenant: &str, share: Share, wants: u64) {
+        let Share::Of { turn, .. } = share else { return };
+        let order = (self.has(tenant), wants);
+        if self.book.ask(tenant, (self.shard, turn), order) {
+            let asked = Asked::and(self.asked.get(tenant).copied(), turn, order);
+            self.asked.insert(tenant.to_owned(), asked);
         }
     }
 

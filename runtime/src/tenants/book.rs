@@ -121,6 +121,11 @@ impl Flow {
     }
 }
 
+/// What was told, if that was lately: who told it may be gone.
+fn fresh(told: Option<(u64, Told)>, now_ms: u64) -> Option<Told> {
+    told.filter(|(at, _)| now_ms.saturating_sub(*at) < TENANT_SHARE_MS_MAX).map(|(_, told)| told)
+}
+
 impl TenantBook {
     /// One that follows what the cluster agrees on.
     pub(crate) fn follow(decider: Decider, clock: Clock, metrics: Arc<Metrics>) -> Arc<Self> {
@@ -207,21 +212,21 @@ impl TenantBook {
         of: impl Fn(Told) -> u64,
     ) -> u64 {
         let Some(limit) = limit else { return 0 };
-        let fresh = told.filter(|(at, _)| now_ms.saturating_sub(*at) < TENANT_SHARE_MS_MAX);
-        fresh.map_or_else(
+        fresh(told, now_ms).map_or_else(
             || {
                 let nodes = self.picture.borrow().meta.active().count();
                 (limit / u64::try_from(nodes.max(1)).unwrap_or(1)).max(1)
             },
-            |(_, told)| of(told).min(limit),
+            |told| of(told).min(limit),
         )
     }
 
     /// The bytes that a tenant may have, if it has them all: its twins must not grow.
     pub(crate) fn full(&self, tenant: &str) -> Option<u64> {
+        let now_ms = self.clock.elapsed_ms();
         let all = self.traffic();
         let traffic = all.get(tenant)?;
-        let full = traffic.told.is_some_and(|(_, told)| told.full);
+        let full = fresh(traffic.told, now_ms).is_some_and(|told| told.full);
         traffic.limits.bytes.filter(|_| full)
     }
 
@@ -236,21 +241,28 @@ impl TenantBook {
         u64::try_from(self.picture.borrow().meta.map.len()).unwrap_or(u64::MAX)
     }
 
-    /// Has it agreed on that a shard, which has so many devices, may have so many. Does not wait for it.
-    pub(crate) fn ask(self: &Arc<Self>, tenant: &str, shard: ShardId, (has, wants): (u64, u64)) {
+    /// Has it agreed on that a shard, which has so many devices, may have so many instead of its share of that turn. Does
+    /// not wait for it; whether it is asked for, and nothing else is at the moment.
+    pub(crate) fn ask(
+        self: &Arc<Self>,
+        tenant: &str,
+        (shard, turn): (ShardId, u64),
+        (has, wants): (u64, u64),
+    ) -> bool {
         let name = (tenant.to_owned(), shard.0);
         if !self.asking().insert(name.clone()) {
-            return;
+            return false;
         }
         let book = Arc::clone(self);
         let tenant = tenant.to_owned();
-        let share = Change::ShareDevices { tenant, shard: shard.0, has, wants };
+        let share = Change::ShareDevices { tenant, shard: shard.0, turn, has, wants };
         self.tasks.spawn(async move {
             if let Err(fault) = book.decider.decide(Command::Fleet(Box::new(share))).await {
                 tracing::debug!(%fault, "no share of a tenant's devices; it is asked for again");
             }
             book.asking().remove(&name);
         });
+        true
     }
 
     /// Takes what is told of tenants.
@@ -282,5 +294,20 @@ impl TenantBook {
 
     fn asking(&self) -> MutexGuard<'_, HashSet<(String, u16)>> {
         self.asking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_told_counts_for_a_while() {
+        let told = Told { full: true, ..Told::default() };
+        let at = |now_ms| fresh(Some((1_000, told)), now_ms);
+        assert_eq!(at(1_000), Some(told));
+        assert_eq!(at(999 + TENANT_SHARE_MS_MAX), Some(told));
+        assert_eq!(at(1_000 + TENANT_SHARE_MS_MAX), None, "nor is it full any more");
+        assert_eq!(fresh(None, 0), None);
     }
 }

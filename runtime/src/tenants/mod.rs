@@ -8,4 +8,4 @@ mod share;
 
 pub(crate) use book::{TenantBook, Told, Used};
 pub(crate) use divide::divide;
-pub(crate) use share::{Step, give_back, step};
+pub(crate) use share::{Asked, Step, give_back, step};

@@ -136,8 +136,17 @@ impl Twin {
                 let outfit = Outfit { tags, desired, of_type, groups };
                 patches = self.outfit((limits, types), &mut entry, outfit)?;
             }
-            RegistryRequest::Enrol { enrolment, at, proof, expires, tags, of_type, groups } => {
-                self.may_enrol(before, &enrolment, at)?;
+            RegistryRequest::Enrol {
+                enrolment,
+                unmet,
+                at,
+                proof,
+                expires,
+                tags,
+                of_type,
+                groups,
+            } => {
+                self.may_enrol(before, &enrolment, at, unmet)?;
                 if entry.standing == Standing::Unregistered {
                     entry.stand(now, by, Standing::Enabled, String::new());
                 }
@@ -174,14 +183,23 @@ impl Twin {
     }
 
     /// Whether an enrolment may bring the device: one that is not there, or that it brought before. Each proof is newer
-    /// than the one before it.
-    fn may_enrol(&self, before: &Registration, enrolment: &str, at: Time) -> Result<(), Rejection> {
+    /// than the one before it. Of a batch with one certificate nobody may become a device that has had a session: what it
+    /// got once is its own, and only one that lost the answer may ask again.
+    fn may_enrol(
+        &self,
+        before: &Registration,
+        enrolment: &str,
+        at: Time,
+        unmet: bool,
+    ) -> Result<(), Rejection> {
         let refused = |why: &str| Err(Rejection::NotEnrolled { why: why.into() });
         if before.standing == Standing::Disabled {
             return Err(Rejection::Disabled { reason: before.reason.clone() });
         }
         match &before.enrolled {
             Some(earlier) if earlier.by != enrolment => refused("taken"),
+            // Not its number: that of one that never came is not 0 in the next life of a cluster.
+            Some(_) if unmet && self.session.since > Time::default() => refused("taken"),
             Some(earlier) if earlier.at >= at => refused("replayed"),
             None if self.is_alive() || self.registration.is_some() => refused("taken"),
             _ => Ok(()),

@@ -118,11 +118,22 @@ fn registry() -> impl Strategy<Value = RegistryRequest> {
         1 => credential()
             .prop_map(|(name, proof, expires)| RegistryRequest::Give { name, proof, expires }),
         1 => "[cd]".prop_map(|name| RegistryRequest::Revoke { name }),
-        1 => ("[e]", 0..9u64, proof(), of_type()).prop_map(|(enrolment, at, proof, of_type)| {
-            let at = Time::from_ms(at);
-            let (expires, tags, groups) = (None, None, Vec::new());
-            RegistryRequest::Enrol { enrolment, at, proof, expires, tags, of_type, groups }
-        }),
+        1 => ("[e]", 0..9u64, proof(), of_type(), any::<bool>()).prop_map(
+            |(enrolment, at, proof, of_type, unmet)| {
+                let at = Time::from_ms(at);
+                let (expires, tags, groups) = (None, None, Vec::new());
+                RegistryRequest::Enrol {
+                    enrolment,
+                    unmet,
+                    at,
+                    proof,
+                    expires,
+                    tags,
+                    of_type,
+                    groups,
+                }
+            }
+        ),
         1 => prop::option::weighted(0.3, 0..5u64)
             .prop_map(|expected| RegistryRequest::Delete { expected }),
         1 => Just(RegistryRequest::Restore),

@@ -173,21 +173,52 @@ fn groups_are_few_named_and_in_the_image() {
     assert_eq!(bench.twin.registration(), None);
 }
 
+fn enrolling(by: &str, at: u64, digest: u8, unmet: bool) -> Request {
+    Request::Registry(Box::new(RegistryRequest::Enrol {
+        enrolment: by.into(),
+        unmet,
+        at: Time::from_ms(at),
+        proof: Proof::Token([digest; 32]),
+        expires: None,
+        tags: Some(json(r#"{"site":"north"}"#)),
+        of_type: Some(OfType { name: "x".into(), version: 0 }),
+        groups: vec!["new".into()],
+    }))
+}
+
+fn refused(why: &str) -> String {
+    format!(r#"answer NotEnrolled {{ why: "{why}" }}"#)
+}
+
+#[test]
+fn one_of_a_batch_does_not_become_a_device_that_has_had_a_session() {
+    let mut bench = Bench { kinds: Kinds(1), ..Bench::new() };
+    // The answer may have been lost: until it comes by one of them, each counts.
+    for (at, digest) in [(50, 1), (51, 2)] {
+        let lines = bench.call(None, enrolling("spring", at, digest, true));
+        assert!(lines.iter().any(|line| line.starts_with("answer entry enabled")), "{lines:?}");
+    }
+    assert_eq!(bench.shows(7, Shown::Token([2; 32])).len(), 2, "connected and welcome");
+    let entry = bench.twin.registration().cloned();
+    // Asked before it came, decided after.
+    check(bench.call(None, enrolling("spring", 52, 3, true)), &[&refused("taken")]);
+    assert_eq!(bench.twin.registration().cloned(), entry);
+    assert!(bench.twin.session().is_some());
+    // Nor when it is away, nor where it is as it was written.
+    let Some(session) = bench.twin.session() else { unreachable!() };
+    bench.twin = unpack(&pack(&bench.twin, 1)).unwrap().0;
+    assert_eq!(bench.twin.session(), Some(session));
+    check(bench.call(None, enrolling("spring", 53, 3, true)), &[&refused("taken")]);
+    // Who has shown the device's own key may.
+    let lines = bench.call(None, enrolling("spring", 54, 3, false));
+    assert!(lines.iter().any(|line| line.starts_with("answer entry enabled")), "{lines:?}");
+}
+
 #[test]
 fn an_enrolment_brings_who_is_not_there_and_each_proof_counts_once() {
     let enrol = |bench: &mut Bench, by: &str, at: u64, digest: u8| {
-        let enrol = RegistryRequest::Enrol {
-            enrolment: by.into(),
-            at: Time::from_ms(at),
-            proof: Proof::Token([digest; 32]),
-            expires: None,
-            tags: Some(json(r#"{"site":"north"}"#)),
-            of_type: Some(OfType { name: "x".into(), version: 0 }),
-            groups: vec!["new".into()],
-        };
-        bench.call(None, Request::Registry(Box::new(enrol)))
+        bench.call(None, enrolling(by, at, digest, false))
     };
-    let refused = |why: &str| format!(r#"answer NotEnrolled {{ why: "{why}" }}"#);
     let mut bench = Bench { kinds: Kinds(1), ..Bench::new() };
     check(
         enrol(&mut bench, "spring", 50, 1),

@@ -199,13 +199,14 @@ fn what_has_nothing_new_is_written_as_before() {
     done(&mut meta, limit);
     for (shard, has) in [(0, 4), (1, 3)] {
         let tenant = "acme".to_owned();
-        let share = fleet::Change::ShareDevices { tenant, shard, has, wants: 5 };
+        // The limit is as old as its order.
+        let share = fleet::Change::ShareDevices { tenant, shard, turn: NOW, has, wants: 5 };
         done(&mut meta, Command::Fleet(Box::new(share)));
     }
     let image = meta.encode();
     assert_eq!((image[0], Meta::decode(&image).unwrap()), (4, meta.clone()));
     let free = Some(9 - 4 - 3).filter(|_| meta.map.len() == 2);
-    let expected = Share::Of { own: Some(4), free, limit: 9 };
+    let expected = Share::Of { own: Some(4), free, limit: 9, turn: NOW + 1 };
     assert_eq!(meta.fleet.tenants["acme"].share(0), expected);
 }
 

@@ -8,7 +8,7 @@ use pollux_cluster::access::{Action, On};
 use pollux_cluster::fleet::Artifact;
 use pollux_cluster::limits::ARTIFACT_NAMING_MS;
 use pollux_cluster::meta::ARTIFACTS_LEVEL;
-use pollux_proto::artifact::hex;
+use pollux_proto::artifact::{from_hex, hex};
 use pollux_proto::v1;
 use pollux_twin::Rejection;
 
@@ -57,7 +57,10 @@ impl Desk {
         let Some(named) = record.spec.artifact() else { return Ok(()) };
         let artifact = (named.name.as_str(), named.version.as_str());
         let job = (record.name.as_str(), record.run);
-        match self.control.name_artifact(&record.tenant, artifact, job).await {
+        let sha256 = from_hex(&named.sha256).ok_or_else(|| Rejection::Invalid {
+            reason: format!("artifact: {:?} is no SHA-256", named.sha256),
+        })?;
+        match self.control.name_artifact(&record.tenant, artifact, sha256, job).await {
             Ok(()) => Ok(()),
             Err(ControlFault::NoAnswer(_)) => Err(Rejection::NotOwner),
             Err(fault) => Err(Rejection::Invalid { reason: format!("artifact: {fault}") }),

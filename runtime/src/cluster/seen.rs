@@ -96,6 +96,7 @@ mod tests {
             version: String::new(),
             enforced: false,
             load: NodeLoad::default(),
+            artifacts_missing: None,
             shards: vec![shard],
             meta: Some(meta),
         };

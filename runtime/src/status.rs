@@ -60,6 +60,9 @@ pub struct MetaStatus {
     /// Whether a majority answers.
     #[serde(default)]
     pub answered: bool,
+    /// How many entries are committed, once one of its own term is: all that was decided before is among them.
+    #[serde(default)]
+    pub committed: Option<u64>,
 }
 
 /// A shard on this node.

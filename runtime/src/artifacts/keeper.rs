@@ -134,7 +134,7 @@ impl Depot {
 
     async fn sweep(&self) {
         // Who does not hear what was decided last does not know what is named.
-        if !self.inner.decider.hears_leader().await {
+        if !self.learns_newest().await {
             return;
         }
         let named: BTreeSet<_> = self.named().into_keys().collect();

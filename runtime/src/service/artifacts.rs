@@ -239,13 +239,24 @@ impl Desk {
     }
 
     /// One artifact.
-    pub(super) fn get_artifact(
+    pub(super) async fn get_artifact(
         &self,
         caller: &Caller,
         (tenant, name, version): (&str, &str, &str),
     ) -> Answer<v1::Artifact> {
         let tenant = self.may_on_all(caller, Action::ArtifactRead, tenant)?;
+        self.must_know(&tenant, name, version).await?;
         self.one_artifact(&tenant, name, version)
+    }
+
+    /// Where an artifact is not known here, learns first what the cluster agrees on: this node may be behind.
+    pub(super) async fn must_know(&self, tenant: &str, name: &str, version: &str) -> Answer<()> {
+        let known = self.control.meta().fleet.artifact(tenant, name, version).is_some();
+        if known || self.depot.learns_newest().await {
+            return Ok(());
+        }
+        let why = "this node does not hear the cluster now, and knows no such artifact: try again";
+        Err(ControlFault::NoAnswer(why.into()).into())
     }
 
     fn one_artifact(&self, tenant: &str, name: &str, version: &str) -> Answer<v1::Artifact> {
@@ -255,12 +266,12 @@ impl Desk {
     }
 
     /// One artifact, with a way to its bytes.
-    pub(super) fn open_artifact(
+    pub(super) async fn open_artifact(
         &self,
         caller: &Caller,
         named: (&str, &str, &str),
     ) -> Answer<Opened> {
-        let artifact = self.get_artifact(caller, named)?;
+        let artifact = self.get_artifact(caller, named).await?;
         let digest = artifact.sha256.as_slice().try_into();
         let digest = digest.map_err(|_| missing(&artifact.name, &artifact.version))?;
         Ok(Opened { artifact, desk: self.clone(), digest })
@@ -301,6 +312,7 @@ impl Desk {
         (tenant, name, version): (&str, &str, &str),
     ) -> Answer<()> {
         let tenant = self.may_bring(caller, tenant)?;
+        self.must_know(&tenant, name, version).await?;
         let meta = self.control.meta();
         let known = meta.fleet.artifact(&tenant, name, version);
         let known = known.ok_or_else(|| missing(name, version))?;

@@ -23,7 +23,7 @@ use crate::jobs::{self, Names, Record};
 
 impl Desk {
     /// Fills in what a job's artifact is, if it names one that is there.
-    pub(super) fn fill_in(
+    pub(super) async fn fill_in(
         &self,
         caller: &Caller,
         tenant: &str,
@@ -31,11 +31,15 @@ impl Desk {
     ) -> Result<(), Rejection> {
         let Some(named) = spec.artifact_mut() else { return Ok(()) };
         jobs::check_artifact(named)?;
-        let meta = self.control.meta();
-        if meta.level < ARTIFACTS_LEVEL {
-            return Err(Rejection::LevelTooLow { level: meta.level, needed: ARTIFACTS_LEVEL });
+        let level = self.control.meta().level;
+        if level < ARTIFACTS_LEVEL {
+            return Err(Rejection::LevelTooLow { level, needed: ARTIFACTS_LEVEL });
         }
         self.doorman.check(caller, Action::ArtifactRead, On::Fleet { tenant, prefix: "" })?;
+        if self.must_know(tenant, &named.name, &named.version).await.is_err() {
+            return Err(Rejection::NotOwner);
+        }
+        let meta = self.control.meta();
         let Some(known) = meta.fleet.artifact(tenant, &named.name, &named.version) else {
             let reason = format!(
                 "artifact: there is no {}@{}; `pollux artifact list` shows those there are",

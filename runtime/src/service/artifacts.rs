@@ -1,10 +1,8 @@
 //! Artifacts and the keys they are signed by, as both doors have them done. Their bytes are artifacts/'s, what there is
 //! the cluster agrees on.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt};
 use pollux_cluster::access::Action;
 use pollux_cluster::fleet::{
     self, Arrival, Artifact, Change, Signature, SigningKey, artifact_name_fault, media_type_fault,
@@ -17,6 +15,7 @@ use pollux_twin::Rejection;
 use super::access::{AccessFault, Answer};
 use super::desk::Desk;
 use super::limits::{ARTIFACT_PAGE, ARTIFACT_PAGE_MAX, UPLOAD_RETRY_MS};
+use super::pace::{LeastPace, passed_on};
 use crate::access::Caller;
 use crate::artifacts::{ArtifactFault, Bytestream, Sealed, verify};
 use crate::cluster::ControlFault;
@@ -191,8 +190,16 @@ impl Desk {
         let mut writer = self.depot.begin().await?;
         let mut body = std::pin::pin!(body);
         let max = self.depot.size_max();
-        while let Some(bytes) = body.next().await {
+        let mut pace = LeastPace::default();
+        loop {
+            let asked = self.clock.elapsed();
+            let Some(bytes) = body.next().await else { break };
             let bytes = bytes?;
+            // What the disk takes is not the caller's.
+            let waited = self.clock.elapsed().saturating_sub(asked);
+            if !pace.keeps(waited, bytes.len() as u64) {
+                return Err(invalid(LeastPace::broken()));
+            }
             if writer.bytes() + bytes.len() as u64 > max {
                 return Err(ArtifactFault::TooLarge { max }.into());
             }
@@ -383,12 +390,7 @@ impl Opened {
             return Err(Rejection::Overloaded { retry_after_ms }.into());
         };
         let read = depot.read(self.digest, self.artifact.size, range).await?;
-        let turn = Arc::new(turn);
-        // It counts for as long as it is read.
-        Ok(stream::unfold((read, turn), |(mut read, turn)| async move {
-            read.next().await.map(|piece| (piece, (read, turn)))
-        })
-        .boxed())
+        Ok(passed_on(read, turn))
     }
 }
 

@@ -169,7 +169,7 @@ impl Run<'_> {
             6 => RegistryRequest::Leave { group: self.name() },
             7 => RegistryRequest::Enrol {
                 enrolment: self.name(),
-                unmet: self.byte() % 2 == 0,
+                unmet: self.byte().is_multiple_of(2),
                 at: Time::from_ms(u64::from(self.byte())),
                 proof: Proof::Token([self.byte() % 3; 32]),
                 expires: None,

@@ -95,6 +95,10 @@ fn text(status: &v1::ClusterStatusResponse) -> String {
     if !status.balancing {
         lines.push("balancing is paused".into());
     }
+    for node in status.nodes.iter().filter(|node| node.artifacts_missing > 0) {
+        let (id, missing) = (node.id, node.artifacts_missing);
+        lines.push(format!("node {id} lacks {missing} artifacts, which it fetches"));
+    }
     lines.extend(status.notes.iter().map(|note| format!("note: {note}")));
     lines.join("\n")
 }
@@ -112,7 +116,7 @@ fn document(status: &v1::ClusterStatusResponse) -> Value {
             "grpc": node.grpc, "http": node.http, "peers": node.peers, "owned": node.owned,
             "replicas": node.replicas, "meta_voter": node.meta_voter, "version": node.version,
             "level_oldest": node.level_oldest, "level_newest": node.level_newest,
-            "may_own": node.may_own,
+            "may_own": node.may_own, "artifacts_missing": node.artifacts_missing,
         })
     });
     let shards = status.shards.iter().map(|shard| {

@@ -167,6 +167,8 @@ metrics! {
     hellos_total: Labelled = Labelled::new("result", HELLO_RESULTS);
     /// Artifacts that devices came for, by what became of it.
     downloads_total: Labelled = Labelled::new("result", DOWNLOAD_RESULTS);
+    /// Artifacts that there are and whose bytes are not on this node.
+    artifacts_missing: Gauge = Gauge::default();
     /// Frames received from devices.
     device_frames_total: Labelled = Labelled::new("kind", FRAME_KINDS);
     /// Numbered frames acknowledged as durable.

@@ -234,6 +234,7 @@ async fn open_doors(
     clock: Clock,
 ) -> Result<(Arc<Endpoint>, Served), Fault> {
     let stopping = router.stopping();
+    router.set_depot(depot.clone());
     let endpoint = listen_for_devices(config, live, router, metrics, &depot, clock)?;
     member.serve_relayed(Arc::clone(&endpoint));
     let (control, doorman) =
@@ -358,6 +359,8 @@ async fn sample(
         metrics.twins.set(sum(|shard| shard.twins));
         metrics.twins_active.set(sum(|shard| shard.active));
         metrics.gate_bytes.set(sum(|shard| shard.gate_bytes));
+        let missing = status.artifacts_missing.unwrap_or_default();
+        metrics.artifacts_missing.set(i64::try_from(missing).unwrap_or(i64::MAX));
         metrics.hot_twin_messages_per_second.roll(SAMPLE_PERIOD);
         count_tenants(&router, &metrics, &tenants);
         let now = log.stats();

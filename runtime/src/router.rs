@@ -8,7 +8,7 @@ mod scope;
 mod watches;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::{join_all, try_join_all};
@@ -27,6 +27,7 @@ pub use self::call::Call;
 use self::entry_keys::EntryKeys;
 pub use self::scope::{Page, Picture, Scope, WatchItem};
 use self::watches::Kept;
+use crate::artifacts::Depot;
 use crate::clock::Clock;
 use crate::cluster::{Forward, Owner, Owners};
 use crate::config::AccessMode;
@@ -60,6 +61,8 @@ struct Inner {
     access: AccessMode,
     metrics: Arc<Metrics>,
     clock: Clock,
+    /// The bytes of artifacts here, once they can be asked for.
+    depot: OnceLock<Depot>,
     /// The node is about to stop: what it owns goes to others.
     leaving: CancellationToken,
     stopping: CancellationToken,
@@ -90,6 +93,7 @@ impl Router {
             access,
             metrics,
             clock,
+            depot: OnceLock::new(),
             leaving,
             stopping,
         };
@@ -311,6 +315,11 @@ impl Router {
         Readiness { ready: waiting_for.is_empty(), waiting_for }
     }
 
+    /// Has the status say which artifacts are missing here.
+    pub(crate) fn set_depot(&self, depot: Depot) {
+        assert!(self.inner.depot.set(depot).is_ok(), "a node has one folder of artifacts");
+    }
+
     /// What this node knows of itself.
     pub fn status(&self) -> NodeStatus {
         NodeStatus {
@@ -320,6 +329,7 @@ impl Router {
             enforced: self.inner.access == AccessMode::Enforced,
             version: VERSION.to_owned(),
             load: NodeLoad::of(&self.inner.metrics, self.inner.clock.elapsed()),
+            artifacts_missing: self.inner.depot.get().map(Depot::missing),
             shards: self.inner.shards.all().iter().map(|shard| shard.status()).collect(),
             meta: None,
         }

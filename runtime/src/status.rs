@@ -34,6 +34,9 @@ pub struct NodeStatus {
     /// What it does.
     #[serde(default)]
     pub load: NodeLoad,
+    /// How many artifacts there are whose bytes it lacks; none of a node that has just started and does not know yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifacts_missing: Option<u64>,
     /// Its shards.
     pub shards: Vec<ShardStatus>,
     /// The meta group, if this node leads it; of a node that says so to another.
@@ -57,6 +60,9 @@ pub struct MetaStatus {
     /// Whether a majority answers.
     #[serde(default)]
     pub answered: bool,
+    /// How many entries are committed, once one of its own term is: all that was decided before is among them.
+    #[serde(default)]
+    pub committed: Option<u64>,
 }
 
 /// A shard on this node.

@@ -92,10 +92,17 @@ impl Fleet {
         &mut self,
         tenant: &str,
         (name, version): (&str, &str),
+        sha256: &[u8; 32],
         naming: Naming,
     ) -> Result<Changed, Fault> {
         let known = self.artifacts.get_mut(&artifact_key(tenant, name, version));
         let known = known.ok_or_else(|| missing("artifact", &format!("{name}@{version}")))?;
+        if known.sha256 != *sha256 {
+            return Err(Fault::Invalid(format!(
+                "artifact {name}@{version} was removed and brought again with other content just now: make the job \
+                 again"
+            )));
+        }
         if known.name_in(naming) {
             return Ok(Changed::Yes);
         }

@@ -124,6 +124,8 @@ pub enum Change {
         name: String,
         /// Its version.
         version: String,
+        /// The SHA-256 that the job says.
+        sha256: [u8; 32],
         /// The job.
         naming: Naming,
     },

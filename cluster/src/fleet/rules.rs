@@ -62,8 +62,8 @@ impl Fleet {
             Change::RemoveArtifact { tenant, name, version, named } => {
                 self.remove_artifact(&tenant, (&name, &version), named)
             }
-            Change::NameArtifact { tenant, name, version, naming } => {
-                self.name_artifact(&tenant, (&name, &version), naming)
+            Change::NameArtifact { tenant, name, version, sha256, naming } => {
+                self.name_artifact(&tenant, (&name, &version), &sha256, naming)
             }
             Change::PutArtifactKey { tenant, name, public, note } => {
                 let added = SigningKey { public, note, at_ms, by: by.to_owned() };

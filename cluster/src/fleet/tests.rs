@@ -224,10 +224,12 @@ fn what_a_job_was_just_made_with_is_not_taken_away() {
     let mut fleet = Fleet::default();
     come(&mut fleet, arrival("fw", "1", 1)).unwrap();
     let (tenant, name, version) = ("acme".to_owned(), "fw".to_owned(), "1".to_owned());
+    let sha256 = fleet.artifact("acme", "fw", "1").unwrap().sha256;
     let named = |run, at_ms| Change::NameArtifact {
         tenant: tenant.clone(),
         name: name.clone(),
         version: version.clone(),
+        sha256,
         naming: Naming { job: "update".into(), run, at_ms },
     };
     let remove = |named| Change::RemoveArtifact {
@@ -236,6 +238,12 @@ fn what_a_job_was_just_made_with_is_not_taken_away() {
         version: version.clone(),
         named,
     };
+    let mut other = named(1, 1_000);
+    if let Change::NameArtifact { sha256, .. } = &mut other {
+        sha256[0] ^= 1;
+    }
+    assert!(said(fleet.follow(other, (0, ""), 4)).contains("other content"));
+    assert_eq!(fleet.artifact("acme", "fw", "1").map(|one| one.named), Some(0));
     fleet.follow(named(1, 1_000), (0, ""), 4).unwrap();
     fleet.follow(named(1, 1_500), (0, ""), 4).unwrap();
     assert!(said(fleet.follow(remove(0), (9, "ops"), 4)).contains("just now"));

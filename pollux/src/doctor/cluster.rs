@@ -10,6 +10,7 @@ pub(super) fn look(status: &v1::ClusterStatusResponse, now: Time) -> Vec<Finding
     let mut findings = vec![rest(status), balance(status), level(status)];
     findings.extend(zones(status));
     findings.extend(refusals(status));
+    findings.extend(artifacts(status));
     findings.extend(keys(status, now));
     findings.extend(notes(status));
     findings
@@ -95,6 +96,20 @@ fn refusals(status: &v1::ClusterStatusResponse) -> Option<Finding> {
     })
 }
 
+/// Nodes that do not have the bytes of all artifacts.
+fn artifacts(status: &v1::ClusterStatusResponse) -> Option<Finding> {
+    let lacking = there(status).filter(|node| node.artifacts_missing > 0);
+    let said = lacking.map(|node| format!("node {} lacks {}", node.id, node.artifacts_missing));
+    let said: Vec<_> = said.collect();
+    (!said.is_empty()).then(|| {
+        Finding::note(
+            "artifacts",
+            format!("bytes are yet to come: {}", said.join(", ")),
+            "take no node away meanwhile; if it lasts, look into that node's log and at the room of its disk",
+        )
+    })
+}
+
 /// How old the keys are by which signed tokens are checked, where they are oldest.
 fn keys(status: &v1::ClusterStatusResponse, now: Time) -> Option<Finding> {
     let of_nodes =
@@ -176,5 +191,7 @@ mod tests {
         check(mixed, Verdict::Note, "2 versions: 1.0.0, 1.1.0");
         let load = v1::NodeLoad { overloads: 7, ..Default::default() };
         check(worst(|status| status.nodes[0].load = Some(load)), Verdict::Note, "7 requests");
+        let lacking = worst(|status| status.nodes[2].artifacts_missing = 4);
+        check(lacking, Verdict::Note, "node 3 lacks 4");
     }
 }

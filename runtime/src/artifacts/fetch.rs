@@ -95,10 +95,19 @@ impl Depot {
         size: u64,
         told: &watch::Sender<Progress>,
     ) -> Result<(), ArtifactFault> {
+        let have = self.part_bytes(digest).await?;
+        let read = if have < size {
+            self.has_room(size - have)?;
+            Some(self.from(node, digest, size, have..size).await?)
+        } else {
+            None
+        };
+        // Only now, as it reads all that is there: a node that has nothing to give costs no reading.
         let mut writer = self.go_on(digest).await?;
-        if writer.bytes() < size {
-            self.has_room(size - writer.bytes())?;
-            let mut read = self.from(node, digest, size, writer.bytes()..size).await?;
+        if let Some(mut read) = read {
+            if writer.bytes() != have {
+                return Err(ArtifactFault::Broken("its part changed meanwhile".into()));
+            }
             while let Some(piece) = read.next().await {
                 let piece = piece?;
                 self.inner.pace.pass(piece.len()).await;

@@ -16,6 +16,9 @@ pub(crate) const PIECE_BYTES: usize = 64 * 1024;
 pub(crate) const WRITE_BYTES: usize = 512 * 1024;
 /// Pieces of them, however small.
 pub(crate) const WRITE_PIECES: usize = 1024;
+/// Bytes after which what was written is brought onto the disk: the last sync is short, and so is what a sync of the log
+/// on the same disk waits for.
+pub(crate) const SYNC_BYTES: usize = 8 * 1024 * 1024;
 /// How long another node may take to say how far it is with what it shall hold; it says so sooner.
 pub(crate) const HOLD_ASK: Duration = Duration::from_secs(10);
 /// How long a node that is asked waits for what it fetches before it says how far it is.

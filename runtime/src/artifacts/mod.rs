@@ -131,6 +131,11 @@ impl Depot {
         self.inner.decider.picture()
     }
 
+    /// Waits until this node knows which artifacts there are, as the cluster agrees on it now; false where it cannot.
+    pub(crate) async fn learns_newest(&self) -> bool {
+        self.inner.decider.catches_up().await
+    }
+
     fn fetching(&self) -> MutexGuard<'_, HashMap<Digest, Fetching>> {
         self.inner.fetching.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
 use super::digest::Hasher;
-use super::limits::{PIECE_BYTES, WRITE_BYTES, WRITE_PIECES};
+use super::limits::{PIECE_BYTES, SYNC_BYTES, WRITE_BYTES, WRITE_PIECES};
 use super::{ArtifactFault, Depot, Digest};
 
 /// See the module. Dropped without its end, an upload leaves nothing; a part is gone on with later.
@@ -26,6 +26,8 @@ pub(crate) struct Writer {
 struct Open {
     file: File,
     hasher: Hasher,
+    /// Bytes that were written since they were on the disk for certain.
+    unsynced: usize,
 }
 
 /// What becomes of a file that does not come to its end.
@@ -40,6 +42,17 @@ impl Depot {
     pub(crate) async fn begin(&self) -> Result<Writer, ArtifactFault> {
         let path = self.inner.store.upload();
         Writer::open(self.clone(), path, Fate::Removed).await
+    }
+
+    /// How many bytes have come of what is to be this.
+    pub(super) async fn part_bytes(&self, digest: &Digest) -> Result<u64, ArtifactFault> {
+        let path = self.inner.store.part(digest);
+        let length = move || match fs::metadata(path) {
+            Ok(known) => Ok(known.len()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error),
+        };
+        blocking(length).await
     }
 
     /// Goes on with what is to be this.
@@ -66,7 +79,7 @@ impl Writer {
                     }
                 }
             }
-            Ok((Open { file, hasher }, written))
+            Ok((Open { file, hasher, unsynced: 0 }, written))
         })
         .await?;
         let waiting = Vec::new();
@@ -99,6 +112,11 @@ impl Writer {
             for bytes in waiting {
                 open.hasher.update(&bytes);
                 open.file.write_all(&bytes)?;
+                open.unsynced += bytes.len();
+            }
+            if open.unsynced >= SYNC_BYTES {
+                open.file.sync_data()?;
+                open.unsynced = 0;
             }
             Ok(open)
         });
@@ -109,7 +127,7 @@ impl Writer {
     /// Takes nothing more; what came is known, and has no name yet.
     pub(crate) async fn seal(mut self, expected: Option<Digest>) -> Result<Sealed, ArtifactFault> {
         self.flush().await?;
-        let Open { file, hasher } = self.open.take().ok_or_else(failed)?;
+        let Open { file, hasher, .. } = self.open.take().ok_or_else(failed)?;
         let digest = hasher.finish();
         match expected.filter(|expected| *expected != digest) {
             None => Ok(Sealed { file, digest, size: self.written, writer: self }),

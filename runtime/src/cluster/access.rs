@@ -84,16 +84,18 @@ impl Control {
         self.decide(Command::Fleet(Box::new(count))).await
     }
 
-    /// Has it written down that a job is about to be made with an artifact; refused where that is not there.
+    /// Has it written down that a job is about to be made with an artifact; refused where that is not there, or has other
+    /// content.
     pub(crate) async fn name_artifact(
         &self,
         tenant: &str,
         (name, version): (&str, &str),
+        sha256: [u8; 32],
         (job, run): (&str, u64),
     ) -> Result<(), ControlFault> {
         let naming = fleet::Naming { job: job.to_owned(), run, at_ms: self.clock.wall().ms };
         let (tenant, name, version) = (tenant.to_owned(), name.to_owned(), version.to_owned());
-        let change = fleet::Change::NameArtifact { tenant, name, version, naming };
+        let change = fleet::Change::NameArtifact { tenant, name, version, sha256, naming };
         self.decide(Command::Fleet(Box::new(change))).await
     }
 

@@ -1,8 +1,9 @@
 //! What those who run a cluster can have done, from any node.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use pollux_cluster::meta::{Answer, Command, Formats, Refusal};
+use pollux_cluster::meta::{Answer, Command, Formats, NodeState, Place, Refusal};
 use pollux_cluster::{GroupId, NodeId, Uuid};
 
 use super::authorities::Authorities;
@@ -13,6 +14,7 @@ use super::token::{self, Token};
 use crate::clock::Clock;
 use crate::pki::Certificates;
 use crate::router::Router;
+use crate::status::NodeStatus;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -40,6 +42,9 @@ pub(crate) enum ControlFault {
     /// The request makes no sense.
     #[error("{0}")]
     Invalid(String),
+    /// It may be done later.
+    #[error("{0}")]
+    NotYet(String),
 }
 
 impl Control {
@@ -68,6 +73,7 @@ impl Control {
 
     /// Takes a drained node out for good.
     pub(crate) async fn remove(&self, node: NodeId) -> Result<(), ControlFault> {
+        self.others_have_artifacts(node).await?;
         self.decide(Command::Remove { node: node.0 }).await
     }
 
@@ -104,6 +110,23 @@ impl Control {
         Ok(level)
     }
 
+    /// Refuses where the bytes of an artifact may be on a node alone that shall be removed. Of one that does not answer
+    /// they are out of reach anyway.
+    async fn others_have_artifacts(&self, node: NodeId) -> Result<(), ControlFault> {
+        let meta = self.meta();
+        let state = meta.nodes.get(&node.0).map(|known| known.state);
+        if state != Some(NodeState::Draining) {
+            // It is refused, or nothing to do.
+            return Ok(());
+        }
+        let answers = self.ask_all(&meta).await;
+        let artifacts = meta.fleet.artifacts.len();
+        match wanting(node.0, &meta.own, artifacts, &answers) {
+            Some(why) => Err(ControlFault::NotYet(why)),
+            None => Ok(()),
+        }
+    }
+
     pub(super) async fn decide(&self, command: Command) -> Result<(), ControlFault> {
         match self.decider.decide(command).await {
             Ok(Answer::Refused(refusal)) => Err(ControlFault::Refused(refusal)),
@@ -111,6 +134,39 @@ impl Control {
             Err(fault) => Err(ControlFault::NoAnswer(fault.to_string())),
         }
     }
+}
+
+/// Why artifacts may be on a node alone that answers, for people.
+fn wanting(
+    node: u64,
+    place: &Place,
+    artifacts: usize,
+    answers: &BTreeMap<u64, NodeStatus>,
+) -> Option<String> {
+    if !answers.contains_key(&node) {
+        return None;
+    }
+    let voters: BTreeSet<_> = place.goal.voters.iter().chain(&place.acting).copied().collect();
+    voters.into_iter().filter(|voter| *voter != node).find_map(|voter| {
+        let status = answers.get(&voter);
+        let why = match status.map(|status| status.artifacts_missing) {
+            Some(Some(0)) => return None,
+            Some(Some(missing)) => format!(
+                "node {voter} lacks {missing} artifacts, of which node {node} may have the only bytes: wait until it \
+                 has fetched them, as `pollux cluster status` shows, or remove artifacts that nobody has"
+            ),
+            _ if artifacts == 0 => return None,
+            Some(None) => format!(
+                "node {voter} does not say yet which artifacts it lacks, and node {node} may have their only bytes: \
+                 try again in a moment"
+            ),
+            None => format!(
+                "node {voter} does not answer, so that node {node} may have the only bytes of artifacts: start it \
+                 again, or replace it, first"
+            ),
+        };
+        Some(why)
+    })
 }
 
 /// Whether a node is drained.
@@ -129,4 +185,34 @@ pub(crate) enum Balancing {
     Paused,
     /// Again.
     Resumed,
+}
+
+#[cfg(test)]
+mod tests {
+    use pollux_cluster::meta::Goal;
+
+    use super::*;
+
+    #[test]
+    fn a_node_stays_while_others_lack_artifacts() {
+        let said = |missing: &[(u64, Option<u64>)], artifacts| {
+            let status = |(node, artifacts_missing): &(u64, Option<u64>)| {
+                let text = format!(r#"{{"node":{node},"lineage":1,"may_own":true,"shards":[]}}"#);
+                let status: NodeStatus = serde_json::from_str(&text).unwrap();
+                (*node, NodeStatus { artifacts_missing: *artifacts_missing, ..status })
+            };
+            let answers = missing.iter().map(status).collect();
+            wanting(1, &Place::settled(Goal::of([2, 3])), artifacts, &answers)
+        };
+        let all = Some(0);
+        assert_eq!(said(&[(1, all), (2, all), (3, all), (4, Some(9))], 5), None, "4 has no vote");
+        let told = said(&[(1, all), (2, all), (3, Some(2))], 5).unwrap();
+        assert!(told.contains("node 3 lacks 2 artifacts") && told.contains("wait"), "{told}");
+        let told = said(&[(1, all), (2, all)], 5).unwrap();
+        assert!(told.contains("node 3 does not answer"), "{told}");
+        let told = said(&[(1, all), (2, None), (3, all)], 5).unwrap();
+        assert!(told.contains("node 2 does not say yet"), "{told}");
+        assert_eq!(said(&[(1, all), (2, None)], 0), None, "there are none");
+        assert_eq!(said(&[(2, all), (3, Some(2))], 5), None, "its bytes are out of reach");
+    }
 }

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::Kind;
 use super::book::Book;
 use super::forward::Forward;
+use super::seen::meta_status;
 use crate::checkpoint::{Store, StoreFault};
 use crate::clock::Clock;
 use crate::config::Checked;
@@ -25,7 +26,7 @@ use crate::disk::{Disk, group_options};
 use crate::fault::Fault;
 use crate::limits::{META_ASK_MS, META_DECIDE_MS_MAX, META_LOOK_MS, STATUS_MS_MAX, TAKER_MS_MAX};
 use crate::node::internal;
-use crate::status::NodeStatus;
+use crate::status::{MetaStatus, NodeStatus};
 
 /// Name of the meta group's tree.
 pub(crate) const TREE: &str = "meta";
@@ -97,7 +98,8 @@ impl MetaGroup {
         );
         let node = disk.identity.node;
         let seeds = known.keys().copied().collect();
-        let decider = Decider { group, node, picture, forward, clock, seeds };
+        let looked = Arc::default();
+        let decider = Decider { group, node, picture, forward, clock, seeds, looked };
         Ok(Self { decider, writer: tokio::spawn(writer), stop })
     }
 
@@ -126,6 +128,8 @@ pub(crate) struct Decider {
     clock: Clock,
     /// Nodes that were there when this one ran last.
     seeds: Arc<[NodeId]>,
+    /// When the last look began after which all that was decided before was known here, by elapsed time.
+    looked: Arc<tokio::sync::Mutex<Option<Duration>>>,
 }
 
 impl Decider {
@@ -169,11 +173,45 @@ impl Decider {
         if now.ours.is_some() {
             return now.quorum == Quorum::Answers;
         }
-        let Some(leader) = self.leader() else { return false };
+        self.ask_leader().await.is_some_and(|meta| meta.answered)
+    }
+
+    /// What another node that leads says of the group.
+    async fn ask_leader(&self) -> Option<MetaStatus> {
+        let leader = self.leader()?;
         let patience = Duration::from_millis(STATUS_MS_MAX);
         let said = self.forward.ask(leader, Kind::Status, Bytes::new(), patience).await;
-        let said = said.ok().and_then(|said| serde_json::from_slice::<NodeStatus>(&said).ok());
-        said.and_then(|status| status.meta).is_some_and(|meta| meta.answered)
+        serde_json::from_slice::<NodeStatus>(&said.ok()?).ok()?.meta
+    }
+
+    /// Waits until what was decided before this was called is known here; false where that cannot be found out. Those who
+    /// ask meanwhile share one look.
+    pub(crate) async fn catches_up(&self) -> bool {
+        let asked = self.clock.elapsed();
+        let mut looked = self.looked.lock().await;
+        if looked.is_some_and(|begun| begun >= asked) {
+            return true;
+        }
+        let begun = self.clock.elapsed();
+        let caught_up = self.catches_up_now().await;
+        if caught_up {
+            *looked = Some(begun);
+        }
+        caught_up
+    }
+
+    async fn catches_up_now(&self) -> bool {
+        let told = match meta_status(&self.group) {
+            Some(own) => Some(own),
+            None => self.ask_leader().await,
+        };
+        let told = told.filter(|told| told.answered);
+        let Some(committed) = told.and_then(|told| told.committed) else { return false };
+        let mut picture = self.picture.clone();
+        let here = |now: &MetaPicture| now.applied.map_or(0, |applied| applied.index + 1);
+        let caught_up = picture.wait_for(|now| here(now) >= committed);
+        let patience = Duration::from_millis(STATUS_MS_MAX);
+        tokio::time::timeout(patience, caught_up).await.is_ok_and(|seen| seen.is_ok())
     }
 
     /// Has a command decided, asking whoever leads, again and again for as long as

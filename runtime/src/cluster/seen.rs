@@ -36,7 +36,7 @@ pub(super) fn owners(answers: &BTreeMap<u64, NodeStatus>) -> BTreeMap<u16, &Shar
 
 /// The meta group as this node tells of it, if it leads.
 pub(super) fn meta_status(group: &Group) -> Option<MetaStatus> {
-    let GroupMetrics { leadership, members, replicas, .. } = group.metrics();
+    let GroupMetrics { leadership, members, replicas, committed, .. } = group.metrics();
     leadership.ours?;
     let ids = |nodes: &BTreeSet<NodeId>| nodes.iter().map(|node| node.0).collect();
     let known = replicas.iter().filter(|replica| replica.matched.is_some());
@@ -47,6 +47,9 @@ pub(super) fn meta_status(group: &Group) -> Option<MetaStatus> {
         leaving: members.leaving.as_ref().map(ids).unwrap_or_default(),
         lags: known.map(|replica| (replica.node.0, replica.lag_entries)).collect(),
         answered: leadership.quorum == Quorum::Answers,
+        committed: committed
+            .filter(|committed| committed.term == leadership.epoch.term)
+            .map(|committed| committed.index + 1),
     })
 }
 
@@ -96,6 +99,7 @@ mod tests {
             version: String::new(),
             enforced: false,
             load: NodeLoad::default(),
+            artifacts_missing: None,
             shards: vec![shard],
             meta: Some(meta),
         };

@@ -40,9 +40,17 @@ pub(super) fn for_peer(router: &Router, meta: &Group) -> Vec<u8> {
 /// What a node says that has no shards yet.
 pub(super) fn of_starting(node: NodeId, lineage: u64) -> Vec<u8> {
     let (shards, version) = (Vec::new(), VERSION.to_owned());
-    let (node, may_own, enforced) = (node.0, false, false);
-    let load = NodeLoad::default();
-    let status = NodeStatus { node, lineage, may_own, version, enforced, load, shards, meta: None };
+    let status = NodeStatus {
+        node: node.0,
+        lineage,
+        may_own: false,
+        version,
+        enforced: false,
+        load: NodeLoad::default(),
+        artifacts_missing: None,
+        shards,
+        meta: None,
+    };
     serde_json::to_vec(&status).expect("plain structs of numbers are JSON")
 }
 
@@ -65,6 +73,8 @@ impl Control {
             node.answers = answer.is_some();
             node.may_own = answer.is_some_and(|status| status.may_own);
             node.load = answer.map(|status| load(&status.load));
+            node.artifacts_missing =
+                answer.and_then(|status| status.artifacts_missing).unwrap_or_default();
             node.version = answer.map(|status| status.version.clone()).unwrap_or_default();
             node.meta_voter = meta_voters.contains(&NodeId(node.id));
             let holds = answer.map_or(0, |status| status.shards.len());
@@ -272,6 +282,7 @@ mod tests {
                     version: String::new(),
                     enforced: *enforced,
                     load: NodeLoad::default(),
+                    artifacts_missing: None,
                     shards: vec![ShardStatus::default()],
                     meta: None,
                 };

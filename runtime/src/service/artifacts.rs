@@ -1,10 +1,8 @@
 //! Artifacts and the keys they are signed by, as both doors have them done. Their bytes are artifacts/'s, what there is
 //! the cluster agrees on.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt};
 use pollux_cluster::access::Action;
 use pollux_cluster::fleet::{
     self, Arrival, Artifact, Change, Signature, SigningKey, artifact_name_fault, media_type_fault,
@@ -17,6 +15,7 @@ use pollux_twin::Rejection;
 use super::access::{AccessFault, Answer};
 use super::desk::Desk;
 use super::limits::{ARTIFACT_PAGE, ARTIFACT_PAGE_MAX, UPLOAD_RETRY_MS};
+use super::pace::{LeastPace, passed_on};
 use crate::access::Caller;
 use crate::artifacts::{ArtifactFault, Bytestream, Sealed, verify};
 use crate::cluster::ControlFault;
@@ -191,8 +190,16 @@ impl Desk {
         let mut writer = self.depot.begin().await?;
         let mut body = std::pin::pin!(body);
         let max = self.depot.size_max();
-        while let Some(bytes) = body.next().await {
+        let mut pace = LeastPace::default();
+        loop {
+            let asked = self.clock.elapsed();
+            let Some(bytes) = body.next().await else { break };
             let bytes = bytes?;
+            // What the disk takes is not the caller's.
+            let waited = self.clock.elapsed().saturating_sub(asked);
+            if !pace.keeps(waited, bytes.len() as u64) {
+                return Err(invalid(LeastPace::broken()));
+            }
             if writer.bytes() + bytes.len() as u64 > max {
                 return Err(ArtifactFault::TooLarge { max }.into());
             }
@@ -239,13 +246,24 @@ impl Desk {
     }
 
     /// One artifact.
-    pub(super) fn get_artifact(
+    pub(super) async fn get_artifact(
         &self,
         caller: &Caller,
         (tenant, name, version): (&str, &str, &str),
     ) -> Answer<v1::Artifact> {
         let tenant = self.may_on_all(caller, Action::ArtifactRead, tenant)?;
+        self.must_know(&tenant, name, version).await?;
         self.one_artifact(&tenant, name, version)
+    }
+
+    /// Where an artifact is not known here, learns first what the cluster agrees on: this node may be behind.
+    pub(super) async fn must_know(&self, tenant: &str, name: &str, version: &str) -> Answer<()> {
+        let known = self.control.meta().fleet.artifact(tenant, name, version).is_some();
+        if known || self.depot.learns_newest().await {
+            return Ok(());
+        }
+        let why = "this node does not hear the cluster now, and knows no such artifact: try again";
+        Err(ControlFault::NoAnswer(why.into()).into())
     }
 
     fn one_artifact(&self, tenant: &str, name: &str, version: &str) -> Answer<v1::Artifact> {
@@ -255,12 +273,12 @@ impl Desk {
     }
 
     /// One artifact, with a way to its bytes.
-    pub(super) fn open_artifact(
+    pub(super) async fn open_artifact(
         &self,
         caller: &Caller,
         named: (&str, &str, &str),
     ) -> Answer<Opened> {
-        let artifact = self.get_artifact(caller, named)?;
+        let artifact = self.get_artifact(caller, named).await?;
         let digest = artifact.sha256.as_slice().try_into();
         let digest = digest.map_err(|_| missing(&artifact.name, &artifact.version))?;
         Ok(Opened { artifact, desk: self.clone(), digest })
@@ -301,6 +319,7 @@ impl Desk {
         (tenant, name, version): (&str, &str, &str),
     ) -> Answer<()> {
         let tenant = self.may_bring(caller, tenant)?;
+        self.must_know(&tenant, name, version).await?;
         let meta = self.control.meta();
         let known = meta.fleet.artifact(&tenant, name, version);
         let known = known.ok_or_else(|| missing(name, version))?;
@@ -371,12 +390,7 @@ impl Opened {
             return Err(Rejection::Overloaded { retry_after_ms }.into());
         };
         let read = depot.read(self.digest, self.artifact.size, range).await?;
-        let turn = Arc::new(turn);
-        // It counts for as long as it is read.
-        Ok(stream::unfold((read, turn), |(mut read, turn)| async move {
-            read.next().await.map(|piece| (piece, (read, turn)))
-        })
-        .boxed())
+        Ok(passed_on(read, turn))
     }
 }
 

@@ -39,7 +39,7 @@ impl Desk {
         if let Some(Selected::Fleet(fleet)) = &mut spec.whose {
             fleet.filter = self.with_groups(&tenant, &fleet.filter)?;
         }
-        self.fill_in(caller, &tenant, &mut spec)?;
+        self.fill_in(caller, &tenant, &mut spec).await?;
         let now_ms = self.clock.wall().ms;
         let record = Record {
             tenant,

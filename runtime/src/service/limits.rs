@@ -127,3 +127,10 @@ pub(super) const ARTIFACT_PAGE: usize = 100;
 pub(super) const ARTIFACT_PAGE_MAX: usize = 1_000;
 /// When to come again who found all turns to bring or fetch an artifact taken: one takes seconds.
 pub(super) const UPLOAD_RETRY_MS: u32 = 5_000;
+/// Pieces of an artifact that are read before its reader takes them.
+pub(super) const READ_AHEAD: usize = 2;
+/// Bytes of an artifact that come at least within [`UPLOAD_PACE_TIME`]: a line of some 70 kbit/s is in time, and who holds
+/// one of the few turns for nothing is not.
+pub(super) const UPLOAD_BYTES_MIN: u64 = 512 * 1024;
+/// For how long that is counted.
+pub(super) const UPLOAD_PACE_TIME: Duration = Duration::from_secs(60);

@@ -19,6 +19,7 @@ mod limits;
 mod listen;
 mod members;
 mod origin;
+mod pace;
 mod provision;
 mod stale;
 mod subscriptions;

@@ -8,7 +8,7 @@ use pollux_cluster::access::{Action, On};
 use pollux_cluster::fleet::Artifact;
 use pollux_cluster::limits::ARTIFACT_NAMING_MS;
 use pollux_cluster::meta::ARTIFACTS_LEVEL;
-use pollux_proto::artifact::hex;
+use pollux_proto::artifact::{from_hex, hex};
 use pollux_proto::v1;
 use pollux_twin::Rejection;
 
@@ -23,7 +23,7 @@ use crate::jobs::{self, Names, Record};
 
 impl Desk {
     /// Fills in what a job's artifact is, if it names one that is there.
-    pub(super) fn fill_in(
+    pub(super) async fn fill_in(
         &self,
         caller: &Caller,
         tenant: &str,
@@ -31,11 +31,15 @@ impl Desk {
     ) -> Result<(), Rejection> {
         let Some(named) = spec.artifact_mut() else { return Ok(()) };
         jobs::check_artifact(named)?;
-        let meta = self.control.meta();
-        if meta.level < ARTIFACTS_LEVEL {
-            return Err(Rejection::LevelTooLow { level: meta.level, needed: ARTIFACTS_LEVEL });
+        let level = self.control.meta().level;
+        if level < ARTIFACTS_LEVEL {
+            return Err(Rejection::LevelTooLow { level, needed: ARTIFACTS_LEVEL });
         }
         self.doorman.check(caller, Action::ArtifactRead, On::Fleet { tenant, prefix: "" })?;
+        if self.must_know(tenant, &named.name, &named.version).await.is_err() {
+            return Err(Rejection::NotOwner);
+        }
+        let meta = self.control.meta();
         let Some(known) = meta.fleet.artifact(tenant, &named.name, &named.version) else {
             let reason = format!(
                 "artifact: there is no {}@{}; `pollux artifact list` shows those there are",
@@ -57,7 +61,10 @@ impl Desk {
         let Some(named) = record.spec.artifact() else { return Ok(()) };
         let artifact = (named.name.as_str(), named.version.as_str());
         let job = (record.name.as_str(), record.run);
-        match self.control.name_artifact(&record.tenant, artifact, job).await {
+        let sha256 = from_hex(&named.sha256).ok_or_else(|| Rejection::Invalid {
+            reason: format!("artifact: {:?} is no SHA-256", named.sha256),
+        })?;
+        match self.control.name_artifact(&record.tenant, artifact, sha256, job).await {
             Ok(()) => Ok(()),
             Err(ControlFault::NoAnswer(_)) => Err(Rejection::NotOwner),
             Err(fault) => Err(Rejection::Invalid { reason: format!("artifact: {fault}") }),

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::StreamExt;
+use pollux_cluster::meta::Meta;
 use pollux_proto::artifact::hex;
 use pollux_proto::device::download::{Fetch, NoFetch, Offer, Signed};
 use pollux_proto::device::{Decoder, FrameError, encode};
@@ -90,7 +91,18 @@ impl Downloads {
 
     async fn answer(&self, asked: &Fetch) -> Answered {
         let Fetch { name, version, offset, sha256 } = asked;
-        let meta = Arc::clone(&self.depot.picture().borrow().meta);
+        let mut meta = Arc::clone(&self.depot.picture().borrow().meta);
+        let is_wanted = |meta: &Meta| {
+            let known = meta.fleet.artifact(&self.tenant, name, version);
+            known.is_some_and(|known| sha256.is_none_or(|sha256| sha256 == known.sha256))
+        };
+        if !is_wanted(&meta) {
+            // That would be final, and this node may not have heard yet of what was decided.
+            if !self.depot.learns_newest().await {
+                return (busy("node does not hear the cluster now; come again later"), None);
+            }
+            meta = Arc::clone(&self.depot.picture().borrow().meta);
+        }
         let Some(known) = meta.fleet.artifact(&self.tenant, name, version) else {
             let message = format!("there is no artifact {name}@{version}");
             return (refused(NoFetch::NotFound, message), None);

@@ -93,7 +93,8 @@ impl Artifacts for ArtifactsDoor {
     async fn get(&self, request: Request<v1::GetArtifactRequest>) -> Answer<Self::GetStream> {
         let caller = self.caller(&request)?;
         let v1::GetArtifactRequest { tenant, name, version, offset } = request.into_inner();
-        let opened = self.0.open_artifact(&caller, (&tenant, &name, &version)).map_err(status)?;
+        let opened = self.0.open_artifact(&caller, (&tenant, &name, &version)).await;
+        let opened = opened.map_err(status)?;
         let size = opened.artifact.size;
         if offset > size {
             let reason = format!("offset: {offset}; the artifact has {size} bytes");
@@ -115,7 +116,7 @@ impl Artifacts for ArtifactsDoor {
     ) -> Answer<v1::Artifact> {
         let caller = self.caller(&request)?;
         let v1::DescribeArtifactRequest { tenant, name, version } = request.get_ref();
-        let found = self.0.get_artifact(&caller, (tenant, name, version));
+        let found = self.0.get_artifact(&caller, (tenant, name, version)).await;
         found.map(Response::new).map_err(status)
     }
 

@@ -217,7 +217,7 @@ fn planned_move(planned: Planned) -> v1::PlannedMove {
 pub(super) fn status(fault: ControlFault) -> Status {
     let text = fault.to_string();
     match fault {
-        ControlFault::Refused(_) => Status::failed_precondition(text),
+        ControlFault::Refused(_) | ControlFault::NotYet(_) => Status::failed_precondition(text),
         ControlFault::NoAnswer(_) => Status::unavailable(text),
         ControlFault::Invalid(_) => Status::invalid_argument(text),
     }

@@ -28,7 +28,9 @@ impl From<AccessFault> for Problem {
             }
             AccessFault::Control(fault) => {
                 let (status, reason) = match fault {
-                    ControlFault::Refused(_) => (StatusCode::CONFLICT, "refused"),
+                    ControlFault::Refused(_) | ControlFault::NotYet(_) => {
+                        (StatusCode::CONFLICT, "refused")
+                    }
                     ControlFault::NoAnswer(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
                     ControlFault::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid"),
                 };

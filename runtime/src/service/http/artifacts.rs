@@ -75,7 +75,7 @@ pub(super) async fn call(
             convert::artifact_json(&Box::pin(put).await?)
         }
         Call::GetArtifact => return get(&incoming).await,
-        Call::DescribeArtifact => convert::artifact_json(&desk.get_artifact(&caller, named)?),
+        Call::DescribeArtifact => convert::artifact_json(&desk.get_artifact(&caller, named).await?),
         Call::RemoveArtifact => {
             Box::pin(desk.remove_artifact(&caller, named)).await?;
             Value::object()
@@ -201,7 +201,7 @@ fn pieces(body: Body) -> impl Stream<Item = Result<Bytes, Rejection>> + Send {
 async fn get(incoming: &Incoming) -> Result<Response<Body>, Problem> {
     let version = incoming.part("version").unwrap_or_default();
     let named = (incoming.tenant(), incoming.name(), version);
-    let opened = incoming.desk.open_artifact(incoming.caller()?, named)?;
+    let opened = incoming.desk.open_artifact(incoming.caller()?, named).await?;
     let artifact = &opened.artifact;
     let tag = value(&format!("\"{}\"", hex(&artifact.sha256)));
     if tag::is_known(&incoming.headers, &tag) {

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pollux_device::session::Backoff;
-use pollux_device::{Device, Endpoint, Fault, Message, Options};
+use pollux_device::{Device, Download, DownloadError, Endpoint, Fault, Message, Options};
+use pollux_proto::device::download::{Fetch, Offer};
 use pollux_proto::device::{
     AckResult, Decoder, DeviceFrame, Limits, NodeFrame, RefusedReason, decode_datagram, encode,
 };
@@ -75,6 +76,7 @@ impl Node {
 
     async fn serve(&self, connection: quinn::Connection) -> Option<()> {
         let (mut send, mut recv) = connection.accept_bi().await.ok()?;
+        tokio::spawn(lie(connection.clone()));
         let mut decoder = Decoder::<DeviceFrame>::new();
         let mut name = String::new();
         let mut numbered = 0;
@@ -166,6 +168,27 @@ impl Twin {
         };
         let desired = NodeFrame::Desired { version: 2, desired: Value::Int(2) };
         if self.session == 1 { vec![welcome, desired, command] } else { vec![welcome] }
+    }
+}
+
+/// Gives every artifact that is asked for as the same few bytes, with their own digest.
+async fn lie(connection: quinn::Connection) -> Option<()> {
+    const CONTENT: &[u8] = b"not what was asked for";
+    let suite = rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
+    let hash = suite.tls13().unwrap().common.hash_provider.hash(CONTENT);
+    let sha256 = hash.as_ref().try_into().unwrap();
+    loop {
+        let (mut send, mut recv) = connection.accept_bi().await.ok()?;
+        let mut decoder = Decoder::<Fetch>::new();
+        while decoder.poll().unwrap().is_none() {
+            decoder.push(&recv.read_chunk(4096, true).await.ok()??.bytes);
+        }
+        let (size, media_type) = (CONTENT.len() as u64, "text/plain".to_owned());
+        let mut out = bytes::BytesMut::new();
+        encode(&Offer::Here { size, sha256, signature: None, media_type }, &mut out).unwrap();
+        out.extend_from_slice(CONTENT);
+        send.write_all(&out).await.ok()?;
+        send.finish().ok()?;
     }
 }
 
@@ -264,4 +287,25 @@ async fn a_redirect_is_followed_and_a_refusal_ends_it() {
     let options = Options::new(&strict.address, "lamp", identity(&ca, "lamp"));
     let refused = within(Device::connect(&endpoint, options)).await.err().unwrap();
     assert!(refused.to_string().contains("another device's"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_node_does_not_say_what_the_right_content_is() {
+    let ca = ca();
+    let node = Node::start(&ca, Greeting::Welcome, None);
+    let endpoint = Endpoint::open().unwrap();
+    let options = Options::new(&node.address, "lamp", identity(&ca, "lamp"));
+    let device = within(Device::connect(&endpoint, options)).await.unwrap();
+    let folder = std::env::temp_dir().join(format!("pollux-lie-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let to = folder.join("firmware");
+    let wanted = Download::new("fw", "1", &to).sha256([7; 32]);
+    let ended = within(device.download(&wanted)).await;
+    let came = to.exists();
+    // Whoever asks for no digest takes the node's word.
+    let taken = within(device.download(&Download::new("fw", "1", &to))).await;
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(matches!(ended, Err(DownloadError::OtherContent { .. })), "{ended:?}");
+    assert!(!came, "it has its final name");
+    assert_eq!(taken.unwrap().size, 22);
 }

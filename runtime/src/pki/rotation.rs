@@ -56,7 +56,11 @@ impl ClusterCas {
         }
         let refused = |why: &str| {
             let path = self.dir.join(format!("{CLUSTER_CA}.pem"));
-            Err(PkiError::Content { path, wanted: "a cluster CA to go on with", reason: why.into() })
+            Err(PkiError::Content {
+                path,
+                wanted: "a cluster CA to go on with",
+                reason: why.into(),
+            })
         };
         if let Some(why) = unfit(found.current.certificate(), now)? {
             return refused(&format!("{why}; put the one before back"));

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::access::rules::{Changed, Fault};
-use crate::fleet::Fleet;
+use crate::fleet::{self, Fleet};
 use crate::limits::{ACCESS_TOKENS_MAX, AUDIT_ENTRIES_MAX};
 
 fn follow(access: &mut Access, order: Order) -> Result<Changed, Fault> {
@@ -307,4 +307,29 @@ fn tokens_and_the_audit_are_bounded_and_what_expired_makes_room() {
     assert_eq!(access.audit.len(), AUDIT_ENTRIES_MAX);
     let numbers: Vec<_> = access.audit.iter().map(|entry| entry.number).collect();
     assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "without a gap");
+}
+
+#[test]
+fn a_claim_that_is_so_already_is_no_news() {
+    let (mut access, mut fleet) = (Access::default(), Fleet::default());
+    let put = |pin: Option<u8>| {
+        let claimed = pin.map(|pin| fleet::Claimed::Pinned([pin; 32]));
+        let (tenant, name) = ("acme".to_owned(), "spring".to_owned());
+        Change::Fleet(Box::new(fleet::Change::PutClaim { tenant, name, claimed }))
+    };
+    let missing = access.follow(order(1, put(None)), (&mut fleet, 1)).unwrap_err();
+    assert!(format!("{missing:?}").contains("spring"), "{missing:?}");
+    fleet.enrolments.insert("acme/spring".into(), fleet::Enrolment::default());
+    let steps = [
+        (None, Changed::No, 0),
+        (Some(1), Changed::Yes, 1),
+        (Some(1), Changed::No, 1),
+        (Some(2), Changed::Yes, 2),
+        (None, Changed::Yes, 3),
+    ];
+    for (id, (pin, changed, audited)) in (2..).zip(steps) {
+        let did = access.follow(order(id, put(pin)), (&mut fleet, 1));
+        assert_eq!((did, access.audit.len()), (Ok(changed), audited), "{pin:?}");
+        assert_eq!(fleet.claimed("acme", "spring").is_some(), pin.is_some());
+    }
 }

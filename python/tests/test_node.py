@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Dict, Iterator, List
 
 import pytest
 import trustme
@@ -244,15 +244,16 @@ def test_a_job_acts_on_many(pollux: Client) -> None:
 
 
 def test_what_makes_no_job_is_refused(pollux: Client) -> None:
-    for wrong in (
+    cases: List[Dict[str, Any]] = [
         {"prefix": "a"},
         {"tags": {}},
         {"prefix": "a", "devices": ["b"], "tags": {}},
         {"prefix": "a", "tags": {}, "command": "turn"},
         {"prefix": "a", "tags": {"x": float("nan")}},
-    ):
+    ]
+    for wrong in cases:
         with pytest.raises(InvalidValue):
-            pollux.jobs.create("wrong", **wrong)  # type: ignore[arg-type]
+            pollux.jobs.create("wrong", **wrong)
     with pytest.raises(InvalidValue, match="takes waiting"):
         list(pollux.jobs.devices("wrong", state="ready"))
     with pytest.raises(InvalidArgument):

@@ -221,14 +221,14 @@ def _device(of: jobs_pb2.JobDevice) -> JobDevice:
     return JobDevice(of.device, state, of.attempts, of.at_ms, of.number, of.reason)
 
 
-def _device_state(name: Optional[str]) -> "jobs_pb2.JobDeviceState.ValueType":
+def _device_state(name: Optional[str]) -> str:
     if name is None:
-        return jobs_pb2.JOB_DEVICE_STATE_UNSPECIFIED
-    try:
-        return jobs_pb2.JobDeviceState.Value(f"JOB_DEVICE_STATE_{name.upper()}")
-    except ValueError:
+        return "JOB_DEVICE_STATE_UNSPECIFIED"
+    full = f"JOB_DEVICE_STATE_{name.upper()}"
+    if full not in jobs_pb2.JobDeviceState.keys():
         right = "waiting, under_way, done, failed, unknown or cancelled"
-        raise InvalidValue(f"state {name!r}: takes {right}") from None
+        raise InvalidValue(f"state {name!r}: takes {right}")
+    return full
 
 
 def _job(verb: str, request: Message, changes: bool) -> Call[Job]:

@@ -100,11 +100,10 @@ pub(super) async fn call(
 
 fn list(incoming: &Incoming) -> Result<Response<Body>, Problem> {
     let arguments = incoming.arguments(&["prefix", "page_size", "page_token"])?;
-    let page_size = arguments.number("page_size")?.unwrap_or(0);
     let asked = v1::ListArtifactsRequest {
         tenant: incoming.tenant().to_owned(),
         prefix: arguments.text("prefix").unwrap_or_default().to_owned(),
-        page_size: u32::try_from(page_size).unwrap_or(u32::MAX),
+        page_size: arguments.page_size()?,
         page_token: arguments.text("page_token").unwrap_or_default().to_owned(),
     };
     let found = incoming.desk.list_artifacts(incoming.caller()?, &asked)?;
@@ -140,19 +139,18 @@ fn digest(incoming: &Incoming) -> Result<Option<[u8; 32]>, Problem> {
     let mut found: Option<[u8; 32]> = None;
     for name in [REPR_DIGEST, CONTENT_DIGEST] {
         let Some(text) = incoming.header(name)? else { continue };
-        let items = text.split(',').filter_map(|item| item.trim().split_once('='));
-        for (algorithm, value) in items {
+        let wrong = || {
+            let right = "takes sha-256=:BASE64: of 32 bytes, as RFC 9530 has it";
+            Problem::invalid(format!("{name}: {right}"))
+        };
+        for item in text.split(',') {
+            let (algorithm, value) = item.trim().split_once('=').ok_or_else(wrong)?;
+            let value = value.strip_prefix(':').and_then(|value| value.strip_suffix(':'));
+            let bytes = value.and_then(|value| STANDARD.decode(value).ok()).ok_or_else(wrong)?;
             if !algorithm.eq_ignore_ascii_case("sha-256") {
                 continue;
             }
-            let value = value.strip_prefix(':').and_then(|value| value.strip_suffix(':'));
-            let bytes = value.and_then(|value| STANDARD.decode(value).ok());
-            let bytes = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-            let bytes = bytes.ok_or_else(|| {
-                Problem::invalid(format!(
-                    "{name}: takes sha-256=:BASE64: of 32 bytes, as RFC 9530 has it"
-                ))
-            })?;
+            let bytes = <[u8; 32]>::try_from(bytes).map_err(|_| wrong())?;
             if found.is_some_and(|known| known != bytes) {
                 let detail = format!("{name}: names another digest than before; send one of them");
                 return Err(Problem::invalid(detail));

@@ -243,6 +243,13 @@ impl Arguments {
         self.text(name).map(|text| text.parse().map_err(invalid)).transpose()
     }
 
+    /// Rows of a page; 0: as many as usual.
+    pub(super) fn page_size(&self) -> Result<u32, Problem> {
+        let Some(given) = self.number("page_size")? else { return Ok(0) };
+        let size = u32::try_from(given).ok().filter(|size| *size > 0);
+        size.ok_or_else(|| Problem::invalid("query: page_size takes a whole number, at least 1"))
+    }
+
     /// How fresh a stale answer must be.
     pub(super) fn freshness(&self) -> Result<convert::Freshness, Problem> {
         let least = self.text("min_position").unwrap_or_default();

@@ -90,12 +90,11 @@ async fn devices(incoming: &Incoming) -> Result<Response<Body>, Problem> {
             Problem::invalid(format!("query: state takes one of {right}"))
         })?,
     };
-    let page_size = arguments.number("page_size")?.unwrap_or(0);
     let asked = v1::ListJobDevicesRequest {
         tenant: incoming.tenant().to_owned(),
         name: incoming.name().to_owned(),
         state: state.into(),
-        page_size: u32::try_from(page_size).unwrap_or(u32::MAX),
+        page_size: arguments.page_size()?,
         page_token: arguments.text("page_token").unwrap_or_default().to_owned(),
     };
     let page = incoming.desk.job_devices(incoming.caller()?, &asked).await?;

@@ -142,13 +142,7 @@ pub(super) async fn list(incoming: Incoming) -> Result<Response<Body>, Problem> 
         "max_age_ms",
     ])?;
     let text_of = |name| arguments.text(name).unwrap_or_default().to_owned();
-    let page_size =
-        match arguments.text("page_size") {
-            None => 0,
-            Some(number) => number.parse().ok().filter(|size| *size > 0).ok_or_else(|| {
-                Problem::invalid("query: page_size takes a whole number, at least 1")
-            })?,
-        };
+    let page_size = arguments.page_size()?;
     let view = match arguments.text("view") {
         None | Some("summary") => v1::ListView::Summary,
         Some("full") => v1::ListView::Full,

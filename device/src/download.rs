@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use pollux_proto::artifact::{from_hex, hex, statement};
+use pollux_proto::artifact::statement;
 use pollux_proto::device::download::{Fetch, NoFetch, Offer, Signed};
 use pollux_proto::device::{ALPN, Decoder, encode};
+use pollux_proto::hex::{from_hex, hex};
 use pollux_twin::Value;
 use quinn::crypto::rustls::HandshakeData;
 use quinn::{Connection, RecvStream, VarInt};

@@ -18,8 +18,8 @@
 
 use std::fmt;
 
-use pollux_proto::convert::hex;
 use pollux_proto::enrol::{Claim, key_text};
+use pollux_proto::hex::hex;
 use rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
 use rustls::crypto::tls13::OkmBlock;
 

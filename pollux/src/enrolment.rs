@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use pollux_device::enrol::DeviceKey;
+use pollux_proto::hex::hex;
 use pollux_proto::{convert, v1};
 use pollux_runtime::clock::Clock;
 use pollux_runtime::pki;
@@ -63,7 +64,7 @@ pub(crate) async fn run(output: Output, command: EnrolmentCommand) -> Result<(),
         EnrolmentCommand::DeviceKey { device, key_file } => {
             let key = client::key(&device)?;
             let own = DeviceKey::derive(&secret(&key_file)?, key.tenant(), key.device());
-            let own = convert::hex(&own.reveal());
+            let own = hex(&own.reveal());
             print::result(output, &own, &json!({"device": device, "key": own}))
         }
     }
@@ -164,7 +165,7 @@ fn claim_cert(output: Output, args: &ClaimCertArgs) -> Result<(), Failure> {
     let (cert, key) = (file("pem"), file("key"));
     std::fs::create_dir_all(&args.out).map_err(|error| failed(&error))?;
     issued.write(&cert, &key).map_err(|error| failed(&error))?;
-    let print = convert::hex(&pki::sha256(&issued.chain()[0]));
+    let print = hex(&pki::sha256(&issued.chain()[0]));
     let text = format!(
         "certificate  {}\nprivate key  {}\nSHA-256      {print}",
         cert.display(),
@@ -186,7 +187,7 @@ fn print_of(file: &Path) -> Result<String, Failure> {
     let certificate = pki::certificate_of(file).map_err(|error| {
         Failure::new(Exit::Usage, &error).next("name a PEM file with the certificate")
     })?;
-    Ok(convert::hex(&pki::sha256(&certificate)))
+    Ok(hex(&pki::sha256(&certificate)))
 }
 
 /// A key of 64 hexadecimal digits in a file.

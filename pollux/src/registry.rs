@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use pollux_client::NewDevice;
+use pollux_proto::hex::hex;
 use pollux_proto::{convert, v1};
 use pollux_runtime::clock::Clock;
 use pollux_runtime::pki::{self, sha256};
@@ -105,9 +106,8 @@ async fn register(output: Output, args: RegisterArgs) -> Result<(), Failure> {
 async fn credential(output: Output, command: CredentialCommand) -> Result<(), Failure> {
     match command {
         CredentialCommand::Token { one, name, days } => {
-            let token = convert::hex(&rand::random());
-            let proof =
-                v1::new_credential::Proof::TokenSha256(convert::hex(&sha256(token.as_bytes())));
+            let token = hex(&rand::random::<[u8; 32]>());
+            let proof = v1::new_credential::Proof::TokenSha256(hex(&sha256(token.as_bytes())));
             let until = |days: u32| Clock::new().wall().plus_ms(u64::from(days) * DAY_MS).ms;
             let expires_at_ms = days.map_or(0, until);
             give(&one, v1::NewCredential { name: name.clone(), proof: Some(proof), expires_at_ms })
@@ -142,7 +142,7 @@ fn pin(name: String, file: &Path) -> Result<v1::NewCredential, Failure> {
     let certificate = pki::certificate_of(file).map_err(|error| {
         Failure::new(Exit::Usage, error).next("name a PEM file with the device's certificate")
     })?;
-    let digest = convert::hex(&sha256(&certificate));
+    let digest = hex(&sha256(&certificate));
     let proof = Some(v1::new_credential::Proof::CertificateSha256(digest));
     Ok(v1::NewCredential { name, proof, expires_at_ms: 0 })
 }

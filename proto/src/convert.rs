@@ -24,7 +24,7 @@ pub use artifact::{artifact_json, artifact_key_json};
 pub use call::{Call, cancel_command, delete, get, get_command, patch, send_command};
 pub use changed::{changed, changed_bytes};
 pub use device::{
-    device_json, device_to_v1, digest, disable, enable, get_device, give_credential, hex, register,
+    device_json, device_to_v1, digest, disable, enable, get_device, give_credential, register,
     restore, revoke_credential, standing_of,
 };
 pub use fleet::{enrolment_json, group_json, moved_json, provisioned_json, tenant_json, type_json};

@@ -8,6 +8,7 @@ pub mod device;
 pub mod enrol;
 pub mod feed;
 pub mod forward;
+pub mod hex;
 pub mod json_view;
 pub mod limits;
 pub mod peer;

@@ -151,14 +151,11 @@ impl Check for Relayed {
 mod tests {
     use super::*;
     use crate::forward::{decode, encode};
+    use crate::hex::hex;
 
     fn relay() -> Relay {
         let (key, address) = ("default/pump".to_owned(), "10.0.0.7:51000".to_owned());
         Relay { id: 7, key, incarnation: 9, address }
-    }
-
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Two nodes of different versions relay for each other: a change needs a new kind of stream.

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pollux_twin::Value;
 
-use crate::artifact::hex;
+use crate::hex::hex;
 use crate::json_view::object;
 use crate::v1;
 

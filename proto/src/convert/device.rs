@@ -9,6 +9,7 @@ use pollux_twin::{JsonLimits, Rejection, Time, TwinKey, Value};
 
 use super::call::{Call, call, wrong};
 use super::json;
+use crate::hex::{from_hex, hex};
 use crate::json_view::object;
 use crate::v1;
 
@@ -111,20 +112,8 @@ fn credential(given: v1::NewCredential) -> Result<(String, Proof, Option<Time>),
 /// # Errors
 /// When it is something else; `field` names it there.
 pub fn digest(field: &str, text: &str) -> Result<Digest, Rejection> {
-    let nibble =
-        |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let nibbles: Option<Vec<u8>> = text.as_bytes().iter().map(nibble).collect();
-    let bytes: Option<Vec<u8>> = nibbles
-        .map(|all| all.chunks(2).map(|two| two.iter().fold(0, |sum, n| sum << 4 | n)).collect());
-    bytes
-        .filter(|_| text.len() == 64)
-        .and_then(|bytes| bytes.try_into().ok())
+    from_hex(text)
         .ok_or_else(|| wrong(&format!("{field}: is no SHA-256; give it as 64 hexadecimal digits")))
-}
-
-/// The 64 hexadecimal digits of a hash.
-pub fn hex(digest: &Digest) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// An entry as a message.

@@ -136,7 +136,7 @@ fn the_wire_between_nodes_has_not_changed() {
     let mut now = String::new();
     let mut line = |what: String, bytes: &[u8]| {
         writeln!(now, "{what}").expect("writing to a string does not fail");
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = pollux_proto::hex::hex(bytes);
         writeln!(now, "  {hex}").expect("writing to a string does not fail");
     };
     greetings().iter().for_each(|one| line(format!("{one:?}"), &framed(one)));

@@ -34,7 +34,7 @@ pub(crate) fn verify(public: &[u8; 32], message: &[u8], signature: &[u8; 64]) ->
 
 #[cfg(test)]
 mod tests {
-    use pollux_proto::artifact::{from_hex, hex};
+    use pollux_proto::hex::{from_hex, hex};
 
     use super::*;
 

@@ -1,6 +1,6 @@
 //! What can go wrong with an artifact's bytes.
 
-use pollux_proto::artifact::hex;
+use pollux_proto::hex::hex;
 use thiserror::Error;
 
 use super::Digest;

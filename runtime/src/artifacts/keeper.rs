@@ -91,7 +91,7 @@ impl Depot {
                 Ok(Progress::Done) => later.came(&digest),
                 Ok(Progress::Failed { fault }) => {
                     later.failed(digest, now);
-                    let digest = pollux_proto::artifact::hex(&digest);
+                    let digest = pollux_proto::hex::hex(&digest);
                     tracing::warn!(digest, %fault, "an artifact is missing here");
                 }
                 Ok(Progress::UnderWay { .. }) | Err(_) => later.failed(digest, now),
@@ -107,7 +107,7 @@ impl Depot {
         match self.digest_of(&digest).await {
             Ok(actual) if actual == digest => {}
             Ok(_) => {
-                let name = pollux_proto::artifact::hex(&digest);
+                let name = pollux_proto::hex::hex(&digest);
                 tracing::error!(name, "the disk has changed an artifact: it is fetched anew");
                 self.inner.store.forget(&digest);
             }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use pollux_cluster::peer::Items;
 use pollux_cluster::{CallFault, NodeId};
-use pollux_proto::artifact::{from_hex, hex};
+use pollux_proto::hex::{from_hex, hex};
 use serde::{Deserialize, Serialize};
 
 use super::fetch::Progress;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use pollux_proto::artifact::{from_hex, hex};
+use pollux_proto::hex::{from_hex, hex};
 
 use super::Digest;
 

@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use pollux_proto::hex::{from_hex, hex};
 use quinn::crypto::{CryptoError, HmacKey};
 use quinn::{ConnectionId, ConnectionIdGenerator, EndpointConfig};
 use rustls::crypto::aws_lc_rs;
@@ -36,24 +37,13 @@ fn open_or_make(dir: &Path) -> Result<[u8; KEY_BYTES], PkiError> {
         files::make_dir(dir)?;
         let mut key = [0; KEY_BYTES];
         fill(&mut key);
-        let text: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        let text = hex(&key);
         files::write_private(&path, &format!("{text}\n"))?;
     }
     let text = files::read_private(&path)?;
-    parse(text.trim_end()).ok_or_else(|| {
+    from_hex(text.trim_end()).ok_or_else(|| {
         files::content(&path, "a reset key", "64 hex digits were expected; remove it for a new one")
     })
-}
-
-fn parse(text: &str) -> Option<[u8; KEY_BYTES]> {
-    if text.len() != KEY_BYTES * 2 || !text.is_ascii() {
-        return None;
-    }
-    let mut key = [0; KEY_BYTES];
-    for (n, byte) in key.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(2 * n..2 * n + 2)?, 16).ok()?;
-    }
-    Some(key)
 }
 
 fn fill(bytes: &mut [u8]) {

@@ -8,7 +8,8 @@ use pollux_cluster::fleet::{
     self, Arrival, Artifact, Change, Signature, SigningKey, artifact_name_fault, media_type_fault,
 };
 use pollux_cluster::meta::{ARTIFACTS_LEVEL, Meta};
-use pollux_proto::artifact::{hex, statement};
+use pollux_proto::artifact::statement;
+use pollux_proto::hex::hex;
 use pollux_proto::v1;
 use pollux_twin::Rejection;
 

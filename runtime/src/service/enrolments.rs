@@ -4,6 +4,7 @@
 use pollux_cluster::access::Action;
 use pollux_cluster::fleet::{self, Change, Claimed, Enrolment, Key, Terms};
 use pollux_cluster::meta::ARTIFACTS_LEVEL;
+use pollux_proto::hex::hex;
 use pollux_proto::{convert, v1};
 use pollux_twin::limits::GROUPS_MAX;
 use pollux_twin::registration::OfType;
@@ -51,7 +52,7 @@ impl Desk {
         let taken = meta.fleet.enrolment(&tenant, &name).and_then(|one| one.key.as_ref());
         let is_taken = taken.is_some_and(|taken| taken.0 == key.0);
         // One whose devices come by a certificate has no use for it.
-        let key = if is_taken && comes_by_key { convert::hex(&key.0) } else { String::new() };
+        let key = if is_taken && comes_by_key { hex(&key.0) } else { String::new() };
         Ok(v1::PutEnrolmentResponse { enrolment, key })
     }
 
@@ -143,7 +144,7 @@ fn enrolment_of(
     let (claim_ca_pem, claim_sha256) = match claimed {
         None => (String::new(), String::new()),
         Some(Claimed::By(ca)) => (pki::pem_of(ca), String::new()),
-        Some(Claimed::Pinned(print)) => (String::new(), convert::hex(print)),
+        Some(Claimed::Pinned(print)) => (String::new(), hex(print)),
     };
     v1::Enrolment {
         tenant: tenant.to_owned(),

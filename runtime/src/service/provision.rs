@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use pollux_cluster::fleet::Enrolment;
 use pollux_cluster::{fingerprint, hmac_sha256, sha256};
 use pollux_proto::enrol::{Claim, key_text};
+use pollux_proto::hex::hex;
 use pollux_proto::{convert, v1};
 use pollux_twin::input::Request;
 use pollux_twin::registration::{OfType, Proof, Registration, RegistryRequest};
@@ -176,7 +177,7 @@ impl Desk {
     fn issue(&self, key: &TwinKey, csr: &str, days: u32, now: Time) -> Result<Issued, Rejection> {
         let until = |days: u32| now.plus_ms(u64::from(days) * DAY_MS);
         if csr.is_empty() {
-            let token = convert::hex(&rand::random());
+            let token = hex(&rand::random::<[u8; 32]>());
             let proof = Proof::Token(sha256(token.as_bytes()));
             let expires = (days > 0).then(|| until(days));
             return Ok(Issued { proof, token, certificate: String::new(), expires });

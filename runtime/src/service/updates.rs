@@ -8,7 +8,7 @@ use pollux_cluster::access::{Action, On};
 use pollux_cluster::fleet::Artifact;
 use pollux_cluster::limits::ARTIFACT_NAMING_MS;
 use pollux_cluster::meta::ARTIFACTS_LEVEL;
-use pollux_proto::artifact::{from_hex, hex};
+use pollux_proto::hex::{from_hex, hex};
 use pollux_proto::v1;
 use pollux_twin::Rejection;
 

@@ -11,9 +11,9 @@ use std::time::Duration;
 use bytes::BytesMut;
 use futures_util::StreamExt;
 use pollux_cluster::meta::Meta;
-use pollux_proto::artifact::hex;
 use pollux_proto::device::download::{Fetch, NoFetch, Offer, Signed};
 use pollux_proto::device::{Decoder, FrameError, encode};
+use pollux_proto::hex::hex;
 use pollux_proto::limits::DOWNLOAD_FRAME_BYTES_MAX;
 use quinn::{RecvStream, SendStream, VarInt};
 

@@ -8,7 +8,7 @@ mod refused;
 
 use anyhow::{Context, Result, ensure};
 use pollux_device::digest::Sha256;
-use pollux_proto::artifact::hex;
+use pollux_proto::hex::hex;
 use pollux_tests::node::{NodeProcess, Reply};
 use serde_json::Value;
 

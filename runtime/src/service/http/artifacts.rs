@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use http_body_util::BodyExt;
-use pollux_proto::artifact::hex;
+use pollux_proto::hex::hex;
 use pollux_proto::{convert, v1};
 use pollux_twin::{Rejection, Value};
 

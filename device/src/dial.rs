@@ -4,7 +4,10 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{AckFrequencyConfig, Connection, RecvStream, SendStream, TransportConfig, VarInt};
+use quinn::{
+    AckFrequencyConfig, Connection, ConnectionError, RecvStream, SendStream, TransportConfig,
+    VarInt,
+};
 
 use crate::clock::Clock;
 use crate::driver::connection_loss;
@@ -130,22 +133,23 @@ impl Endpoint {
         server_name: Option<&str>,
         identity: &Identity,
     ) -> Result<Connection, String> {
-        let connected = self.dial(address, server_name, identity).await;
-        connected.map_err(|(_, reason)| reason)
+        let connected = self.dial(address, server_name, identity.client_config()).await;
+        connected.map_err(|Undialled { reason, .. }| reason)
     }
 
-    async fn dial(
+    /// The same with what a protocol needs.
+    pub(crate) async fn dial(
         &self,
         address: &str,
         server_name: Option<&str>,
-        identity: &Identity,
-    ) -> Result<Connection, (Loss, String)> {
-        let broken = |reason: String| (Loss::Broken, reason);
+        config: Result<quinn::ClientConfig, Fault>,
+    ) -> Result<Connection, Undialled> {
+        let broken = |reason: String| Undialled { error: None, reason };
         let (host, _) = address
             .rsplit_once(':')
             .ok_or_else(|| broken(format!("address {address} has no port; use host:port")))?;
         let name = server_name.unwrap_or_else(|| host.trim_matches(['[', ']']));
-        let mut config = identity.client_config().map_err(|error| broken(error.to_string()))?;
+        let mut config = config.map_err(|error| broken(error.to_string()))?;
         config.transport_config(Arc::clone(&self.transport));
         let mut resolved: Vec<SocketAddr> = match address.parse() {
             Ok(literal) => vec![literal],
@@ -172,11 +176,27 @@ impl Endpoint {
             };
             match tokio::time::timeout(share, connecting).await {
                 Ok(Ok(connection)) => return Ok(connection),
-                Ok(Err(error)) => last = (connection_loss(&error), format!("{candidate}: {error}")),
+                Ok(Err(error)) => {
+                    let reason = format!("{candidate}: {error}");
+                    last = Undialled { error: Some(error), reason };
+                }
                 Err(_) => last = broken(format!("{candidate} does not answer")),
             }
         }
         Err(last)
+    }
+}
+
+/// Why no connection came to be.
+pub(crate) struct Undialled {
+    /// What QUIC said, if it came so far.
+    pub(crate) error: Option<ConnectionError>,
+    pub(crate) reason: String,
+}
+
+impl Undialled {
+    fn loss(&self) -> Loss {
+        self.error.as_ref().map_or(Loss::Broken, connection_loss)
     }
 }
 
@@ -193,7 +213,8 @@ pub(crate) async fn stream(
     server_name: Option<Arc<str>>,
     identity: Identity,
 ) -> Result<Stream, (Loss, String)> {
-    let connection = endpoint.dial(&address, server_name.as_deref(), &identity).await?;
+    let dialled = endpoint.dial(&address, server_name.as_deref(), identity.client_config()).await;
+    let connection = dialled.map_err(|undialled| (undialled.loss(), undialled.reason))?;
     match connection.open_bi().await {
         Ok((send, recv)) => Ok(Stream { connection, send, recv }),
         Err(error) => Err((connection_loss(&error), error.to_string())),

@@ -1,20 +1,26 @@
-//! How a device that nobody registered comes to credentials of its own. Owns the proof; the request is a call of
-//! `pollux.v1.Enrolments.Provision` by gRPC or HTTP, by whatever client the device has.
+//! How a device that nobody registered comes to credentials of its own. Owns the proof and the call to a node's device
+//! endpoint; by HTTP or gRPC (`pollux.v1.Enrolments.Provision`) the same is asked by whatever client the device has.
 //!
 //! ```no_run
-//! use pollux_device::enrol::DeviceKey;
+//! use pollux_device::enrol::{DeviceKey, Enrolment};
+//! use pollux_device::{Device, Endpoint, Options, Trust};
 //!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let (own_key, now_ms) = ([7; 32], 0);
-//! // What was put into the device when it was made.
-//! let key = DeviceKey::new(own_key);
-//! let hmac = key.claim("default", "spring", "pump-7", now_ms, "");
-//! let body = format!(r#"{{"device":"pump-7","at_ms":{now_ms},"hmac_sha256":"{hmac}"}}"#);
-//! // POST it to /v1/enrolments/spring/provision; the answer has `token`, for `Options::token`, and
-//! // `server_ca`, for `Trust::from_pem`.
+//! # async fn begin() -> Result<(), Box<dyn std::error::Error>> {
+//! # let own_key = [7; 32];
+//! // What was put into the device when it was made: its key, and the CA of the nodes.
+//! let (key, trust) = (DeviceKey::new(own_key), Trust::from_pem(&std::fs::read("server-ca.pem")?)?);
+//! let nodes = ["a.pollux.example:7701", "b.pollux.example:7701"];
+//! let endpoint = Endpoint::open()?;
+//! let enrolled =
+//!     Enrolment::by_key(nodes, "spring", "pump-7", &key, &trust).certificate().enrol(&endpoint).await?;
+//! // To be kept: `enrolled.certificate` and `enrolled.key`, from which `Identity::from_pem` makes this again.
+//! let options = Options::new(nodes, "pump-7", enrolled.identity(&trust)?);
+//! let device = Device::connect(&endpoint, options).await?;
 //! # Ok(())
 //! # }
 //! ```
+
+mod ask;
 
 use std::fmt;
 
@@ -22,6 +28,8 @@ use pollux_proto::enrol::{Claim, key_text};
 use pollux_proto::hex::hex;
 use rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
 use rustls::crypto::tls13::OkmBlock;
+
+pub use ask::{Enrolled, Enrolment};
 
 /// A device's own key for an enrolment.
 #[derive(Clone, PartialEq, Eq)]
@@ -59,8 +67,11 @@ impl DeviceKey {
         at_ms: u64,
         csr: &str,
     ) -> String {
-        let claim = Claim { tenant, enrolment, device, at_ms, csr };
-        hex(&hmac(&self.0, claim.text().as_bytes()))
+        hex(&self.prove(&Claim { tenant, enrolment, device, at_ms, csr }))
+    }
+
+    fn prove(&self, claim: &Claim<'_>) -> [u8; 32] {
+        hmac(&self.0, claim.text().as_bytes())
     }
 }
 

@@ -111,3 +111,45 @@ pub enum DownloadError {
     #[error("the device is closed: {0}")]
     Closed(Arc<str>),
 }
+
+/// A device did not enrol: no node gave it a credential.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum EnrolError {
+    /// The enrolment gives it nothing; asking again makes sense when something was changed.
+    #[error("{message}")]
+    Refused {
+        /// The word for machines, such as `wrong_proof` or `exhausted`; see `docs/provisioning.md`.
+        why: Option<String>,
+        /// What the node says.
+        message: String,
+    },
+    /// No node has time for it now.
+    #[error("no node gives credentials now: {message}")]
+    Busy {
+        /// What the last node says.
+        message: String,
+        /// When to ask again.
+        retry_after_ms: u64,
+    },
+    /// No node was reached, or none answered: whether one gave something is unknown, and asking again is safe.
+    #[error("no node answered: {message}")]
+    Unreachable {
+        /// What was tried last, and how it ended.
+        message: String,
+    },
+    /// The nodes are of a release before this.
+    #[error("node {address} does not speak pollux-enrol/1: upgrade it, or enrol over HTTP or gRPC")]
+    Unsupported {
+        /// Which.
+        address: String,
+    },
+    /// What the node says is not of the protocol.
+    #[error("the node broke the protocol: {message}")]
+    Protocol {
+        /// How.
+        message: String,
+    },
+    /// What was asked cannot be sent.
+    #[error(transparent)]
+    Options(#[from] Fault),
+}

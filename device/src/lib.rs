@@ -53,6 +53,8 @@
 //!
 //! Firmware and the like comes on a stream of its own, see [`Device::download`].
 //!
+//! A device that nobody registered gets its certificate or its token by an enrolment, see [`enrol`].
+//!
 //! [`session`] is the pure machine that decides; the rest drives it over QUIC, one small task a
 //! device. Thousands of devices of one process share an [`Endpoint`].
 
@@ -75,7 +77,7 @@ mod wire;
 pub use device::{Acked, Command, Counts, Desired, Device, Online, Pending};
 pub use dial::{Discovery, Endpoint, Transport};
 pub use download::{Download, Downloaded};
-pub use error::{DownloadError, Fault, QueueError};
+pub use error::{DownloadError, EnrolError, Fault, QueueError};
 pub use options::{Addresses, Options};
 pub use session::{Cause, Message, Rehomed};
 pub use tls::{Identity, Trust};

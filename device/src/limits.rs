@@ -129,3 +129,5 @@ pub const DOWNLOAD_AGAIN_MS: u64 = 500;
 pub const DOWNLOAD_AGAIN_MS_MAX: u64 = 30_000;
 /// Bytes of an artifact taken from the connection, or from the file, at once.
 pub const DOWNLOAD_READ_BYTES: usize = 64 * 1024;
+/// How long a node may take to answer a device that enrols: it waits for the owner of its shard, and for the cluster.
+pub const ENROL_ANSWER_MS: u64 = 40_000;

@@ -124,6 +124,12 @@ impl Options {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Addresses(Arc<[Arc<str>]>);
 
+impl Addresses {
+    pub(crate) fn as_slice(&self) -> &[Arc<str>] {
+        &self.0
+    }
+}
+
 impl From<&str> for Addresses {
     /// One address, or several with commas between them.
     fn from(text: &str) -> Self {

@@ -105,6 +105,11 @@ impl Identity {
 
     /// What quinn needs for one connection.
     pub fn client_config(&self) -> Result<quinn::ClientConfig, Fault> {
+        self.speaking(&[ALPN, ALPN_FIRST])
+    }
+
+    /// The same for one that speaks these protocols, the first by preference.
+    pub(crate) fn speaking(&self, protocols: &[&[u8]]) -> Result<quinn::ClientConfig, Fault> {
         let Trust { provider, verifier } = &self.trust;
         let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(provider))
             .with_protocol_versions(&[&rustls::version::TLS13])
@@ -114,7 +119,7 @@ impl Identity {
             Some(resolver) => builder.with_client_cert_resolver(Arc::clone(resolver)),
             None => builder.with_no_client_auth(),
         };
-        tls.alpn_protocols = vec![ALPN.to_vec(), ALPN_FIRST.to_vec()];
+        tls.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         // A hello is checked in full whether TLS resumed or not (safety rule 17), and resumption
         // buys little; tickets would cost memory for each device.
         tls.resumption = Resumption::disabled();

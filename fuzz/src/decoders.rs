@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 use pollux_proto::device::convert::Received;
 use pollux_proto::device::download::{Fetch, Offer};
+use pollux_proto::device::enrolment::{Enrol, Enrolled};
 use pollux_proto::device::framing::{Frame, PREFIX_BYTES};
 use pollux_proto::device::name::{parse_uri, uri};
 use pollux_proto::device::{
@@ -22,6 +23,8 @@ pub fn frames(data: &[u8]) {
     side::<NodeFrame>(data);
     side::<Fetch>(data);
     side::<Offer>(data);
+    side::<Enrol>(data);
+    side::<Enrolled>(data);
     for frame in stream::<DeviceFrame>(data, data.len()).0 {
         let _session_or_twin = Received::from(frame);
     }

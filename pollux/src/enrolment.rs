@@ -15,6 +15,7 @@ use crate::args::{
     ClaimCertArgs, EnrollArgs, EnrolmentArgs, EnrolmentCommand, Output, TenantFlags,
 };
 use crate::client::{self, Client};
+use crate::enroll;
 use crate::exit::{Exit, Failure};
 use crate::fleet::{json_of, reach};
 use crate::print;
@@ -127,6 +128,9 @@ pub(crate) async fn enroll(output: Output, args: EnrollArgs) -> Result<(), Failu
                 .next("name a PEM file with a certificate signing request")
         })?,
     };
+    if !args.device_addr.is_empty() {
+        return enroll::over_quic(output, &key, args, own, identity, &csr_pem).await;
+    }
     let at_ms = Clock::new().wall().ms;
     let claim =
         own.map(|own| own.claim(key.tenant(), &args.enrolment, key.device(), at_ms, &csr_pem));
@@ -140,9 +144,15 @@ pub(crate) async fn enroll(output: Output, args: EnrollArgs) -> Result<(), Failu
         hmac_sha256: claim.unwrap_or_default(),
     };
     let got = client.enrolments().provision(client.request(request)).await?.into_inner();
+    tell(output, &got)
+}
+
+/// Prints what a device got.
+pub(crate) fn tell(output: Output, got: &v1::ProvisionResponse) -> Result<(), Failure> {
     let credential = if got.token.is_empty() { &got.certificate_pem } else { &got.token };
-    print::note(&format!("credential of {key}; it is not shown again"));
-    print::result(output, credential, &json_of(&convert::provisioned_json(&got)))
+    let (tenant, device) = (&got.tenant, &got.device);
+    print::note(&format!("credential of {tenant}/{device}; it is not shown again"));
+    print::result(output, credential, &json_of(&convert::provisioned_json(got)))
 }
 
 /// Makes a certificate that a batch of devices shares.
@@ -175,7 +185,7 @@ fn claim_cert(output: Output, args: &ClaimCertArgs) -> Result<(), Failure> {
 }
 
 /// What a PEM file says.
-fn pem(file: &Path) -> Result<String, Failure> {
+pub(crate) fn pem(file: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(file).map_err(|error| {
         Failure::new(Exit::Usage, format!("read {}: {error}", file.display()))
             .next("name a PEM file that can be read")

@@ -22,6 +22,7 @@ mod demo;
 mod dev;
 mod device;
 mod doctor;
+mod enroll;
 mod enrolment;
 mod exit;
 mod faults;

@@ -59,7 +59,7 @@ pub(crate) async fn node(config: &Checked) -> Result<Node, Failure> {
 pub(crate) fn announce(output: Output, node: &Node, dir: Option<&Path>) -> Result<(), Failure> {
     let at = node.addresses();
     let mut text = format!(
-        "devices  quic://{}   (mutual TLS, ALPN pollux/2, pollux/1)\n\
+        "devices  quic://{}   (mutual TLS, ALPN pollux/2, pollux/1, pollux-enrol/1)\n\
          gRPC     http://{}   (pollux.v1, reflection, health)\n\
          HTTP     http://{}   (/v1, /openapi.json, /metrics, /healthz, /readyz)\n\
          peers    quic://{}   (other nodes; `pollux cluster token` lets one in)",

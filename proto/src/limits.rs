@@ -96,3 +96,11 @@ pub const DEVICE_LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const DOWNLOAD_FRAME_BYTES_MAX: usize = 4 * 1024;
 /// Bytes of an artifact's name, or of its version, that a device asks for: more than any has.
 pub const DOWNLOAD_NAME_BYTES_MAX: usize = 256;
+/// Bytes of a certificate signing request in PEM: one of the longest RSA keys takes a quarter of it.
+pub const ENROL_CSR_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of the frame by which a device enrols, read before anyone is known: a request, three names, and room.
+pub const ENROL_BYTES_MAX: usize = 12 * 1024;
+/// Bytes of a certificate, or of a CA, that an enrolled device is given, in PEM.
+pub const ENROLLED_PEM_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of the frame around both.
+pub const ENROLLED_BYTES_MAX: usize = 2 * ENROLLED_PEM_BYTES_MAX + 4 * 1024;

@@ -317,6 +317,8 @@ pub const TENANT_COMING_MS: u64 = 15_000;
 pub const TENANT_COMING_MAX: usize = 8 * 1_024;
 /// Certificates that whoever comes by one of a batch may show: its own, and those of CAs between.
 pub const CLAIM_CHAIN_MAX: usize = 4;
+/// Bytes of a client's first words of TLS that are kept until they are whole: what QUIC keeps of them, too.
+pub const CLIENT_HELLO_BYTES_MAX: usize = 16 * 1_024;
 /// Bytes of all those certificates.
 pub const CLAIM_CHAIN_BYTES_MAX: usize = 16 * 1_024;
 /// How often a store that is locked is tried to be opened: two seconds in all, longer than what a store writes when

@@ -25,8 +25,17 @@ pub use process::resident_bytes;
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// How a hello can end.
-const HELLO_RESULTS: &[&str] =
-    &["welcome", "not_you", "not_allowed", "busy", "invalid", "redirect", "relayed"];
+const HELLO_RESULTS: &[&str] = &[
+    "welcome",
+    "not_you",
+    "not_allowed",
+    "busy",
+    "invalid",
+    "redirect",
+    "relayed",
+    "enrolled",
+    "not_enrolled",
+];
 
 /// How a connection that a device begins is answered.
 const HANDSHAKE_ANSWERS: &[&str] = &["begun", "retry", "refused"];

@@ -23,7 +23,7 @@ use crate::limits::{SAMPLE_PERIOD, SOCKET_BUFFER_BYTES, STOP_MS_MAX};
 use crate::metrics::Metrics;
 use crate::pki::{Certificates, DeviceCertificates, LiveTls, PKI_DIR};
 use crate::router::Router;
-use crate::service::{self, Served};
+use crate::service::{self, Enrolling, Served};
 use crate::session::{
     DeviceTls, Endpoint, EndpointOptions, HandshakeBounds, Intake, PacedSocket, QUIC_VERSION,
     Relaying, bound_arrivals, device_transport,
@@ -205,7 +205,7 @@ impl Node {
 fn open_certificates(
     config: &Checked,
     clock: Clock,
-) -> Result<(Certificates, Arc<LiveTls>), Fault> {
+) -> Result<(Certificates, [Arc<LiveTls>; 2]), Fault> {
     let certificates = Certificates::new(&config.data_dir.join(PKI_DIR));
     let of_devices = DeviceCertificates::open(config, clock.wall())?;
     let live = of_devices.live();
@@ -226,7 +226,7 @@ fn listening(endpoint: &Endpoint, services: &Served, member: &Member) -> Result<
 /// Listens for devices and services.
 async fn open_doors(
     config: &Checked,
-    live: Arc<LiveTls>,
+    live: [Arc<LiveTls>; 2],
     router: &Router,
     metrics: &Arc<Metrics>,
     member: &Member,
@@ -235,15 +235,15 @@ async fn open_doors(
 ) -> Result<(Arc<Endpoint>, Served), Fault> {
     let stopping = router.stopping();
     router.set_depot(depot.clone());
-    let endpoint = listen_for_devices(config, live, router, metrics, &depot, clock)?;
-    member.serve_relayed(Arc::clone(&endpoint));
     let (control, doorman) =
         (member.control(router), member.doorman(config, metrics, stopping.clone())?);
-    let (router, metrics) = (router.clone(), Arc::clone(metrics));
-    let parts = (router, control, doorman, depot, metrics);
+    let parts = (router.clone(), control, doorman, depot.clone(), Arc::clone(metrics));
     let services =
         service::serve(parts, &config.services, (&config.data_dir, certificates), stopping.clone())
             .await?;
+    let parts = (router.clone(), depot, services.enrolling.clone());
+    let endpoint = listen_for_devices(config, live, parts, metrics, clock)?;
+    member.serve_relayed(Arc::clone(&endpoint));
     Ok((endpoint, services))
 }
 
@@ -270,10 +270,9 @@ fn write_checkpoints(
 
 fn listen_for_devices(
     config: &Checked,
-    live: Arc<LiveTls>,
-    router: &Router,
+    live: [Arc<LiveTls>; 2],
+    parts: (Router, Depot, Enrolling),
     metrics: &Arc<Metrics>,
-    depot: &Depot,
     clock: Clock,
 ) -> Result<Arc<Endpoint>, Fault> {
     let tls = DeviceTls::new(live).map_err(|error| internal("TLS for devices", &error))?;
@@ -312,7 +311,6 @@ fn listen_for_devices(
         intake,
         relaying: if devices.relay { Relaying::On } else { Relaying::Off },
     };
-    let parts = (router.clone(), depot.clone());
     Ok(Endpoint::new(quinn, parts, Arc::clone(metrics), clock, options))
 }
 

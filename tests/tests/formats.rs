@@ -36,7 +36,8 @@ fn every_version_is_written_down_as_it_is() {
         let source = read(stands_in.trim_matches('`'));
         let oldest = reads.split(',').next().and_then(|oldest| oldest.trim().parse().ok());
         if stands_in.contains("proto/src/device") {
-            let alpn = format!("b\"pollux/{written}\"");
+            let name = if stands_in.contains("enrolment") { "pollux-enrol" } else { "pollux" };
+            let alpn = format!("b\"{name}/{written}\"");
             assert!(source.contains(&alpn), "{format}: the program does not speak {alpn}");
         } else {
             let found = constant(&source, &["VERSION", "FORMAT", "WIRE_VERSION"]);
@@ -47,7 +48,7 @@ fn every_version_is_written_down_as_it_is() {
         }
         seen += 1;
     }
-    assert_eq!(seen, 10, "docs/formats.md names all formats");
+    assert_eq!(seen, 11, "docs/formats.md names all formats");
 }
 
 #[test]

@@ -60,6 +60,8 @@ It is kept for devices.restorable_ms, a week unless said otherwise. What was wri
     #[command(after_help = "Examples:
   pollux device enroll pump-7 --enrolment spring --device-key-file pump-7.key > pump-7.token
   pollux device enroll pump-7 --enrolment spring --key-file spring.key --csr pump-7.csr --output json
+  pollux device enroll pump-7 --enrolment spring --device-key-file pump-7.key --new-key pump-7.tls \
+      --device-addr a.example:4433,b.example:4433 --server-ca server-ca.pem > pump-7.pem
 It takes no token of a service. A device does the same by itself: see docs/provisioning.md.")]
     Enroll(EnrollArgs),
     /// What a device proves itself by.
@@ -230,4 +232,16 @@ pub(crate) struct EnrollArgs {
     /// PEM file with a certificate signing request of the device's key; without it, it gets a token.
     #[arg(long, value_name = "FILE")]
     pub(crate) csr: Option<PathBuf>,
+    /// Device endpoints of nodes, to come over QUIC as devices do: no endpoint for services is needed.
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', requires = "server_ca")]
+    pub(crate) device_addr: Vec<String>,
+    /// PEM file with the CA of those endpoints.
+    #[arg(long, value_name = "FILE", requires = "device_addr")]
+    pub(crate) server_ca: Option<PathBuf>,
+    /// Name in the nodes' certificates, if not the host that is dialled.
+    #[arg(long, value_name = "NAME", requires = "device_addr")]
+    pub(crate) server_name: Option<String>,
+    /// Make a key, write it to this file, which must not be there yet, and get a certificate over it.
+    #[arg(long, value_name = "FILE", requires = "device_addr", conflicts_with = "csr")]
+    pub(crate) new_key: Option<PathBuf>,
 }

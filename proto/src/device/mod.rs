@@ -4,12 +4,13 @@
 //! telemetry goes as datagrams, each one [`Datagram`]. The words are in [`frame`], their way into
 //! bytes and back in [`framing`], their bounds in [`check`], their meaning for a twin in
 //! [`convert`]. `pollux/2` is the same, and further streams that the device opens, on each of which it comes for one
-//! artifact ([`download`]).
+//! artifact ([`download`]). A device that nobody registered enrols under a name of its own ([`enrolment`]).
 
 pub(crate) mod archive;
 pub mod check;
 pub mod convert;
 pub mod download;
+pub mod enrolment;
 pub mod error;
 pub mod frame;
 pub mod framing;

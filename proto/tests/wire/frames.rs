@@ -1,6 +1,7 @@
 //! One frame of every kind, by matches that a new kind breaks.
 
 use pollux_proto::device::download::{Fetch, NoFetch, Offer, Signed};
+use pollux_proto::device::enrolment::{Credential, Enrol, Enrolled};
 use pollux_proto::device::{
     AckResult, Datagram, DeviceFrame, Limits, NodeFrame, RefusedReason, Replica,
 };
@@ -191,4 +192,37 @@ pub(crate) fn offers() -> Vec<Offer> {
         Offer::Refused { reason, message: "why".to_owned(), retry_after_ms }
     });
     [here(None), here(Some(signed))].into_iter().chain(refused).collect()
+}
+
+/// What devices ask that enrol.
+pub(crate) fn enrols() -> Vec<Enrol> {
+    let text = str::to_owned;
+    let (tenant, enrolment, device) = (text("acme"), text("spring"), text("pump-7"));
+    let (at_ms, hmac_sha256) = (1_796_000_000_000, Some([0xab; 32]));
+    let by_key = Enrol { tenant, enrolment, device, at_ms, csr: None, hmac_sha256 };
+    let csr = Some(text("-----BEGIN CERTIFICATE REQUEST-----"));
+    vec![by_key.clone(), Enrol { csr, hmac_sha256: None, ..by_key }]
+}
+
+/// What nodes answer to that.
+pub(crate) fn enrolled() -> Vec<Enrolled> {
+    let (server_ca, message) = ("-----BEGIN CERTIFICATE-----".to_owned(), "why".to_owned());
+    let credentials = [
+        Credential::Token("0123456789abcdef".to_owned()),
+        Credential::Certificate(server_ca.clone()),
+    ];
+    let given = credentials.map(|credential| {
+        let expires_at_ms =
+            matches!(credential, Credential::Certificate(_)).then_some(1_796_000_000_000);
+        Enrolled::Given { credential, expires_at_ms, server_ca: server_ca.clone() }
+    });
+    let refused = [
+        (RefusedReason::NotAllowed, Some("exhausted".to_owned()), None),
+        (RefusedReason::Busy, None, Some(5_000)),
+    ];
+    let refused = refused.map(|(reason, why, retry_after_ms)| {
+        let message = message.clone();
+        Enrolled::Refused { reason, why, message, retry_after_ms }
+    });
+    given.into_iter().chain(refused).collect()
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use bytes::BytesMut;
+use pollux_proto::device::framing::Frame;
 use pollux_proto::device::{encode, encode_datagram};
 use pollux_twin::change::Section;
 use pollux_twin::input::{CallId, CallKey, Request};
@@ -13,7 +14,7 @@ use pollux_twin::{
     image,
 };
 
-use crate::frames::{datagrams, device_frames, node_frames};
+use crate::frames::{datagrams, device_frames, enrolled, enrols, fetches, node_frames, offers};
 
 #[expect(unreachable_pub, reason = "public in the fuzz crate, whose files these are")]
 #[path = "../../../fuzz/src/lib.rs"]
@@ -80,17 +81,22 @@ impl SplitMix {
 
 fn streams() -> Vec<Vec<u8>> {
     let mut seeds = vec![Vec::new(), vec![0xff; 64], (1_u32 << 30).to_le_bytes().to_vec()];
-    for frame in device_frames() {
-        let mut out = BytesMut::new();
-        encode(&frame, &mut out).expect("within bounds");
-        seeds.extend([out[4..].to_vec(), out.to_vec()]);
-    }
-    for frame in node_frames() {
-        let mut out = BytesMut::new();
-        encode(&frame, &mut out).expect("within bounds");
-        seeds.extend([out[4..].to_vec(), out.to_vec()]);
-    }
+    begin_with(&mut seeds, &device_frames());
+    begin_with(&mut seeds, &node_frames());
+    begin_with(&mut seeds, &fetches());
+    begin_with(&mut seeds, &offers());
+    begin_with(&mut seeds, &enrols());
+    begin_with(&mut seeds, &enrolled());
     seeds
+}
+
+/// Frames, with their lengths and without.
+fn begin_with<F: Frame>(seeds: &mut Vec<Vec<u8>>, frames: &[F]) {
+    for frame in frames {
+        let mut out = BytesMut::new();
+        encode(frame, &mut out).expect("within bounds");
+        seeds.extend([out[4..].to_vec(), out.to_vec()]);
+    }
 }
 
 fn packets() -> Vec<Vec<u8>> {

@@ -1,4 +1,5 @@
-//! The bytes of one frame of every kind, as they were when `pollux/1` was named, and of downloads `pollux/2`. If this fails, the
+//! The bytes of one frame of every kind, as they were when `pollux/1` was named, and of downloads `pollux/2`, of enrolling
+//! `pollux-enrol/1`. If this fails, the
 //! wire has changed: old devices would not understand it. Then either undo that, or give the
 //! protocol a new ALPN name and write the new bytes, which the failure prints, into the file.
 
@@ -6,12 +7,13 @@ use std::fmt::Write;
 
 use bytes::BytesMut;
 use pollux_proto::device::download::{Fetch, Offer};
+use pollux_proto::device::enrolment::{Enrol, Enrolled};
 use pollux_proto::device::framing::Frame;
 use pollux_proto::device::{
     Decoder, DeviceFrame, NodeFrame, decode_datagram, encode, encode_datagram,
 };
 
-use crate::frames::{datagrams, device_frames, fetches, node_frames, offers};
+use crate::frames::{datagrams, device_frames, enrolled, enrols, fetches, node_frames, offers};
 
 const GOLDEN: &str = include_str!("../golden/frames.txt");
 
@@ -34,6 +36,12 @@ fn the_wire_has_not_changed() {
     for offer in offers() {
         line(&mut now, "offer", &format!("{offer:?}"), &encoded(&offer));
     }
+    for enrol in enrols() {
+        line(&mut now, "enrol", &format!("{enrol:?}"), &encoded(&enrol));
+    }
+    for answer in enrolled() {
+        line(&mut now, "enrolled", &format!("{answer:?}"), &encoded(&answer));
+    }
     assert!(now == GOLDEN, "the wire has changed; it would be now:\n{now}");
 }
 
@@ -54,6 +62,12 @@ fn the_old_bytes_are_still_understood() {
     }
     for offer in offers() {
         assert_eq!(decoded::<Offer>(&lines.next().unwrap()), offer);
+    }
+    for enrol in enrols() {
+        assert_eq!(decoded::<Enrol>(&lines.next().unwrap()), enrol);
+    }
+    for answer in enrolled() {
+        assert_eq!(decoded::<Enrolled>(&lines.next().unwrap()), answer);
     }
     assert_eq!(lines.next(), None);
 }

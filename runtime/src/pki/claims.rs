@@ -1,6 +1,6 @@
 //! Certificates that a batch of devices shares. TLS of the endpoints for services asks for one where there is an
-//! enrolment that takes it, and has it proven that whoever shows one has its key; whose it has to be the enrolment says,
-//! once it is named. Nothing else looks at them.
+//! enrolment that takes it, that of the device endpoint whoever comes to enrol, and has it proven that whoever shows one
+//! has its key; whose it has to be the enrolment says, once it is named. Nothing else looks at them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -73,7 +73,7 @@ impl ClientCertVerifier for Unjudged {
         _certificate: &CertificateDer<'_>,
         _signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("the endpoints for services speak tls 1.3 only".into()))
+        Err(Error::General("this endpoint speaks tls 1.3 only".into()))
     }
 
     fn verify_tls13_signature(

@@ -46,6 +46,11 @@ impl Pki {
         tls::server_config(&self.device_roots, &self.server, auth)
     }
 
+    /// The same for those who come to enrol, who are no devices yet.
+    pub fn enrol_config(&self) -> Result<Arc<rustls::ServerConfig>, PkiError> {
+        tls::enrol_config(&self.server)
+    }
+
     /// Whether it does at this time.
     pub(super) fn fit(&self, now: Time) -> Result<(), PkiError> {
         tls::fit(&self.server, now)?;
@@ -110,6 +115,7 @@ pub(crate) struct DeviceCertificates {
     auth: ClientAuth,
     present: Mutex<Pki>,
     live: Arc<LiveTls>,
+    enrol: Arc<LiveTls>,
 }
 
 impl DeviceCertificates {
@@ -119,12 +125,13 @@ impl DeviceCertificates {
         let sources = Sources::of(config);
         let present = sources.open(now)?;
         let live = LiveTls::new(present.server_config(auth)?);
-        Ok(Arc::new(Self { sources, auth, present: Mutex::new(present), live }))
+        let enrol = LiveTls::new(present.enrol_config()?);
+        Ok(Arc::new(Self { sources, auth, present: Mutex::new(present), live, enrol }))
     }
 
-    /// TLS by what is in use.
-    pub(crate) fn live(&self) -> Arc<LiveTls> {
-        Arc::clone(&self.live)
+    /// TLS by what is in use, for devices and for those who come to enrol.
+    pub(crate) fn live(&self) -> [Arc<LiveTls>; 2] {
+        [Arc::clone(&self.live), Arc::clone(&self.enrol)]
     }
 
     fn present(&self) -> MutexGuard<'_, Pki> {
@@ -141,7 +148,9 @@ impl Part for DeviceCertificates {
         let mut present = self.present();
         let Some(found) = self.sources.again(Some(&present), now)? else { return Ok(Looked::Same) };
         found.fit(now)?;
-        self.live.set(found.server_config(self.auth)?);
+        let (live, enrol) = (found.server_config(self.auth)?, found.enrol_config()?);
+        self.live.set(live);
+        self.enrol.set(enrol);
         *present = found;
         Ok(Looked::Taken)
     }
@@ -201,11 +210,11 @@ mod tests {
         );
         let config = Layers::new().text(&text, "a.toml").check().unwrap();
         let part = DeviceCertificates::open(&config, NOW).unwrap();
-        let (first, tls) = (part.shown(), part.live().now());
+        let (first, tls) = (part.shown(), part.live()[0].now());
         let refused = |expected: &str| {
             let said = part.look(days(1)).unwrap_err().to_string();
             assert!(said.contains(expected), "{said}");
-            assert!(Arc::ptr_eq(&tls, &part.live().now()) && part.shown() == first);
+            assert!(Arc::ptr_eq(&tls, &part.live()[0].now()) && part.shown() == first);
         };
         // The key alone is another one: a copy that is under way, as it were.
         issue("other.pem", 10);
@@ -224,6 +233,6 @@ mod tests {
         refused("it ended 1 days ago");
         issue("cert.pem", 10);
         assert_eq!(part.look(days(1)).unwrap(), Looked::Taken);
-        assert!(part.shown() != first && !Arc::ptr_eq(&tls, &part.live().now()));
+        assert!(part.shown() != first && !Arc::ptr_eq(&tls, &part.live()[0].now()));
     }
 }

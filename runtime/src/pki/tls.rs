@@ -4,11 +4,13 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use pollux_proto::device::enrolment::ENROL_ALPN;
 use pollux_proto::device::{ALPN, ALPN_FIRST};
 use pollux_twin::Time;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{CipherSuite, RootCertStore, ServerConfig, version};
 
 use super::authority::Identity;
@@ -46,13 +48,29 @@ pub(super) fn server_config(
         ClientAuth::Required => verifier,
         ClientAuth::Optional => verifier.allow_unauthenticated(),
     };
+    let verifier = KnownCertificates::new(verifier.build().map_err(tls)?);
+    endpoint_config(provider, verifier, server, &[ALPN, ALPN_FIRST])
+}
+
+/// The same endpoint for who is no device yet: whatever certificate is shown, an enrolment judges it.
+pub(super) fn enrol_config(server: &Identity) -> Result<Arc<ServerConfig>, PkiError> {
+    let asks = Arc::new(AtomicBool::new(true));
+    endpoint_config(Arc::new(device_provider()), Unjudged::new(asks), server, &[ENROL_ALPN])
+}
+
+fn endpoint_config(
+    provider: Arc<CryptoProvider>,
+    verifier: Arc<dyn ClientCertVerifier>,
+    server: &Identity,
+    protocols: &[&[u8]],
+) -> Result<Arc<ServerConfig>, PkiError> {
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&version::TLS13])
         .map_err(tls)?
-        .with_client_cert_verifier(KnownCertificates::new(verifier.build().map_err(tls)?))
+        .with_client_cert_verifier(verifier)
         .with_single_cert(server.chain().to_vec(), server.key().clone_key())
         .map_err(tls)?;
-    config.alpn_protocols = vec![ALPN.to_vec(), ALPN_FIRST.to_vec()];
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     config.ignore_client_order = true;
     config.max_early_data_size = 0;
     config.send_tls13_tickets = TICKETS;

@@ -2,12 +2,13 @@
 //!
 //! `grpc` and `http` are the doors, `listen` their sockets, `turn` when one writes, `desk` what both share. Of what they
 //! do alike, `fleet` and `members` have types and groups of devices, `enrolments` and `provision` how devices come that
-//! nobody registered, `import` very many that are registered, `artifacts` what devices come for, `jobs` the calls about jobs, `subscriptions` what the
+//! nobody registered, `enrolling` the same at the device endpoint, `import` very many that are registered, `artifacts` what devices come for, `jobs` the calls about jobs, `subscriptions` what the
 //! cluster remembers of watches. What a call means is the twin's business; what a refusal is called is proto's table.
 
 mod access;
 mod artifacts;
 mod desk;
+mod enrolling;
 mod enrolments;
 mod fleet;
 mod grpc;
@@ -49,16 +50,18 @@ use crate::pki::{Certificates, ServiceCertificates};
 use crate::router::Router;
 
 use self::desk::Desk;
+pub(crate) use self::enrolling::Enrolling;
 use self::listen::Listener;
 use self::provision::Provisioning;
 
 /// The services of a node, open.
-#[derive(Debug)]
 pub(crate) struct Served {
     /// Where gRPC listens.
     pub(crate) grpc: SocketAddr,
     /// Where HTTP listens.
     pub(crate) http: SocketAddr,
+    /// How devices enrol that come to the device endpoint.
+    pub(crate) enrolling: Enrolling,
     tasks: JoinSet<()>,
 }
 
@@ -111,6 +114,7 @@ pub(crate) async fn serve(
         tokio::spawn(ask_for_claims(tls, picture));
     }
     let desk = Desk::new(parts, provisioning, stopping.clone(), config.depth_max);
+    let enrolling = Enrolling::new(desk.clone());
     let (reporter, health) = tonic_health::server::health_reporter();
     let mut tasks = JoinSet::new();
     tasks.spawn(subscriptions::keep(desk.clone(), stopping.clone()));
@@ -119,5 +123,5 @@ pub(crate) async fn serve(
     tasks.spawn(grpc::serve(desk.clone(), health, grpc, stopping.clone()));
     tasks.spawn(http::serve(desk, http, stopping.clone()));
     tasks.spawn(health::report(router, reporter, stopping));
-    Ok(Served { grpc: grpc_address, http: http_address, tasks })
+    Ok(Served { grpc: grpc_address, http: http_address, enrolling, tasks })
 }

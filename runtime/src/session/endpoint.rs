@@ -23,11 +23,13 @@ use super::line::{Line, QuicLine};
 use super::outbox::Outbox;
 use super::rate::Rate;
 use super::relay::{NotRelayed, Passage, Relaying, Relays, Way};
+use super::tls::Claimant;
 use crate::artifacts::Depot;
 use crate::clock::Clock;
 use crate::limits::{HANDSHAKE_MS_MAX, HELLO_MS_MAX, OWNER_WAIT_MS_MAX, RELAY_RETRY_MS};
 use crate::metrics::Metrics;
 use crate::router::{Attach, Attached, Door, Elsewhere, Router};
+use crate::service::Enrolling;
 
 /// What an endpoint needs to serve devices.
 #[derive(Debug, Clone)]
@@ -53,6 +55,7 @@ pub(crate) struct Endpoint {
     quinn: quinn::Endpoint,
     pub(super) router: Router,
     depot: Depot,
+    pub(super) enrolling: Enrolling,
     pub(super) metrics: Arc<Metrics>,
     options: EndpointOptions,
     arrivals: Arc<Arrivals>,
@@ -88,7 +91,7 @@ impl Endpoint {
     /// An endpoint over a bound socket.
     pub(crate) fn new(
         quinn: quinn::Endpoint,
-        (router, depot): (Router, Depot),
+        (router, depot, enrolling): (Router, Depot, Enrolling),
         metrics: Arc<Metrics>,
         clock: Clock,
         options: EndpointOptions,
@@ -99,6 +102,7 @@ impl Endpoint {
             quinn,
             router,
             depot,
+            enrolling,
             metrics,
             options,
             arrivals,
@@ -200,6 +204,10 @@ impl Endpoint {
                 return None;
             }
         };
+        if let Some(claimant) = Claimant::of(&connection) {
+            Box::pin(self.enrol(&connection, &claimant)).await;
+            return None;
+        }
         // Who will be turned away keeps its turn until it is gone: there are never more of them.
         let _turn = self.is_crowded().then_some(turn);
         let hello_in_time = Duration::from_millis(HELLO_MS_MAX);

@@ -1,6 +1,8 @@
 //! Devices on the wire: the QUIC endpoint, one session per connection, what waits for each device.
 
 mod arrivals;
+mod claims;
+mod client_hello;
 mod device_session;
 mod downloads;
 mod endpoint;
@@ -8,6 +10,7 @@ mod handshakes;
 mod hello;
 mod in_flight;
 mod intake;
+mod later_keys;
 mod line;
 mod outbox;
 mod rate;

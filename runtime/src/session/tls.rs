@@ -4,21 +4,24 @@
 //! What a name may do is decided by the endpoint; what a certificate must be, by `pki`.
 
 use std::any::Any;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
 
-use bytes::BytesMut;
+use pollux_proto::device::enrolment::ENROL_ALPN;
 use pollux_twin::TwinKey;
 use pollux_twin::registration::Digest;
+use quinn::Connection;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn_proto::crypto::{
-    self, CryptoError, ExportKeyingMaterialError, HeaderKey, KeyPair, Keys, PacketKey,
-    UnsupportedVersion,
+    self, ExportKeyingMaterialError, HeaderKey, KeyPair, Keys, PacketKey, UnsupportedVersion,
 };
 use quinn_proto::transport_parameters::TransportParameters;
 use quinn_proto::{ConnectionId, Side, TransportError, TransportErrorCode};
-use rustls::quic::{KeyChange, PacketKeySet, Secrets, ServerConnection, Suite, Version};
+use rustls::pki_types::CertificateDer;
+use rustls::quic::{KeyChange, Secrets, ServerConnection, Suite, Version};
 use rustls::{AlertDescription, CipherSuite};
 
+use super::client_hello::{Names, names};
+use super::later_keys::LaterKeys;
 use crate::pki::{LiveTls, device_name_of, sha256};
 
 /// The one version of QUIC that devices speak.
@@ -36,18 +39,32 @@ pub(crate) struct Peer {
     pub(crate) certificate: Digest,
 }
 
+/// Who comes to enrol, and the certificates that it showed, of which nothing is known but that it has the key. It is no
+/// device, whatever they say.
+#[derive(Clone)]
+pub(crate) struct Claimant(pub(crate) Arc<[CertificateDer<'static>]>);
+
+impl Claimant {
+    /// Who comes by a connection, if it comes to enrol.
+    pub(crate) fn of(connection: &Connection) -> Option<Self> {
+        Some(*connection.peer_identity()?.downcast().ok()?)
+    }
+}
+
 /// The device endpoint's side of TLS.
 pub(crate) struct DeviceTls {
-    tls: Arc<LiveTls>,
+    devices: Arc<LiveTls>,
+    enrol: Arc<LiveTls>,
     initial: Suite,
     /// For what needs no session.
     quic: QuicServerConfig,
 }
 
 impl DeviceTls {
-    /// From a configuration that rustls takes for QUIC; refused if it does not.
-    pub(crate) fn new(live: Arc<LiveTls>) -> Result<Self, rustls::Error> {
-        let tls = live.now();
+    /// From configurations that rustls takes for QUIC, for devices and for those who come to enrol; refused if it does
+    /// not.
+    pub(crate) fn new([devices, enrol]: [Arc<LiveTls>; 2]) -> Result<Self, rustls::Error> {
+        let tls = devices.now();
         let unusable = |what: &str| rustls::Error::General(what.to_owned());
         let suites = &tls.crypto_provider().cipher_suites;
         let initial = suites
@@ -59,7 +76,16 @@ impl DeviceTls {
             .map_err(|error| unusable(&error.to_string()))?;
         // Whatever rustls holds against the configuration, it says here and not at a connect.
         ServerConnection::new(tls, Version::V1, Vec::new())?;
-        Ok(Self { tls: live, initial, quic })
+        ServerConnection::new(enrol.now(), Version::V1, Vec::new())?;
+        Ok(Self { devices, enrol, initial, quic })
+    }
+
+    /// Begins with a client that has said for what it comes.
+    fn begin(&self, names: Names, parameters: Vec<u8>) -> Box<ServerConnection> {
+        let live = if names == Names::It { &self.enrol } else { &self.devices };
+        let tls = ServerConnection::new(live.now(), Version::V1, parameters)
+            .expect("the first one was tried, and others differ from it in certificates only");
+        Box::new(tls)
     }
 }
 
@@ -82,10 +108,10 @@ impl crypto::ServerConfig for DeviceTls {
     ) -> Box<dyn crypto::Session> {
         let mut encoded = Vec::new();
         parameters.write(&mut encoded);
-        let tls = ServerConnection::new(self.tls.now(), Version::V1, encoded)
-            .expect("the first one was tried, and others differ from it in certificates only");
-        let stage = Stage::Handshake(Box::new(tls));
-        Box::new(TlsSession { initial: self.initial, stage, secrets: None, later: None })
+        let initial = self.initial;
+        let stage =
+            Stage::Hello(Box::new(Hello { tls: self, parameters: encoded, words: Vec::new() }));
+        Box::new(TlsSession { initial, stage, secrets: None, later: None })
     }
 }
 
@@ -100,16 +126,27 @@ struct TlsSession {
 }
 
 enum Stage {
+    /// The client has not said yet for what it comes.
+    Hello(Box<Hello>),
     Handshake(Box<ServerConnection>),
     /// With the device's name, if it showed a certificate.
     Over(Option<PeerName>),
+    /// The same of who comes to enrol.
+    Claimed(Claimant),
+}
+
+/// What is needed to begin, and the client's words so far.
+struct Hello {
+    tls: Arc<DeviceTls>,
+    parameters: Vec<u8>,
+    words: Vec<u8>,
 }
 
 impl Stage {
     const fn tls(&self) -> Option<&ServerConnection> {
         match self {
             Self::Handshake(tls) => Some(tls),
-            Self::Over(_) => None,
+            Self::Hello(_) | Self::Over(_) | Self::Claimed(_) => None,
         }
     }
 }
@@ -124,11 +161,13 @@ impl crypto::Session for TlsSession {
         None
     }
 
-    /// A [`PeerName`]; none before the handshake is over, and none of a device without certificate.
+    /// A [`PeerName`], none of a device without certificate; a [`Claimant`] of who comes to enrol. None before the
+    /// handshake is over.
     fn peer_identity(&self) -> Option<Box<dyn Any>> {
         match &self.stage {
             Stage::Over(Some(name)) => Some(Box::new(name.clone())),
-            Stage::Over(None) | Stage::Handshake(_) => None,
+            Stage::Claimed(claimant) => Some(Box::new(claimant.clone())),
+            Stage::Hello(_) | Stage::Over(None) | Stage::Handshake(_) => None,
         }
     }
 
@@ -142,10 +181,24 @@ impl crypto::Session for TlsSession {
     }
 
     fn is_handshaking(&self) -> bool {
-        self.stage.tls().is_some_and(|tls| tls.is_handshaking())
+        matches!(self.stage, Stage::Hello(_))
+            || self.stage.tls().is_some_and(|tls| tls.is_handshaking())
     }
 
     fn read_handshake(&mut self, bytes: &[u8]) -> Result<bool, TransportError> {
+        let words;
+        let mut bytes = bytes;
+        if let Stage::Hello(hello) = &mut self.stage {
+            hello.words.extend_from_slice(bytes);
+            let names = names(&hello.words, ENROL_ALPN);
+            if names == Names::NotYet {
+                return Ok(false);
+            }
+            words = std::mem::take(&mut hello.words);
+            bytes = &words;
+            self.stage =
+                Stage::Handshake(hello.tls.begin(names, std::mem::take(&mut hello.parameters)));
+        }
         let Stage::Handshake(tls) = &mut self.stage else {
             // Key updates are QUIC's own business, and no other message is allowed to a client.
             let reason = "a TLS message after the handshake; there must be none";
@@ -166,6 +219,11 @@ impl crypto::Session for TlsSession {
         let change = tls.write_hs(out);
         if change.is_none() && out.is_empty() && !tls.is_handshaking() {
             let chain = tls.peer_certificates().unwrap_or_default();
+            if tls.alpn_protocol() == Some(ENROL_ALPN) {
+                let shown = chain.iter().map(|one| one.clone().into_owned()).collect();
+                self.stage = Stage::Claimed(Claimant(shown));
+                return None;
+            }
             let name = chain.first().map(|own| {
                 let key =
                     device_name_of(own).map_err(|error| error.to_string().into_boxed_str())?;
@@ -187,11 +245,9 @@ impl crypto::Session for TlsSession {
             Some(last) => last.secrets_after(),
             None => *self.secrets.take()?,
         };
-        let of = Arc::new(LaterKeys { secrets: Mutex::new(secrets), keys: OnceLock::new() });
-        let local = LaterKey { of: Arc::clone(&of), way: Way::Out };
-        let remote = LaterKey { of: Arc::clone(&of), way: Way::In };
-        self.later = Some(of);
-        Some(KeyPair { local: Box::new(local), remote: Box::new(remote) })
+        let (later, keys) = LaterKeys::after(secrets);
+        self.later = Some(later);
+        Some(keys)
     }
 
     /// Servers get no retry packets.
@@ -207,79 +263,6 @@ impl crypto::Session for TlsSession {
         _: &[u8],
     ) -> Result<(), ExportKeyingMaterialError> {
         Err(ExportKeyingMaterialError)
-    }
-}
-
-/// The keys of a key phase to come. quinn asks for them when a connection begins, to be ready for a
-/// peer that changes phase; hardly one does before 2^23 packets, so they are made when first used.
-struct LaterKeys {
-    secrets: Mutex<Secrets>,
-    keys: OnceLock<PacketKeySet>,
-}
-
-impl LaterKeys {
-    fn keys(&self) -> &PacketKeySet {
-        self.keys.get_or_init(|| self.secrets().next_packet_keys())
-    }
-
-    /// The secrets of the phase after this one.
-    fn secrets_after(&self) -> Secrets {
-        self.keys();
-        self.secrets().clone()
-    }
-
-    fn secrets(&self) -> std::sync::MutexGuard<'_, Secrets> {
-        self.secrets.lock().expect("no holder of this lock panics")
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Way {
-    In,
-    Out,
-}
-
-/// One way's key of [`LaterKeys`].
-struct LaterKey {
-    of: Arc<LaterKeys>,
-    way: Way,
-}
-
-impl LaterKey {
-    #[expect(clippy::borrowed_box, reason = "quinn's trait is implemented for the box")]
-    fn key(&self) -> &Box<dyn rustls::quic::PacketKey> {
-        let keys = self.of.keys();
-        match self.way {
-            Way::In => &keys.remote,
-            Way::Out => &keys.local,
-        }
-    }
-}
-
-impl PacketKey for LaterKey {
-    fn encrypt(&self, packet: u64, bytes: &mut [u8], header_len: usize) {
-        PacketKey::encrypt(self.key(), packet, bytes, header_len);
-    }
-
-    fn decrypt(
-        &self,
-        packet: u64,
-        header: &[u8],
-        payload: &mut BytesMut,
-    ) -> Result<(), CryptoError> {
-        PacketKey::decrypt(self.key(), packet, header, payload)
-    }
-
-    fn tag_len(&self) -> usize {
-        PacketKey::tag_len(self.key())
-    }
-
-    fn confidentiality_limit(&self) -> u64 {
-        PacketKey::confidentiality_limit(self.key())
-    }
-
-    fn integrity_limit(&self) -> u64 {
-        PacketKey::integrity_limit(self.key())
     }
 }
 
@@ -305,11 +288,11 @@ mod tests {
     use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
     use crate::config::Layers;
-    use crate::pki::{ClientAuth, Identity, Pki, device_authority, server_authority};
+    use crate::pki::{Authority, ClientAuth, Identity, Pki, device_authority, server_authority};
     use pollux_proto::device::ALPN;
     use pollux_twin::Time;
     use quinn::crypto::rustls::QuicClientConfig;
-    use quinn::{Connection, Endpoint, EndpointConfig, TokioRuntime};
+    use quinn::{ConnectionError, Endpoint, EndpointConfig, TokioRuntime};
 
     #[expect(clippy::disallowed_methods, reason = "rustls checks dates against the real clock")]
     fn now() -> Time {
@@ -323,6 +306,10 @@ mod tests {
         client: Endpoint,
     }
 
+    fn live(pki: &Pki, auth: ClientAuth) -> [Arc<LiveTls>; 2] {
+        [pki.server_config(auth), pki.enrol_config()].map(|config| LiveTls::new(config.unwrap()))
+    }
+
     fn socket() -> UdpSocket {
         UdpSocket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap()
     }
@@ -332,7 +319,7 @@ mod tests {
         let path = dir.path().to_str().unwrap().to_owned();
         let config = Layers::new().flag("data_dir", Some(path), "--data-dir").check().unwrap();
         let pki = Pki::open(&config, now()).unwrap();
-        let tls = DeviceTls::new(LiveTls::new(pki.server_config(auth).unwrap())).unwrap();
+        let tls = DeviceTls::new(live(&pki, auth)).unwrap();
         let server = quinn::ServerConfig::with_crypto(Arc::new(tls));
         let endpoint = |server| {
             let (config, runtime) = (EndpointConfig::default(), Arc::new(TokioRuntime));
@@ -343,6 +330,16 @@ mod tests {
 
     /// Both ends of a connection, greeted over one stream.
     async fn connect(place: &Place, device: Option<&Identity>) -> (Connection, Connection) {
+        let (client, server) = dial(place, device, ALPN).await;
+        (client.unwrap(), server.unwrap())
+    }
+
+    /// The same for any protocol, as each end sees it.
+    async fn dial(
+        place: &Place,
+        device: Option<&Identity>,
+        protocol: &[u8],
+    ) -> (Result<Connection, ConnectionError>, Result<Connection, ConnectionError>) {
         let mut roots = rustls::RootCertStore::empty();
         let pki = place.dir.path().join("pki");
         roots.add(server_authority(&pki, now()).unwrap().certificate().clone()).unwrap();
@@ -357,14 +354,13 @@ mod tests {
                 builder.with_client_auth_cert(id.chain().to_vec(), id.key().clone_key()).unwrap()
             }
         };
-        tls.alpn_protocols = vec![ALPN.to_vec()];
+        tls.alpn_protocols = vec![protocol.to_vec()];
         let tls = Arc::new(QuicClientConfig::try_from(tls).unwrap());
         let to = place.server.local_addr().unwrap();
         let config = quinn::ClientConfig::new(tls);
         let connecting = place.client.connect_with(config, to, "localhost").unwrap();
-        let accepted = async { place.server.accept().await.unwrap().await.unwrap() };
-        let (client, server) = tokio::join!(connecting, accepted);
-        (client.unwrap(), server)
+        let accepted = async { place.server.accept().await.unwrap().await };
+        tokio::join!(connecting, accepted)
     }
 
     async fn exchange(client: &Connection, server: &Connection) {
@@ -409,14 +405,34 @@ mod tests {
         assert_eq!(name_of(&server), None);
     }
 
+    #[tokio::test]
+    async fn who_comes_to_enrol_is_no_device_and_no_device_comes_by_a_claim() {
+        let place = place(ClientAuth::Required);
+        let ca = device_authority(&place.dir.path().join("pki"), now()).unwrap();
+        let works = Authority::open_or_make(place.dir.path(), "works", "a CA", now(), 9).unwrap();
+        let device = ca.issue_device(&TwinKey::parse("acme/pump").unwrap(), now(), 1).unwrap();
+        let claim = works.issue_claim("acme", "spring", now(), 1).unwrap();
+        for shown in [None, Some(&claim), Some(&device)] {
+            let (client, server) = dial(&place, shown, ENROL_ALPN).await;
+            let (client, server) = (client.unwrap(), server.unwrap());
+            exchange(&client, &server).await;
+            let Claimant(chain) = Claimant::of(&server).expect("it is no device");
+            assert_eq!(chain.first(), shown.map(|one| &one.chain()[0]));
+        }
+        assert!(dial(&place, Some(&claim), ALPN).await.1.is_err(), "a claim as a device");
+        assert!(dial(&place, None, ALPN).await.1.is_err(), "nothing as a device");
+        assert!(dial(&place, Some(&device), b"pollux/9").await.1.is_err());
+        let (_client, server) = connect(&place, Some(&device)).await;
+        assert!(Claimant::of(&server).is_none() && name_of(&server).is_some());
+    }
+
     #[test]
     fn other_versions_of_quic_are_not_spoken() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().to_str().unwrap().to_owned();
         let config = Layers::new().flag("data_dir", Some(path), "--data-dir").check().unwrap();
         let pki = Pki::open(&config, now()).unwrap();
-        let tls =
-            DeviceTls::new(LiveTls::new(pki.server_config(ClientAuth::Required).unwrap())).unwrap();
+        let tls = DeviceTls::new(live(&pki, ClientAuth::Required)).unwrap();
         let to = ConnectionId::new(&[7; 8]);
         assert!(crypto::ServerConfig::initial_keys(&tls, QUIC_VERSION, &to).is_ok());
         assert!(crypto::ServerConfig::initial_keys(&tls, 0xff00_001d, &to).is_err());

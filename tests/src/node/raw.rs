@@ -174,10 +174,20 @@ pub fn peer_client(data: &Path, cluster: u128, node: u64, alpn: &[u8]) -> Result
 
 /// Dials a node's endpoint for peers, says these bytes on a stream, and listens until the node ends it.
 pub async fn say(address: &str, config: ClientConfig, bytes: &[u8]) -> Result<Vec<u8>> {
+    // The name that nodes go by among each other.
+    say_to(address, "node.pollux.internal", config, bytes).await
+}
+
+/// The same at any endpoint of a node, by the name that it shows there.
+pub async fn say_to(
+    address: &str,
+    name: &str,
+    config: ClientConfig,
+    bytes: &[u8],
+) -> Result<Vec<u8>> {
     let here = SocketAddr::from(([127, 0, 0, 1], 0));
     let endpoint = Endpoint::client(here)?;
-    // The name that nodes go by among each other.
-    let connecting = endpoint.connect_with(config, address.parse()?, "node.pollux.internal")?;
+    let connecting = endpoint.connect_with(config, address.parse()?, name)?;
     let Ok(connection) = connecting.await else { return Ok(Vec::new()) };
     let heard = async {
         let (mut send, mut recv) = connection.open_bi().await?;

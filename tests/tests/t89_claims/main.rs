@@ -1,5 +1,6 @@
 //! Devices of a batch come by a certificate that all of them have, over mutual TLS, through the real binary: each gets
-//! credentials of its own once, and the certificate is good for nothing else.
+//! credentials of its own once, and the certificate is good for nothing else. `quic` has those who come to the device
+//! endpoint, by a key or by a certificate.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,8 @@ use pollux_twin::{Time, TwinKey};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
+
+mod quic;
 
 /// A node whose endpoints for services speak TLS.
 struct House {

@@ -177,6 +177,33 @@ impl<'a> Devices<'a> {
         self.client.call(work, Duration::ZERO, request, make).await
     }
 
+    /// Those of a tenant (empty: the default one) whose twins were deleted and can be brought back, by their names: all
+    /// that begin so. Asks page after page.
+    ///
+    /// # Errors
+    /// [`Rejection::LevelTooLow`](pollux_twin::Rejection::LevelTooLow) in a cluster of a level before that.
+    pub async fn deleted(
+        &self,
+        tenant: &str,
+        prefix: &str,
+    ) -> Result<Vec<v1::DeletedDevice>, Error> {
+        let (tenant, prefix) = (tenant.to_owned(), prefix.to_owned());
+        let mut request =
+            v1::ListDeletedRequest { tenant, prefix, page_size: 1_000, ..Default::default() };
+        let mut devices = Vec::new();
+        loop {
+            let make = |node: Node, request| async move {
+                node.devices().list_deleted(request).await.map(Response::into_inner)
+            };
+            let page = self.client.read(request.clone(), make).await?;
+            devices.extend(page.devices);
+            if page.next_page_token.is_empty() {
+                return Ok(devices);
+            }
+            request.page_token = page.next_page_token;
+        }
+    }
+
     /// Gives a device a credential, in place of one of the same name.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use pollux_client::{ErrorKind, Node, Options};
 use pollux_proto::v1::access_client::AccessClient;
 use pollux_proto::v1::artifacts_client::ArtifactsClient;
 use pollux_proto::v1::cluster_client::ClusterClient;
+use pollux_proto::v1::devices_client::DevicesClient;
 use pollux_proto::v1::enrolments_client::EnrolmentsClient;
 use pollux_proto::v1::groups_client::GroupsClient;
 use pollux_proto::v1::jobs_client::JobsClient;
@@ -99,6 +100,11 @@ impl Client {
     /// The Artifacts service.
     pub(crate) fn artifacts(&self) -> ArtifactsClient<Channel> {
         self.node().artifacts()
+    }
+
+    /// The Devices service.
+    pub(crate) fn devices(&self) -> DevicesClient<Channel> {
+        self.node().devices()
     }
 
     /// The Cluster service.

@@ -18,6 +18,7 @@ mod cluster_status;
 mod command;
 mod configure;
 mod context;
+mod deleted;
 mod demo;
 mod dev;
 mod device;

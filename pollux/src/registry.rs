@@ -19,7 +19,7 @@ use crate::args::{
 use crate::client::{self, Client};
 use crate::exit::{Exit, Failure};
 use crate::render::parsed;
-use crate::{device, enrolment, import, print, query};
+use crate::{deleted, device, enrolment, import, print, query};
 
 /// A day.
 const DAY_MS: u64 = 24 * 3600 * 1000;
@@ -34,6 +34,7 @@ pub(crate) async fn run(output: Output, command: DeviceCommand) -> Result<(), Fa
             let (client, key) = reach(&one).await?;
             show(output, &client.calls().devices().get(key.as_str()).await?)
         }
+        DeviceCommand::List(args) if args.deleted => deleted::list(output, args).await,
         DeviceCommand::List(args) => query::run(output, listed(args)).await,
         DeviceCommand::Disable { one, reason } => {
             let (client, key) = reach(&one).await?;
@@ -54,7 +55,7 @@ pub(crate) async fn run(output: Output, command: DeviceCommand) -> Result<(), Fa
 
 /// A list is a query for what the registry says.
 fn listed(args: ListDevicesArgs) -> QueryArgs {
-    let ListDevicesArgs { tenant, prefix, standing, limit, cursor, client } = args;
+    let ListDevicesArgs { tenant, prefix, standing, deleted: _, limit, cursor, client } = args;
     let standing = standing.map(|standing| {
         let standing = match standing {
             StandingName::Unregistered => Standing::Unregistered,

@@ -24,8 +24,8 @@ pub use artifact::{artifact_json, artifact_key_json};
 pub use call::{Call, cancel_command, delete, get, get_command, patch, send_command};
 pub use changed::{changed, changed_bytes};
 pub use device::{
-    device_json, device_to_v1, digest, disable, enable, get_device, give_credential, register,
-    restore, revoke_credential, standing_of,
+    deleted_device, deleted_device_json, device_json, device_to_v1, digest, disable, enable,
+    get_device, give_credential, register, restore, revoke_credential, standing_of,
 };
 pub use fleet::{enrolment_json, group_json, moved_json, provisioned_json, tenant_json, type_json};
 pub use fresh::{Freshness, freshness};
@@ -35,7 +35,7 @@ pub use job::{
 };
 pub use line::device_line;
 pub use query::{Cursor, Query, query, query_group, query_row};
-pub use select::{Page, Watch, Whose, list, watch};
+pub use select::{Page, Watch, Whose, list, list_deleted, watch};
 pub use twin::{command_from_v1, command_to_v1, summary, twin_from_v1, twin_to_v1};
 
 /// The key of a request's twin; an empty tenant is the default one.

@@ -5,6 +5,7 @@ use pollux_twin::input::Request;
 use pollux_twin::limits::{CREDENTIALS_MAX, GROUPS_MAX};
 use pollux_twin::output::Answer;
 use pollux_twin::registration::RegistryRequest;
+use pollux_twin::twin::Restorable;
 use pollux_twin::{Rejection, Time, View};
 use rkyv::{Archive, Deserialize, Serialize};
 
@@ -80,12 +81,22 @@ pub struct Listed {
     pub items: Vec<(String, View)>,
 }
 
+/// What came of a [`List`] of twins that were deleted and can be brought back, as [`Listed`].
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct RestorableListed {
+    /// The shards that were looked into.
+    pub shards: Vec<u16>,
+    /// Key of each, and what is known of it.
+    pub items: Vec<(String, Restorable)>,
+}
+
 impl Wire for Call {}
 impl Wire for EntryCall {}
 impl Wire for Guarded {}
 impl Wire for Called {}
 impl Wire for List {}
 impl Wire for Listed {}
+impl Wire for RestorableListed {}
 
 /// The bytes of one of these.
 ///
@@ -202,6 +213,17 @@ impl Check for List {
     }
 }
 
+impl Check for RestorableListed {
+    fn check(&self) -> Result<(), FrameError> {
+        count("twins", self.items.len(), FORWARDED_PAGE_MAX)?;
+        self.items.iter().try_for_each(|(key, found)| {
+            text("key", key, TEXT_BYTES_MAX)?;
+            let by = found.deleted.as_ref().map_or("", |(_, by)| by.as_str());
+            text("caller", by, TEXT_BYTES_MAX)
+        })
+    }
+}
+
 impl Check for Listed {
     fn check(&self) -> Result<(), FrameError> {
         if self.items.len() > FORWARDED_PAGE_MAX {
@@ -257,6 +279,11 @@ mod tests {
         }
         let listed = Listed { shards: vec![1], items: vec![("a/b".into(), View::default())] };
         assert_eq!(decode::<Listed>(&encode(&listed).unwrap()).unwrap(), listed);
+        let gone = |deleted| Restorable { until: Time::from_ms(9), deleted };
+        let items = [None, Some((Time::from_ms(5), "shop".to_owned()))];
+        let items = items.map(|deleted| ("a/b".to_owned(), gone(deleted))).to_vec();
+        let listed = RestorableListed { shards: vec![1], items };
+        assert_eq!(decode::<RestorableListed>(&encode(&listed).unwrap()).unwrap(), listed);
         let shards = vec![(1, 0), (2, u64::MAX)];
         let list = List { shards, beginning: "a/".into(), after: None, limit: 9 };
         assert_eq!(decode::<List>(&encode(&list).unwrap()).unwrap(), list);

@@ -4,6 +4,7 @@
 mod attached;
 mod call;
 mod entry_keys;
+mod pages;
 mod scope;
 mod watches;
 
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::join_all;
 use pollux_cluster::meta::CONTROL_LEVEL;
 use pollux_cluster::{CallFault, NodeId};
 use pollux_proto::position::Position;
@@ -195,51 +196,20 @@ impl Router {
         limit: usize,
         reached: &BTreeMap<ShardId, Cursor>,
     ) -> Result<Page, Rejection> {
-        let limit = limit.clamp(1, PAGE_MAX);
-        let beginning = scope.beginning();
-        let mut items = BTreeMap::new();
-        let mut elsewhere: BTreeMap<NodeId, Vec<(ShardId, u64)>> = BTreeMap::new();
-        for shard in self.shards_of(scope) {
-            let least = reached.get(&shard).map_or(0, |place| place.index);
-            match (self.shown(shard, least), self.inner.owners.owner(shard)) {
-                (Some(handle), _) => items.extend(page_of(&handle, &beginning, after, limit + 1)),
-                (None, Owner::There(node)) => {
-                    elsewhere.entry(node).or_default().push((shard, least));
-                }
-                (None, Owner::Here(_) | Owner::Unknown) => return Err(Rejection::NotOwner),
-            }
-        }
-        let asked = elsewhere
-            .into_iter()
-            .map(|(node, shards)| self.page_there(node, shards, &beginning, after, limit + 1));
-        for page in try_join_all(asked).await? {
-            items.extend(page);
-        }
-        items.retain(|key, _| scope.contains(key));
-        let next = (items.len() > limit).then(|| items.keys().nth(limit - 1).cloned()).flatten();
-        Ok(Page { items: items.into_iter().take(limit).collect(), next })
+        let (limit, beginning) = (limit.clamp(1, PAGE_MAX), scope.beginning());
+        let here = |shard: &ShardHandle| page_of(shard, &beginning, after, limit + 1);
+        let there = |node, shards: Vec<_>| {
+            let asked = self.forward.list(node, shards.clone(), &beginning, after, limit + 1);
+            async move { (asked.await, node, shards) }
+        };
+        let (items, next) = self.gather(scope, limit, reached, here, there).await?;
+        Ok(Page { items, next })
     }
 
     /// A replica that is here and has come to a place in its log.
     pub(crate) fn shown(&self, shard: ShardId, least: u64) -> Option<Arc<ShardHandle>> {
         let held = self.inner.shards.held(shard);
         held.filter(|handle| !handle.group().is_pristine() && handle.applied() >= least)
-    }
-
-    async fn page_there(
-        &self,
-        node: NodeId,
-        shards: Vec<(ShardId, u64)>,
-        beginning: &str,
-        after: Option<&TwinKey>,
-        limit: usize,
-    ) -> Result<Vec<(TwinKey, View)>, Rejection> {
-        let page = self.forward.list(node, &shards, beginning, after, limit).await;
-        if page.is_err() {
-            // Whoever asks again asks the next one.
-            shards.iter().for_each(|(shard, _)| self.inner.owners.not_at(*shard, node));
-        }
-        page
     }
 
     /// A page that another node asked for, of those shards that are held here and have come to these

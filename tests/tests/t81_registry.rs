@@ -125,9 +125,18 @@ async fn what_was_deleted_comes_back_for_a_while() -> Result<()> {
     let again = node.again();
     node.kill()?;
     let node = again.start()?;
+    let gone = &node.ask(&["device", "list", "--deleted"])?["devices"];
+    ensure!(gone[0]["device"] == "pump" && gone[0]["is_back"] == false, "{gone}");
+    ensure!(gone[0]["deleted_by"].as_str().is_some_and(|by| !by.is_empty()), "{gone}");
+    let (at, until) = (&gone[0]["deleted_at_ms"], &gone[0]["restorable_until_ms"]);
+    let kept = until.as_u64().context("a time")? - at.as_u64().context("a time")?;
+    ensure!(kept == 3_600_000, "{gone}");
     // The device was back before anybody had noticed.
     ensure!(comes(&devices, &node, "pump").await?.1 == Came::In);
+    let gone = &node.ask(&["device", "list", "--deleted", "--prefix", "pum"])?["devices"];
+    ensure!(gone[0]["is_back"] == true && gone[0].get("deleted_at_ms").is_none(), "{gone}");
     let entry = node.ask(&["device", "restore", "pump"])?;
+    ensure!(node.ask(&["device", "list", "--deleted"])?["devices"] == json!([]));
     ensure!(entry["standing"] == "enabled" && entry["groups"] == json!(["north"]), "{entry}");
     let twin = node.twin("pump")?;
     ensure!(twin["tags"] == json!({"site": "Oslo"}), "{twin}");
@@ -140,6 +149,64 @@ async fn what_was_deleted_comes_back_for_a_while() -> Result<()> {
     node.ask(&["twin", "delete", "pump"])?;
     let reply = node.send("POST", "/v1/devices/pump/restore", &[], b"")?;
     ensure!(reply.status == 404, "{reply:?}");
+    ensure!(node.ask(&["device", "list", "--deleted"])?["devices"] == json!([]));
+    Ok(())
+}
+
+/// Names on a page of what was deleted, and where it goes on.
+fn gone(node: &NodeProcess, arguments: &str) -> Result<(Vec<String>, Option<String>)> {
+    let reply = node.send("GET", &format!("/v1/deleted{arguments}"), &[], b"")?;
+    ensure!(reply.status == 200, "{reply:?}");
+    let page: Value = serde_json::from_str(&reply.body)?;
+    let devices = page["devices"].as_array().context("a list")?.iter();
+    let names = devices.map(|one| one["device"].as_str().unwrap_or_default().to_owned());
+    Ok((names.collect(), page["next_page_token"].as_str().map(str::to_owned)))
+}
+
+#[test]
+fn every_node_tells_what_can_be_brought_back() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let mut cluster = Cluster::form(dir.path(), 3, QUICK)?;
+    cluster.settled()?;
+    let node = cluster.running()?;
+    let names: Vec<_> = (10..22).map(|n| format!("pump-{n}")).collect();
+    for name in names.iter().map(String::as_str).chain(["other", "stays"]) {
+        node.ask(&["device", "register", name])?;
+    }
+    for name in names.iter().map(String::as_str).chain(["other"]) {
+        node.ask(&["twin", "delete", name])?;
+    }
+    node.ask(&["device", "register", "acme/pump-30"])?;
+    node.ask(&["twin", "delete", "acme/pump-30"])?;
+    let told = |node: &NodeProcess| {
+        let (mut all, mut page) = gone(node, "?prefix=pump-&page_size=5")?;
+        while let Some(token) = page {
+            let (more, next) =
+                gone(node, &format!("?prefix=pump-&page_size=5&page_token={token}"))?;
+            ensure!(more.len() <= 5, "{more:?}");
+            all.extend(more);
+            page = next;
+        }
+        ensure!(all == names, "{all:?}");
+        ensure!(gone(node, "")?.0.len() == names.len() + 1);
+        let few = node.ask(&["device", "list", "--deleted", "--limit", "3"])?;
+        ensure!(few["devices"].as_array().map(Vec::len) == Some(3), "{few}");
+        ensure!(few["next_cursor"] == "pump-11", "{few}");
+        let acme = node.ask(&["device", "list", "--deleted", "--tenant", "acme"])?;
+        ensure!(acme["devices"][0]["device"] == "pump-30", "{acme}");
+        Ok(())
+    };
+    for at in cluster.there() {
+        told(cluster.node(at)?)?;
+    }
+    let killed = cluster.busiest()?;
+    cluster.kill(killed)?;
+    for at in cluster.there() {
+        told(cluster.node(at)?)?;
+    }
+    let node = cluster.running()?;
+    let reply = node.send("GET", "/v1/deleted?page_token=a%2Fb", &[], b"")?;
+    ensure!(reply.status == 400 && reply.body.contains("page_token"), "{reply:?}");
     Ok(())
 }
 

@@ -33,6 +33,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 pub use self::apply::Quarantine;
+pub use self::restore::Restorable;
 pub use self::state::{DesiredAcked, Life};
 pub use self::view::{LeafTime, Presence, SectionView, TelemetryView, View};
 use crate::change::{Change, Command, KeyMark};

@@ -37,7 +37,8 @@ A credential has one of the hashes. Bad lines are reported by their numbers.")]
     /// List devices, with what the registry says of them.
     #[command(after_help = "Examples:
   pollux device list --standing disabled
-  pollux device list --prefix pump- --limit 1000")]
+  pollux device list --prefix pump- --limit 1000
+  pollux device list --deleted")]
     List(ListDevicesArgs),
     /// Keep a device out, whatever it shows; if it is there, its session ends.
     #[command(after_help = "Example:\n  pollux device disable pump-7 --reason stolen")]
@@ -142,6 +143,9 @@ pub(crate) struct ListDevicesArgs {
     /// Only devices of which the registry says this.
     #[arg(long, value_enum)]
     pub(crate) standing: Option<StandingName>,
+    /// Those whose twins were deleted and can be brought back, instead of those that are there.
+    #[arg(long, conflicts_with = "standing")]
+    pub(crate) deleted: bool,
     /// At most so many, 1 to 10,000.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) limit: u32,

@@ -5,6 +5,8 @@ use pollux_twin::limits::{CREDENTIALS_MAX, GROUPS_MAX};
 use pollux_twin::registration::{
     Credential, Digest, OfType, Proof, Registration, RegistryRequest, Standing,
 };
+use pollux_twin::twin::Restorable;
+use pollux_twin::value::Object;
 use pollux_twin::{JsonLimits, Rejection, Time, TwinKey, Value};
 
 use super::call::{Call, call, wrong};
@@ -65,6 +67,35 @@ pub fn disable(request: v1::DisableDeviceRequest) -> Result<Call, Rejection> {
 /// `Devices.Enable`.
 pub fn enable(request: v1::EnableDeviceRequest) -> Result<Call, Rejection> {
     of(&request.tenant, &request.device, request.idempotency_key, RegistryRequest::Enable)
+}
+
+/// A device whose twin was deleted, with what is known of it.
+pub fn deleted_device(key: &TwinKey, found: Restorable) -> v1::DeletedDevice {
+    let is_back = found.deleted.is_none();
+    let (at, deleted_by) = found.deleted.unwrap_or_default();
+    v1::DeletedDevice {
+        tenant: key.tenant().to_owned(),
+        device: key.device().to_owned(),
+        restorable_until_ms: found.until.ms,
+        deleted_at_ms: at.ms,
+        deleted_by,
+        is_back,
+    }
+}
+
+/// The same as JSON.
+pub fn deleted_device_json(device: &v1::DeletedDevice) -> Value {
+    let mut members = Object::from([
+        ("tenant".to_owned(), device.tenant.as_str().into()),
+        ("device".to_owned(), device.device.as_str().into()),
+        ("restorable_until_ms".to_owned(), device.restorable_until_ms.into()),
+        ("is_back".to_owned(), Value::Bool(device.is_back)),
+    ]);
+    if !device.is_back {
+        members.insert("deleted_at_ms".to_owned(), device.deleted_at_ms.into());
+        members.insert("deleted_by".to_owned(), device.deleted_by.as_str().into());
+    }
+    Value::Object(members)
 }
 
 /// `Devices.Restore`.

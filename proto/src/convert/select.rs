@@ -96,6 +96,17 @@ pub fn list(request: &v1::ListTwinsRequest) -> Result<Page, Rejection> {
     })
 }
 
+/// `Devices.ListDeleted`.
+pub fn list_deleted(request: &v1::ListDeletedRequest) -> Result<Page, Rejection> {
+    list(&v1::ListTwinsRequest {
+        tenant: request.tenant.clone(),
+        prefix: request.prefix.clone(),
+        page_size: request.page_size,
+        page_token: request.page_token.clone(),
+        ..Default::default()
+    })
+}
+
 /// `Twins.Watch`.
 pub fn watch(request: &v1::WatchRequest) -> Result<Watch, Rejection> {
     use v1::watch_request::Whose as Asked;

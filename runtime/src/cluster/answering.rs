@@ -130,9 +130,13 @@ impl Service for Answering {
                     let decider = decider.as_ref().ok_or(CallFault::Unreachable)?;
                     guarded(router()?, decider, &payload).await
                 }
-                Some(kind @ (Kind::Call | Kind::EntryCall | Kind::List | Kind::SiftTwins)) => {
-                    about_twins(router()?, kind, &payload, &Guard::Open).await
-                }
+                Some(
+                    kind @ (Kind::Call
+                    | Kind::EntryCall
+                    | Kind::List
+                    | Kind::Restorable
+                    | Kind::SiftTwins),
+                ) => about_twins(router()?, kind, &payload, &Guard::Open).await,
                 Some(Kind::KeepStates) => forward::keep_states(router()?, &payload),
                 Some(Kind::Status) => Ok(match (router(), decider.as_ref()) {
                     (Ok(router), Some(decider)) => status::for_peer(router, decider.group()),
@@ -242,6 +246,7 @@ async fn about_twins(
         Kind::Call => forward::call(router, payload, guard).await,
         Kind::EntryCall => forward::entry_call(router, payload, guard).await,
         Kind::List => forward::list(router, payload, guard),
+        Kind::Restorable => forward::restorable(router, payload, guard),
         Kind::SiftTwins => watch::serve_twins(router, payload, guard).await,
         _ => Err(CallFault::Failed),
     }

@@ -10,11 +10,12 @@ use pollux_cluster::peer::{Items, PeerNetwork};
 use pollux_cluster::{CallFault, Network, NodeId};
 use pollux_proto::device::{FrameError, Wire};
 use pollux_proto::feed::{KeepStates, Sift, SiftTwins, Watch};
-use pollux_proto::forward::{self, Called, EntryCall, Guarded, List, Listed};
+use pollux_proto::forward::{self, Called, EntryCall, Guarded, List, Listed, RestorableListed};
 use pollux_proto::query::Ask;
 use pollux_proto::relay::{Relay, Relayed};
 use pollux_twin::input::CallKey;
 use pollux_twin::output::Answer;
+use pollux_twin::twin::Restorable;
 use pollux_twin::{Rejection, ShardId, TwinKey, View};
 
 use super::Kind;
@@ -192,31 +193,68 @@ impl Forward {
     pub(crate) async fn list(
         &self,
         to: NodeId,
-        shards: &[(ShardId, u64)],
+        shards: Vec<(ShardId, u64)>,
         beginning: &str,
         after: Option<&TwinKey>,
         limit: usize,
     ) -> Result<Vec<(TwinKey, View)>, Rejection> {
+        let count = shards.len();
+        let answer = self.page(Kind::List, to, shards, beginning, after, limit).await?;
+        let listed: Listed = forward::decode(&answer).map_err(|_| Rejection::NotOwner)?;
+        keyed(count, listed.shards.len(), listed.items)
+    }
+
+    /// The same for twins that were deleted and can be brought back.
+    pub(crate) async fn restorable(
+        &self,
+        to: NodeId,
+        shards: Vec<(ShardId, u64)>,
+        beginning: &str,
+        after: Option<&TwinKey>,
+        limit: usize,
+    ) -> Result<Vec<(TwinKey, Restorable)>, Rejection> {
+        let count = shards.len();
+        let answer = self.page(Kind::Restorable, to, shards, beginning, after, limit).await?;
+        let listed: RestorableListed = forward::decode(&answer).map_err(|_| Rejection::NotOwner)?;
+        keyed(count, listed.shards.len(), listed.items)
+    }
+
+    async fn page(
+        &self,
+        kind: Kind,
+        to: NodeId,
+        shards: Vec<(ShardId, u64)>,
+        beginning: &str,
+        after: Option<&TwinKey>,
+        limit: usize,
+    ) -> Result<Bytes, Rejection> {
         let list = List {
-            shards: shards.iter().map(|(shard, reached)| (shard.0, *reached)).collect(),
+            shards: shards.into_iter().map(|(shard, reached)| (shard.0, reached)).collect(),
             beginning: beginning.to_owned(),
             after: after.map(|key| key.as_str().to_owned()),
             limit: u32::try_from(limit).unwrap_or(u32::MAX),
         };
         let not_there = |_| Rejection::NotOwner;
         let (kind, payload) = forward::encode(&list)
-            .and_then(|payload| self.guarded(Kind::List, payload))
+            .and_then(|payload| self.guarded(kind, payload))
             .map_err(|error| Rejection::Invalid { reason: error.to_string() })?;
         let patience = Duration::from_millis(LIST_MS_MAX);
-        let answer = self.ask(to, kind, payload, patience).await.map_err(not_there)?;
-        let listed: Listed = forward::decode(&answer).map_err(|_| Rejection::NotOwner)?;
-        // A replica that moved meanwhile, or is behind, would leave its twins out of the page.
-        if listed.shards.len() < shards.len() {
-            return Err(Rejection::NotOwner);
-        }
-        let keyed = |(key, view): (String, View)| Some((TwinKey::parse(&key).ok()?, view));
-        listed.items.into_iter().map(keyed).collect::<Option<_>>().ok_or(Rejection::NotOwner)
+        self.ask(to, kind, payload, patience).await.map_err(not_there)
     }
+}
+
+/// What was told of so many shards, of which so many were looked into.
+fn keyed<T>(
+    asked: usize,
+    seen: usize,
+    items: Vec<(String, T)>,
+) -> Result<Vec<(TwinKey, T)>, Rejection> {
+    // A replica that moved meanwhile, or is behind, would leave its twins out of the page.
+    if seen < asked {
+        return Err(Rejection::NotOwner);
+    }
+    let keyed = |(key, shown): (String, T)| Some((TwinKey::parse(&key).ok()?, shown));
+    items.into_iter().map(keyed).collect::<Option<_>>().ok_or(Rejection::NotOwner)
 }
 
 /// Carries out what another node passed on.
@@ -283,6 +321,23 @@ pub(super) fn list(router: &Router, payload: &[u8], guard: &Guard) -> Result<Byt
         router.list_for_peer(&list.shards, &list.beginning, after.as_ref(), limit);
     let items = items.into_iter().map(|(key, view)| (key.as_str().to_owned(), view)).collect();
     encode(&Listed { shards, items })
+}
+
+/// Looks in the tables held here for what can be brought back.
+pub(super) fn restorable(
+    router: &Router,
+    payload: &[u8],
+    guard: &Guard,
+) -> Result<Bytes, CallFault> {
+    let list: List = forward::decode(payload).map_err(|_| CallFault::Failed)?;
+    guard.beginning(Action::TwinRead, &list.beginning).map_err(|_| CallFault::Failed)?;
+    let after = list.after.as_deref().map(TwinKey::parse).transpose();
+    let after = after.map_err(|_| CallFault::Failed)?;
+    let limit = (list.limit as usize).min(pollux_proto::limits::FORWARDED_PAGE_MAX);
+    let (shards, items) =
+        router.restorable_for_peer(&list.shards, &list.beginning, after.as_ref(), limit);
+    let items = items.into_iter().map(|(key, found)| (key.as_str().to_owned(), found)).collect();
+    encode(&RestorableListed { shards, items })
 }
 
 fn encode<W: Wire>(message: &W) -> Result<Bytes, CallFault> {

@@ -128,10 +128,12 @@ pub(crate) enum Kind {
     Artifact = 27,
     /// To have the bytes of an artifact on its disk.
     HoldArtifact = 28,
+    /// A page of twins that were deleted and can be brought back.
+    Restorable = 29,
 }
 
 impl Kind {
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 23] = [
         Self::Call,
         Self::List,
         Self::Meta,
@@ -154,6 +156,7 @@ impl Kind {
         Self::Tenants,
         Self::Artifact,
         Self::HoldArtifact,
+        Self::Restorable,
     ];
 
     fn of(number: u16) -> Option<Self> {

@@ -2,11 +2,12 @@
 //!
 //! `grpc` and `http` are the doors, `listen` their sockets, `turn` when one writes, `desk` what both share. Of what they
 //! do alike, `fleet` and `members` have types and groups of devices, `enrolments` and `provision` how devices come that
-//! nobody registered, `enrolling` the same at the device endpoint, `import` very many that are registered, `artifacts` what devices come for, `jobs` the calls about jobs, `subscriptions` what the
+//! nobody registered, `enrolling` the same at the device endpoint, `import` very many that are registered, `deleted` those that can be brought back, `artifacts` what devices come for, `jobs` the calls about jobs, `subscriptions` what the
 //! cluster remembers of watches. What a call means is the twin's business; what a refusal is called is proto's table.
 
 mod access;
 mod artifacts;
+mod deleted;
 mod desk;
 mod enrolling;
 mod enrolments;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix::ArbiterHandle;
 use pollux_cluster::{Epoch as LeaderEpoch, Fault, Group, Leadership, NodeId};
 use pollux_twin::limits::Limits;
-use pollux_twin::twin::View;
+use pollux_twin::twin::{Restorable, View};
 use pollux_twin::{Epoch, Rejection, ShardId, Time, TwinKey};
 use tokio::sync::watch;
 
@@ -240,6 +240,17 @@ impl ShardHandle {
     /// A twin as the table has it.
     pub(crate) fn view(&self, key: &TwinKey) -> Option<View> {
         self.replica.view(key)
+    }
+
+    /// Twins after a key that can be brought back at this time, with what is known of them.
+    pub(crate) fn restorable(
+        &self,
+        beginning: &str,
+        after: Option<&TwinKey>,
+        now: Time,
+        most: usize,
+    ) -> Vec<(TwinKey, Restorable)> {
+        self.replica.restorable(beginning, after, now, most)
     }
 
     /// Log index that the table has.

@@ -12,7 +12,7 @@ use pollux_twin::table::{
     Event as Applied, Fault as TableFault, Fence, Header, Images, PictureFault, PictureId, States,
     Table,
 };
-use pollux_twin::twin::{Twin, View};
+use pollux_twin::twin::{Restorable, Twin, View};
 use pollux_twin::{Entry, Life, Rejection, ShardId, Time, TwinKey};
 
 use crate::checkpoint::StreamHead;
@@ -132,6 +132,17 @@ impl Replica {
         most: usize,
     ) -> Vec<TwinKey> {
         self.sound(self.state().table.list(beginning, after, most))
+    }
+
+    /// Twins that can be brought back at this time, with what is known of them.
+    pub(crate) fn restorable(
+        &self,
+        beginning: &str,
+        after: Option<&TwinKey>,
+        now: Time,
+        most: usize,
+    ) -> Vec<(TwinKey, Restorable)> {
+        self.sound(self.state().table.restorable(beginning, after, now, most))
     }
 
     /// What a tenant has in this shard.

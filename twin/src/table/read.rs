@@ -1,6 +1,7 @@
 //! What readers of a table see: the applied state, never what an actor decided ahead of it
 //! (safety rule 25). Who needs the newest asks the owner's actor.
 
+use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Bound;
@@ -10,7 +11,7 @@ use super::{Counts, Fault, Fence, Table, TenantCounts};
 use crate::id::TwinKey;
 use crate::image::{Flags, ImageError};
 use crate::time::Time;
-use crate::twin::{Twin, View};
+use crate::twin::{Restorable, Twin, View};
 
 impl Table {
     /// The log index of the last entry applied.
@@ -90,6 +91,29 @@ impl Table {
     /// Twins whose buried content is to be forgotten by now, the longest due first.
     pub fn overdue(&self, now: Time) -> impl Iterator<Item = &TwinKey> {
         self.buried.iter().take_while(move |(until, _)| *until <= now).map(|(_, key)| key)
+    }
+
+    /// Twins that begin with `prefix` and can be brought back at this time, after `after`, in order of keys, at most
+    /// `limit`.
+    pub fn restorable(
+        &self,
+        prefix: &str,
+        after: Option<&TwinKey>,
+        now: Time,
+        limit: usize,
+    ) -> Result<Vec<(TwinKey, Restorable)>, Fault> {
+        let mut keys = BTreeSet::new();
+        for (_, key) in self.buried.iter().rev().take_while(|(until, _)| *until > now) {
+            if key.as_str().starts_with(prefix) && after.is_none_or(|after| key > after) {
+                keys.insert(key);
+                if keys.len() > limit {
+                    keys.pop_last();
+                }
+            }
+        }
+        let twin = |key: &TwinKey| Ok(self.twin(key)?.and_then(|twin| twin.restorable()));
+        let known = |key: &TwinKey| Some(twin(key).transpose()?.map(|found| (key.clone(), found)));
+        keys.into_iter().filter_map(known).collect()
     }
 
     /// Keys of living twins that begin with `prefix` (`tenant/` for a tenant's), after `after`, in

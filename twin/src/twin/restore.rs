@@ -28,7 +28,25 @@ pub(crate) struct Buried {
     registration: Option<Registration>,
 }
 
+/// What is known of a twin that was deleted and can be brought back.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Restorable {
+    /// Until when.
+    pub until: Time,
+    /// When it was deleted, and by whom; nothing where it is there again.
+    pub deleted: Option<(Time, String)>,
+}
+
 impl Twin {
+    /// What is known of it, if it was deleted and can be brought back.
+    pub fn restorable(&self) -> Option<Restorable> {
+        let until = self.restorable_until()?;
+        // Deletion leaves its mark on every section, until somebody writes one.
+        let tags = self.document.section(Section::Tags);
+        let deleted = (!self.is_alive()).then(|| (tags.at, tags.by.clone()));
+        Some(Restorable { until, deleted })
+    }
+
     /// Until when what was deleted can be brought back, if anything can.
     pub fn restorable_until(&self) -> Option<Time> {
         self.buried.as_ref().map(|buried| buried.until)

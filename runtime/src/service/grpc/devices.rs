@@ -95,6 +95,15 @@ impl Devices for Grpc {
         self.respond(Method::DevicesRestore, self.device(origin, call)).await
     }
 
+    async fn list_deleted(
+        &self,
+        request: Request<v1::ListDeletedRequest>,
+    ) -> Result<Response<v1::ListDeletedResponse>, Status> {
+        let origin = self.origin(&request);
+        let listed = async { self.desk.list_deleted(&origin.caller?, request.get_ref()).await };
+        self.respond(Method::DevicesListDeleted, listed).await
+    }
+
     async fn give_credential(
         &self,
         request: Request<v1::GiveCredentialRequest>,

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
-use pollux_proto::convert;
+use pollux_proto::{convert, v1};
 use pollux_twin::input::Request;
 use pollux_twin::limits::{CREDENTIALS_MAX, GROUPS_MAX};
 use pollux_twin::registration::{OfType, Proof, RegistryRequest};
@@ -11,7 +11,7 @@ use pollux_twin::{Rejection, Time, Value};
 
 use super::incoming::{Form, Incoming};
 use super::problem::Problem;
-use super::{json, unexpected};
+use super::{json, object as shape, unexpected};
 
 /// A credential as a call gives it.
 type Given = (String, Proof, Option<Time>);
@@ -82,6 +82,25 @@ pub(super) async fn enable(incoming: Incoming) -> Result<Response<Body>, Problem
 /// Brings back what the deleted twin held.
 pub(super) async fn restore(incoming: Incoming) -> Result<Response<Body>, Problem> {
     answer(&incoming, RegistryRequest::Restore).await
+}
+
+/// A page of those that were deleted and can be brought back.
+pub(super) async fn list_deleted(incoming: Incoming) -> Result<Response<Body>, Problem> {
+    let arguments = incoming.arguments(&["prefix", "page_size", "page_token"])?;
+    let text_of = |name| arguments.text(name).unwrap_or_default().to_owned();
+    let asked = v1::ListDeletedRequest {
+        tenant: incoming.tenant().to_owned(),
+        prefix: text_of("prefix"),
+        page_size: arguments.page_size()?,
+        page_token: text_of("page_token"),
+    };
+    let page = incoming.desk.list_deleted(incoming.caller()?, &asked).await?;
+    let devices: Vec<_> = page.devices.iter().map(convert::deleted_device_json).collect();
+    let mut answer = shape([("devices", devices.into())]);
+    if let (Value::Object(members), false) = (&mut answer, page.next_page_token.is_empty()) {
+        members.insert("next_page_token".to_owned(), page.next_page_token.into());
+    }
+    Ok(json(StatusCode::OK, &answer))
 }
 
 /// Gives the credential in the path: `{"token_sha256" or "certificate_sha256": …, "expires_at_ms": …}`.

@@ -61,6 +61,7 @@ pub(super) enum Operation {
     DisableDevice,
     EnableDevice,
     RestoreDevice,
+    ListDeleted,
     GiveCredential,
     RevokeCredential,
     Subscription(Call),
@@ -143,6 +144,7 @@ const TWINS: &[(Verb, &str, Operation)] = &[
     (Verb::Post, "/devices/{device}/disable", Operation::DisableDevice),
     (Verb::Post, "/devices/{device}/enable", Operation::EnableDevice),
     (Verb::Post, "/devices/{device}/restore", Operation::RestoreDevice),
+    (Verb::Get, "/deleted", Operation::ListDeleted),
     (Verb::Put, "/devices/{device}/credentials/{name}", Operation::GiveCredential),
     (Verb::Delete, "/devices/{device}/credentials/{name}", Operation::RevokeCredential),
     (Verb::Get, "/types", Operation::Fleet(fleet::Call::ListTypes)),
@@ -295,6 +297,7 @@ async fn dispatch(
         Operation::DisableDevice => devices::disable(incoming, body).await,
         Operation::EnableDevice => devices::enable(incoming).await,
         Operation::RestoreDevice => devices::restore(incoming).await,
+        Operation::ListDeleted => devices::list_deleted(incoming).await,
         Operation::GiveCredential => devices::give_credential(incoming, body).await,
         Operation::RevokeCredential => devices::revoke_credential(incoming).await,
     }
@@ -392,6 +395,7 @@ impl Operation {
             Self::DisableDevice => Method::DevicesDisable,
             Self::EnableDevice => Method::DevicesEnable,
             Self::RestoreDevice => Method::DevicesRestore,
+            Self::ListDeleted => Method::DevicesListDeleted,
             Self::GiveCredential => Method::DevicesGiveCredential,
             Self::RevokeCredential => Method::DevicesRevokeCredential,
         })

@@ -1,8 +1,11 @@
 //! Safety rule 22: a checkpoint that is not whole is refused.
 
+use alloc::format;
+
 use super::super::RestoreError;
 use super::*;
 use crate::image::ImageError;
+use crate::twin::Restorable;
 
 fn stored() -> (Images, Header) {
     let mut table = opened(small());
@@ -66,5 +69,52 @@ fn headers_come_back_from_bytes() {
         let mut broken = bytes;
         broken[at] ^= 1;
         assert_eq!(Header::from_bytes(&broken), None, "byte {at}");
+    }
+}
+
+fn buried(until: u64) -> Change {
+    effect(Effect::Buried { until: Time::from_ms(until) })
+}
+
+#[test]
+fn what_can_be_brought_back_is_found_in_order_also_after_a_restore() {
+    let mut table = opened(small());
+    let changes = [
+        ("a/x", set(1)),
+        ("b/c", set(1)),
+        ("b/a", set(1)),
+        ("b/b", set(1)),
+        ("b/d", set(1)),
+        ("a/x", buried(90)),
+        ("a/x", deleted()),
+        ("b/c", buried(50)),
+        ("b/c", deleted()),
+        ("b/a", buried(90)),
+        ("b/a", deleted()),
+        ("b/b", buried(70)),
+        ("b/b", deleted()),
+        ("b/b", set(2)),
+        ("b/d", deleted()),
+    ];
+    apply(&mut table, &changes);
+    let (images, header) = cut(&mut table);
+    for table in [&table, &restore(&images, &header)] {
+        let found = |prefix, after: Option<&str>, now, limit| {
+            let after = after.map(key);
+            let found =
+                table.restorable(prefix, after.as_ref(), Time::from_ms(now), limit).unwrap();
+            let shown = |(key, one): &(TwinKey, Restorable)| {
+                format!("{} {} {}", key.as_str(), one.until.ms, one.deleted.is_some())
+            };
+            found.iter().map(shown).collect::<Vec<_>>()
+        };
+        assert_eq!(found("b/", None, 40, 9), ["b/a 90 true", "b/b 70 false", "b/c 50 true"]);
+        assert_eq!(found("b/", None, 40, 2), ["b/a 90 true", "b/b 70 false"]);
+        assert_eq!(found("b/", Some("b/a"), 40, 1), ["b/b 70 false"]);
+        assert_eq!(found("b/", None, 50, 9), ["b/a 90 true", "b/b 70 false"]);
+        assert_eq!(found("", None, 89, 9), ["a/x 90 true", "b/a 90 true"]);
+        assert!(found("", None, 90, 9).is_empty());
+        let (_, one) = &table.restorable("b/c", None, Time::from_ms(0), 1).unwrap()[0];
+        assert_eq!(one.deleted, Some((Time::from_ms(7), "someone".into())));
     }
 }

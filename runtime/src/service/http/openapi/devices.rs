@@ -20,6 +20,12 @@ pub(super) fn about(operation: O) -> About {
             answer: Answer::Json("Imported"),
         };
     }
+    if operation == O::ListDeleted {
+        let summary = "List devices whose twins were deleted and can be brought back";
+        let (query, answer) =
+            (&["prefix", "page_size", "page_token"], Answer::Json("DeletedDevices"));
+        return About { summary, query, headers: &[], takes: &[], body: "", answer };
+    }
     let (summary, takes, body): (_, &[&str], _) = match operation {
         O::RegisterDevice => ("Register a device", JSON, "RegisterDevice"),
         O::DisableDevice => ("Disable a device; its session ends", JSON, "DisableDevice"),
@@ -34,7 +40,7 @@ pub(super) fn about(operation: O) -> About {
 }
 
 /// The schemas of their bodies.
-pub(super) fn schemas() -> [(&'static str, Value); 6] {
+pub(super) fn schemas() -> [(&'static str, Value); 7] {
     let text = json!({"type": "string"});
     let object = reference("Object");
     let register = json!({
@@ -53,6 +59,7 @@ pub(super) fn schemas() -> [(&'static str, Value); 6] {
     });
     [
         ("Device", device()),
+        ("DeletedDevices", deleted()),
         ("DeviceLines", json!({"type": "string"})),
         ("Imported", imported()),
         ("RegisterDevice", register),
@@ -80,6 +87,25 @@ fn device() -> Value {
             "reason": text, "credentials": {"type": "array", "items": credential},
             "type": text, "type_version": integer, "enrolled_by": text,
             "groups": {"type": "array", "items": text},
+        },
+    })
+}
+
+/// Those that can be brought back.
+fn deleted() -> Value {
+    let integer = json!({"type": "integer", "format": "int64", "minimum": 0});
+    let text = json!({"type": "string"});
+    let device = json!({
+        "type": "object", "required": ["tenant", "device", "restorable_until_ms", "is_back"],
+        "properties": {
+            "tenant": text, "device": text, "restorable_until_ms": integer,
+            "is_back": {"type": "boolean"}, "deleted_at_ms": integer, "deleted_by": text,
+        },
+    });
+    json!({
+        "type": "object", "required": ["devices"],
+        "properties": {
+            "devices": {"type": "array", "items": device}, "next_page_token": text,
         },
     })
 }

@@ -91,16 +91,25 @@ impl<'a> Jobs<'a> {
         self.client.read(asked(name), make).await
     }
 
-    /// The jobs of a tenant that the caller may read; an empty tenant is the default one.
+    /// The jobs of a tenant that the caller may read; an empty tenant is the default one. Asks page after page.
     ///
     /// # Errors
     /// Those of every read.
     pub async fn list(&self, tenant: &str) -> Result<Vec<v1::Job>, Error> {
-        let make = |node: Node, request| async move {
-            node.jobs().list(request).await.map(Response::into_inner)
-        };
-        let request = v1::ListJobsRequest { tenant: tenant.to_owned() };
-        Ok(self.client.read(request, make).await?.jobs)
+        let tenant = tenant.to_owned();
+        let mut request = v1::ListJobsRequest { tenant, page_size: 100, ..Default::default() };
+        let mut jobs = Vec::new();
+        loop {
+            let make = |node: Node, request| async move {
+                node.jobs().list(request).await.map(Response::into_inner)
+            };
+            let page = self.client.read(request.clone(), make).await?;
+            jobs.extend(page.jobs);
+            if page.next_page_token.is_empty() {
+                return Ok(jobs);
+            }
+            request.page_token = page.next_page_token;
+        }
     }
 
     /// Where a job's devices stand, by their names: all of them, or those in one state. Asks page after page.

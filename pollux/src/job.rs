@@ -22,16 +22,23 @@ use crate::{print, render};
 pub(crate) async fn run(output: Output, command: JobCommand) -> Result<(), Failure> {
     match command {
         JobCommand::Create(args) => create(output, *args).await,
-        JobCommand::List(TenantFlags { tenant, client }) => {
+        JobCommand::List { of: TenantFlags { tenant, client }, limit, cursor } => {
             let client = Client::connect(&client).await?;
-            let request = client.request(v1::ListJobsRequest { tenant });
+            let (page_size, page_token) = (limit.unwrap_or_default(), cursor);
+            let request = client.request(v1::ListJobsRequest { tenant, page_size, page_token });
             let answer = client.jobs().list(request).await?.into_inner();
             let mut lines: Vec<_> = answer.jobs.iter().map(text).collect();
             if lines.is_empty() {
                 lines.push("no jobs".to_owned());
             }
             let all: Vec<_> = answer.jobs.iter().map(shown).collect();
-            print::result(output, &lines.join("\n"), &json!({ "jobs": all }))
+            let mut json = json!({ "jobs": all });
+            if !answer.next_page_token.is_empty() {
+                let cursor = answer.next_page_token;
+                lines.push(format!("there are more; go on with --cursor {cursor}"));
+                json["next_cursor"] = json!(cursor);
+            }
+            print::result(output, &lines.join("\n"), &json)
         }
         JobCommand::Get { named, wait: true } => {
             let client = Client::connect(&named.client).await?;

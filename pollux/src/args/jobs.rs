@@ -21,7 +21,18 @@ pub(crate) enum JobCommand {
 Where a job stops by itself (--abort-above), devices that failed and those of which nobody knows count.")]
     Create(Box<CreateJobArgs>),
     /// List jobs, with how far they are.
-    List(TenantFlags),
+    #[command(after_help = "Example:\n  pollux job list --limit 20")]
+    List {
+        /// Whose, and how to reach a node.
+        #[command(flatten)]
+        of: TenantFlags,
+        /// At most so many, 1 to 1,000; without it all.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+        limit: Option<u32>,
+        /// Go on after an answer: the cursor that it printed.
+        #[arg(long, default_value = "")]
+        cursor: String,
+    },
     /// Print a job.
     Get {
         /// Which, and how to reach a node.

@@ -2,8 +2,8 @@
 
 use pollux_cluster::access::{Action, On};
 use pollux_cluster::meta::CONTROL_LEVEL;
-use pollux_proto::v1;
 use pollux_proto::v1::job_spec::Whose as Selected;
+use pollux_proto::{convert, v1};
 use pollux_twin::id::DEFAULT_TENANT;
 use pollux_twin::{Rejection, TwinKey};
 
@@ -103,27 +103,56 @@ impl Desk {
         Ok(kept)
     }
 
-    /// The jobs of a tenant that the caller may read, by name.
+    /// A page of the jobs of a tenant that the caller may read, by name, and the name to go on after.
     pub(super) async fn list_jobs(
         &self,
         caller: &Caller,
-        tenant: &str,
-    ) -> Result<Vec<Kept>, Rejection> {
-        let tenant = tenant_of(tenant);
-        let mut found = self.kept_jobs(&jobs::all(tenant)).await?;
-        // Names of another tenant may begin like those of this one.
-        found.retain(|kept| {
-            let record = &kept.record;
-            record.tenant == tenant && self.may_steer(caller, Action::JobRead, record).is_ok()
-        });
-        Ok(found)
+        asked: &v1::ListJobsRequest,
+    ) -> Result<(Vec<Kept>, String), Rejection> {
+        let tenant = tenant_of(&asked.tenant);
+        let scope = jobs::all(tenant);
+        let mut after = match asked.page_token.as_str() {
+            "" => None,
+            token => Some(jobs::key_of(tenant, token).map_err(|_| {
+                let reason =
+                    "page_token: not one that a list gave; leave it empty to begin".to_owned();
+                Rejection::Invalid { reason }
+            })?),
+        };
+        let most = match asked.page_size {
+            0 => JOBS_MAX,
+            size => size as usize,
+        };
+        let stand = self.stand(&scope, &convert::Freshness::default(), None).await?;
+        let mut found = Vec::new();
+        loop {
+            let reached = &stand.position.shards;
+            let part = self.router.list(&scope, after.as_ref(), PAGE_PART, reached).await?;
+            let ended = part.next.is_none();
+            for kept in part.items.iter().filter_map(|(_, view)| Kept::read(view)) {
+                let record = &kept.record;
+                // Names of another tenant may begin like those of this one.
+                let shows = record.tenant == tenant
+                    && self.may_steer(caller, Action::JobRead, record).is_ok();
+                if shows && found.len() == most {
+                    let last: &Kept = &found[most - 1];
+                    let next = last.record.name.clone();
+                    return Ok((found, next));
+                }
+                found.extend(shows.then_some(kept));
+            }
+            if ended {
+                return Ok((found, String::new()));
+            }
+            after = part.next;
+        }
     }
 
     pub(super) async fn kept_jobs(
         &self,
         scope: &crate::router::Scope,
     ) -> Result<Vec<Kept>, Rejection> {
-        let stand = self.stand(scope, &pollux_proto::convert::Freshness::default(), None).await?;
+        let stand = self.stand(scope, &convert::Freshness::default(), None).await?;
         let (mut found, mut after) = (Vec::new(), None);
         loop {
             let reached = &stand.position.shards;
@@ -302,7 +331,7 @@ fn the_same(kept: Kept, asked: &Record) -> Result<Kept, Rejection> {
 }
 
 fn check_wish(kept: &Kept, wish: Wish) -> Result<(), Rejection> {
-    let state = pollux_proto::convert::job_state_name(kept.state());
+    let state = convert::job_state_name(kept.state());
     let refused = |reason: String| Err(Rejection::Invalid { reason });
     match wish {
         Wish::Delete if !kept.is_over() => {

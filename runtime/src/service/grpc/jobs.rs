@@ -64,8 +64,9 @@ impl Jobs for Grpc {
         let origin = self.origin(&request);
         self.respond(Method::JobsList, async {
             let caller = origin.caller?;
-            let found = self.desk.list_jobs(&caller, &request.get_ref().tenant).await?;
-            Ok(v1::ListJobsResponse { jobs: found.iter().map(Kept::to_v1).collect() })
+            let (found, next_page_token) = self.desk.list_jobs(&caller, request.get_ref()).await?;
+            let jobs = found.iter().map(Kept::to_v1).collect();
+            Ok(v1::ListJobsResponse { jobs, next_page_token })
         })
         .await
     }

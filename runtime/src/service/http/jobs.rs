@@ -46,8 +46,10 @@ pub(super) async fn call(
     incoming: Incoming,
     body: Body,
 ) -> Result<Response<Body>, Problem> {
-    if call == Call::Devices {
-        return devices(&incoming).await;
+    match call {
+        Call::List => return list(&incoming).await,
+        Call::Devices => return devices(&incoming).await,
+        _ => {}
     }
     incoming.arguments(&[])?;
     let caller = incoming.caller()?.clone();
@@ -55,11 +57,6 @@ pub(super) async fn call(
     let desk = incoming.desk.clone();
     let named = v1::GetJobRequest { tenant: tenant.clone(), name: name.clone() };
     let kept = match call {
-        Call::List => {
-            let found = desk.list_jobs(&caller, &tenant).await?;
-            let all: Vec<_> = found.iter().map(|kept| shown(&incoming, kept)).collect();
-            return Ok(json(StatusCode::OK, &object([("jobs", all.into())])));
-        }
         Call::Put => {
             let spec = convert::job_spec_from_json(incoming.json(body, Form::Json).await?)?;
             let asked = v1::CreateJobRequest { tenant, name, spec: Some(spec) };
@@ -69,7 +66,7 @@ pub(super) async fn call(
             Box::pin(desk.delete_job(&caller, &named)).await?;
             return Ok(json(StatusCode::OK, &Value::object()));
         }
-        Call::Get | Call::Devices => desk.job(&caller, &tenant, &name).await?,
+        Call::Get | Call::List | Call::Devices => desk.job(&caller, &tenant, &name).await?,
         Call::Pause => desk.wish_of_job(&caller, &named, Wish::Pause).await?,
         Call::Resume => desk.wish_of_job(&caller, &named, Wish::Run).await?,
         Call::Cancel => desk.wish_of_job(&caller, &named, Wish::Cancel).await?,
@@ -79,6 +76,27 @@ pub(super) async fn call(
 
 fn shown(incoming: &Incoming, kept: &Kept) -> Value {
     convert::job_json(&kept.to_v1(), &incoming.desk.json)
+}
+
+async fn list(incoming: &Incoming) -> Result<Response<Body>, Problem> {
+    let arguments = incoming.arguments(&["page_size", "page_token"])?;
+    let asked = v1::ListJobsRequest {
+        tenant: incoming.tenant().to_owned(),
+        page_size: arguments.page_size()?,
+        page_token: arguments.text("page_token").unwrap_or_default().to_owned(),
+    };
+    let (found, next) = incoming.desk.list_jobs(incoming.caller()?, &asked).await?;
+    let all: Vec<_> = found.iter().map(|kept| shown(incoming, kept)).collect();
+    Ok(json(StatusCode::OK, &page("jobs", all, next)))
+}
+
+/// What there is, and where to go on.
+fn page(what: &'static str, all: Vec<Value>, next: String) -> Value {
+    let mut answer = object([(what, all.into())]);
+    if let (Value::Object(members), false) = (&mut answer, next.is_empty()) {
+        members.insert("next_page_token".to_owned(), next.into());
+    }
+    answer
 }
 
 async fn devices(incoming: &Incoming) -> Result<Response<Body>, Problem> {
@@ -99,9 +117,5 @@ async fn devices(incoming: &Incoming) -> Result<Response<Body>, Problem> {
     };
     let page = incoming.desk.job_devices(incoming.caller()?, &asked).await?;
     let devices: Vec<_> = page.devices.iter().map(convert::job_device_json).collect();
-    let mut answer = object([("devices", devices.into())]);
-    if let (Value::Object(members), false) = (&mut answer, page.next_page_token.is_empty()) {
-        members.insert("next_page_token".to_owned(), page.next_page_token.into());
-    }
-    Ok(json(StatusCode::OK, &answer))
+    Ok(json(StatusCode::OK, &self::page("devices", devices, page.next_page_token)))
 }

@@ -29,6 +29,7 @@ pub(super) fn about(call: Call) -> About {
         Call::Put | Call::Get | Call::Pause | Call::Resume | Call::Cancel => Answer::Json("Job"),
     };
     let query: &[_] = match call {
+        Call::List => &["page_size", "page_token"],
         Call::Devices => &["state", "page_size", "page_token"],
         _ => &[],
     };
@@ -74,7 +75,9 @@ pub(super) fn schemas() -> [(&'static str, Value); 5] {
     });
     let list = json!({
         "type": "object", "required": ["jobs"],
-        "properties": {"jobs": {"type": "array", "items": reference("Job")}},
+        "properties": {
+            "jobs": {"type": "array", "items": reference("Job")}, "next_page_token": text,
+        },
     });
     [
         ("Job", job),

@@ -15,7 +15,9 @@ from proxy import Proxy
 
 
 def test_it_has_the_same_calls() -> None:
-    for group in ("Twins", "Commands", "Devices", "Subscriptions", "Cluster"):
+    of_client = ("Twins", "Commands", "Devices", "Subscriptions", "Cluster")
+    of_package = ("Artifacts", "Enrolments", "Groups", "Jobs", "Tenants", "Types")
+    for group in of_client + of_package:
         blocking: Any = getattr(pollux.client, group)
         asynchronous: Any = getattr(aio.client, group)
         public = [name for name in vars(blocking) if not name.startswith("_")]

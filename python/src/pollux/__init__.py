@@ -21,8 +21,12 @@ are exceptions, a class for each reason: see `pollux.errors`.
 """
 
 from . import errors, types
+from .artifact_calls import Artifact, ArtifactKey
+from .artifacts import Artifacts
 from .client import Client, Cluster, Commands, Devices, Subscriptions, Twins
 from .consumer import Consumer, Delivery
+from .enrolment_calls import Enrolment, EnrolmentPut, Provisioned, device_key
+from .enrolments import Enrolments
 from .errors import (
     DeviceOffline,
     Failed,
@@ -40,10 +44,15 @@ from .errors import (
     Unreachable,
     VersionMismatch,
 )
+from .fleet import Groups, Types
+from .fleet_calls import DeviceGroup, DeviceType, MemberRefusal, MembersChanged
 from .job_calls import Job, JobDevice
 from .jobs import Jobs
+from .tenant_calls import Tenant, TenantLimits, TenantUse
+from .tenants import Tenants
 from .types import (
     Changed,
+    DeletedDevice,
     NewDevice,
     Patched,
     PictureComplete,
@@ -54,22 +63,34 @@ from .types import (
 from .watching import Watching
 
 __all__ = [
+    "Artifact",
+    "ArtifactKey",
+    "Artifacts",
     "Changed",
     "Client",
     "Cluster",
     "Commands",
     "Consumer",
+    "DeletedDevice",
     "Delivery",
+    "DeviceGroup",
     "DeviceOffline",
+    "DeviceType",
     "Devices",
+    "Enrolment",
+    "EnrolmentPut",
+    "Enrolments",
     "Failed",
     "Forbidden",
+    "Groups",
     "InvalidArgument",
     "InvalidValue",
     "Job",
     "JobDevice",
     "Jobs",
     "KeyReused",
+    "MemberRefusal",
+    "MembersChanged",
     "NewDevice",
     "NotFound",
     "OutcomeUnknown",
@@ -79,15 +100,22 @@ __all__ = [
     "Pictured",
     "PolluxError",
     "PositionLost",
+    "Provisioned",
     "Rejected",
     "Subscriptions",
     "TakenOver",
+    "Tenant",
+    "TenantLimits",
+    "TenantUse",
+    "Tenants",
     "Twin",
     "Twins",
+    "Types",
     "Unauthenticated",
     "Unreachable",
     "VersionMismatch",
     "Watching",
+    "device_key",
     "errors",
     "types",
 ]

@@ -77,6 +77,9 @@ def failure(code: str, message: str, detail: Optional[str]) -> Failure:
         return Refused(error, error.retry_after, elsewhere=reason in ("not_owner", "behind"))
     if code in _NO_ANSWER or (code, message) == _BROKEN:
         return NoAnswer(message or code.lower())
+    if code == "NOT_FOUND":
+        # What is no twin is named in words alone.
+        return Refused(rejected("not_found", {}, message), None, elsewhere=False)
     if code == "ABORTED":
         return Refused(TakenOver(message), None, elsewhere=False)
     return Refused(Failed(message or code.lower(), code), None, elsewhere=False)

@@ -327,6 +327,14 @@ def enable(device: str, key: Optional[str]) -> Call[types.Device]:
     return _device("Enable", request, key)
 
 
+def deleted(prefix: str, tenant: str, page_token: str) -> Call[types.DeletedDevices]:
+    request = devices_pb2.ListDeletedRequest(
+        tenant=tenant, prefix=prefix, page_size=PAGE_SIZE, page_token=page_token
+    )
+    response = devices_pb2.ListDeletedResponse
+    return Call("/pollux.v1.Devices/ListDeleted", request, response, reading.deleted)
+
+
 def restore(device: str, key: Optional[str]) -> Call[types.Device]:
     tenant, device = key_of(device)
     key = idempotency_key(key)

@@ -9,11 +9,15 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Seque
 import grpc
 
 from . import calls, reading, types
+from .artifacts import Artifacts
 from .attempts import given_up
 from .calls import COMMAND_DEADLINE, PAGE_SIZE, Order
 from .consumer import Consumer
+from .enrolments import Enrolments
+from .fleet import Groups, Types
 from .jobs import Jobs
 from .line import Line, failure_of
+from .tenants import Tenants
 from .v1 import devices_pb2
 from .watching import Watching
 from .ways import RESUME_TIMEOUT, TIMEOUT, Pem, Token, ways
@@ -57,6 +61,16 @@ class Client:
         """Watches that the cluster remembers."""
         self.jobs = Jobs(line)
         """One thing done to many devices."""
+        self.artifacts = Artifacts(line)
+        """Firmware and other software for devices."""
+        self.types = Types(line)
+        """What devices of a kind may report, and be asked."""
+        self.groups = Groups(line)
+        """Devices under a name."""
+        self.enrolments = Enrolments(line)
+        """How devices come that nobody registered."""
+        self.tenants = Tenants(line)
+        """What tenants may have, and what they use."""
         self.cluster = Cluster(line)
         """How the cluster is."""
 
@@ -298,6 +312,16 @@ class Devices:
             NotFound: Nothing was deleted, or too long ago.
         """
         return self._line.call(calls.restore(device, idempotency_key))
+
+    def deleted(self, *, prefix: str = "", tenant: str = "") -> Iterator[types.DeletedDevice]:
+        """Devices whose twins were deleted and can be brought back, by their names: asks page after page."""
+        page_token = ""
+        while True:
+            page = self._line.call(calls.deleted(prefix, tenant, page_token))
+            yield from page.devices
+            page_token = page.next_page_token
+            if not page_token:
+                return
 
     def give_credential(
         self,

@@ -60,7 +60,7 @@ class Rejected(PolluxError):
 
 
 class NotFound(Rejected):
-    """No twin, device or subscription of that name; or it was deleted."""
+    """Nothing of that name; or it was deleted."""
 
 
 class VersionMismatch(Rejected):
@@ -130,6 +130,18 @@ class UnknownCredential(NotFound):
     """The device has no credential of that name."""
 
 
+class UnknownType(NotFound):
+    """There is no device type of that name."""
+
+
+class UnknownGroup(NotFound):
+    """There is no group of that name."""
+
+
+class NotEnrolled(Rejected):
+    """A device got nothing by an enrolment; `details` says `why`."""
+
+
 class LevelTooLow(Rejected):
     """The cluster runs at a level that does not have what was asked for."""
 
@@ -161,6 +173,9 @@ _CLASSES: Dict[str, Type[Rejected]] = {
     "not_owner": Passing,
     "behind": Passing,
     "unknown_credential": UnknownCredential,
+    "unknown_type": UnknownType,
+    "unknown_group": UnknownGroup,
+    "not_enrolled": NotEnrolled,
     "level_too_low": LevelTooLow,
     "unauthenticated": Unauthenticated,
     "forbidden": Forbidden,

@@ -14,6 +14,8 @@ from .values import object_to_json, to_json
 
 #: Devices of a page.
 PAGE_SIZE = 1000
+#: Jobs of a page: each may name very many devices.
+JOBS_OF_PAGE = 100
 
 _OVER = frozenset(
     (jobs_pb2.JOB_STATE_FINISHED, jobs_pb2.JOB_STATE_ABORTED, jobs_pb2.JOB_STATE_CANCELLED)
@@ -66,6 +68,14 @@ class JobDevice:
     number: int
     """The version that was written, or the id of the command; 0 while there is none."""
     reason: str
+
+
+@dataclass(frozen=True)
+class JobPage:
+    """A page of jobs, by name."""
+
+    jobs: List[Job]
+    next_page_token: str
 
 
 @dataclass(frozen=True)
@@ -169,9 +179,11 @@ def steer(verb: str, name: str, tenant: str) -> Call[Job]:
     return _job(verb, _named(name, tenant), changes=True)
 
 
-def list_jobs(tenant: str) -> Call[List[Job]]:
-    request = jobs_pb2.ListJobsRequest(tenant=tenant)
-    read: Callable[[Any], List[Job]] = lambda answer: [job(one) for one in answer.jobs]
+def list_jobs(tenant: str, page_token: str) -> Call[JobPage]:
+    request = jobs_pb2.ListJobsRequest(tenant=tenant, page_size=JOBS_OF_PAGE, page_token=page_token)
+    read: Callable[[Any], JobPage] = lambda answer: JobPage(
+        [job(one) for one in answer.jobs], answer.next_page_token
+    )
     return Call("/pollux.v1.Jobs/List", request, jobs_pb2.ListJobsResponse, read)
 
 

@@ -72,8 +72,15 @@ class Jobs:
         return self._line.call(job_calls.get(name, tenant))
 
     def list(self, *, tenant: str = "") -> List[Job]:
-        """The jobs of a tenant that the caller may read, by name."""
-        return self._line.call(job_calls.list_jobs(tenant))
+        """The jobs of a tenant that the caller may read, by name: asks page after page."""
+        jobs: List[Job] = []
+        page_token = ""
+        while True:
+            page = self._line.call(job_calls.list_jobs(tenant, page_token))
+            jobs += page.jobs
+            page_token = page.next_page_token
+            if not page_token:
+                return jobs
 
     def devices(
         self, name: str, *, state: Optional[str] = None, tenant: str = ""

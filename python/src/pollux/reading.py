@@ -117,6 +117,22 @@ def device(of: devices_pb2.Device) -> types.Device:
     return types.Device(of.tenant, of.device, standing, of.at_ms, of.by, of.reason, credentials)
 
 
+def deleted(page: devices_pb2.ListDeletedResponse) -> types.DeletedDevices:
+    """Devices that can be brought back."""
+    devices = [
+        types.DeletedDevice(
+            tenant=of.tenant,
+            device=of.device,
+            restorable_until_ms=of.restorable_until_ms,
+            deleted_at_ms=None if of.is_back else of.deleted_at_ms,
+            deleted_by=of.deleted_by,
+            is_back=of.is_back,
+        )
+        for of in page.devices
+    ]
+    return types.DeletedDevices(devices, page.next_page_token)
+
+
 def _credential(of: devices_pb2.Credential) -> types.Credential:
     certificate = of.WhichOneof("proof") == "certificate_sha256"
     return types.Credential(

@@ -226,6 +226,27 @@ class Device:
 
 
 @dataclass(frozen=True)
+class DeletedDevice:
+    """A device whose twin was deleted, and what it held is kept."""
+
+    tenant: str
+    device: str
+    restorable_until_ms: int
+    deleted_at_ms: Optional[int]
+    """`None` where it is there again."""
+    deleted_by: str
+    is_back: bool
+
+
+@dataclass(frozen=True)
+class DeletedDevices:
+    """A page of such devices, by their names."""
+
+    devices: List[DeletedDevice]
+    next_page_token: str
+
+
+@dataclass(frozen=True)
 class NewDevice:
     """A device to import. `device` may be `tenant/device`."""
 

@@ -14,19 +14,28 @@ Calls, values and exceptions are those of `pollux`.
 """
 
 from .client import Client, Cluster, Commands, Devices, Subscriptions, Twins
+from .artifacts import Artifacts
 from .consumer import Consumer, Delivery
+from .enrolments import Enrolments
+from .fleet import Groups, Types
 from .jobs import Jobs
+from .tenants import Tenants
 from .watching import Watching
 
 __all__ = [
+    "Artifacts",
     "Client",
     "Cluster",
     "Commands",
     "Consumer",
     "Delivery",
     "Devices",
+    "Enrolments",
+    "Groups",
     "Jobs",
     "Subscriptions",
+    "Tenants",
     "Twins",
+    "Types",
     "Watching",
 ]

@@ -1,0 +1,131 @@
+"""The blocking calls about artifacts: firmware and other software for devices. What they ask is in `artifact_calls`."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from pathlib import Path
+from typing import Iterator, List, Optional, Union
+
+import grpc
+
+from . import artifact_calls
+from .artifact_calls import Artifact, ArtifactKey, Part, Source, Upload
+from .attempts import Attempts, given_up
+from .errors import PolluxError
+from .line import Line, failure_of
+from .v1 import artifacts_pb2
+
+
+class Artifacts:
+    """Calls about artifacts."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    def put(
+        self,
+        name: str,
+        version: str,
+        source: Source,
+        *,
+        media_type: str = "",
+        signature: Optional[bytes] = None,
+        key: str = "",
+        tenant: str = "",
+    ) -> Artifact:
+        """Brings an artifact, from bytes or the file at a path, which is read piece by piece.
+
+        Nothing bounds how long it takes, and it is not repeated by itself; to bring the same again is safe. Its SHA-256
+        is told first, so that what is broken on the way is refused.
+        """
+        upload = Upload(name, version, tenant, source, media_type, signature, key)
+        stub = self._line.channel().stream_unary(
+            artifact_calls.PUT,
+            request_serializer=artifacts_pb2.PutArtifactRequest.SerializeToString,
+            response_deserializer=artifacts_pb2.Artifact.FromString,
+        )
+        try:
+            return artifact_calls.read(stub(upload.requests(), metadata=self._line.ways.metadata()))
+        except grpc.RpcError as error:
+            raise given_up(failure_of(error), changes=True) from None
+
+    def get(self, name: str, version: str, *, tenant: str = "") -> Artifact:
+        """What an artifact is, without its bytes."""
+        return self._line.call(artifact_calls.get(name, version, tenant))
+
+    def list(self, *, prefix: str = "", tenant: str = "") -> Iterator[Artifact]:
+        """The artifacts of a tenant, by name and version: asks page after page."""
+        page_token = ""
+        while True:
+            page = self._line.call(artifact_calls.page(prefix, tenant, page_token))
+            yield from page.artifacts
+            page_token = page.next_page_token
+            if not page_token:
+                return
+
+    def download(
+        self, name: str, version: str, to: Union[str, "os.PathLike[str]"], *, tenant: str = ""
+    ) -> Artifact:
+        """Writes an artifact to a file, for as long as it takes while bytes come.
+
+        What has come is kept beside the file, and gone on with, at another node too, and by the next call if this one
+        fails. The file has its name only once its SHA-256 is right.
+        """
+        artifact = self.get(name, version, tenant=tenant)
+        part = Part(artifact, Path(to))
+        try:
+            while part.missing:
+                self._go_on(artifact, part)
+            part.finish()
+        finally:
+            part.close()
+        return artifact
+
+    def _go_on(self, artifact: Artifact, part: Part) -> None:
+        """Takes further bytes until there are some, or no node gives any."""
+        attempts = Attempts(
+            self._line.timeout, len(self._line.ways.targets), repeat=True, changes=False, key=""
+        )
+        began, had = time.monotonic(), part.size
+        while part.size == had:
+            channel = self._line.channel()
+            stub = channel.unary_stream(
+                artifact_calls.GET,
+                request_serializer=artifacts_pb2.GetArtifactRequest.SerializeToString,
+                response_deserializer=artifacts_pb2.GetArtifactResponse.FromString,
+            )
+            asked = artifact_calls.reading(
+                artifact.name, artifact.version, artifact.tenant, part.size
+            )
+            try:
+                for message in stub(asked, metadata=self._line.ways.metadata()):
+                    part.take(message.data)
+                return
+            except grpc.RpcError as error:
+                failed = failure_of(error)
+            after = attempts.next(failed, time.monotonic() - began, random.random())
+            if isinstance(after, PolluxError):
+                raise after from None
+            if after.elsewhere:
+                self._line.leave(channel)
+            time.sleep(after.pause)
+
+    def delete(self, name: str, version: str, *, tenant: str = "") -> None:
+        """Takes an artifact away that no job names."""
+        self._line.call(artifact_calls.delete(name, version, tenant))
+
+    def put_key(
+        self, name: str, public_key: bytes, *, note: str = "", tenant: str = ""
+    ) -> ArtifactKey:
+        """Adds an Ed25519 key: from then on what comes must be signed by it, or by another of the tenant's."""
+        return self._line.call(artifact_calls.put_key(name, public_key, note, tenant))
+
+    def list_keys(self, *, tenant: str = "") -> List[ArtifactKey]:
+        """The keys of a tenant."""
+        return self._line.call(artifact_calls.list_keys(tenant))
+
+    def delete_key(self, name: str, *, tenant: str = "") -> None:
+        """Takes a key away. What was signed by it stays."""
+        self._line.call(artifact_calls.delete_key(name, tenant))

@@ -47,6 +47,7 @@
 //!
 //! Calls that there are only in the `.proto` files go to one [`Node`].
 
+mod artifacts;
 mod attempts;
 mod client;
 mod clock;
@@ -54,7 +55,9 @@ mod cluster;
 mod commands;
 mod consumer;
 mod devices;
+mod enrolments;
 mod error;
+mod fleet;
 mod jobs;
 mod limits;
 mod node;
@@ -63,14 +66,18 @@ mod outstanding;
 mod resume;
 mod search;
 mod subscriptions;
+mod tenants;
 mod twins;
 mod watching;
 
+pub use artifacts::Artifacts;
 pub use client::Client;
 pub use commands::{Commands, NewCommand};
 pub use consumer::{Consumer, Delivery};
 pub use devices::{Devices, NewDevice};
+pub use enrolments::Enrolments;
 pub use error::{Error, ErrorKind};
+pub use fleet::{Groups, Types};
 pub use jobs::{Following, Jobs};
 pub use node::Node;
 pub use options::Options;
@@ -78,6 +85,7 @@ pub use pollux_proto::v1;
 pub use pollux_twin::Rejection;
 pub use pollux_twin::change::Section;
 pub use subscriptions::Subscriptions;
+pub use tenants::Tenants;
 pub use twins::{Answer, Twins, Write, Written};
 pub use watching::{Event, Watch, Watching};
 

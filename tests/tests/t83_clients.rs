@@ -221,10 +221,41 @@ async fn a_job_is_followed_whatever_breaks() -> Result<()> {
     let other = v1::JobSpec { rate_per_s: 9, ..spec };
     let error = jobs.create("lot", other).await.expect_err("another of that name");
     ensure!(error.reason() == Some("version_mismatch"), "{error:?}");
+    named_in_pages(&direct, &node).await?;
     jobs.delete("lot").await?;
     ensure!(jobs.list("").await?.is_empty());
     let error = jobs.follow("lot").next().await.expect_err("it is forgotten");
     ensure!(error.reason() == Some("not_found"), "{error:?}");
+    Ok(())
+}
+
+/// Lists of jobs have pages, at each of the doors.
+async fn named_in_pages(pollux: &Client, node: &NodeProcess) -> Result<()> {
+    let devices = v1::JobDevices { devices: vec!["steered-0".into()] };
+    let spec = v1::JobSpec {
+        whose: Some(v1::job_spec::Whose::Devices(devices)),
+        action: Some(v1::job_spec::Action::TagsJson(r#"{"lot":8}"#.into())),
+        ..Default::default()
+    };
+    for name in ["a", "m", "z"] {
+        pollux.jobs().create(name, spec.clone()).await?;
+    }
+    let names = |jobs: &[v1::Job]| jobs.iter().map(|job| job.name.clone()).collect::<Vec<_>>();
+    ensure!(names(&pollux.jobs().list("").await?) == ["a", "lot", "m", "z"]);
+    let page = node.ask(&["job", "list", "--limit", "3"])?;
+    ensure!(page["jobs"][2]["name"] == "m" && page["next_cursor"] == "m", "{page}");
+    let rest = node.ask(&["job", "list", "--limit", "3", "--cursor", "m"])?;
+    ensure!(rest["jobs"][0]["name"] == "z" && rest.get("next_cursor").is_none(), "{rest}");
+    let reply = node.send("GET", "/v1/jobs?page_size=1&page_token=a", &[], b"")?;
+    let page: serde_json::Value = serde_json::from_str(&reply.body)?;
+    ensure!(page["jobs"][0]["name"] == "lot" && page["next_page_token"] == "lot", "{page}");
+    let reply = node.send("GET", "/v1/jobs?page_token=a%2Fb", &[], b"")?;
+    ensure!(reply.status == 400 && reply.body.contains("page_token"), "{reply:?}");
+    for name in ["a", "m", "z"] {
+        let mut following = pollux.jobs().follow(name);
+        while timeout(STEP, following.next()).await??.is_some() {}
+        pollux.jobs().delete(name).await?;
+    }
     Ok(())
 }
 
@@ -268,6 +299,89 @@ async fn calls_say_what_became_of_them() -> Result<()> {
     ensure!(pollux.cluster_status().await?.nodes.len() == 1);
     ensure!(!pollux.who_am_i().await?.enforced);
     ensure!(twins.delete("pump-2", None, None).await? > 1);
+    let gone = pollux.devices().deleted("", "pump").await?;
+    ensure!(gone.len() == 1 && gone[0].device == "pump-2" && !gone[0].is_back, "{gone:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_fleet_is_made_of_is_kept() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let node = NodeOptions::new(&dir.path().join("node")).start()?;
+    let pollux = client(&format!("http://{}", node.grpc))?;
+
+    let limits = v1::TenantLimits { devices: Some(1), ..Default::default() };
+    pollux.tenants().limit("acme", limits, "a trial").await?;
+    ensure!(pollux.tenants().get("acme").await?.limits == Some(limits));
+    ensure!(pollux.tenants().list().await?.len() == 1);
+
+    let schemas_json = r#"{"desired":{"type":"object"}}"#.to_owned();
+    let pump = v1::PutTypeRequest { name: "pump".into(), schemas_json, ..Default::default() };
+    ensure!(pollux.types().put(pump).await?.version == 1);
+    ensure!(pollux.types().list("").await?.len() == 1);
+    pollux.types().remove("pump").await?;
+    let error = pollux.types().get("default/pump").await.expect_err("it is gone");
+    ensure!(error.reason() == Some("unknown_type"), "{error:?}");
+
+    let north = v1::PutGroupRequest { name: "north".into(), ..Default::default() };
+    pollux.groups().put(north).await?;
+    pollux.devices().register(NewDevice::new("pump-1")).await?;
+    ensure!(pollux.groups().add("north", vec!["pump-1".into()]).await?.done == 1);
+    ensure!(pollux.groups().members("north").await? == ["pump-1"]);
+    ensure!(pollux.groups().take_out("north", vec!["pump-1".into()]).await?.done == 1);
+    ensure!(pollux.groups().get("north").await?.filter.is_empty());
+    pollux.groups().remove("north").await?;
+    ensure!(pollux.groups().list("").await?.is_empty());
+
+    let spring = v1::Enrolment { name: "spring".into(), most: 1, ..Default::default() };
+    let put = v1::PutEnrolmentRequest { enrolment: Some(spring), new_key: false };
+    ensure!(!pollux.enrolments().put(put).await?.key.is_empty());
+    let asked = v1::ProvisionRequest {
+        enrolment: "spring".into(),
+        device: "pump-2".into(),
+        ..Default::default()
+    };
+    let error = pollux.enrolments().provision(asked).await.expect_err("nothing is proven");
+    ensure!(error.reason() == Some("not_enrolled"), "{error:?}");
+    ensure!(pollux.enrolments().get("spring").await?.most == 1);
+    pollux.enrolments().remove("spring").await?;
+    ensure!(pollux.enrolments().list("").await?.is_empty());
+    artifacts(&pollux).await
+}
+
+async fn artifacts(pollux: &Client) -> Result<()> {
+    use v1::get_artifact_response::Part as Got;
+    use v1::put_artifact_request::Part;
+
+    let (name, version) = ("pump-fw".to_owned(), "2.1".to_owned());
+    let new = v1::NewArtifact { name, version, ..Default::default() };
+    let parts = [Part::Artifact(new), Part::Data(vec![7; 9])];
+    let parts = parts.map(|part| v1::PutArtifactRequest { part: Some(part) });
+    let put = pollux.artifacts().put(tokio_stream::iter(parts)).await?;
+    ensure!(pollux.artifacts().list("", "pump").await? == std::slice::from_ref(&put));
+    let (name, version) = (put.name.clone(), put.version.clone());
+    let wanted = v1::GetArtifactRequest { name, version, offset: 4, ..Default::default() };
+    let mut coming = pollux.artifacts().get(wanted).await?;
+    let mut bytes = Vec::new();
+    while let Some(message) = coming.message().await? {
+        if let Some(Got::Data(data)) = message.part {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    ensure!(bytes == [7; 5], "{bytes:?}");
+    let (name, public_key) = ("release".to_owned(), vec![7; 32]);
+    let key = v1::PutArtifactKeyRequest { name, public_key, ..Default::default() };
+    let key = pollux.artifacts().put_key(key).await?;
+    ensure!(pollux.artifacts().list_keys("").await? == [key]);
+    let name = "release".to_owned();
+    let key = v1::RemoveArtifactKeyRequest { name, ..Default::default() };
+    pollux.artifacts().remove_key(key).await?;
+    let (name, version) = (put.name.clone(), put.version.clone());
+    let gone = v1::RemoveArtifactRequest { name, version, ..Default::default() };
+    pollux.artifacts().remove(gone).await?;
+    let (name, version) = (put.name, put.version);
+    let asked = v1::DescribeArtifactRequest { name, version, ..Default::default() };
+    ensure!(pollux.artifacts().describe(asked).await.is_err(), "it is gone");
     Ok(())
 }
 

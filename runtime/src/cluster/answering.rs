@@ -155,12 +155,7 @@ impl Service for Answering {
                     answer.map(Into::into).ok_or(CallFault::Failed)
                 }
                 Some(Kind::Barrier) => back_up::barrier_for_peer(router()?, &payload).await,
-                Some(Kind::Step) => {
-                    let steps = steps.ok_or(CallFault::Unreachable)?;
-                    let order = serde_json::from_slice(&payload).map_err(|_| CallFault::Failed)?;
-                    let done = steps.carry_out(order).await;
-                    Ok(serde_json::to_vec(&done).expect("a text is JSON").into())
-                }
+                Some(Kind::Step) => step(steps.ok_or(CallFault::Unreachable)?, &payload).await,
                 Some(Kind::HoldArtifact) => {
                     depot.ok_or(CallFault::Unreachable)?.hold_for_peer(payload).await
                 }
@@ -226,6 +221,13 @@ impl Service for Answering {
             }
         }
     }
+}
+
+/// A step of a move.
+async fn step(steps: Steps, payload: &[u8]) -> Result<Bytes, CallFault> {
+    let order = serde_json::from_slice(payload).map_err(|_| CallFault::Failed)?;
+    let done = steps.carry_out(order).await;
+    Ok(serde_json::to_vec(&done).expect("a text is JSON").into())
 }
 
 /// What is asked for a principal.

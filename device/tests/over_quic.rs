@@ -6,8 +6,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use pollux_device::enrol::{DeviceKey, Enrolment};
 use pollux_device::session::Backoff;
-use pollux_device::{Device, Download, DownloadError, Endpoint, Fault, Message, Options};
+use pollux_device::{
+    Device, Download, DownloadError, Endpoint, EnrolError, Fault, Message, Options, Trust,
+};
 use pollux_proto::device::download::{Fetch, Offer};
 use pollux_proto::device::{
     AckResult, Decoder, DeviceFrame, Limits, NodeFrame, RefusedReason, decode_datagram, encode,
@@ -308,4 +311,31 @@ async fn a_node_does_not_say_what_the_right_content_is() {
     assert!(matches!(ended, Err(DownloadError::OtherContent { .. })), "{ended:?}");
     assert!(!came, "it has its final name");
     assert_eq!(taken.unwrap().size, 22);
+}
+
+#[tokio::test]
+async fn a_node_that_knows_no_enrolling_is_told_from_one_that_is_not_there() {
+    let ca = ca();
+    let node = Node::start(&ca, Greeting::Welcome, None);
+    let trust = Trust::from_der([ca.der().clone()]).unwrap();
+    let endpoint = Endpoint::open().unwrap();
+    let key = DeviceKey::new([7; 32]);
+    let ask = async |nodes: &[&str]| {
+        let asked = Enrolment::by_key(nodes, "spring", "pump-1", &key, &trust).certificate();
+        asked.enrol(&endpoint).await.unwrap_err()
+    };
+    // Of several, the one that tells more.
+    for nodes in [&[node.address.as_str()][..], &["no port", &node.address, "no port"]] {
+        match ask(nodes).await {
+            EnrolError::Unsupported { address } => assert_eq!(address, node.address),
+            other => panic!("{other:?}"),
+        }
+    }
+    let error = ask(&["no port"]).await;
+    assert!(matches!(error, EnrolError::Unreachable { .. }), "{error:?}");
+    let error = ask(&[]).await;
+    assert!(matches!(error, EnrolError::Options(_)), "{error:?}");
+    let long = Enrolment::by_key(&node.address, "spring", &"a".repeat(999), &key, &trust);
+    let error = long.enrol(&endpoint).await.unwrap_err();
+    assert!(matches!(error, EnrolError::Options(_)), "{error:?}");
 }

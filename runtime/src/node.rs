@@ -95,6 +95,7 @@ impl Node {
             space: space.clone(),
             shards: shards.clone(),
             types: member.types(),
+            policies: member.policies(),
             tenants: Arc::clone(&tenants),
             written,
         });
@@ -105,7 +106,7 @@ impl Node {
             disk.identity.lineage,
             (shards.clone(), member.owners(&shards), member.forward()),
             space,
-            config.access.mode,
+            (config.access.mode, member.policies()),
             (Arc::clone(&metrics), clock),
             stopping.clone(),
         );

@@ -195,7 +195,7 @@ impl Service for Answering {
                 let Some(decider) = self.decider.get() else {
                     return refused(CallFault::Unreachable);
                 };
-                let opened = Guard::open(decider.picture(), &payload);
+                let opened = Guard::open(decider.policies(), &payload);
                 let opened = opened.map(|(guard, kind, asked)| (guard, Kind::of(kind), asked));
                 match opened {
                     Some((guard, Some(kind), asked)) => {
@@ -226,7 +226,7 @@ impl Service for Answering {
 
 /// What is asked for a principal.
 async fn guarded(router: &Router, decider: &Decider, payload: &[u8]) -> Result<Bytes, CallFault> {
-    let opened = Guard::open(decider.picture(), payload);
+    let opened = Guard::open(decider.policies(), payload);
     let (guard, kind, asked) = opened.ok_or(CallFault::Failed)?;
     let kind = Kind::of(kind).ok_or(CallFault::Failed)?;
     about_twins(router, kind, &asked, &guard).await

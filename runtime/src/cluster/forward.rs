@@ -40,6 +40,11 @@ impl Forward {
         Self { peers: self.peers.clone(), behalf: principal }
     }
 
+    /// The principal for whom twins are asked for, if there is one.
+    pub(crate) const fn principal(&self) -> Option<&Arc<str>> {
+        self.behalf.as_ref()
+    }
+
     /// What is asked about twins, with the principal for whom, if there is one.
     fn guarded(&self, kind: Kind, payload: Bytes) -> Result<(Kind, Bytes), FrameError> {
         let Some(principal) = &self.behalf else { return Ok((kind, payload)) };
@@ -257,7 +262,7 @@ async fn carry_out(
         request: call.request,
         timeout: Duration::from_millis(call.timeout_ms),
     };
-    let result = router.call_for_peer(call).await;
+    let result = router.call_for_peer(call, guard.principal()).await;
     encode(&Called { result })
 }
 

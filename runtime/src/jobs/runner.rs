@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use pollux_cluster::access::{Action, On};
+use pollux_cluster::access::Action;
 use pollux_twin::{Rejection, ShardId, Time, TwinKey, View};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
@@ -22,7 +22,7 @@ use super::store::Store;
 use crate::access::Doorman;
 use crate::clock::Clock;
 use crate::cluster::Owner;
-use crate::router::Router;
+use crate::router::{Router, Scope};
 
 /// What carrying out jobs needs. Cheap to clone.
 #[derive(Clone)]
@@ -298,8 +298,9 @@ impl Runner {
 fn may_ask(doorman: &Doorman, record: &Record, whose: &Whose) -> Result<(), Rejection> {
     match whose {
         Whose::Fleet { prefix, filter } if record.proven && !filter.is_empty() => {
-            let on = On::Fleet { tenant: &record.tenant, prefix };
-            doorman.check_principal(&record.by, Action::TwinQuery, on)
+            let (tenant, prefix) = (record.tenant.clone(), prefix.clone());
+            let scope = Scope::Prefix { tenant, prefix };
+            doorman.check_principal(&record.by, Action::TwinQuery, &scope, filter)
         }
         _ => Ok(()),
     }

@@ -14,6 +14,7 @@ use crate::cluster::ControlFault;
 use crate::jobs::limits::{JOBS_MAX, PARTS_READ_MAX, TRIES};
 use crate::jobs::{self, Kept, Plan, Record, State, Store, Target, Wish};
 use crate::own::RESERVED;
+use crate::router::Scope;
 
 impl Desk {
     fn jobs(&self) -> Store {
@@ -119,10 +120,7 @@ impl Desk {
         Ok(found)
     }
 
-    pub(super) async fn kept_jobs(
-        &self,
-        scope: &crate::router::Scope,
-    ) -> Result<Vec<Kept>, Rejection> {
+    pub(super) async fn kept_jobs(&self, scope: &Scope) -> Result<Vec<Kept>, Rejection> {
         let stand = self.stand(scope, &pollux_proto::convert::Freshness::default(), None).await?;
         let (mut found, mut after) = (Vec::new(), None);
         loop {
@@ -234,24 +232,24 @@ impl Desk {
     /// Whether the caller may do something with a job: to all whom it selects.
     fn may_steer(&self, caller: &Caller, action: Action, record: &Record) -> Result<(), Rejection> {
         let tenant = record.tenant.as_str();
-        match &record.spec.whose {
-            Some(Selected::Devices(listed)) => listed.devices.iter().try_for_each(|device| {
-                self.doorman.check(caller, action, On::Twin { tenant, device })
-            }),
-            Some(Selected::Fleet(fleet)) => {
-                let prefix = fleet.prefix.as_str();
-                self.doorman.check(caller, action, On::Fleet { tenant, prefix })
+        let (prefix, filter) = match &record.spec.whose {
+            Some(Selected::Devices(listed)) => {
+                return listed.devices.iter().try_for_each(|device| {
+                    self.doorman.check(caller, action, On::Twin { tenant, device })
+                });
             }
-            None => self.doorman.check(caller, action, On::Fleet { tenant, prefix: "" }),
-        }
+            Some(Selected::Fleet(fleet)) => (fleet.prefix.as_str(), fleet.filter.as_str()),
+            None => ("", ""),
+        };
+        self.doorman.check_matching(caller, action, &fleet_of(record, prefix), filter)
     }
 
     /// A filter tells of twins what is in them.
     fn may_ask(&self, caller: &Caller, record: &Record) -> Result<(), Rejection> {
         match &record.spec.whose {
             Some(Selected::Fleet(fleet)) if !fleet.filter.is_empty() => {
-                let on = On::Fleet { tenant: &record.tenant, prefix: &fleet.prefix };
-                self.doorman.check(caller, Action::TwinQuery, on)
+                let scope = fleet_of(record, &fleet.prefix);
+                self.doorman.check_matching(caller, Action::TwinQuery, &scope, &fleet.filter)
             }
             _ => Ok(()),
         }
@@ -286,6 +284,11 @@ impl Desk {
 
 fn tenant_of(tenant: &str) -> &str {
     if tenant.is_empty() { DEFAULT_TENANT } else { tenant }
+}
+
+/// The twins that a job is about, without its filter.
+fn fleet_of(record: &Record, prefix: &str) -> Scope {
+    Scope::Prefix { tenant: record.tenant.clone(), prefix: prefix.to_owned() }
 }
 
 fn on(record: &Record) -> String {

@@ -20,6 +20,7 @@ use super::outgoing::Outgoing;
 use super::overlay::Overlay;
 use super::quota::Quota;
 use super::replica::Replica;
+use crate::access::PolicyBook;
 use crate::clock::Clock;
 use crate::limits::{APPLIED_LOOK_MS, CALL_RETRY_MS, OWNER_WAIT_MS_MAX};
 use crate::metrics::{HotTwins, Metrics};
@@ -92,6 +93,7 @@ pub(crate) struct Launch {
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
     pub(crate) types: Arc<TypeBook>,
+    pub(crate) policies: PolicyBook,
     pub(crate) tenants: Arc<TenantBook>,
     pub(crate) space: Space,
     pub(crate) metrics: Arc<Metrics>,
@@ -114,7 +116,7 @@ pub(crate) struct ShardHandle {
 impl ShardHandle {
     /// Starts a shard's actor on an arbiter.
     pub(crate) fn launch(arbiter: &ArbiterHandle, launch: Launch) -> Self {
-        let Launch { shard, node, clock, limits, types, tenants, .. } = launch;
+        let Launch { shard, node, clock, limits, types, policies, tenants, .. } = launch;
         let Launch { space, metrics, group, replica, options, .. } = launch;
         let valve = Arc::new(Valve::default());
         let shared = Arc::new(Shared {
@@ -137,6 +139,7 @@ impl ShardHandle {
                 clock,
                 limits,
                 types,
+                policies,
                 quota: Quota::new(shard, tenants, Arc::clone(&replica)),
                 space,
                 metrics,
@@ -187,8 +190,14 @@ impl ShardHandle {
     }
 
     /// Hands a call over; the answer comes to `reply`.
-    pub(crate) fn call(&self, call: Call, reply: CallReply) -> Result<(), Rejection> {
-        self.actor.try_send(ShardCall { call, reply, waited: false }).map_err(|_| no_room())
+    pub(crate) fn call(
+        &self,
+        call: Call,
+        behalf: Option<Arc<str>>,
+        reply: CallReply,
+    ) -> Result<(), Rejection> {
+        let asked = ShardCall { call, behalf, reply, waited: false };
+        self.actor.try_send(asked).map_err(|_| no_room())
     }
 
     /// Reads a twin that nobody has to be asked about: the shard is open, this node leads its group

@@ -20,6 +20,7 @@ use super::messages::{
 };
 use super::released::Released;
 use crate::limits::{MAILBOX_RETRY_MS, REST_MS, SPACE_RETRY_MS, TWIN_MAILBOX_MAX};
+use crate::router::Call;
 use crate::session::Outbox;
 
 /// One active twin.
@@ -98,6 +99,23 @@ impl TwinActor {
         }
         self.hand_over(&mut core);
         self.arm(ctx, now);
+    }
+
+    /// Whether a caller may not make its call of this twin as it is; then it is told so, in turn with all that the twin
+    /// says. What came before is answered again, whatever the caller may now.
+    fn is_turned_down(&mut self, id: CallId, principal: &str, call: &Call) -> bool {
+        let core = Rc::clone(&self.core);
+        let mut core = core.borrow_mut();
+        let now = core.time();
+        let Call { caller, idempotency_key: key, request, .. } = call;
+        if !self.twin.is_new(now, caller, key.as_ref(), request) {
+            return false;
+        }
+        let may = core.policies().check_twin(principal, &self.key, request, &self.twin);
+        let Err(rejection) = may else { return false };
+        self.twin.turn_down(now, id, (caller, key.as_ref()), request, rejection);
+        self.hand_over(&mut core);
+        true
     }
 
     /// Drains the machine into the shard.
@@ -317,7 +335,8 @@ impl Handler<Gone> for TwinActor {
 impl Handler<TwinCall> for TwinActor {
     type Result = ();
 
-    fn handle(&mut self, TwinCall { call, reply }: TwinCall, ctx: &mut Self::Context) {
+    fn handle(&mut self, asked: TwinCall, ctx: &mut Self::Context) {
+        let TwinCall { call, behalf, reply } = asked;
         if self.is_over(ctx) || self.core.borrow().is_held() {
             // Dropped unhandled: certainly without effect. Where the shard is about to be handed over it
             // goes to the next owner.
@@ -326,6 +345,11 @@ impl Handler<TwinCall> for TwinActor {
         }
         let id = self.core.borrow_mut().next_call();
         self.calls.insert(id, reply);
+        if let Some(principal) = behalf
+            && self.is_turned_down(id, &principal, &call)
+        {
+            return;
+        }
         let input = Input::Call {
             call: id,
             caller: call.caller,

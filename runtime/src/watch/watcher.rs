@@ -7,18 +7,21 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use futures_util::stream::{BoxStream, SelectAll, select_all};
 use futures_util::{FutureExt, StreamExt};
+use pollux_proto::feed::Fit;
 use pollux_proto::position::Position;
 use pollux_query::Filter;
-use pollux_twin::{Rejection, ShardId, TwinKey};
+use pollux_twin::{Change, Effect, Mark, Rejection, ShardId, TwinKey};
 use tokio::time::{Interval, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::batch::Batch;
+use super::committed::Committed;
 use super::hub::Step;
 use super::progress;
 use super::ring::Event;
 use super::sieve::Sieve;
 use super::walk::{Met, Walk};
+use crate::access::Shows;
 use crate::limits::{
     KEEP_STATES_EVERY_MS, OWNER_LOOK_MS, OWNER_WAIT_MS_MAX, PAGE_MAX, WATCH_BATCH_STEPS,
 };
@@ -31,6 +34,10 @@ pub struct Watch {
     scope: Scope,
     /// Which changes are told; all if there is none.
     sieve: Option<Arc<Sieve>>,
+    /// What of them.
+    shows: Shows,
+    /// Whether its one twin may be shown no more.
+    lost: bool,
     /// Says for as long that it watches with a filter.
     _kept: Option<DropGuard>,
     /// What was seen of each shard, those among them whose replica is being looked for.
@@ -61,7 +68,7 @@ impl Watch {
     pub(crate) async fn new(
         router: Router,
         scope: Scope,
-        filter: Option<Filter>,
+        (filter, shows): (Option<Filter>, Shows),
         from: Option<&Position>,
         picture: crate::router::Picture,
     ) -> Result<Self, Rejection> {
@@ -80,6 +87,8 @@ impl Watch {
             router,
             scope,
             sieve,
+            shows,
+            lost: false,
             _kept: kept,
             shards: select_all(walks.into_iter().map(Walk::met)),
             picture: None,
@@ -96,13 +105,18 @@ impl Watch {
         Ok(watch)
     }
 
-    /// The next item; `None` when the node stops.
+    /// Whether it is over, as its twin is not one of those that may be shown any more.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost && self.ready.is_empty()
+    }
+
+    /// The next item; `None` when the node stops, or its twin may be shown no more.
     pub async fn next(&mut self) -> Option<WatchItem> {
         loop {
             if let Some(item) = self.ready.pop_front() {
                 return Some(item);
             }
-            if self.stopping.is_cancelled() {
+            if self.lost || self.stopping.is_cancelled() {
                 return None;
             }
             if self.picture.is_some() {
@@ -164,9 +178,20 @@ impl Watch {
     }
 
     fn take_event(&mut self, shard: ShardId, Event { at, what, fit, .. }: Event) {
-        if !self.scope.contains(&what.key) {
+        if self.lost || !self.scope.contains(&what.key) {
             return;
         }
+        let (what, fit) = match self.shows {
+            Shows::All => (what, fit),
+            Shows::Matching => (without_content(what, fit.as_ref()), fit),
+            Shows::WhileMatching => {
+                self.lost = leaves(fit.as_ref());
+                if self.lost && !is_deletion(&what) {
+                    return;
+                }
+                (what, None)
+            }
+        };
         let Some(batch) = &self.batch else {
             self.seen.shards.insert(shard, at);
             let position = self.tell_position();
@@ -246,6 +271,26 @@ impl Watch {
         self.progress.reset();
         self.seen.to_string()
     }
+}
+
+/// Whether a change leaves a twin with which nothing says that it may be shown.
+const fn leaves(fit: Option<&Fit>) -> bool {
+    matches!(fit, None | Some(Fit::Left | Fit::Undecided))
+}
+
+/// A deleted twin has nothing to show.
+fn is_deletion(what: &Committed) -> bool {
+    matches!(what.change.effect, Effect::Deleted { .. })
+}
+
+/// A change as it is told to who may not see what it leaves: that it was, and no more.
+fn without_content(what: Arc<Committed>, fit: Option<&Fit>) -> Arc<Committed> {
+    if !leaves(fit) || is_deletion(&what) {
+        return what;
+    }
+    let Committed { key, change, versions, .. } = &*what;
+    let change = Change { at: change.at, mark: Mark::None, effect: Effect::None };
+    Arc::new(Committed::new(key.clone(), change, *versions))
 }
 
 /// What the next walk comes upon that may be told now.

@@ -182,7 +182,12 @@ impl Desk {
 
     /// Subscriptions are for those who may watch what they are about.
     fn may_watch(&self, caller: &Caller, record: &Record) -> Result<(), Rejection> {
-        self.doorman.check_scope(caller, Action::TwinWatch, &record.scope()?)
+        let (scope, action) = (record.scope()?, Action::TwinWatch);
+        self.doorman.check_scope(caller, action, &scope).or_else(|refused| {
+            let filter = self.with_groups(&record.tenant, &record.filter);
+            let filter = filter.map_err(|_| refused)?;
+            self.doorman.check_matching(caller, action, &scope, &filter)
+        })
     }
 
     async fn call_own(&self, key: TwinKey, request: Request) -> Result<Answer, Rejection> {

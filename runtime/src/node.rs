@@ -69,8 +69,7 @@ impl Node {
     /// and listens. Returns when all endpoints listen; shards open within the next moments (see
     /// [`Router::readiness`]). In a cluster that has no majority yet this waits for one.
     pub async fn start(config: Checked) -> Result<Self, Fault> {
-        let clock = Clock::new();
-        let metrics = Arc::new(Metrics::new());
+        let (clock, metrics) = (Clock::new(), Arc::new(Metrics::new()));
         let (stopping, stopped) = (CancellationToken::new(), CancellationToken::new());
         let disk = Arc::new(Disk::open(&config).await?);
         let node = disk.identity.node.0;

@@ -200,16 +200,15 @@ impl Doorman {
         self.policies.check_call(&caller.name, key, request)
     }
 
-    /// Whether a principal that asked for it before may do something now to all twins of a scope for which a filter
-    /// holds.
-    pub(crate) fn check_principal(
+    /// What a principal that asked for it before may see now of a scope with a filter, if it may.
+    pub(crate) fn narrow_for(
         &self,
         principal: &str,
         action: Action,
         scope: &Scope,
         filter: &str,
-    ) -> Result<(), Rejection> {
-        self.policies.check_matching(principal, action, scope, filter)
+    ) -> Result<Narrowed, Rejection> {
+        self.policies.narrow(principal, action, scope, filter)
     }
 
     /// Whether a principal that asked for it before may call a twin now.

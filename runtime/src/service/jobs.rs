@@ -12,7 +12,7 @@ use super::limits::{JOB_PAGE, JOB_PAGE_MAX, PAGE_PART};
 use crate::access::Caller;
 use crate::cluster::ControlFault;
 use crate::jobs::limits::{JOBS_MAX, PARTS_READ_MAX, TRIES};
-use crate::jobs::{self, Kept, Plan, Record, State, Store, Target, Wish};
+use crate::jobs::{self, Kept, Record, State, Store, Target, Whose, Wish};
 use crate::own::RESERVED;
 use crate::router::Scope;
 
@@ -56,14 +56,16 @@ impl Desk {
         let plan = record.plan(&self.json)?;
         jobs::check_names(&record.tenant, &record.name)?;
         self.may_steer(caller, Action::JobManage, &record)?;
-        self.may_ask(caller, &record)?;
+        let whose = plan.whose.narrowed(&record.tenant, |scope, filter| {
+            self.doorman.narrow(caller, Action::TwinQuery, scope, filter)
+        })?;
         match self.jobs().job(&record.tenant, &record.name).await {
             Ok(kept) => return the_same(kept, &record),
             Err(Rejection::NotFound) => {}
             Err(rejection) => return Err(rejection),
         }
         plan.check_start(record.created_ms)?;
-        self.check_selector(&record, &plan).await?;
+        self.check_selector(&record, &whose).await?;
         self.announce(&record).await?;
         let content = record.to_value(&self.json)?;
         let (jobs, on) = (self.jobs(), on(&record));
@@ -80,9 +82,9 @@ impl Desk {
         }
     }
 
-    async fn check_selector(&self, record: &Record, plan: &Plan) -> Result<(), Rejection> {
+    async fn check_selector(&self, record: &Record, whose: &Whose) -> Result<(), Rejection> {
         let now = self.clock.wall();
-        let count = jobs::count(&self.router, now, &record.tenant, &plan.whose).await?;
+        let count = jobs::count(&self.router, now, &record.tenant, whose).await?;
         jobs::check_count(count)?;
         let scope = jobs::all(&record.tenant);
         let others = self.kept_jobs(&scope).await?;
@@ -241,18 +243,8 @@ impl Desk {
             Some(Selected::Fleet(fleet)) => (fleet.prefix.as_str(), fleet.filter.as_str()),
             None => ("", ""),
         };
-        self.doorman.check_matching(caller, action, &fleet_of(record, prefix), filter)
-    }
-
-    /// A filter tells of twins what is in them.
-    fn may_ask(&self, caller: &Caller, record: &Record) -> Result<(), Rejection> {
-        match &record.spec.whose {
-            Some(Selected::Fleet(fleet)) if !fleet.filter.is_empty() => {
-                let scope = fleet_of(record, &fleet.prefix);
-                self.doorman.check_matching(caller, Action::TwinQuery, &scope, &fleet.filter)
-            }
-            _ => Ok(()),
-        }
+        let scope = Scope::Prefix { tenant: tenant.to_owned(), prefix: prefix.to_owned() };
+        self.doorman.check_matching(caller, action, &scope, filter)
     }
 
     /// Does something that the audit shall show.
@@ -284,11 +276,6 @@ impl Desk {
 
 fn tenant_of(tenant: &str) -> &str {
     if tenant.is_empty() { DEFAULT_TENANT } else { tenant }
-}
-
-/// The twins that a job is about, without its filter.
-fn fleet_of(record: &Record, prefix: &str) -> Scope {
-    Scope::Prefix { tenant: record.tenant.clone(), prefix: prefix.to_owned() }
 }
 
 fn on(record: &Record) -> String {

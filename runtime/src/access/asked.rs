@@ -138,7 +138,7 @@ fn let_through(by: By<'_>, principal: &str, action: Action, on: On<'_>) -> Resul
     }
 }
 
-pub(super) fn forbidden(action: Action, on: impl ToString) -> Rejection {
+fn forbidden(action: Action, on: impl ToString) -> Rejection {
     Rejection::Forbidden { action: action.name().to_owned(), on: on.to_string() }
 }
 

@@ -55,7 +55,7 @@ impl Twin {
         facts
     }
 
-    /// Whether a call is to be decided: it is not known as one that came before.
+    /// Whether a call is to be decided: nothing is known of one that came before it with its key.
     pub fn is_new(
         &self,
         now: Time,
@@ -63,7 +63,11 @@ impl Twin {
         key: Option<&CallKey>,
         request: &Request,
     ) -> bool {
-        matches!(self.recognise(now, caller, key, request), Recognised::New(_))
+        match self.recognise(now, caller, key, request) {
+            Recognised::Repeated(_) => false,
+            Recognised::Refused(why) => !matches!(why, Rejection::KeyReused | Rejection::Unknown),
+            Recognised::New(_) => true,
+        }
     }
 
     /// Refuses a call whose caller may not make it. An attempt before it that may still come finds that.

@@ -254,6 +254,18 @@ fn many_twins(world: &World<'_>, berlin: &Caller, north: &Caller) -> Result<()> 
         ensure!(north.query(node, "group(\"north\")")? == names(&[1, 2]));
         ensure!(north.query(node, "\"north\" in groups && tags.n == 1")? == names(&[1]));
         ensure!(north.query(node, BERLIN)? == Err(403));
+        for (asked, expected) in [
+            (json!({"filter": BERLIN}), 200),
+            (json!({"filter": "tags.n > 1"}), 403),
+            (json!({}), 403),
+            (json!({"device": "pump-0"}), 403),
+            (json!({"device": "pump-0", "filter": BERLIN}), 200),
+        ] {
+            let name = format!("s-{}", asked.to_string().len());
+            let path = format!("/tenants/acme/subscriptions/{name}");
+            let reply = berlin.http(node, "PUT", &path, &asked)?;
+            ensure!(reply.status == expected, "{asked}: {reply:?}");
+        }
         let refused = berlin.watch(node, "/watch")?;
         ensure!(refused.status == 403, "{}", refused.status);
     }

@@ -241,3 +241,87 @@ impl Rules {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pollux_cluster::access::{Effect, Policy, Principal};
+    use pollux_twin::JsonLimits;
+    use pollux_twin::Value;
+    use pollux_twin::change::{Change, Effect as Changed, Mark, Section};
+
+    use super::*;
+
+    const BERLIN: &str = "tags.site == \"berlin\"";
+
+    /// A state with policies of `svc`, each with its filter.
+    fn meta(version: u64, policies: &[(Effect, &str)]) -> MetaPicture {
+        let mut meta = Meta { version, ..Meta::default() };
+        for name in ["svc", "other"] {
+            meta.access.principals.insert(name.into(), Principal::default());
+        }
+        for (n, (effect, filter)) in policies.iter().enumerate() {
+            let policy = Policy {
+                effect: *effect,
+                principals: vec!["svc".into()],
+                actions: vec!["twin:*".into()],
+                on: vec!["acme/*".parse().unwrap()],
+                ..Policy::default()
+            };
+            meta.access.policies.insert(format!("p{n}"), policy);
+            meta.access.filters.insert(format!("p{n}"), (*filter).to_owned());
+        }
+        MetaPicture { meta: meta.into(), ..MetaPicture::default() }
+    }
+
+    fn twin(tags: &str) -> Twin {
+        let mut twin = Twin::absent();
+        let patch = Value::from_json(tags, &JsonLimits::default()).unwrap();
+        let (section, by) = (Section::Tags, String::new());
+        let effect = Changed::Patched { section, patch, whole: false, observed_at: None, by };
+        twin.apply(&Change { at: Time::default(), mark: Mark::None, effect }).unwrap();
+        twin
+    }
+
+    fn may(book: &PolicyBook, twin: &Twin) -> bool {
+        let key = TwinKey::parse("acme/pump").unwrap();
+        book.check_twin("svc", &key, &Request::Get, twin).is_ok()
+    }
+
+    #[test]
+    fn a_twin_decides_by_its_tags_and_what_cannot_be_asked_allows_nothing() {
+        use Effect::{Allow, Deny};
+        let (berlin, paris) = (twin(r#"{"site":"berlin"}"#), twin(r#"{"site":"paris"}"#));
+        let slow = format!("tags.list.all(a, tags.list.all(b, a + b >= 0)) || {BERLIN}");
+        let wide = format!("{{\"list\":{:?}}}", (0..300).collect::<Vec<_>>());
+        let check = |policies: &[(Effect, &str)], twin: &Twin, expected: bool| {
+            let book = PolicyBook::new(watch::channel(meta(1, policies)).1);
+            assert_eq!(may(&book, twin), expected, "{policies:?}");
+        };
+        check(&[(Allow, BERLIN)], &berlin, true);
+        check(&[(Allow, BERLIN)], &paris, false);
+        check(&[(Allow, BERLIN)], &Twin::absent(), false);
+        check(&[(Allow, "true"), (Deny, BERLIN)], &berlin, false);
+        check(&[(Allow, "true"), (Deny, BERLIN)], &paris, true);
+        for bad in ["nonsense(", "reported.hot", slow.as_str()] {
+            check(&[(Allow, bad)], &twin(&wide), false);
+            check(&[(Allow, "true"), (Deny, bad)], &twin(&wide), false);
+        }
+    }
+
+    #[test]
+    fn filters_follow_what_is_agreed_on_and_are_compiled_once() {
+        let (sender, picture) = watch::channel(meta(1, &[]));
+        let book = PolicyBook::new(picture);
+        assert!(!book.is_filtered("svc"));
+        sender.send_replace(meta(2, &[(Effect::Allow, BERLIN)]));
+        assert!(book.is_filtered("svc") && !book.is_filtered("other"));
+        let compiled = || book.rules().filters.compiled[BERLIN].clone().unwrap();
+        let first = compiled();
+        assert!(may(&book, &twin(r#"{"site":"berlin"}"#)));
+        sender.send_replace(meta(3, &[(Effect::Allow, BERLIN), (Effect::Deny, "tags.locked")]));
+        assert!(Arc::ptr_eq(&first, &compiled()), "the same text is not compiled again");
+        assert!(!may(&book, &twin(r#"{"site":"berlin","locked":true}"#)));
+        sender.send_replace(meta(4, &[]));
+        assert!(!book.is_filtered("svc"));
+    }
+}

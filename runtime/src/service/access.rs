@@ -249,6 +249,18 @@ impl Desk {
         Ok(v1::CheckResponse { allowed: decision.is_allowed(), why: decision.to_string() })
     }
 
+    /// What the policies say of a twin as it is now; one that is not there has no tags and no groups.
+    pub(super) async fn decide_by_twin(
+        &self,
+        principal: &str,
+        action: Action,
+        key: &TwinKey,
+    ) -> Result<Decision, Rejection> {
+        let image = self.facts(key).await?.unwrap_or_else(|| facts_of(None, &[]));
+        let on = On::Twin { tenant: key.tenant(), device: key.device() };
+        Ok(self.doorman.policies().decide(principal, action, on, Known::Twin(key, &image)))
+    }
+
     /// What the filters of policies are asked of, of a twin as it is now; nothing if it is not there.
     async fn facts(&self, key: &TwinKey) -> Result<Option<Arc<[u8]>>, Rejection> {
         let call = |request| Call {

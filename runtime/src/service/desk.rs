@@ -258,9 +258,11 @@ impl Desk {
         };
         let router = self.router_for(caller);
         if let (Shows::WhileMatching, Scope::One(key)) = (narrowed.shows, &scope) {
-            let stand = self.stand(&scope, &convert::Freshness::default(), None).await?;
-            let shown = router.matching(key, &narrowed.filter, &stand.position).await?;
-            shown.ok_or_else(|| not_shown(Action::TwinWatch, key))?;
+            // Two calls to the twin: kept apart, as few need them.
+            let decided = Box::pin(self.decide_by_twin(&caller.name, Action::TwinWatch, key));
+            if !decided.await?.is_allowed() {
+                return Err(not_shown(Action::TwinWatch, key));
+            }
         }
         let (shows, from) = (narrowed.shows, asked.position.as_ref());
         let watch = router.watch(scope, (filter, shows), from, picture).await?;

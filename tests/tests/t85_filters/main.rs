@@ -1,183 +1,16 @@
 //! Policies with filters, through the real binary: by groups and by tags, at one node and at nodes that do not own what
 //! is asked for; what is decided by the twin as it is when a call comes to it; and what is shown of many twins.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
-use std::sync::mpsc::{self, RecvTimeoutError};
+mod world;
+
 use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use pollux_tests::node::NodeOptions;
 use pollux_tests::node::cluster::{Cluster, QUICK};
-use pollux_tests::node::{NodeOptions, NodeProcess, Reply};
 use serde_json::{Value, json};
 
-const ENFORCED: (&str, &str) = ("POLLUX_ACCESS__MODE", "enforced");
-
-/// How long something may take to be so, and how often it is looked at.
-const SOON: Duration = Duration::from_secs(30);
-const LOOK: Duration = Duration::from_millis(20);
-const LOOKS: u128 = SOON.as_millis() / LOOK.as_millis();
-
-fn soon(what: &str, mut so: impl FnMut() -> Result<bool>) -> Result<()> {
-    for _ in 0..LOOKS {
-        if so()? {
-            return Ok(());
-        }
-        thread::sleep(LOOK);
-    }
-    anyhow::bail!("not so: {what}")
-}
-
-/// Somebody with a token.
-#[derive(Clone)]
-struct Caller(String);
-
-impl Caller {
-    fn http(&self, node: &NodeProcess, method: &str, path: &str, body: &Value) -> Result<Reply> {
-        let bearer = format!("Bearer {}", self.0);
-        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
-        let body = if body.is_null() { String::new() } else { body.to_string() };
-        node.send(method, &format!("/v1{path}"), &headers, body.as_bytes())
-    }
-
-    /// The status of a call to a twin of `acme`.
-    fn twin(&self, node: &NodeProcess, method: &str, device: &str, body: &Value) -> Result<u16> {
-        let path = format!("/tenants/acme/twins/{device}");
-        Ok(self.http(node, method, &path, body)?.status)
-    }
-
-    /// The devices that a query finds, or the status of its refusal.
-    fn query(&self, node: &NodeProcess, filter: &str) -> Result<Result<Vec<String>, u16>> {
-        let asked = json!({"filter": filter, "select": ["id"]});
-        let reply = self.http(node, "POST", "/tenants/acme/query", &asked)?;
-        if reply.status != 200 {
-            ensure!(reply.reason() == "forbidden", "{reply:?}");
-            return Ok(Err(reply.status));
-        }
-        let rows = reply.json()?["rows"].as_array().context("rows")?.clone();
-        let mut found: Vec<_> =
-            rows.iter().filter_map(|row| Some(row["device"].as_str()?.to_owned())).collect();
-        found.sort_unstable();
-        Ok(Ok(found))
-    }
-
-    /// Opens a watch, whose events come as they are told; the last thing that comes is that it ended.
-    fn watch(&self, node: &NodeProcess, path: &str) -> Result<Watching> {
-        let mut stream = TcpStream::connect(&node.http)?;
-        stream.set_read_timeout(Some(SOON))?;
-        let head = format!("GET /v1/tenants/acme{path} HTTP/1.1\r\nhost: node\r\n");
-        stream.write_all(format!("{head}authorization: Bearer {}\r\n\r\n", self.0).as_bytes())?;
-        let mut lines = BufReader::new(stream).lines();
-        let status = lines.next().context("a status")??;
-        let status = status.split(' ').nth(1).and_then(|n| n.parse().ok()).context("a status")?;
-        let (told, events) = mpsc::channel();
-        thread::spawn(move || {
-            let mut name = String::new();
-            // A stream in chunks ends with an empty one.
-            for line in lines.map_while(Result::ok).take_while(|line| line != "0") {
-                if let Some(event) = line.strip_prefix("event:") {
-                    event.trim().clone_into(&mut name);
-                }
-                let data =
-                    line.strip_prefix("data:").and_then(|data| serde_json::from_str(data).ok());
-                if let Some(data) = data
-                    && told.send((name.clone(), data)).is_err()
-                {
-                    return;
-                }
-            }
-        });
-        Ok(Watching { status, events })
-    }
-}
-
-struct Watching {
-    status: u16,
-    events: mpsc::Receiver<(String, Value)>,
-}
-
-impl Watching {
-    /// The next event, which must have this name.
-    fn next(&self, wanted: &str) -> Result<Value> {
-        loop {
-            let (name, data) = self.events.recv_timeout(SOON).context("an event")?;
-            if name == wanted {
-                return Ok(data);
-            }
-            ensure!(name == "progress", "{name} {data}");
-        }
-    }
-
-    /// It ends, and shows nothing more before.
-    fn ends(&self) -> Result<()> {
-        loop {
-            match self.events.recv_timeout(SOON) {
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
-                Err(RecvTimeoutError::Timeout) => anyhow::bail!("it goes on"),
-                Ok((name, data)) => ensure!(name == "progress", "{name} {data}"),
-            }
-        }
-    }
-}
-
-/// A node or a cluster with an operator.
-struct World<'n> {
-    nodes: Vec<&'n NodeProcess>,
-    admin: Caller,
-}
-
-impl<'n> World<'n> {
-    fn of(nodes: Vec<&'n NodeProcess>) -> Result<Self> {
-        let data = nodes[0].data().display().to_string();
-        let made = nodes[0].ask_as("", &["access", "bootstrap", "--data-dir", &data])?;
-        let admin = Caller(made["token"].as_str().context("a token")?.to_owned());
-        let world = Self { nodes, admin };
-        world.everywhere("the operator", |node| {
-            Ok(world.admin.http(node, "GET", "/access/whoami", &Value::Null)?.status == 200)
-        })?;
-        Ok(world)
-    }
-
-    fn everywhere(&self, what: &str, so: impl Fn(&NodeProcess) -> Result<bool>) -> Result<()> {
-        self.nodes.iter().try_for_each(|node| soon(what, || so(node)))
-    }
-
-    /// Something of the operator at a node that must be done.
-    fn must(&self, at: usize, method: &str, path: &str, body: &Value) -> Result<()> {
-        let reply = self.admin.http(self.nodes[at % self.nodes.len()], method, path, body)?;
-        ensure!(reply.status < 300, "{method} {path} {body}: {reply:?}");
-        Ok(())
-    }
-
-    fn tags(&self, device: &str, tags: &Value) -> Result<()> {
-        let path = format!("/tenants/acme/twins/{device}");
-        self.must(1, "PATCH", &path, &json!({ "tags": tags }))
-    }
-
-    /// A principal, in force at all nodes.
-    fn principal(&self, name: &str) -> Result<Caller> {
-        self.must(0, "PUT", &format!("/access/principals/{name}"), &json!({}))?;
-        let path = format!("/access/principals/{name}/tokens");
-        let made = self.admin.http(self.nodes[0], "POST", &path, &json!({}))?.json()?;
-        let caller = Caller(made["token"].as_str().context("a token")?.to_owned());
-        self.everywhere("a principal", |node| {
-            Ok(caller.http(node, "GET", "/access/whoami", &Value::Null)?.status == 200)
-        })?;
-        Ok(caller)
-    }
-
-    /// A policy, in force at all nodes.
-    fn policy(&self, name: &str, policy: &Value) -> Result<()> {
-        self.must(0, "PUT", &format!("/access/policies/{name}"), policy)?;
-        self.everywhere("a policy", |node| {
-            let listed = self.admin.http(node, "GET", "/access/policies", &Value::Null)?.json()?;
-            let policies = listed["policies"].as_array().context("policies")?;
-            let filter = policy["filter"].as_str().unwrap_or_default();
-            Ok(policies.iter().any(|one| one["name"] == name && one["filter"] == filter))
-        })
-    }
-}
+use world::{Caller, ENFORCED, World, soon};
 
 fn allow(to: &str, actions: &[&str], filter: &str) -> Value {
     json!({"principals": [to], "actions": actions, "on": ["acme/*"], "filter": filter})
@@ -381,7 +214,14 @@ fn denied(world: &World<'_>) -> Result<()> {
 
 /// A watch shows nothing of a twin from the change on with which it leaves.
 fn watched(world: &World<'_>, berlin: &Caller) -> Result<()> {
-    for node in &world.nodes {
+    for (turn, node) in world.nodes.iter().enumerate() {
+        // What came before is at this node, too.
+        world.tags("pump-4", &json!({"turn": turn}))?;
+        soon("the last change", || {
+            let path = "/tenants/acme/twins/pump-4?stale=true";
+            let twin = berlin.http(node, "GET", path, &Value::Null)?;
+            Ok(twin.status == 200 && twin.json()?["tags"]["turn"] == turn)
+        })?;
         let one = berlin.watch(node, "/twins/pump-4/watch?picture=true")?;
         ensure!(one.status == 200, "{}", one.status);
         ensure!(one.next("twin")?["device"] == "pump-4");

@@ -25,8 +25,8 @@ use crate::pki::{Certificates, DeviceCertificates, LiveTls, PKI_DIR};
 use crate::router::Router;
 use crate::service::{self, Served};
 use crate::session::{
-    DeviceTls, Endpoint, EndpointOptions, HandshakeBounds, Intake, PacedSocket, QUIC_VERSION,
-    Relaying, bound_arrivals, device_transport,
+    DeviceTls, Endpoint, EndpointOptions, HandshakeBounds, Intake, PacedSocket, Pushes,
+    QUIC_VERSION, Relaying, bound_arrivals, device_transport,
 };
 use crate::shard::finish_leaving;
 use crate::shards::Shards;
@@ -286,12 +286,15 @@ fn listen_for_devices(
     let mut endpoint = crate::pki::endpoint_config(&config.data_dir)?;
     endpoint.supported_versions(vec![QUIC_VERSION]);
     let intake = Intake::new(cores());
-    let quinn = device_socket(address)
+    let (pushes, quinn) = device_socket(address)
         .and_then(|socket| {
+            let pushes = Pushes::new(socket2::SockRef::from(&socket).recv_buffer_size()?);
             let socket = quinn::TokioRuntime.wrap_udp_socket(socket)?;
             let socket = PacedSocket::new(socket, Arc::clone(&intake));
             let runtime = Arc::new(quinn::TokioRuntime);
-            quinn::Endpoint::new_with_abstract_socket(endpoint, Some(server), socket, runtime)
+            let server = Some(server);
+            quinn::Endpoint::new_with_abstract_socket(endpoint, server, socket, runtime)
+                .map(|endpoint| (pushes, endpoint))
         })
         .map_err(|source| Fault::Listen {
             address,
@@ -310,6 +313,7 @@ fn listen_for_devices(
         rate_burst: devices.rate_burst,
         limits: Arc::new(limits),
         intake,
+        pushes,
         relaying: if devices.relay { Relaying::On } else { Relaying::Off },
     };
     let parts = (router.clone(), depot.clone());

@@ -65,14 +65,12 @@ pub const SESSION_READ_BYTES: usize = 64 * 1024;
 /// Frames of one device that may wait to be written; acknowledgements are bounded by what is in
 /// flight, so only a device that does not read gets here, and it is let go.
 pub const OUTBOX_FRAMES_MAX: usize = 512;
-/// Bytes of the device socket's receive buffer that an answer to a push takes: two packets, with what the kernel
-/// counts for each beside its bytes.
-pub const PUSH_ANSWER_BYTES: usize = 4096;
-/// Fewest devices that are pushed to at once, however small that buffer is.
-pub const PUSHES_MIN: usize = 64;
-/// How long a device that was pushed to counts as about to answer: a round trip by radio, so that those that are slow
-/// or silent leave the others at least four thousand pushes a second where the buffer has its usual size.
-pub const PUSH_TURN_MS_MAX: u64 = 500;
+/// Devices for each core that are pushed to at once: what a push, its answer and all that follows cost, some 0.1 ms,
+/// is then done before the shortest probe timeout of QUIC, 25 ms and a round trip.
+pub const PUSHES_PER_CORE: usize = 256;
+/// How long a device that was pushed to counts as about to answer. Those that are slower, or silent, leave the others
+/// four times as many pushes a second as there are turns, and spread their answers by themselves.
+pub const PUSH_TURN_MS_MAX: u64 = 250;
 /// Pings of one device that wait for their answer.
 pub const PONGS_MAX: usize = 8;
 /// How long a device may take from connection to hello.

@@ -286,15 +286,12 @@ fn listen_for_devices(
     let mut endpoint = crate::pki::endpoint_config(&config.data_dir)?;
     endpoint.supported_versions(vec![QUIC_VERSION]);
     let intake = Intake::new(cores());
-    let (pushes, quinn) = device_socket(address)
+    let quinn = device_socket(address)
         .and_then(|socket| {
-            let pushes = Pushes::new(socket2::SockRef::from(&socket).recv_buffer_size()?);
             let socket = quinn::TokioRuntime.wrap_udp_socket(socket)?;
             let socket = PacedSocket::new(socket, Arc::clone(&intake));
             let runtime = Arc::new(quinn::TokioRuntime);
-            let server = Some(server);
-            quinn::Endpoint::new_with_abstract_socket(endpoint, server, socket, runtime)
-                .map(|endpoint| (pushes, endpoint))
+            quinn::Endpoint::new_with_abstract_socket(endpoint, Some(server), socket, runtime)
         })
         .map_err(|source| Fault::Listen {
             address,
@@ -313,7 +310,7 @@ fn listen_for_devices(
         rate_burst: devices.rate_burst,
         limits: Arc::new(limits),
         intake,
-        pushes,
+        pushes: Pushes::new(cores()),
         relaying: if devices.relay { Relaying::On } else { Relaying::Off },
     };
     let parts = (router.clone(), depot.clone());

@@ -1,7 +1,7 @@
 //! How many devices are told at once what they will answer: a new desired section, a command. What a node says to very
-//! many devices within a moment they answer within the next one, and the kernel keeps only so many packets for the
-//! node: those that it drops are sent again, which makes it more. So a session needs a *turn* to push, and has it until
-//! its device has answered, or had the time to. Who waits for a turn is read and answered as ever.
+//! many devices within a moment they answer within the next one, and what it cannot take in before a probe timeout is
+//! sent again, which makes it more. So a session needs a *turn* to push, and has it until its device has answered, or
+//! had the time to. Who waits for a turn is read and answered as ever.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,7 +15,7 @@ use pollux_twin::output::ToDevice;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 
-use crate::limits::{PUSH_ANSWER_BYTES, PUSH_TURN_MS_MAX, PUSHES_MIN};
+use crate::limits::{PUSH_TURN_MS_MAX, PUSHES_PER_CORE};
 
 /// A message with its session's epoch.
 type Message = (u64, ToDevice);
@@ -29,13 +29,10 @@ pub(crate) struct Pushes {
 }
 
 impl Pushes {
-    /// As many as a socket has room for answers.
-    pub(crate) fn new(receive_buffer_bytes: usize) -> Self {
-        let turns = (receive_buffer_bytes / PUSH_ANSWER_BYTES).max(PUSHES_MIN);
-        Self {
-            desired: Arc::new(Semaphore::new(turns)),
-            commands: Arc::new(Semaphore::new(turns / 2)),
-        }
+    /// For a machine with so many cores.
+    pub(crate) fn new(cores: usize) -> Self {
+        let turns = || Arc::new(Semaphore::new(cores.saturating_mul(PUSHES_PER_CORE)));
+        Self { desired: turns(), commands: turns() }
     }
 
     /// For one session.
@@ -205,8 +202,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_has_no_turn_is_told_the_newest_when_another_has_answered() {
-        let pushes = Pushes::new(0);
-        let mut others: Vec<_> = (0..PUSHES_MIN).map(|_| pushes.of_session()).collect();
+        let pushes = Pushes::new(1);
+        let mut others: Vec<_> = (0..PUSHES_PER_CORE).map(|_| pushes.of_session()).collect();
         for other in &mut others {
             assert_eq!(other.pass(7, desired(1)), Some((7, desired(1))));
         }
@@ -228,8 +225,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_device_that_does_not_answer_or_leaves_keeps_nobody_waiting() {
-        let pushes = Pushes::new(0);
-        let mut silent: Vec<_> = (0..PUSHES_MIN).map(|_| pushes.of_session()).collect();
+        let pushes = Pushes::new(1);
+        let mut silent: Vec<_> = (0..PUSHES_PER_CORE).map(|_| pushes.of_session()).collect();
         for silent in &mut silent {
             assert!(silent.pass(7, desired(1)).is_some());
         }
@@ -246,10 +243,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn commands_keep_their_order_and_do_not_wait_for_desired() {
-        let pushes = Pushes::new(0);
-        let mut told: Vec<_> = (0..PUSHES_MIN).map(|_| pushes.of_session()).collect();
+        let pushes = Pushes::new(1);
+        let mut told: Vec<_> = (0..PUSHES_PER_CORE).map(|_| pushes.of_session()).collect();
         told.iter_mut().for_each(|told| assert!(told.pass(7, desired(1)).is_some()));
-        let mut commanded: Vec<_> = (0..PUSHES_MIN / 2).map(|_| pushes.of_session()).collect();
+        let mut commanded: Vec<_> = (0..PUSHES_PER_CORE).map(|_| pushes.of_session()).collect();
         commanded.iter_mut().for_each(|one| assert!(one.pass(7, command(1)).is_some()));
         let mut late = pushes.of_session();
         assert_eq!((late.pass(9, command(1)), late.pass(9, command(2))), (None, None));

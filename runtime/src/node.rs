@@ -25,8 +25,8 @@ use crate::pki::{Certificates, DeviceCertificates, LiveTls, PKI_DIR};
 use crate::router::Router;
 use crate::service::{self, Served};
 use crate::session::{
-    DeviceTls, Endpoint, EndpointOptions, HandshakeBounds, Intake, PacedSocket, QUIC_VERSION,
-    Relaying, bound_arrivals, device_transport,
+    DeviceTls, Endpoint, EndpointOptions, HandshakeBounds, Intake, PacedSocket, Pushes,
+    QUIC_VERSION, Relaying, bound_arrivals, device_transport,
 };
 use crate::shard::finish_leaving;
 use crate::shards::Shards;
@@ -310,6 +310,7 @@ fn listen_for_devices(
         rate_burst: devices.rate_burst,
         limits: Arc::new(limits),
         intake,
+        pushes: Pushes::new(cores()),
         relaying: if devices.relay { Relaying::On } else { Relaying::Off },
     };
     let parts = (router.clone(), depot.clone());

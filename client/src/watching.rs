@@ -44,6 +44,8 @@ pub enum Event {
     PositionLost,
     /// Nothing happened, but the position went on.
     Progress,
+    /// What a consumer of a shared subscription holds from now on.
+    Sharing(v1::Sharing),
 }
 
 impl Watch {
@@ -252,7 +254,8 @@ fn each(response: v1::WatchResponse) -> Result<VecDeque<v1::WatchResponse>, Stat
     let read = |bytes| {
         let changed = v1::Changed::decode(bytes)
             .map_err(|error| Status::internal(format!("a change cannot be read: {error}")))?;
-        Ok(v1::WatchResponse { position: String::new(), event: Some(What::Changed(changed)) })
+        let event = Some(What::Changed(changed));
+        Ok(v1::WatchResponse { event, ..Default::default() })
     };
     let mut came = changes.into_iter().map(read).collect::<Result<VecDeque<_>, Status>>()?;
     if let Some(last) = came.back_mut() {
@@ -269,6 +272,7 @@ pub(crate) fn event(response: v1::WatchResponse) -> Option<Event> {
         What::PictureComplete(_) => Event::PictureComplete,
         What::PositionLost(_) => Event::PositionLost,
         What::Progress(_) => Event::Progress,
+        What::Sharing(sharing) => Event::Sharing(sharing),
         // Taken apart before.
         What::Changes(_) => return None,
     })

@@ -145,8 +145,10 @@ pub(crate) fn watch_line(event: &Event, document: &Value) -> String {
         Event::Twin(twin) => text::twin(twin),
         Event::Changed(changed) => {
             let mut body = document.clone();
-            let hidden =
-                ["position", "event", "tenant", "device", "version", "at_ms", "match", "twin"];
+            let hidden = [
+                "position", "event", "tenant", "device", "version", "at_ms", "match", "twin",
+                "shard",
+            ];
             if let Some(members) = body.as_object_mut() {
                 members.retain(|name, _| !hidden.contains(&name.as_str()));
             }
@@ -159,6 +161,14 @@ pub(crate) fn watch_line(event: &Event, document: &Value) -> String {
         }
         Event::PictureComplete => "-- that was the picture; changes follow".into(),
         Event::PositionLost => "-- the position is no longer kept; a whole picture follows".into(),
+        Event::Sharing(sharing) => {
+            let v1::Sharing { consumer, shards, of, consumers } = sharing;
+            let held = match shards.len() {
+                0 => "nothing yet; waits for a shard".to_owned(),
+                count => format!("{count} of {of} shards"),
+            };
+            format!("-- {consumer}, one of {consumers}, holds {held}")
+        }
         _ => document.to_string(),
     }
 }

@@ -24,7 +24,7 @@ pub use command::{Command, Newcomer};
 pub use machine::{Keep, MetaMachine, MetaPicture};
 pub use node::{
     ARTIFACTS_LEVEL, Addresses, CONTROL_LEVEL, ENTRY_KEYS_LEVEL, Formats, Labels, Node, NodeState,
-    Profile,
+    Profile, SHARED_LEVEL,
 };
 pub use place::{Goal, Place};
 pub use settings::{Budget, Token};

@@ -49,6 +49,7 @@ from .types import (
     PictureComplete,
     Pictured,
     PositionLost,
+    Sharing,
     Twin,
 )
 from .watching import Watching
@@ -79,6 +80,7 @@ __all__ = [
     "Pictured",
     "PolluxError",
     "PositionLost",
+    "Sharing",
     "Rejected",
     "Subscriptions",
     "TakenOver",

@@ -382,6 +382,7 @@ def subscribe(
     prefix: str,
     filter: str,
     picture: bool,
+    shared: bool,
     tenant: Optional[str],
 ) -> Call[types.Subscription]:
     if device is not None:
@@ -395,6 +396,7 @@ def subscribe(
         prefix=None if device is not None else prefix,
         filter=filter,
         picture=picture,
+        shared=shared,
     )
     request = subscriptions_pb2.CreateSubscriptionRequest(subscription=subscription)
     return _subscription("Create", request, changes=True)
@@ -405,8 +407,10 @@ def get_subscription(name: str, tenant: str) -> Call[types.Subscription]:
     return _subscription("Get", request, changes=False)
 
 
-def acknowledge(name: str, tenant: str, position: str) -> Call[types.Subscription]:
-    request = subscriptions_pb2.AcknowledgeRequest(tenant=tenant, name=name, position=position)
+def acknowledge(name: str, tenant: str, consumer: str, position: str) -> Call[types.Subscription]:
+    request = subscriptions_pb2.AcknowledgeRequest(
+        tenant=tenant, name=name, position=position, consumer=consumer
+    )
     return _subscription("Acknowledge", request, changes=True)
 
 
@@ -438,10 +442,12 @@ def unsubscribe(name: str, tenant: str) -> Call[None]:
     return Call("/pollux.v1.Subscriptions/Delete", request, response, lambda _: None, True)
 
 
-def consume_request(name: str, tenant: str, unacknowledged_max: int) -> subscriptions_pb2.ConsumeRequest:
+def consume_request(
+    name: str, tenant: str, unacknowledged_max: int, consumer: str
+) -> subscriptions_pb2.ConsumeRequest:
     """The first message of a consumer."""
     opening = subscriptions_pb2.OpenSubscription(
-        tenant=tenant, name=name, unacknowledged_max=unacknowledged_max
+        tenant=tenant, name=name, unacknowledged_max=unacknowledged_max, consumer=consumer
     )
     return subscriptions_pb2.ConsumeRequest(open=opening)
 

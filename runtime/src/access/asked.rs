@@ -82,7 +82,9 @@ pub(super) fn scope(
 ) -> Result<(), Rejection> {
     let on = match scope {
         Scope::One(key) => On::Twin { tenant: key.tenant(), device: key.device() },
-        Scope::Prefix { tenant, prefix } => On::Fleet { tenant, prefix },
+        Scope::Prefix { tenant, prefix } | Scope::Part { tenant, prefix, .. } => {
+            On::Fleet { tenant, prefix }
+        }
         // Only whoever has a node's disk: no policy is about the twins of all tenants at once.
         Scope::All if principal == ROOT => return Ok(()),
         Scope::All => return Err(forbidden(action, "all tenants")),

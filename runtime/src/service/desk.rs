@@ -229,14 +229,29 @@ impl Desk {
         caller: &Caller,
         asked: &convert::Watch,
     ) -> Result<Watching, Rejection> {
-        let scope = scope(&asked.whose);
+        let room = self.room_to_watch()?;
+        self.watch_scope(caller, asked, scope(&asked.whose), room).await
+    }
+
+    /// Room for one more watch, or for several parts of one.
+    pub(super) fn room_to_watch(&self) -> Result<Room, Rejection> {
+        Arc::clone(&self.watches).try_acquire_owned().map(Arc::new).map_err(|_| {
+            self.metrics.overloads_total.inc();
+            Rejection::Overloaded { retry_after_ms: WATCH_RETRY_MS }
+        })
+    }
+
+    /// Opens a watch of these twins, whatever else is asked.
+    pub(super) async fn watch_scope(
+        &self,
+        caller: &Caller,
+        asked: &convert::Watch,
+        scope: Scope,
+        room: Room,
+    ) -> Result<Watching, Rejection> {
         self.doorman.check_scope(caller, Action::TwinWatch, &scope)?;
         let picture = if asked.picture { Picture::First } else { Picture::None };
         let filter = self.filter_of_changes(scope.tenant(), &asked.filter)?;
-        let Ok(permit) = Arc::clone(&self.watches).try_acquire_owned() else {
-            self.metrics.overloads_total.inc();
-            return Err(Rejection::Overloaded { retry_after_ms: WATCH_RETRY_MS });
-        };
         let stay = Stay {
             doorman: self.doorman.clone(),
             changed: self.doorman.picture(),
@@ -248,9 +263,12 @@ impl Desk {
         let router = self.router_for(caller);
         let watch = router.watch(scope, filter, asked.position.as_ref(), picture).await?;
         self.metrics.watchers.inc();
-        Ok(Watching { watch, stay, metrics: Arc::clone(&self.metrics), _permit: permit })
+        Ok(Watching { watch, stay, metrics: Arc::clone(&self.metrics), _room: room })
     }
 }
+
+/// Room that open watches have, until the last of them that share it ends.
+pub(super) type Room = Arc<OwnedSemaphorePermit>;
 
 /// The router's words for what is watched.
 pub(super) fn scope(whose: &Whose) -> Scope {
@@ -330,7 +348,7 @@ pub(super) struct Watching {
     watch: Watch,
     stay: Stay,
     metrics: Arc<Metrics>,
-    _permit: OwnedSemaphorePermit,
+    _room: Room,
 }
 
 impl Watching {

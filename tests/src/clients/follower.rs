@@ -100,7 +100,7 @@ impl Seen {
                 self.resets += 1;
                 self.twins.clear();
             }
-            Event::PictureComplete(_) | Event::Progress(_) => {}
+            Event::PictureComplete(_) | Event::Progress(_) | Event::Sharing(_) => {}
         }
         if !response.position.is_empty() {
             self.position = response.position;

@@ -68,5 +68,5 @@ pub(super) fn response(item: WatchItem) -> Option<v1::WatchResponse> {
         }
         WatchItem::Progress { position } => (position, Event::Progress(v1::Progress {})),
     };
-    Some(v1::WatchResponse { position, event: Some(event) })
+    Some(v1::WatchResponse { position, event: Some(event), shard: None })
 }

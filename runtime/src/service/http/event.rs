@@ -114,7 +114,8 @@ fn with_observed(body: Value, observed_at: Option<Time>) -> Value {
     with(body, "observed_at_ms", observed_at.map(|time| time.ms.into()))
 }
 
-fn with(mut body: Value, name: &str, value: Option<Value>) -> Value {
+/// With one more member, if there is one.
+pub(super) fn with(mut body: Value, name: &str, value: Option<Value>) -> Value {
     if let (Value::Object(members), Some(value)) = (&mut body, value) {
         members.insert(name.to_owned(), value);
     }

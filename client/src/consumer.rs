@@ -95,11 +95,13 @@ impl Consumer {
                     self.search.found();
                     let (position, shard) = (response.position.clone(), response.shard);
                     match event(response) {
-                        Some(Event::Sharing(sharing)) => {
-                            // Under that name it comes back.
-                            self.consumer.clone_from(&sharing.consumer);
+                        // Neither has to be acknowledged.
+                        Some(event @ (Event::Sharing(_) | Event::Telemetry(_))) => {
+                            if let Event::Sharing(sharing) = &event {
+                                // Under that name it comes back.
+                                self.consumer.clone_from(&sharing.consumer);
+                            }
                             let (number, stream) = (stream.out.newest(), self.streams);
-                            let event = Event::Sharing(sharing);
                             return Ok(Delivery { event, position, shard, stream, number });
                         }
                         Some(Event::Progress) => {

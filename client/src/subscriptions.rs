@@ -74,6 +74,7 @@ impl<'a> Subscriptions<'a> {
             whose: Some(device.map_or_else(|| Whose::Prefix(watch.prefix.clone()), Whose::Device)),
             filter: watch.filter.clone(),
             picture: watch.picture,
+            telemetry: watch.telemetry,
             shared: consumers == Consumers::Several,
             ..Default::default()
         };

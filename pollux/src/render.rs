@@ -77,6 +77,7 @@ pub(crate) fn event(event: &Event, position: &str) -> Value {
         Event::PictureComplete => ("picture_complete", Map::new()),
         Event::PositionLost => ("position_lost", Map::new()),
         Event::Progress => ("progress", Map::new()),
+        Event::Telemetry(heard) => ("telemetry_heard", heard_members(heard)),
         Event::Sharing(sharing) => ("sharing", sharing_members(sharing)),
         _ => ("unknown", Map::new()),
     };
@@ -93,6 +94,18 @@ fn sharing_members(
         ("shards", json!(shards)),
         ("of", json!(of)),
         ("consumers", json!(consumers)),
+    ];
+    members.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
+}
+
+fn heard_members(heard: &v1::TelemetryHeard) -> Map<String, Value> {
+    let values = heard.values.iter().map(|one| (one.name.clone(), parsed(&one.json)));
+    let members = [
+        ("tenant", json!(heard.tenant)),
+        ("device", json!(heard.device)),
+        ("at_ms", json!(heard.at_ms)),
+        ("values", json!(values.collect::<Map<_, _>>())),
+        ("left_out", json!(heard.left_out)),
     ];
     members.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
 }

@@ -47,6 +47,7 @@ async fn create(output: Output, args: CreateArgs) -> Result<(), Failure> {
     let watch = args.device.map_or_else(|| Watch::prefix(args.prefix), Watch::device);
     let watch = watch.of_tenant(tenant).filter(args.filter);
     let watch = if args.picture { watch.picture() } else { watch };
+    let watch = if args.telemetry { watch.telemetry() } else { watch };
     let all = client.calls().subscriptions();
     let made = match args.shared {
         true => all.create_shared(&name, &watch).await?,
@@ -93,7 +94,8 @@ fn shown(one: &v1::Subscription) -> Value {
     use v1::subscription::Whose;
     let mut out = json!({
         "tenant": one.tenant, "name": one.name, "filter": one.filter, "picture": one.picture,
-        "position": one.position, "turn": one.turn, "shared": one.shared,
+        "position": one.position, "turn": one.turn, "telemetry": one.telemetry,
+        "shared": one.shared,
         "consumers": one.consumers.iter().map(consumer_shown).collect::<Vec<_>>(),
     });
     if let Some(behind) = one.behind {
@@ -143,8 +145,9 @@ fn text(one: &v1::Subscription) -> String {
         .consumers
         .iter()
         .map(|of| format!("\n  {}  {} shards{}", of.name, of.shards, behind(of.behind)));
+    let telemetry = if one.telemetry { ", and telemetry as it comes" } else { "" };
     format!(
-        "{}/{}  {whose}{filter}; {stands}{}{shared}{}",
+        "{}/{}  {whose}{filter}{telemetry}; {stands}{}{shared}{}",
         one.tenant,
         one.name,
         behind(one.behind),

@@ -109,6 +109,7 @@ async fn watch(output: Output, args: WatchArgs) -> Result<(), Failure> {
     };
     let watch = watch.filter(args.filter).after(args.from);
     let watch = if args.picture { watch.picture() } else { watch };
+    let watch = if args.telemetry { watch.telemetry() } else { watch };
     let client = Client::connect(&args.client).await?;
     let mut watching = client.calls().twins().watch(&watch).await?;
     let mut left = args.count.unwrap_or(u64::MAX);
@@ -161,6 +162,14 @@ pub(crate) fn watch_line(event: &Event, document: &Value) -> String {
         }
         Event::PictureComplete => "-- that was the picture; changes follow".into(),
         Event::PositionLost => "-- the position is no longer kept; a whole picture follows".into(),
+        Event::Telemetry(heard) => {
+            let left_out = match heard.left_out {
+                0 => String::new(),
+                count => format!(", {count} before it left out"),
+            };
+            let values = &document["values"];
+            format!("{}/{}  telemetry {values}{left_out}", heard.tenant, heard.device)
+        }
         Event::Sharing(sharing) => {
             let v1::Sharing { consumer, shards, of, consumers } = sharing;
             let held = match shards.len() {

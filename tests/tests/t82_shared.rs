@@ -46,7 +46,7 @@ struct One {
 
 impl One {
     async fn open(client: &Client, name: &str) -> Result<Self> {
-        let consumer = client.subscriptions().consume_as("work", name, 0).await?;
+        let consumer = client.subscriptions().consume_as("orders", name, 0).await?;
         let mut one = Self { consumer, shards: Vec::new(), seen: BTreeMap::new(), last: None };
         one.step().await?;
         ensure!(one.consumer.name() == name, "{} is not {name}", one.consumer.name());
@@ -135,7 +135,7 @@ async fn consumers_come_and_go_and_nothing_is_missed() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let node = one(&dir)?;
     let client = client(&node)?;
-    let made = node.ask(&["subscription", "create", "work", "--prefix", "pump-", "--shared"])?;
+    let made = node.ask(&["subscription", "create", "orders", "--prefix", "pump-", "--shared"])?;
     ensure!(made["shared"] == true && made["consumers"] == json!([]), "{made}");
     let mut ones = vec![One::open(&client, "a").await?];
     ensure!(is_shared(&ones), "the first has all");
@@ -154,7 +154,7 @@ async fn consumers_come_and_go_and_nothing_is_missed() -> Result<()> {
     ones.iter_mut().for_each(One::acknowledge);
     write(&client, 3).await?;
     until(&mut ones, |ones| all_saw(ones, 3)).await?;
-    let shown = node.ask(&["subscription", "get", "work"])?;
+    let shown = node.ask(&["subscription", "get", "orders"])?;
     let names = shown["consumers"].as_array().context("consumers")?;
     ensure!(names.len() == 3 && names[0]["name"] == "a", "{shown}");
     ensure!(shown["behind"].as_u64().is_some_and(|behind| behind > 0), "{shown}");
@@ -186,7 +186,7 @@ async fn presence_and_commands_are_told() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let node = one(&dir)?;
     let client = client(&node)?;
-    node.ask(&["subscription", "create", "work", "--shared"])?;
+    node.ask(&["subscription", "create", "orders", "--shared"])?;
     let mut ones = [One::open(&client, "a").await?];
     let devices = Devices::of(node.data())?;
     let device = devices.start(&node.devices, "lamp")?;
@@ -221,9 +221,9 @@ async fn presence_and_commands_are_told() -> Result<()> {
 fn http_shares_too() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let node = one(&dir)?;
-    let made = node.send_json("PUT", "/v1/subscriptions/work", r#"{"shared":true}"#)?;
+    let made = node.send_json("PUT", "/v1/subscriptions/orders", r#"{"shared":true}"#)?;
     ensure!(made.json()?["shared"] == true, "{made:?}");
-    let mut events = Events::open(&node, "/v1/subscriptions/work/events?consumer=w-1")?;
+    let mut events = Events::open(&node, "/v1/subscriptions/orders/events?consumer=w-1")?;
     let (kind, body, _) = events.next()?;
     ensure!(kind == "sharing" && body["consumer"] == "w-1", "{kind} {body}");
     ensure!(body["shards"] == json!([0, 1, 2, 3]) && body["of"] == 4, "{body}");
@@ -236,8 +236,8 @@ fn http_shares_too() -> Result<()> {
         }
     };
     ensure!(body["device"] == "pump" && body["shard"].is_u64(), "{body}");
-    let path = "/v1/subscriptions/work/acknowledge";
-    let before = node.send("GET", "/v1/subscriptions/work", &[], b"")?.json()?;
+    let path = "/v1/subscriptions/orders/acknowledge";
+    let before = node.send("GET", "/v1/subscriptions/orders", &[], b"")?.json()?;
     let given = |consumer: &str| json!({ "position": position, "consumer": consumer }).to_string();
     let other = node.send_json("POST", path, &given("w-2"))?.json()?;
     ensure!(other["position"] == before["position"], "it holds nothing: {other}");
@@ -249,8 +249,8 @@ fn http_shares_too() -> Result<()> {
         ("POST", path, unnamed.as_str(), "which of its consumers"),
         ("POST", "/v1/subscriptions/alone/acknowledge", &given("w-1"), "not shared"),
         ("GET", "/v1/subscriptions/alone/events?consumer=w-1", "", "not shared"),
-        ("GET", "/v1/subscriptions/work/events?consumer=a%20b", "", "letters, digits"),
-        ("GET", "/v1/subscriptions/work/events?consumers=a", "", "consumer"),
+        ("GET", "/v1/subscriptions/orders/events?consumer=a%20b", "", "letters, digits"),
+        ("GET", "/v1/subscriptions/orders/events?consumers=a", "", "consumer"),
         ("PUT", "/v1/subscriptions/x", r#"{"shared":true,"device":"a"}"#, "one device"),
         ("PUT", "/v1/subscriptions/x", r#"{"shared":1}"#, "true or false"),
     ] {
@@ -260,12 +260,12 @@ fn http_shares_too() -> Result<()> {
         };
         ensure!(reply.status == 400 && reply.body.contains(said), "{verb} {path}: {reply:?}");
     }
-    let other = node.send_json("PUT", "/v1/subscriptions/work", "{}")?;
+    let other = node.send_json("PUT", "/v1/subscriptions/orders", "{}")?;
     ensure!(other.status == 412, "one that is not shared is another: {other:?}");
     // Who hangs up leaves.
     drop(events);
     for _ in 0..600 {
-        let shown = node.ask(&["subscription", "get", "work"])?;
+        let shown = node.ask(&["subscription", "get", "orders"])?;
         if shown["consumers"] == json!([]) {
             return Ok(());
         }

@@ -46,7 +46,8 @@ pub const CONTROL_LEVEL: u32 = 4;
 /// From this level on there are artifacts, and nodes fetch their bytes from each other.
 pub const ARTIFACTS_LEVEL: u32 = 5;
 
-/// From this level on several consumers may share a subscription, whose record says so.
+/// From this level on several consumers may share a subscription, whose record says so, and nodes tell each other
+/// telemetry as it comes.
 pub const SHARED_LEVEL: u32 = 6;
 
 /// The cluster levels that a node's program can run at. A level stands for a set of formats of wire, log,

@@ -59,6 +59,9 @@ pub(crate) struct CreateArgs {
     /// Begin with the twins as they are.
     #[arg(long)]
     pub(crate) picture: bool,
+    /// Also tell telemetry that comes as datagrams, while there is a consumer.
+    #[arg(long)]
+    pub(crate) telemetry: bool,
     /// For several consumers at once, at most 64, which share its shards.
     #[arg(long, conflicts_with = "device")]
     pub(crate) shared: bool,

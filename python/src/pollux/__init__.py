@@ -50,6 +50,7 @@ from .types import (
     Pictured,
     PositionLost,
     Sharing,
+    TelemetryHeard,
     Twin,
 )
 from .watching import Watching
@@ -80,10 +81,11 @@ __all__ = [
     "Pictured",
     "PolluxError",
     "PositionLost",
-    "Sharing",
     "Rejected",
+    "Sharing",
     "Subscriptions",
     "TakenOver",
+    "TelemetryHeard",
     "Twin",
     "Twins",
     "Unauthenticated",

@@ -195,18 +195,21 @@ def _list(field: str, given: Sequence[Any]) -> List[Any]:
 
 
 def watch_request(
-    device: Optional[str], prefix: str, tenant: Optional[str], filter: str
+    device: Optional[str], prefix: str, tenant: Optional[str], filter: str, telemetry: bool
 ) -> twins_pb2.WatchRequest:
     """A watch; where it begins is added with each opening."""
-    if device is None:
-        return twins_pb2.WatchRequest(
-            tenant=tenant or "", prefix=prefix, filter=filter, tell_start=True, batch=True
-        )
-    if prefix:
-        raise InvalidValue("watch: takes either a device or a prefix")
-    of_tenant, device = key_of(device, tenant)
+    if device is not None:
+        if prefix:
+            raise InvalidValue("watch: takes either a device or a prefix")
+        tenant, device = key_of(device, tenant)
     return twins_pb2.WatchRequest(
-        tenant=of_tenant, device=device, filter=filter, tell_start=True, batch=True
+        tenant=tenant or "",
+        device=device,
+        prefix=None if device is not None else prefix,
+        filter=filter,
+        telemetry=telemetry,
+        tell_start=True,
+        batch=True,
     )
 
 
@@ -382,6 +385,7 @@ def subscribe(
     prefix: str,
     filter: str,
     picture: bool,
+    telemetry: bool,
     shared: bool,
     tenant: Optional[str],
 ) -> Call[types.Subscription]:
@@ -396,6 +400,7 @@ def subscribe(
         prefix=None if device is not None else prefix,
         filter=filter,
         picture=picture,
+        telemetry=telemetry,
         shared=shared,
     )
     request = subscriptions_pb2.CreateSubscriptionRequest(subscription=subscription)

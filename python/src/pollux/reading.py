@@ -145,6 +145,7 @@ def subscription(of: subscriptions_pb2.Subscription) -> types.Subscription:
         picture=of.picture,
         position=of.position,
         turn=of.turn,
+        telemetry=of.telemetry,
         shared=of.shared,
         consumers=consumers,
         behind=of.behind if of.HasField("behind") else None,
@@ -202,6 +203,10 @@ def event(of: twins_pb2.WatchResponse) -> types.Event:
         return types.PictureComplete()
     if kind == "position_lost":
         return types.PositionLost()
+    if kind == "telemetry":
+        heard = of.telemetry
+        values = {one.name: from_json(one.json) for one in heard.values}
+        return types.TelemetryHeard(heard.tenant, heard.device, heard.at_ms, values, heard.left_out)
     if kind == "sharing":
         sharing = of.sharing
         return types.Sharing(sharing.consumer, list(sharing.shards), sharing.of, sharing.consumers)

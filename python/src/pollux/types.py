@@ -280,6 +280,7 @@ class Subscription:
     picture: bool
     position: str
     turn: int
+    telemetry: bool = False
     shared: bool = False
     consumers: List[SubscriptionConsumer] = field(default_factory=list)
     """Of a shared one: those that share it now."""
@@ -467,6 +468,18 @@ class PositionLost:
 
 
 @dataclass(frozen=True)
+class TelemetryHeard:
+    """Telemetry came as a datagram: told at most once. Of a subscription nothing that has to be acknowledged."""
+
+    tenant: str
+    device: str
+    at_ms: int
+    values: Dict[str, Any]
+    left_out: int
+    """So many messages before it were left out, since whoever watches is slow."""
+
+
+@dataclass(frozen=True)
 class Sharing:
     """What a consumer of a shared subscription holds from now on."""
 
@@ -485,5 +498,5 @@ class Progress:
     """Nothing happened, but the position went on. Watches and consumers keep it to themselves."""
 
 
-Event = Union[Changed, Pictured, PictureComplete, PositionLost, Progress, Sharing]
+Event = Union[Changed, Pictured, PictureComplete, PositionLost, Progress, Sharing, TelemetryHeard]
 """What a watch tells."""

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pollux_proto::feed::Fit;
+use pollux_proto::feed::{Fit, Live};
 use pollux_twin::twin::View;
 use pollux_twin::{ShardId, TwinKey};
 
@@ -90,6 +90,13 @@ pub enum WatchItem {
         changes: Vec<Bytes>,
         /// Resume token that stands for everything up to the last of them.
         position: String,
+    },
+    /// Telemetry came that is in no log.
+    Telemetry {
+        /// What came.
+        live: Live,
+        /// How much was left out before it.
+        left_out: u64,
     },
     /// Nothing happened for a while; the position moved all the same.
     Progress {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pollux_cluster::access::{Action, On};
-use pollux_cluster::meta::{CONTROL_LEVEL, MetaPicture};
+use pollux_cluster::meta::{CONTROL_LEVEL, MetaPicture, SHARED_LEVEL};
 use pollux_proto::convert::{self, Page, Whose};
 use pollux_proto::{status, v1};
 use pollux_twin::input::Request;
@@ -261,7 +261,13 @@ impl Desk {
             look_at: self.clock.elapsed() + WATCH_LOOK,
         };
         let router = self.router_for(caller);
-        let watch = router.watch(scope, filter, asked.position.as_ref(), picture).await?;
+        if asked.telemetry {
+            router.must_have(SHARED_LEVEL)?;
+        }
+        let mut watch = router.watch(scope, filter, asked.position.as_ref(), picture).await?;
+        if asked.telemetry {
+            watch.tell_telemetry();
+        }
         self.metrics.watchers.inc();
         Ok(Watching { watch, stay, metrics: Arc::clone(&self.metrics), _room: room })
     }

@@ -1,20 +1,24 @@
 //! One watcher: goes over the changes of its scope's shards, and the tables when a picture is due.
 
 use std::collections::VecDeque;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::stream::{BoxStream, SelectAll, select_all};
 use futures_util::{FutureExt, StreamExt};
+use pollux_proto::feed::Heard;
 use pollux_proto::position::Position;
 use pollux_query::Filter;
 use pollux_twin::{Rejection, ShardId, TwinKey};
+use tokio::sync::mpsc;
 use tokio::time::{Interval, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::batch::Batch;
 use super::hub::Step;
+use super::live;
 use super::progress;
 use super::ring::Event;
 use super::sieve::Sieve;
@@ -40,6 +44,9 @@ pub struct Watch {
     picture: Option<Picture>,
     /// If changes are told several at once: those that are to be told.
     batch: Option<Batch>,
+    /// If telemetry is asked for: what comes of it, and how much was left out since it was told last.
+    live: Option<mpsc::Receiver<Heard>>,
+    left_out: u64,
     ready: VecDeque<WatchItem>,
     progress: Interval,
     stopping: CancellationToken,
@@ -84,6 +91,8 @@ impl Watch {
             shards: select_all(walks.into_iter().map(Walk::met)),
             picture: None,
             batch: None,
+            live: None,
+            left_out: 0,
             ready: VecDeque::new(),
             progress: progress(),
             stopping,
@@ -119,6 +128,8 @@ impl Watch {
                 Some((shard, met)) = next(self.batch.as_ref(), &mut self.shards) => {
                     self.take(shard, met);
                 }
+                // Last: where there is much to tell, changes go first.
+                Some(heard) = hear(self.live.as_mut()) => self.take_heard(heard),
             }
         }
     }
@@ -132,6 +143,19 @@ impl Watch {
     /// From now on changes are told in batches.
     pub(crate) fn in_batches(&mut self) {
         self.batch = Some(Batch::new());
+    }
+
+    /// From now on telemetry that comes as datagrams is told, too.
+    pub(crate) fn tell_telemetry(&mut self) {
+        self.live = Some(live::follow(&self.router, &self.scope, self.sieve.as_ref()));
+    }
+
+    fn take_heard(&mut self, Heard { lives, left_out }: Heard) {
+        self.left_out += left_out;
+        for live in lives {
+            let left_out = std::mem::take(&mut self.left_out);
+            self.ready.push_back(WatchItem::Telemetry { live, left_out });
+        }
     }
 
     /// Takes what a walk came upon, and in batches what others have come upon as well.
@@ -254,6 +278,14 @@ async fn next(batch: Option<&Batch>, shards: &mut Walks) -> Option<(ShardId, Met
         batch.due().await;
     }
     shards.next().await
+}
+
+/// What comes of telemetry; never, where nobody asked for it.
+async fn hear(live: Option<&mut mpsc::Receiver<Heard>>) -> Option<Heard> {
+    match live {
+        Some(live) => live.recv().await,
+        None => pending().await,
+    }
 }
 
 /// Has all nodes that hold shards of a scope keep what filters are asked of, until the guard is dropped.

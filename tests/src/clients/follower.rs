@@ -100,7 +100,8 @@ impl Seen {
                 self.resets += 1;
                 self.twins.clear();
             }
-            Event::PictureComplete(_) | Event::Progress(_) | Event::Sharing(_) => {}
+            Event::PictureComplete(_) | Event::Progress(_) => {}
+            other @ (Event::Sharing(_) | Event::Telemetry(_)) => bail!("not asked for: {other:?}"),
         }
         if !response.position.is_empty() {
             self.position = response.position;

@@ -124,8 +124,9 @@ impl Held {
         let holds = shard.is_some_and(|shard| self.shards.contains(&shard));
         ensure!(holds, "{shard:?} is not among {:?}", self.shards);
         let before = self.newest.insert(changed.device.clone(), changed.version);
-        let rises = before.is_none_or(|before| before < changed.version);
-        ensure!(rises, "{}: version {} after {before:?}", changed.device, changed.version);
+        // What moves no version may follow at the same.
+        let is_older = before.is_some_and(|before| before > changed.version);
+        ensure!(!is_older, "{}: version {} after {before:?}", changed.device, changed.version);
         Ok(())
     }
 }

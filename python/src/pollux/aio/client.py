@@ -209,14 +209,16 @@ class Twins:
         tenant: Optional[str] = None,
         filter: str = "",
         picture: bool = False,
+        telemetry: bool = False,
         position: str = "",
     ) -> Watching:
         """Follows the changes of one twin, of those whose name begins so, or of a whole tenant.
 
         It begins now, after `position`, or with `picture` with the twins as they are. `async with` opens it:
-        what is written from then on is told.
+        what is written from then on is told. With `telemetry` what devices send as datagrams is told, too, while it
+        comes, as `TelemetryHeard`.
         """
-        request = calls.watch_request(device, prefix, tenant, filter)
+        request = calls.watch_request(device, prefix, tenant, filter, telemetry)
         return Watching(self._line, request, position, picture)
 
 
@@ -382,6 +384,7 @@ class Subscriptions:
         prefix: str = "",
         filter: str = "",
         picture: bool = False,
+        telemetry: bool = False,
         shared: bool = False,
         tenant: Optional[str] = None,
     ) -> types.Subscription:
@@ -389,7 +392,7 @@ class Subscriptions:
 
         A shared one is for several consumers at once, at most 64, each of which holds some of its shards.
         """
-        call = calls.subscribe(name, device, prefix, filter, picture, shared, tenant)
+        call = calls.subscribe(name, device, prefix, filter, picture, telemetry, shared, tenant)
         return await self._line.call(call)
 
     async def get(self, name: str, *, tenant: str = "") -> types.Subscription:

@@ -116,6 +116,8 @@ class Consumer(Searching):
             if isinstance(told, types.Sharing):
                 # Under that name it comes back.
                 self._name = told.consumer
+            if isinstance(told, (types.Sharing, types.TelemetryHeard)):
+                # Neither has to be acknowledged.
                 return Delivery(told, shard, self, self._stream, self._out.newest)
             if not isinstance(told, types.Progress):
                 return Delivery(told, shard, self, self._stream, self._out.came(event.position))

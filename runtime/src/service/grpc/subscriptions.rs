@@ -158,6 +158,7 @@ async fn consume(
                     response.shard = stands.map(|stands| u32::from(stands.shard.0));
                     match &response.event {
                         Some(Event::Progress(_)) => consumption.passed(&response.position, stands),
+                        Some(Event::Telemetry(_)) => {}
                         _ => consumption.sent(&response.position, stands),
                     }
                     if events.send(Ok(response)).await.is_err() {

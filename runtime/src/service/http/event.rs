@@ -1,6 +1,6 @@
 //! Items of a watch as JSON: the same words as `Changed` in `twins.proto`.
 
-use pollux_proto::feed::Fit;
+use pollux_proto::feed::{Fit, Live};
 use pollux_proto::{convert, json_view};
 use pollux_twin::change::CommandState;
 use pollux_twin::value::Object;
@@ -26,8 +26,24 @@ pub(super) fn of(item: WatchItem) -> Option<(&'static str, String, Value)> {
         }
         // Told in batches to callers of gRPC alone.
         WatchItem::Changes { .. } => return None,
+        WatchItem::Telemetry { live, left_out } => {
+            ("telemetry", String::new(), heard(live, left_out))
+        }
         WatchItem::Progress { position } => ("progress", position, Value::object()),
     })
+}
+
+fn heard(live: Live, left_out: u64) -> Value {
+    let (tenant, device) = live.key.split_once('/').unwrap_or(("", &live.key));
+    let values: Object = live.values.iter().cloned().collect();
+    let body = object([
+        ("tenant", tenant.into()),
+        ("device", device.into()),
+        ("at_ms", live.at.ms.into()),
+        ("values", values.into()),
+        ("left_out", left_out.into()),
+    ]);
+    with_observed(body, live.observed_at)
 }
 
 /// Nothing, if it says nothing and is no news to a filter.

@@ -165,13 +165,17 @@ fn about(operation: O) -> About {
             headers: &["last-event-id"],
             ..read(
                 "Watch twins",
-                &["prefix", "position", "picture", "filter"],
+                &["prefix", "position", "picture", "filter", "telemetry"],
                 Text("text/event-stream"),
             )
         },
         O::WatchTwin => About {
             headers: &["last-event-id"],
-            ..read("Watch one twin", &["position", "picture", "filter"], Text("text/event-stream"))
+            ..read(
+                "Watch one twin",
+                &["position", "picture", "filter", "telemetry"],
+                Text("text/event-stream"),
+            )
         },
         O::ListCommands => read("List a twin's commands", &[], Json("CommandList")),
         O::GetCommand => read("Read a command", &[], Json("Command")),

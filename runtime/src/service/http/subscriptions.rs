@@ -96,7 +96,7 @@ pub(super) async fn call(
     Ok(json(StatusCode::OK, &shown(&record.to_v1())))
 }
 
-/// `{"device" or "prefix": …, "filter": …, "picture": …, "shared": …}`, all of which may be left out.
+/// `{"device" or "prefix": …, "filter": …, "picture": …, "telemetry": …, "shared": …}`, all of which may be left out.
 fn asked(body: Value, tenant: String, name: String) -> Result<v1::Subscription, Problem> {
     use v1::subscription::Whose;
     let mut given = members(body)?;
@@ -113,9 +113,10 @@ fn asked(body: Value, tenant: String, name: String) -> Result<v1::Subscription, 
         Some(Value::Bool(flag)) => Ok(flag),
         Some(_) => Err(Problem::invalid(&format!("body: {name} takes true or false"))),
     };
-    let (picture, shared) = (flag("picture")?, flag("shared")?);
-    no_more(&given, "a subscription", "device or prefix, filter, picture and shared")?;
-    Ok(v1::Subscription { tenant, name, whose, filter, picture, shared, ..Default::default() })
+    let (picture, telemetry, shared) = (flag("picture")?, flag("telemetry")?, flag("shared")?);
+    no_more(&given, "a subscription", "device or prefix, filter, picture, telemetry and shared")?;
+    let more = v1::Subscription { picture, telemetry, shared, ..Default::default() };
+    Ok(v1::Subscription { tenant, name, whose, filter, ..more })
 }
 
 fn shown(one: &v1::Subscription) -> Value {
@@ -138,6 +139,7 @@ fn shown(one: &v1::Subscription) -> Value {
         ("picture", one.picture.into()),
         ("position", one.position.as_str().into()),
         ("turn", one.turn.into()),
+        ("telemetry", one.telemetry.into()),
         ("shared", one.shared.into()),
         ("consumers", consumers.collect::<Vec<_>>().into()),
     ]);
@@ -163,6 +165,7 @@ fn events(consumption: Consumption) -> impl Stream<Item = Result<Event, Infallib
                     let Some((name, position, body)) = event::of(*item) else { continue };
                     match name {
                         "progress" => consumption.passed(&position, stands),
+                        "telemetry" => {}
                         _ => consumption.sent(&position, stands),
                     }
                     let shard = stands.map(|stands| u64::from(stands.shard.0).into());

@@ -85,7 +85,7 @@ impl Consumption {
         }
     }
 
-    /// An event goes out with this position, which may be empty.
+    /// An event goes out that is to be acknowledged, with this position, which may be empty.
     pub(in crate::service) fn sent(&mut self, position: &str, stands: Option<Stands>) {
         match (self, stands) {
             (Self::Alone(one), _) => one.sent(position),

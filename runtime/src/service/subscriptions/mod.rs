@@ -47,7 +47,7 @@ impl Desk {
         mut record: Record,
     ) -> Result<Record, Rejection> {
         record.check()?;
-        if record.consumers.is_some() {
+        if record.consumers.is_some() || record.telemetry {
             self.router.must_have(SHARED_LEVEL)?;
         }
         self.may_watch(caller, &record)?;

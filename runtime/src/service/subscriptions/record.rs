@@ -40,6 +40,8 @@ pub(in crate::service) struct Record {
     pub(in crate::service) filter: String,
     /// Begin with the twins as they are.
     pub(in crate::service) picture: bool,
+    /// Tell telemetry that is in no log, too.
+    pub(in crate::service) telemetry: bool,
     /// What was acknowledged; empty while a picture is still to be taken.
     pub(in crate::service) position: String,
     /// Goes up by one with each consumer that has it alone.
@@ -59,10 +61,13 @@ impl Record {
     }
 
     pub(super) fn is_about_the_same(&self, other: &Self) -> bool {
-        let about =
-            |one: &Self| (one.device.clone(), one.prefix.clone(), one.filter.clone(), one.picture);
-        let is_shared = |one: &Self| one.consumers.is_some();
-        about(self) == about(other) && is_shared(self) == is_shared(other)
+        let about = |one: &Self| Self {
+            position: String::new(),
+            turn: 0,
+            consumers: one.consumers.as_ref().map(|_| Consumers::default()),
+            ..one.clone()
+        };
+        about(self) == about(other)
     }
 
     /// Goes on to a position; false if it is not ahead.
@@ -171,6 +176,7 @@ impl Record {
             filter: self.filter.clone(),
             tell_start: false,
             batch: false,
+            telemetry: self.telemetry,
         }
     }
 
@@ -188,6 +194,9 @@ impl Record {
         members.insert("turn".to_owned(), self.turn.into());
         if let Some(device) = &self.device {
             members.insert("device".to_owned(), device.as_str().into());
+        }
+        if self.telemetry {
+            members.insert("telemetry".to_owned(), true.into());
         }
         if let Some(consumers) = &self.consumers {
             let each = consumers.0.iter().map(|(name, one)| (name.clone(), written(one)));
@@ -213,6 +222,7 @@ impl Record {
             prefix: text("prefix")?,
             filter: text("filter")?,
             picture: *tags.get("picture")? == Value::Bool(true),
+            telemetry: tags.get("telemetry") == Some(&Value::Bool(true)),
             position: text("position")?,
             turn: number(tags.get("turn")?)?,
             consumers,
@@ -230,10 +240,18 @@ impl Record {
             "" => id::DEFAULT_TENANT.to_owned(),
             _ => asked.tenant,
         };
-        let (name, filter, picture) = (asked.name, asked.filter, asked.picture);
-        let (position, turn) = (String::new(), 0);
-        let consumers = asked.shared.then(Consumers::default);
-        Self { tenant, name, device, prefix, filter, picture, position, turn, consumers }
+        Self {
+            tenant,
+            name: asked.name,
+            device,
+            prefix,
+            filter: asked.filter,
+            picture: asked.picture,
+            telemetry: asked.telemetry,
+            position: String::new(),
+            turn: 0,
+            consumers: asked.shared.then(Consumers::default),
+        }
     }
 
     pub(in crate::service) fn to_v1(&self) -> v1::Subscription {
@@ -253,6 +271,7 @@ impl Record {
             shared: self.consumers.is_some(),
             consumers: self.consumers.iter().flat_map(|all| &all.0).map(shown).collect(),
             behind: None,
+            telemetry: self.telemetry,
         }
     }
 }
@@ -303,6 +322,7 @@ mod tests {
             prefix: "pump-".into(),
             filter: "tags.site == 'Oslo'".into(),
             picture: true,
+            telemetry: false,
             position: position.into(),
             turn: 3,
             consumers: None,
@@ -316,7 +336,11 @@ mod tests {
             |shards: [u16; 2]| Consumer { turn: 7, beat: 9, shards: shards.map(ShardId).into() };
         let consumers =
             BTreeMap::from([("a".to_owned(), of([0, 3])), ("b".to_owned(), of([1, 2]))]);
-        let shared = Record { consumers: Some(Consumers(consumers)), ..record("p1.1.0-5-0") };
+        let shared = Record {
+            consumers: Some(Consumers(consumers)),
+            telemetry: true,
+            ..record("p1.1.0-5-0")
+        };
         for record in [record("p1.1.0-5-0"), one, shared] {
             assert_eq!(Record::read(&record.to_value()), Some(record.clone()));
             let asked = Record::from_v1(record.to_v1());

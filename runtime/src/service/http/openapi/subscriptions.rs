@@ -32,11 +32,12 @@ pub(super) fn schemas() -> [(&'static str, Value); 5] {
     let kept = json!({
         "type": "object",
         "required": [
-            "tenant", "name", "filter", "picture", "position", "turn", "shared", "consumers",
+            "tenant", "name", "filter", "picture", "position", "turn", "telemetry", "shared",
+            "consumers",
         ],
         "properties": {
             "tenant": text, "name": text, "device": text, "prefix": text, "filter": text,
-            "picture": flag, "position": text, "turn": count, "shared": flag,
+            "picture": flag, "position": text, "turn": count, "telemetry": flag, "shared": flag,
             "consumers": {"type": "array", "items": reference("SubscriptionConsumer")},
             "behind": count,
         },
@@ -48,7 +49,8 @@ pub(super) fn schemas() -> [(&'static str, Value); 5] {
     let new = json!({
         "type": "object", "additionalProperties": false,
         "properties": {
-            "device": text, "prefix": text, "filter": text, "picture": flag, "shared": flag,
+            "device": text, "prefix": text, "filter": text, "picture": flag,
+            "telemetry": flag, "shared": flag,
         },
     });
     let list = json!({

@@ -28,6 +28,9 @@ pub const WATCH_ASK_MS_MAX: u64 = 2_000;
 pub const LIVE_AHEAD: usize = 1_024;
 /// Of that so much is taken at once, and goes to another node in one item.
 pub const LIVE_PER_ITEM: usize = 64;
+/// How often is looked whether a shard that is listened to has another owner: what is missed meanwhile is no more than
+/// an election costs.
+pub const LIVE_OWNER_LOOK: Duration = Duration::from_millis(250);
 /// How often the replicas of a watched shard are looked for while none is found: within an election.
 pub const WATCH_LOOK_MS: u64 = 100;
 /// How long changes are kept with the twins around them after somebody watched with a filter:

@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::time::{sleep, timeout};
 
 /// Longest that one event may take on a busy machine.
-const STEP: Duration = Duration::from_secs(120);
+const STEP: Duration = Duration::from_secs(60);
 
 /// A client of one node first, and of the others when that is lost.
 fn client(cluster: &Cluster, n: usize) -> Result<Client> {

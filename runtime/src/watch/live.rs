@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use super::Sieve;
 use crate::access::Guard;
 use crate::cluster::{Owner, Served, refused};
-use crate::limits::{LIVE_AHEAD, LIVE_PER_ITEM, WATCH_LOOK_MS};
+use crate::limits::{LIVE_AHEAD, LIVE_OWNER_LOOK, LIVE_PER_ITEM, WATCH_LOOK_MS};
 use crate::router::{Router, Scope};
 use crate::shard::ShardHandle;
 
@@ -242,7 +242,7 @@ async fn moved(router: &Router, shard: ShardId, node: Option<NodeId>) {
         if !same {
             return;
         }
-        router.owner_changed(shard).await;
+        sleep(LIVE_OWNER_LOOK).await;
     }
 }
 

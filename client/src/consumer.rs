@@ -21,9 +21,9 @@ use crate::watching::{Event, event};
 /// [`ErrorKind::TakenOver`] ends it when another consumer takes the subscription, or its name in a shared one.
 #[derive(Debug)]
 pub struct Consumer {
-    name: String,
+    subscription: String,
     /// Its own name, if it is one of those that share.
-    consumer: String,
+    name: String,
     unacknowledged_max: u32,
     search: Search,
     stream: Option<Stream>,
@@ -56,13 +56,13 @@ pub struct Delivery {
 impl Consumer {
     pub(crate) async fn open(
         client: Client,
+        subscription: String,
         name: String,
-        consumer: String,
         unacknowledged_max: u32,
     ) -> Result<Self, Error> {
         let mut opened = Self {
+            subscription,
             name,
-            consumer,
             unacknowledged_max,
             search: Search::new(client),
             stream: None,
@@ -76,7 +76,7 @@ impl Consumer {
     /// Its name among those that share a subscription; empty if it has one alone, and before the first
     /// [`Event::Sharing`].
     pub fn name(&self) -> &str {
-        &self.consumer
+        &self.name
     }
 
     /// The next event. May be dropped at any time: what was not told comes with the next call.
@@ -99,7 +99,7 @@ impl Consumer {
                         Some(event @ (Event::Sharing(_) | Event::Telemetry(_))) => {
                             if let Event::Sharing(sharing) = &event {
                                 // Under that name it comes back.
-                                self.consumer.clone_from(&sharing.consumer);
+                                self.name.clone_from(&sharing.consumer);
                             }
                             let (number, stream) = (stream.out.newest(), self.streams);
                             return Ok(Delivery { event, position, shard, stream, number });
@@ -164,7 +164,7 @@ impl Consumer {
         match &self.acknowledged {
             Some(position) => {
                 let all = client.subscriptions();
-                all.acknowledge_as(&self.name, &self.consumer, position).await.map(drop)
+                all.acknowledge_as(&self.subscription, &self.name, position).await.map(drop)
             }
             None => Ok(()),
         }
@@ -185,7 +185,7 @@ impl Consumer {
                 // It may not have come to be remembered.
                 let client = self.search.client().clone();
                 let all = client.subscriptions();
-                match all.acknowledge_as(&self.name, &self.consumer, position).await {
+                match all.acknowledge_as(&self.subscription, &self.name, position).await {
                     Ok(_) => self.acknowledged = None,
                     Err(error) => match (error.kind(), error.status()) {
                         (ErrorKind::Unknown, Some(status)) => {
@@ -197,9 +197,9 @@ impl Consumer {
                 }
             }
             let (say, said) = mpsc::channel(SAID_AHEAD);
-            let (tenant, name) = named(&self.name);
+            let (tenant, name) = named(&self.subscription);
             let unacknowledged_max = self.unacknowledged_max;
-            let consumer = self.consumer.clone();
+            let consumer = self.name.clone();
             let open = v1::OpenSubscription { tenant, name, unacknowledged_max, consumer };
             let first = v1::ConsumeRequest { what: Some(What::Open(open)) };
             say.try_send(first).expect("the channel is empty and has room");

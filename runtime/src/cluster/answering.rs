@@ -111,8 +111,7 @@ impl Service for Answering {
         payload: Bytes,
         _deadline: Duration,
     ) -> BoxFuture<'static, Result<Bytes, CallFault>> {
-        let decider = self.decider.get().cloned();
-        let router = self.router.get().cloned();
+        let (decider, router) = (self.decider.get().cloned(), self.router.get().cloned());
         let steps = self.steps.get().cloned();
         let authorities = self.authorities.get().cloned();
         let urges = self.urges.get().cloned();

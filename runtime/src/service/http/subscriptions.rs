@@ -111,7 +111,7 @@ fn asked(body: Value, tenant: String, name: String) -> Result<v1::Subscription, 
     let mut flag = |name: &str| match given.remove(name) {
         None => Ok(false),
         Some(Value::Bool(flag)) => Ok(flag),
-        Some(_) => Err(Problem::invalid(&format!("body: {name} takes true or false"))),
+        Some(_) => Err(Problem::invalid(format!("body: {name} takes true or false"))),
     };
     let (picture, telemetry, shared) = (flag("picture")?, flag("telemetry")?, flag("shared")?);
     no_more(&given, "a subscription", "device or prefix, filter, picture, telemetry and shared")?;
@@ -163,10 +163,8 @@ fn events(consumption: Consumption) -> impl Stream<Item = Result<Event, Infallib
             let ended = match consumption.next().await {
                 Next::Event(item, stands) => {
                     let Some((name, position, body)) = event::of(*item) else { continue };
-                    match name {
-                        "progress" => consumption.passed(&position, stands),
-                        "telemetry" => {}
-                        _ => consumption.sent(&position, stands),
+                    if !matches!(name, "progress" | "telemetry") {
+                        consumption.told(stands);
                     }
                     let shard = stands.map(|stands| u64::from(stands.shard.0).into());
                     let event = watch::event((name, position, with(body, "shard", shard)));

@@ -94,6 +94,13 @@ impl Consumption {
         }
     }
 
+    /// An event goes out that is acknowledged from beside the stream, if at all.
+    pub(in crate::service) fn told(&mut self, stands: Option<Stands>) {
+        if let (Self::Shared(one), Some(stands)) = (self, stands) {
+            one.told(stands);
+        }
+    }
+
     /// A place goes out that is no event: it may be acknowledged, and need not be.
     pub(in crate::service) fn passed(&mut self, position: &str, stands: Option<Stands>) {
         match (self, stands) {

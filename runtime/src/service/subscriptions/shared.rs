@@ -146,8 +146,13 @@ impl Sharing {
     /// An event of a shard goes out with this position, which may be empty.
     pub(super) fn sent(&mut self, position: &str, stands: Stands) {
         self.sent += 1;
-        self.sharer.told(stands.shard, stands.place);
+        self.told(stands);
         self.goes_out(position, stands, true);
+    }
+
+    /// An event of a shard goes out.
+    pub(super) fn told(&mut self, stands: Stands) {
+        self.sharer.told(stands.shard, stands.place);
     }
 
     /// A place goes out that is no event.

@@ -67,6 +67,8 @@ pub(super) const ACKNOWLEDGE_EVERY: Duration = Duration::from_millis(500);
 pub(super) const SHARERS_MAX: usize = 64;
 /// So many of them write at that pace; more do it more slowly, so that they do not stand in each other's way.
 pub(super) const SHARERS_AT_PACE: usize = 8;
+/// When to come again who met too many others that write the record: some of their looks later.
+pub(super) const SHARING_RETRY_MS: u32 = 1_000;
 /// How often one that shares says that it is there.
 pub(super) const SHARER_BEATS_EVERY: Duration = Duration::from_secs(2);
 /// Looks, each half a second or more after the last, in which another said nothing new, after which what it has goes to

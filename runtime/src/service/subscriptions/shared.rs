@@ -13,7 +13,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use super::super::desk::Desk;
 use super::super::limits::{
     ACKNOWLEDGE_EVERY, PASSED_MAX, SHARER_BEATS_EVERY, SHARER_SURE, SHARERS_AT_PACE, SHARERS_MAX,
-    SUBSCRIPTION_TRIES,
+    SHARING_RETRY_MS, SUBSCRIPTION_TRIES,
 };
 use super::parts::Parts;
 use super::sharer::{Beat, Gone, Sharer};
@@ -67,7 +67,6 @@ impl Sharing {
         };
         // Who cannot watch now takes nothing from who can.
         let parts = Parts::new(desk, caller)?;
-        let mut mismatch = Rejection::NotOwner;
         for _ in 0..SUBSCRIPTION_TRIES {
             let beat_at = desk.clock.elapsed();
             let Kept { mut record, version } = desk.subscription(caller, tenant, name).await?;
@@ -82,7 +81,7 @@ impl Sharing {
                 return Err(Rejection::TooMany { what, max });
             }
             match desk.write_record(&record, version).await {
-                Err(raced @ Rejection::VersionMismatch { .. }) => mismatch = raced,
+                Err(Rejection::VersionMismatch { .. }) => {}
                 Err(other) => return Err(other),
                 Ok(_) => {
                     let mut sharing = Self {
@@ -105,7 +104,8 @@ impl Sharing {
                 }
             }
         }
-        Err(mismatch)
+        // Many come at once. It is no mismatch of the caller's.
+        Err(Rejection::Overloaded { retry_after_ms: SHARING_RETRY_MS })
     }
 
     /// See [`Consumption::next`](super::Consumption::next).

@@ -24,6 +24,13 @@ pub const WATCH_BATCH_STEPS: usize = 64;
 /// How long a node may take to say whether it knows what a watcher wants, before another is asked: one that
 /// is there answers at once.
 pub const WATCH_ASK_MS_MAX: u64 = 2_000;
+/// Telemetry of a shard that waits for one who listens: seconds of most fleets. What comes beyond is left out.
+pub const LIVE_AHEAD: usize = 1_024;
+/// Of that so much is taken at once, and goes to another node in one item.
+pub const LIVE_PER_ITEM: usize = 64;
+/// How often is looked whether a shard that is listened to has another owner: what is missed meanwhile is no more than
+/// an election costs.
+pub const LIVE_OWNER_LOOK: Duration = Duration::from_millis(250);
 /// How often the replicas of a watched shard are looked for while none is found: within an election.
 pub const WATCH_LOOK_MS: u64 = 100;
 /// How long changes are kept with the twins around them after somebody watched with a filter:

@@ -152,7 +152,7 @@ impl Router {
     }
 
     /// Refuses what the cluster's level does not have yet.
-    fn must_have(&self, needed: u32) -> Result<(), Rejection> {
+    pub(crate) fn must_have(&self, needed: u32) -> Result<(), Rejection> {
         let level = self.inner.owners.level();
         if level < needed { Err(Rejection::LevelTooLow { level, needed }) } else { Ok(()) }
     }
@@ -455,6 +455,7 @@ impl Router {
     pub(crate) fn shards_of(&self, scope: &Scope) -> impl Iterator<Item = ShardId> + use<> {
         let one = match scope {
             Scope::One(key) => Some(self.inner.shards.of(key)),
+            Scope::Part { shard, .. } => Some(*shard),
             Scope::Prefix { .. } | Scope::All => None,
         };
         self.inner.shards.ids().filter(move |shard| one.is_none_or(|id| *shard == id))

@@ -49,6 +49,8 @@ from .types import (
     PictureComplete,
     Pictured,
     PositionLost,
+    Sharing,
+    TelemetryHeard,
     Twin,
 )
 from .watching import Watching
@@ -80,8 +82,10 @@ __all__ = [
     "PolluxError",
     "PositionLost",
     "Rejected",
+    "Sharing",
     "Subscriptions",
     "TakenOver",
+    "TelemetryHeard",
     "Twin",
     "Twins",
     "Unauthenticated",

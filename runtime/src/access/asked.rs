@@ -110,7 +110,9 @@ pub(super) fn scope(
 pub(super) fn on(scope: &Scope) -> Option<On<'_>> {
     match scope {
         Scope::One(key) => Some(On::Twin { tenant: key.tenant(), device: key.device() }),
-        Scope::Prefix { tenant, prefix } => Some(On::Fleet { tenant, prefix }),
+        Scope::Prefix { tenant, prefix } | Scope::Part { tenant, prefix, .. } => {
+            Some(On::Fleet { tenant, prefix })
+        }
         Scope::All => None,
     }
 }

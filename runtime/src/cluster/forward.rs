@@ -9,7 +9,7 @@ use pollux_cluster::access::Action;
 use pollux_cluster::peer::{Items, PeerNetwork};
 use pollux_cluster::{CallFault, Network, NodeId};
 use pollux_proto::device::{FrameError, Wire};
-use pollux_proto::feed::{KeepStates, Sift, SiftTwins, Watch};
+use pollux_proto::feed::{KeepStates, Listen, Sift, SiftTwins, Watch};
 use pollux_proto::forward::{self, Called, EntryCall, Guarded, List, Listed};
 use pollux_proto::query::Ask;
 use pollux_proto::relay::{Relay, Relayed};
@@ -152,6 +152,11 @@ impl Forward {
     /// Opens those changes of a shard at another node that a filter lets through.
     pub(crate) async fn sift(&self, to: NodeId, sift: &Sift) -> Result<Items, CallFault> {
         self.open_guarded(to, Kind::Sift, sift).await
+    }
+
+    /// Opens telemetry as it comes on a shard that another node owns.
+    pub(crate) async fn listen(&self, to: NodeId, listen: &Listen) -> Result<Items, CallFault> {
+        self.open_guarded(to, Kind::Listen, listen).await
     }
 
     /// Has another node look for twins of a shard for which a filter holds.

@@ -128,10 +128,12 @@ pub(crate) enum Kind {
     Artifact = 27,
     /// To have the bytes of an artifact on its disk.
     HoldArtifact = 28,
+    /// Telemetry as it comes on a shard that the node owns, as a stream.
+    Listen = 30,
 }
 
 impl Kind {
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 23] = [
         Self::Call,
         Self::List,
         Self::Meta,
@@ -154,6 +156,7 @@ impl Kind {
         Self::Tenants,
         Self::Artifact,
         Self::HoldArtifact,
+        Self::Listen,
     ];
 
     fn of(number: u16) -> Option<Self> {

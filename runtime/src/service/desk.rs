@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pollux_cluster::access::Action;
-use pollux_cluster::meta::{CONTROL_LEVEL, MetaPicture};
+use pollux_cluster::meta::{CONTROL_LEVEL, MetaPicture, SIXTH_LEVEL};
 use pollux_proto::convert::{self, Page, Whose};
 use pollux_proto::{status, v1};
 use pollux_query::Filter;
@@ -236,16 +236,31 @@ impl Desk {
         caller: &Caller,
         asked: &convert::Watch,
     ) -> Result<Watching, Rejection> {
-        let scope = scope(&asked.whose);
+        let room = self.room_to_watch()?;
+        self.watch_scope(caller, asked, scope(&asked.whose), room).await
+    }
+
+    /// Room for one more watch, or for several parts of one.
+    pub(super) fn room_to_watch(&self) -> Result<Room, Rejection> {
+        Arc::clone(&self.watches).try_acquire_owned().map(Arc::new).map_err(|_| {
+            self.metrics.overloads_total.inc();
+            Rejection::Overloaded { retry_after_ms: WATCH_RETRY_MS }
+        })
+    }
+
+    /// Opens a watch of these twins, whatever else is asked.
+    pub(super) async fn watch_scope(
+        &self,
+        caller: &Caller,
+        asked: &convert::Watch,
+        scope: Scope,
+        room: Room,
+    ) -> Result<Watching, Rejection> {
         let picture = if asked.picture { Picture::First } else { Picture::None };
         let asked_filter = self.filter_of_changes(scope.tenant(), &asked.filter)?;
         let asked_filter = asked_filter.as_ref().map_or("", Filter::source).to_owned();
         let narrowed = self.doorman.narrow(caller, Action::TwinWatch, &scope, &asked_filter)?;
         let filter = filter_of(&narrowed.filter)?;
-        let Ok(permit) = Arc::clone(&self.watches).try_acquire_owned() else {
-            self.metrics.overloads_total.inc();
-            return Err(Rejection::Overloaded { retry_after_ms: WATCH_RETRY_MS });
-        };
         let stay = Stay {
             doorman: self.doorman.clone(),
             changed: self.doorman.picture(),
@@ -264,10 +279,16 @@ impl Desk {
                 return Err(not_shown(Action::TwinWatch, key));
             }
         }
+        if asked.telemetry {
+            router.must_have(SIXTH_LEVEL)?;
+        }
         let (shows, from) = (narrowed.shows, asked.position.as_ref());
-        let watch = router.watch(scope, (filter, shows), from, picture).await?;
+        let mut watch = router.watch(scope, (filter, shows), from, picture).await?;
+        if asked.telemetry {
+            watch.tell_telemetry();
+        }
         self.metrics.watchers.inc();
-        Ok(Watching { watch, stay, metrics: Arc::clone(&self.metrics), _permit: permit })
+        Ok(Watching { watch, stay, metrics: Arc::clone(&self.metrics), _room: room })
     }
 }
 
@@ -275,6 +296,9 @@ impl Desk {
 pub(super) fn not_shown(action: Action, key: &TwinKey) -> Rejection {
     Rejection::Forbidden { action: action.name().to_owned(), on: key.as_str().to_owned() }
 }
+
+/// Room that open watches have, until the last of them that share it ends.
+pub(super) type Room = Arc<OwnedSemaphorePermit>;
 
 /// The router's words for what is watched.
 pub(super) fn scope(whose: &Whose) -> Scope {
@@ -327,7 +351,7 @@ impl Stay {
     fn not_shown(&self) -> Rejection {
         match &self.scope {
             Scope::One(key) => not_shown(Action::TwinWatch, key),
-            Scope::Prefix { .. } | Scope::All => Rejection::NotOwner,
+            Scope::Prefix { .. } | Scope::Part { .. } | Scope::All => Rejection::NotOwner,
         }
     }
 
@@ -368,7 +392,7 @@ pub(super) struct Watching {
     watch: Watch,
     stay: Stay,
     metrics: Arc<Metrics>,
-    _permit: OwnedSemaphorePermit,
+    _room: Room,
 }
 
 impl Watching {

@@ -28,6 +28,7 @@ use crate::metrics::Metrics;
 use crate::session::{Valve, ValveState};
 use crate::space::Space;
 use crate::types::TypeBook;
+use crate::watch::Listeners;
 
 /// What a twin decided in one turn.
 #[derive(Default)]
@@ -310,6 +311,10 @@ impl Core {
     /// The twin's actor knows something that the log does not.
     pub(super) fn overlays(&self, key: &TwinKey) {
         self.parts.shared.overlay.add(key);
+    }
+
+    pub(super) fn listeners(&self) -> &Listeners {
+        &self.parts.shared.listeners
     }
 
     pub(super) fn take_to_log(&mut self) -> Option<ToLog> {

@@ -30,7 +30,7 @@ use crate::space::Space;
 use crate::status::ShardStatus;
 use crate::tenants::TenantBook;
 use crate::types::TypeBook;
-use crate::watch::Hub;
+use crate::watch::{Hub, Listeners};
 
 /// What other threads may see of a shard's core.
 #[derive(Debug)]
@@ -46,6 +46,7 @@ pub(super) struct Shared {
     gate_bytes: AtomicUsize,
     messages_per_s: AtomicU64,
     pub(super) overlay: Overlay,
+    pub(super) listeners: Arc<Listeners>,
 }
 
 impl Shared {
@@ -129,6 +130,7 @@ impl ShardHandle {
             gate_bytes: AtomicUsize::new(0),
             messages_per_s: AtomicU64::new(0),
             overlay: Overlay::default(),
+            listeners: Arc::default(),
         });
         let hot_twins = metrics.hot_twin_messages_per_second.clone();
         let parts = {
@@ -289,6 +291,11 @@ impl ShardHandle {
     /// The whole state as of now, to be pulled piece by piece.
     pub(crate) fn outgoing(&self) -> Result<Outgoing, Fault> {
         Outgoing::begin(Arc::clone(&self.replica))
+    }
+
+    /// Those who hear telemetry as it comes here.
+    pub(crate) fn listeners(&self) -> &Arc<Listeners> {
+        &self.shared.listeners
     }
 
     /// The newest changes, for those who watch here.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, SpawnHandle};
+use pollux_proto::feed::Live;
 use pollux_twin::input::{CallId, ConnectionId, FromDevice};
 use pollux_twin::output::{ByeReason, ToDevice};
 use pollux_twin::shard::Slot;
@@ -87,7 +88,15 @@ impl TwinActor {
         let volatile = is_volatile(&input);
         let types = core.types().of(self.key.tenant());
         let limits = core.limits(self.key.tenant());
+        let live = if volatile && core.listeners().are_there() {
+            live(&self.key, now, &input)
+        } else {
+            None
+        };
         let handled = self.twin.handle_typed(now, &limits, &types, input);
+        if let (Ok(()), Some(live)) = (&handled, live) {
+            core.metrics().telemetry_left_out_total.inc_by(core.listeners().tell(live));
+        }
         if let Err(rejection) = handled {
             tracing::debug!(twin = %self.key, ?rejection, "input dropped");
             if volatile {
@@ -244,6 +253,16 @@ impl TwinActor {
 /// Whether it came as a datagram, whose losses are counted as nobody is told of them.
 const fn is_volatile(input: &Input) -> bool {
     matches!(input, Input::Device { message: FromDevice::Telemetry { seq: None, .. }, .. })
+}
+
+/// What those hear who listen to telemetry.
+fn live(key: &TwinKey, at: Time, input: &Input) -> Option<Live> {
+    let Input::Device { message: FromDevice::Telemetry { values, observed_at, .. }, .. } = input
+    else {
+        return None;
+    };
+    let (key, observed_at, values) = (key.as_str().to_owned(), *observed_at, values.clone());
+    Some(Live { key, at, observed_at, values })
 }
 
 impl Actor for TwinActor {

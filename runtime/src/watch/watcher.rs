@@ -1,22 +1,25 @@
 //! One watcher: goes over the changes of its scope's shards, and the tables when a picture is due.
 
 use std::collections::VecDeque;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::stream::{BoxStream, SelectAll, select_all};
 use futures_util::{FutureExt, StreamExt};
-use pollux_proto::feed::Fit;
+use pollux_proto::feed::{Fit, Heard, Live};
 use pollux_proto::position::Position;
 use pollux_query::Filter;
 use pollux_twin::{Change, Effect, Mark, Rejection, ShardId, TwinKey};
+use tokio::sync::mpsc;
 use tokio::time::{Interval, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::batch::Batch;
 use super::committed::Committed;
 use super::hub::Step;
+use super::live;
 use super::progress;
 use super::ring::Event;
 use super::sieve::Sieve;
@@ -47,6 +50,9 @@ pub struct Watch {
     picture: Option<Picture>,
     /// If changes are told several at once: those that are to be told.
     batch: Option<Batch>,
+    /// If telemetry is asked for: what comes of it, and how much was left out since it was told last.
+    live: Option<mpsc::Receiver<Heard>>,
+    left_out: u64,
     ready: VecDeque<WatchItem>,
     progress: Interval,
     stopping: CancellationToken,
@@ -93,6 +99,8 @@ impl Watch {
             shards: select_all(walks.into_iter().map(Walk::met)),
             picture: None,
             batch: None,
+            live: None,
+            left_out: 0,
             ready: VecDeque::new(),
             progress: progress(),
             stopping,
@@ -133,6 +141,8 @@ impl Watch {
                 Some((shard, met)) = next(self.batch.as_ref(), &mut self.shards) => {
                     self.take(shard, met);
                 }
+                // Last: where there is much to tell, changes go first.
+                Some(heard) = hear(self.live.as_mut()) => self.take_heard(heard),
             }
         }
     }
@@ -146,6 +156,23 @@ impl Watch {
     /// From now on changes are told in batches.
     pub(crate) fn in_batches(&mut self) {
         self.batch = Some(Batch::new());
+    }
+
+    /// From now on telemetry that comes as datagrams is told, too.
+    pub(crate) fn tell_telemetry(&mut self) {
+        self.live = Some(live::follow(&self.router, &self.scope, self.sieve.as_ref()));
+    }
+
+    fn take_heard(&mut self, Heard { lives, left_out }: Heard) {
+        self.left_out += left_out;
+        // Others' names may begin like that of the one twin that is watched.
+        let wanted =
+            |live: &Live| TwinKey::parse(&live.key).is_ok_and(|key| self.scope.contains(&key));
+        let lives: Vec<_> = lives.into_iter().filter(wanted).collect();
+        for live in lives {
+            let left_out = std::mem::take(&mut self.left_out);
+            self.ready.push_back(WatchItem::Telemetry { live, left_out });
+        }
     }
 
     /// Takes what a walk came upon, and in batches what others have come upon as well.
@@ -299,6 +326,14 @@ async fn next(batch: Option<&Batch>, shards: &mut Walks) -> Option<(ShardId, Met
         batch.due().await;
     }
     shards.next().await
+}
+
+/// What comes of telemetry; never, where nobody asked for it.
+async fn hear(live: Option<&mut mpsc::Receiver<Heard>>) -> Option<Heard> {
+    match live {
+        Some(live) => live.recv().await,
+        None => pending().await,
+    }
 }
 
 /// Has all nodes that hold shards of a scope keep what filters are asked of, until the guard is dropped.

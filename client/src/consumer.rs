@@ -18,9 +18,11 @@ use crate::watching::{Event, event};
 /// The events of a subscription.
 ///
 /// Where its stream breaks it goes on, at another node if there is one: what was not acknowledged comes again.
-/// [`ErrorKind::TakenOver`] ends it when another consumer takes the subscription.
+/// [`ErrorKind::TakenOver`] ends it when another consumer takes the subscription, or its name in a shared one.
 #[derive(Debug)]
 pub struct Consumer {
+    subscription: String,
+    /// Its own name, if it is one of those that share.
     name: String,
     unacknowledged_max: u32,
     search: Search,
@@ -45,6 +47,8 @@ pub struct Delivery {
     pub event: Event,
     /// Its position; empty where it has none of its own.
     pub position: String,
+    /// Of a shared subscription: the shard that it is of.
+    pub shard: Option<u32>,
     stream: u64,
     number: u64,
 }
@@ -52,14 +56,27 @@ pub struct Delivery {
 impl Consumer {
     pub(crate) async fn open(
         client: Client,
+        subscription: String,
         name: String,
         unacknowledged_max: u32,
     ) -> Result<Self, Error> {
-        let search = Search::new(client);
-        let mut consumer =
-            Self { name, unacknowledged_max, search, stream: None, streams: 0, acknowledged: None };
-        consumer.begin().await?;
-        Ok(consumer)
+        let mut opened = Self {
+            subscription,
+            name,
+            unacknowledged_max,
+            search: Search::new(client),
+            stream: None,
+            streams: 0,
+            acknowledged: None,
+        };
+        opened.begin().await?;
+        Ok(opened)
+    }
+
+    /// Its name among those that share a subscription; empty if it has one alone, and before the first
+    /// [`Event::Sharing`].
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The next event. May be dropped at any time: what was not told comes with the next call.
@@ -76,8 +93,17 @@ impl Consumer {
             let status = match stream.events.message().await {
                 Ok(Some(response)) => {
                     self.search.found();
-                    let position = response.position.clone();
+                    let (position, shard) = (response.position.clone(), response.shard);
                     match event(response) {
+                        // Neither has to be acknowledged.
+                        Some(event @ (Event::Sharing(_) | Event::Telemetry(_))) => {
+                            if let Event::Sharing(sharing) = &event {
+                                // Under that name it comes back.
+                                self.name.clone_from(&sharing.consumer);
+                            }
+                            let (number, stream) = (stream.out.newest(), self.streams);
+                            return Ok(Delivery { event, position, shard, stream, number });
+                        }
                         Some(Event::Progress) => {
                             let done = stream.out.is_done() && !position.is_empty();
                             if done {
@@ -86,7 +112,7 @@ impl Consumer {
                         }
                         Some(event) => {
                             let (number, stream) = (stream.out.came(&position), self.streams);
-                            return Ok(Delivery { event, position, stream, number });
+                            return Ok(Delivery { event, position, shard, stream, number });
                         }
                         None => drop(stream.out.came(&position)),
                     }
@@ -137,7 +163,8 @@ impl Consumer {
         }
         match &self.acknowledged {
             Some(position) => {
-                client.subscriptions().acknowledge(&self.name, position).await.map(drop)
+                let all = client.subscriptions();
+                all.acknowledge_as(&self.subscription, &self.name, position).await.map(drop)
             }
             None => Ok(()),
         }
@@ -157,7 +184,8 @@ impl Consumer {
             if let Some(position) = &self.acknowledged {
                 // It may not have come to be remembered.
                 let client = self.search.client().clone();
-                match client.subscriptions().acknowledge(&self.name, position).await {
+                let all = client.subscriptions();
+                match all.acknowledge_as(&self.subscription, &self.name, position).await {
                     Ok(_) => self.acknowledged = None,
                     Err(error) => match (error.kind(), error.status()) {
                         (ErrorKind::Unknown, Some(status)) => {
@@ -169,9 +197,10 @@ impl Consumer {
                 }
             }
             let (say, said) = mpsc::channel(SAID_AHEAD);
-            let (tenant, name) = named(&self.name);
+            let (tenant, name) = named(&self.subscription);
             let unacknowledged_max = self.unacknowledged_max;
-            let open = v1::OpenSubscription { tenant, name, unacknowledged_max };
+            let consumer = self.name.clone();
+            let open = v1::OpenSubscription { tenant, name, unacknowledged_max, consumer };
             let first = v1::ConsumeRequest { what: Some(What::Open(open)) };
             say.try_send(first).expect("the channel is empty and has room");
             let request = node.request(ReceiverStream::new(said));

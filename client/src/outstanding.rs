@@ -20,6 +20,11 @@ impl Outstanding {
         self.sent
     }
 
+    /// Number of the last event that came.
+    pub(crate) const fn newest(&self) -> u64 {
+        self.sent
+    }
+
     /// Whether a place that is no event may be acknowledged, since nothing before it is left to be done.
     pub(crate) const fn is_done(&self) -> bool {
         self.done == self.sent

@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     fn response(position: &str, event: Event) -> v1::WatchResponse {
-        v1::WatchResponse { position: position.into(), event: Some(event) }
+        v1::WatchResponse { position: position.into(), event: Some(event), shard: None }
     }
 
     fn change(device: &str, version: u64, position: &str) -> v1::WatchResponse {

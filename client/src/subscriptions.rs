@@ -19,6 +19,13 @@ pub struct Subscriptions<'a> {
     client: &'a Client,
 }
 
+/// How many may consume a subscription at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Consumers {
+    One,
+    Several,
+}
+
 impl<'a> Subscriptions<'a> {
     pub(crate) const fn new(client: &'a Client) -> Self {
         Self { client }
@@ -31,6 +38,28 @@ impl<'a> Subscriptions<'a> {
     /// [`Rejection::VersionMismatch`](pollux_twin::Rejection::VersionMismatch) if one of the same name is about
     /// something else.
     pub async fn create(&self, name: &str, watch: &Watch) -> Result<v1::Subscription, Error> {
+        self.make(name, watch, Consumers::One).await
+    }
+
+    /// As [`create`](Self::create), for several consumers that share what it tells.
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create), and
+    /// [`Rejection::LevelTooLow`](pollux_twin::Rejection::LevelTooLow) while the cluster is at a level below 6.
+    pub async fn create_shared(
+        &self,
+        name: &str,
+        watch: &Watch,
+    ) -> Result<v1::Subscription, Error> {
+        self.make(name, watch, Consumers::Several).await
+    }
+
+    async fn make(
+        &self,
+        name: &str,
+        watch: &Watch,
+        consumers: Consumers,
+    ) -> Result<v1::Subscription, Error> {
         let (of, name) = named(name);
         let (tenant, device) = watch.whose()?;
         if !of.is_empty() && !tenant.is_empty() && of != tenant {
@@ -45,6 +74,8 @@ impl<'a> Subscriptions<'a> {
             whose: Some(device.map_or_else(|| Whose::Prefix(watch.prefix.clone()), Whose::Device)),
             filter: watch.filter.clone(),
             picture: watch.picture,
+            telemetry: watch.telemetry,
+            shared: consumers == Consumers::Several,
             ..Default::default()
         };
         let make = |node: Node, request| async move {
@@ -97,22 +128,54 @@ impl<'a> Subscriptions<'a> {
     /// # Errors
     /// [`Rejection::Invalid`](pollux_twin::Rejection::Invalid) for what is no position of an event.
     pub async fn acknowledge(&self, name: &str, position: &str) -> Result<v1::Subscription, Error> {
+        self.acknowledge_as(name, "", position).await
+    }
+
+    /// As [`acknowledge`](Self::acknowledge), for a consumer of a shared subscription; it counts for what it still
+    /// holds.
+    ///
+    /// # Errors
+    /// Those of [`acknowledge`](Self::acknowledge).
+    pub async fn acknowledge_as(
+        &self,
+        name: &str,
+        consumer: &str,
+        position: &str,
+    ) -> Result<v1::Subscription, Error> {
         let (tenant, name) = named(name);
         let make = |node: Node, request| async move {
             node.subscriptions().acknowledge(request).await.map(Response::into_inner)
         };
-        let request = v1::AcknowledgeRequest { tenant, name, position: position.to_owned() };
+        let (position, consumer) = (position.to_owned(), consumer.to_owned());
+        let request = v1::AcknowledgeRequest { tenant, name, position, consumer };
         let work = Work::Recognised(String::new());
         self.client.call(work, Duration::ZERO, request, make).await
     }
 
     /// Takes a subscription over, and its events: each comes until it is acknowledged. Once `unacknowledged_max`
-    /// are out (0: 1,000), nothing more comes until some are.
+    /// are out (0: 1,000), nothing more comes until some are. A shared one is not taken over: its consumers share it,
+    /// each under a name that a node makes.
     ///
     /// # Errors
     /// [`Rejection::NotFound`](pollux_twin::Rejection::NotFound).
     pub async fn consume(&self, name: &str, unacknowledged_max: u32) -> Result<Consumer, Error> {
-        Consumer::open(self.client.clone(), name.to_owned(), unacknowledged_max).await
+        self.consume_as(name, "", unacknowledged_max).await
+    }
+
+    /// As [`consume`](Self::consume), as one of those that share, under a name of its own: who comes back under it
+    /// takes over what it held.
+    ///
+    /// # Errors
+    /// Those of [`consume`](Self::consume); [`Rejection::Invalid`](pollux_twin::Rejection::Invalid) if it is not shared;
+    /// [`Rejection::TooMany`](pollux_twin::Rejection::TooMany) if 64 share it already.
+    pub async fn consume_as(
+        &self,
+        name: &str,
+        consumer: &str,
+        unacknowledged_max: u32,
+    ) -> Result<Consumer, Error> {
+        let (client, consumer) = (self.client.clone(), consumer.to_owned());
+        Consumer::open(client, name.to_owned(), consumer, unacknowledged_max).await
     }
 }
 

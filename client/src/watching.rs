@@ -27,6 +27,7 @@ pub struct Watch {
     pub(crate) prefix: String,
     pub(crate) filter: String,
     pub(crate) picture: bool,
+    pub(crate) telemetry: bool,
     position: String,
 }
 
@@ -44,6 +45,11 @@ pub enum Event {
     PositionLost,
     /// Nothing happened, but the position went on.
     Progress,
+    /// Telemetry came as a datagram: told at most once, and left out where whoever watches is slow. Of a subscription
+    /// nothing that has to be acknowledged.
+    Telemetry(Box<v1::TelemetryHeard>),
+    /// What a consumer of a shared subscription holds from now on.
+    Sharing(v1::Sharing),
 }
 
 impl Watch {
@@ -55,6 +61,7 @@ impl Watch {
             prefix: String::new(),
             filter: String::new(),
             picture: false,
+            telemetry: false,
             position: String::new(),
         }
     }
@@ -90,6 +97,13 @@ impl Watch {
         self
     }
 
+    /// Also tell telemetry that comes as datagrams, while it comes, as [`Event::Telemetry`].
+    #[must_use]
+    pub const fn telemetry(mut self) -> Self {
+        self.telemetry = true;
+        self
+    }
+
     /// Go on after a position that an earlier watch of the same gave.
     #[must_use]
     pub fn after(mut self, position: impl Into<String>) -> Self {
@@ -104,9 +118,15 @@ impl Watch {
             Some(device) => Whose::Device(device),
             None => Whose::Prefix(self.prefix.clone()),
         });
-        let filter = self.filter.clone();
-        let (tell_start, batch) = (true, true);
-        Ok(v1::WatchRequest { tenant, whose, filter, tell_start, batch, ..Default::default() })
+        Ok(v1::WatchRequest {
+            tenant,
+            whose,
+            filter: self.filter.clone(),
+            telemetry: self.telemetry,
+            tell_start: true,
+            batch: true,
+            ..Default::default()
+        })
     }
 
     /// The tenant, and the device if it is about one.
@@ -252,7 +272,8 @@ fn each(response: v1::WatchResponse) -> Result<VecDeque<v1::WatchResponse>, Stat
     let read = |bytes| {
         let changed = v1::Changed::decode(bytes)
             .map_err(|error| Status::internal(format!("a change cannot be read: {error}")))?;
-        Ok(v1::WatchResponse { position: String::new(), event: Some(What::Changed(changed)) })
+        let event = Some(What::Changed(changed));
+        Ok(v1::WatchResponse { event, ..Default::default() })
     };
     let mut came = changes.into_iter().map(read).collect::<Result<VecDeque<_>, Status>>()?;
     if let Some(last) = came.back_mut() {
@@ -269,6 +290,8 @@ pub(crate) fn event(response: v1::WatchResponse) -> Option<Event> {
         What::PictureComplete(_) => Event::PictureComplete,
         What::PositionLost(_) => Event::PositionLost,
         What::Progress(_) => Event::Progress,
+        What::Telemetry(heard) => Event::Telemetry(Box::new(heard)),
+        What::Sharing(sharing) => Event::Sharing(sharing),
         // Taken apart before.
         What::Changes(_) => return None,
     })

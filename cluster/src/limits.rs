@@ -128,7 +128,7 @@ pub const META_VOTERS_MAX: u32 = 5;
 /// Nodes that follow the meta group without a vote; its leader sends each of them every decision.
 pub const META_LEARNERS_MAX: usize = 1000;
 /// Largest command or image of the meta group: [`META_NODES_MAX`] nodes with the longest names and
-/// addresses take 13 MB, all that is agreed on about access 7 MB, about devices in general 8 MB, about artifacts 5 MB.
+/// addresses take 13 MB, all that is agreed on about access 8 MB, about devices in general 8 MB, about artifacts 5 MB.
 pub const META_BYTES_MAX: usize = 40 * 1024 * 1024;
 /// Device types of a cluster, with those that were taken away: kinds of devices, not devices.
 pub const TYPES_MAX: usize = 500;
@@ -189,6 +189,8 @@ pub const NOTE_BYTES_MAX: usize = 128;
 pub const POLICIES_MAX: usize = 500;
 /// Bytes of one policy: some dozens of principals, or of selectors.
 pub const POLICY_BYTES_MAX: usize = 4096;
+/// Bytes of the filter of a policy: several of them go into the filter that a question is carried out with.
+pub const POLICY_FILTER_BYTES_MAX: usize = 1024;
 /// Longest tenant or device in a selector, as twins have it.
 pub const ID_BYTES_MAX: usize = 256;
 /// Entries of the audit that are kept: months of what people do by hand.

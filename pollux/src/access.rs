@@ -159,13 +159,15 @@ async fn policy(output: Output, command: PolicyCommand) -> Result<(), Failure> {
                 let lists = [&one.principals, &one.actions, &one.on, &one.sections];
                 let mut row = vec![one.name.clone(), effect.to_owned()];
                 row.extend(lists.map(|texts| texts.join(",")));
+                row.push(one.filter.clone());
                 row
             });
-            let head = &["POLICY", "EFFECT", "TO", "ACTIONS", "ON", "SECTIONS"];
+            let head = &["POLICY", "EFFECT", "TO", "ACTIONS", "ON", "SECTIONS", "FILTER"];
             let json = listed.iter().map(|one| {
                 json!({
                     "name": one.name, "deny": one.deny, "principals": one.principals,
                     "actions": one.actions, "on": one.on, "sections": one.sections,
+                    "filter": one.filter,
                 })
             });
             let json = json!({"policies": json.collect::<Vec<_>>()});
@@ -181,9 +183,9 @@ async fn policy(output: Output, command: PolicyCommand) -> Result<(), Failure> {
                 &json!({"policy": name, "removed": true}),
             )
         }
-        PolicyCommand::Check { principal, action, on, section, client } => {
+        PolicyCommand::Check { principal, action, on, section, filter, client } => {
             let client = Client::connect(&client).await?;
-            let asked = client.request(v1::CheckRequest { principal, action, on, section });
+            let asked = client.request(v1::CheckRequest { principal, action, on, section, filter });
             let answer = client.access().check(asked).await?.into_inner();
             let text = match answer.allowed {
                 true => answer.why.clone(),
@@ -208,6 +210,7 @@ async fn put(output: Output, args: PolicyArgs) -> Result<(), Failure> {
         actions: args.action,
         on: args.on,
         sections: args.section,
+        filter: narrowed_to(args.group.as_deref(), args.filter)?,
     };
     let put = v1::PutPolicyRequest { policy: Some(policy) };
     client.access().put_policy(client.request(put)).await?;
@@ -216,6 +219,22 @@ async fn put(output: Output, args: PolicyArgs) -> Result<(), Failure> {
         &format!("policy {} is in force", args.name),
         &json!({"policy": args.name}),
     )
+}
+
+/// A filter that holds only for devices of a group, if one is given.
+fn narrowed_to(group: Option<&str>, filter: String) -> Result<String, Failure> {
+    let Some(group) = group else { return Ok(filter) };
+    if group.is_empty() || !group.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+    {
+        let wrong = format!("--group {group:?} is the name of no group");
+        return Err(
+            Failure::new(Exit::Usage, wrong).next("`pollux group list` shows those there are")
+        );
+    }
+    Ok(match filter.as_str() {
+        "" => format!("\"{group}\" in groups"),
+        filter => format!("\"{group}\" in groups && ({filter})"),
+    })
 }
 
 async fn audit(

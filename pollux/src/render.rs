@@ -77,11 +77,37 @@ pub(crate) fn event(event: &Event, position: &str) -> Value {
         Event::PictureComplete => ("picture_complete", Map::new()),
         Event::PositionLost => ("position_lost", Map::new()),
         Event::Progress => ("progress", Map::new()),
+        Event::Telemetry(heard) => ("telemetry_heard", heard_members(heard)),
+        Event::Sharing(sharing) => ("sharing", sharing_members(sharing)),
         _ => ("unknown", Map::new()),
     };
     body.insert("event".into(), kind.into());
     body.insert("position".into(), position.into());
     body.into()
+}
+
+fn sharing_members(
+    v1::Sharing { consumer, shards, of, consumers }: &v1::Sharing,
+) -> Map<String, Value> {
+    let members = [
+        ("consumer", json!(consumer)),
+        ("shards", json!(shards)),
+        ("of", json!(of)),
+        ("consumers", json!(consumers)),
+    ];
+    members.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
+}
+
+fn heard_members(heard: &v1::TelemetryHeard) -> Map<String, Value> {
+    let values = heard.values.iter().map(|one| (one.name.clone(), parsed(&one.json)));
+    let members = [
+        ("tenant", json!(heard.tenant)),
+        ("device", json!(heard.device)),
+        ("at_ms", json!(heard.at_ms)),
+        ("values", json!(values.collect::<Map<_, _>>())),
+        ("left_out", json!(heard.left_out)),
+    ];
+    members.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
 }
 
 fn changed_members(changed: &v1::Changed) -> (&'static str, Map<String, Value>) {

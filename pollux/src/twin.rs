@@ -109,6 +109,7 @@ async fn watch(output: Output, args: WatchArgs) -> Result<(), Failure> {
     };
     let watch = watch.filter(args.filter).after(args.from);
     let watch = if args.picture { watch.picture() } else { watch };
+    let watch = if args.telemetry { watch.telemetry() } else { watch };
     let client = Client::connect(&args.client).await?;
     let mut watching = client.calls().twins().watch(&watch).await?;
     let mut left = args.count.unwrap_or(u64::MAX);
@@ -145,8 +146,10 @@ pub(crate) fn watch_line(event: &Event, document: &Value) -> String {
         Event::Twin(twin) => text::twin(twin),
         Event::Changed(changed) => {
             let mut body = document.clone();
-            let hidden =
-                ["position", "event", "tenant", "device", "version", "at_ms", "match", "twin"];
+            let hidden = [
+                "position", "event", "tenant", "device", "version", "at_ms", "match", "twin",
+                "shard",
+            ];
             if let Some(members) = body.as_object_mut() {
                 members.retain(|name, _| !hidden.contains(&name.as_str()));
             }
@@ -159,6 +162,22 @@ pub(crate) fn watch_line(event: &Event, document: &Value) -> String {
         }
         Event::PictureComplete => "-- that was the picture; changes follow".into(),
         Event::PositionLost => "-- the position is no longer kept; a whole picture follows".into(),
+        Event::Telemetry(heard) => {
+            let left_out = match heard.left_out {
+                0 => String::new(),
+                count => format!(", {count} before it left out"),
+            };
+            let values = &document["values"];
+            format!("{}/{}  telemetry {values}{left_out}", heard.tenant, heard.device)
+        }
+        Event::Sharing(sharing) => {
+            let v1::Sharing { consumer, shards, of, consumers } = sharing;
+            let held = match shards.len() {
+                0 => "nothing yet; waits for a shard".to_owned(),
+                count => format!("{count} of {of} shards"),
+            };
+            format!("-- {consumer}, one of {consumers}, holds {held}")
+        }
         _ => document.to_string(),
     }
 }

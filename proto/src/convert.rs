@@ -22,7 +22,7 @@ use crate::v1;
 pub use answer::{deleted, registered, sent, written};
 pub use artifact::{artifact_json, artifact_key_json};
 pub use call::{Call, cancel_command, delete, get, get_command, patch, send_command};
-pub use changed::{changed, changed_bytes};
+pub use changed::{changed, changed_bytes, telemetry_heard};
 pub use device::{
     deleted_device, deleted_device_json, device_json, device_to_v1, digest, disable, enable,
     get_device, give_credential, register, restore, revoke_credential, standing_of,

@@ -3,7 +3,7 @@
 
 use pollux_twin::change::{CommandState, Effect};
 use pollux_twin::id::SLOTS;
-use pollux_twin::{Change, View};
+use pollux_twin::{Change, Time, Value, View};
 use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::device::check::{Check, text, value};
@@ -62,6 +62,39 @@ pub struct SiftedTwins {
     pub items: Vec<(String, View)>,
     /// Where to go on; none at the end.
     pub next: Option<String>,
+}
+
+/// Asks the owner of a shard for telemetry that comes as datagrams, for as long as it is the owner.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Which shard.
+    pub shard: u16,
+    /// What every key that is wanted begins with.
+    pub beginning: String,
+    /// The filter that must hold for a twin; empty: any.
+    pub filter: String,
+}
+
+/// An item of the answer.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct Heard {
+    /// What came, in order; perhaps nothing.
+    pub lives: Vec<Live>,
+    /// How much was left out before it, since it came faster than it was taken.
+    pub left_out: u64,
+}
+
+/// Telemetry of one datagram.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct Live {
+    /// Tenant and device, as a twin's key writes them.
+    pub key: String,
+    /// When it came.
+    pub at: Time,
+    /// When the device says that it was so.
+    pub observed_at: Option<Time>,
+    /// Values by name.
+    pub values: Vec<(String, Value)>,
 }
 
 /// An item of the answer. The first says where it stands, or that it cannot begin.
@@ -147,6 +180,8 @@ impl Wire for KeepStates {}
 impl Wire for SiftTwins {}
 impl Wire for SiftedTwins {}
 impl Wire for Told {}
+impl Wire for Listen {}
+impl Wire for Heard {}
 
 impl Check for Watch {
     fn check(&self) -> Result<(), FrameError> {
@@ -177,6 +212,26 @@ impl Check for Sift {
     fn check(&self) -> Result<(), FrameError> {
         text("filter", &self.filter, QUERY_TEXT_BYTES_MAX)?;
         self.watch.check()
+    }
+}
+
+impl Check for Listen {
+    fn check(&self) -> Result<(), FrameError> {
+        text("filter", &self.filter, QUERY_TEXT_BYTES_MAX)?;
+        text("beginning", &self.beginning, TEXT_BYTES_MAX)
+    }
+}
+
+impl Check for Heard {
+    fn check(&self) -> Result<(), FrameError> {
+        bounded("telemetry", self.lives.len(), FED_EVENTS_MAX)?;
+        self.lives.iter().try_for_each(|live| {
+            text("key", &live.key, TEXT_BYTES_MAX)?;
+            live.values.iter().try_for_each(|(name, one)| {
+                text("telemetry name", name, TEXT_BYTES_MAX)?;
+                value(one)
+            })
+        })
     }
 }
 
@@ -297,6 +352,26 @@ mod tests {
                 let _ = (decode::<SiftedTwins>(&bytes[..end]), decode::<SiftTwins>(&bytes[..end]));
             }
         }
+    }
+
+    #[test]
+    fn what_is_heard_comes_back() {
+        let listen = Listen { shard: 3, beginning: "acme/".into(), filter: String::new() };
+        assert_eq!(decode::<Listen>(&encode(&listen).unwrap()).unwrap(), listen);
+        let live = Live {
+            key: "acme/pump".into(),
+            at: Time { ms: 5 },
+            observed_at: Some(Time { ms: 4 }),
+            values: vec![("rssi".into(), Value::Int(-61))],
+        };
+        let heard = Heard { lives: vec![live.clone()], left_out: 7 };
+        let bytes = encode(&heard).unwrap();
+        assert_eq!(decode::<Heard>(&bytes).unwrap(), heard);
+        for end in 0..bytes.len() {
+            let _ = (decode::<Heard>(&bytes[..end]), decode::<Listen>(&bytes[..end]));
+        }
+        let many = Heard { lives: vec![live; FED_EVENTS_MAX + 1], left_out: 0 };
+        assert!(matches!(encode(&many), Err(FrameError::TooMany { .. })));
     }
 
     #[test]

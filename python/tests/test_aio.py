@@ -10,7 +10,16 @@ import pytest
 
 import pollux
 from conftest import Node
-from pollux import Changed, DeviceOffline, NewDevice, NotFound, Patched, Unreachable, aio
+from pollux import (
+    Changed,
+    DeviceOffline,
+    NewDevice,
+    NotFound,
+    Patched,
+    Sharing,
+    Unreachable,
+    aio,
+)
 from proxy import Proxy
 
 
@@ -104,6 +113,17 @@ def test_streams(node: Node) -> None:
                 event = delivery.event
                 assert isinstance(event, Changed) and isinstance(event.what, Patched)
                 assert event.what.patch["n"] == 99, "what was acknowledged does not come again"
+            await direct.subscriptions.delete("aio")
+            await direct.subscriptions.create("aio", prefix="aio-watched", shared=True)
+            async with direct.subscriptions.consume("aio", consumer="a") as sharing:
+                delivery = await sharing.__anext__()
+                assert isinstance(delivery.event, Sharing) and sharing.name == "a"
+                assert len(delivery.event.shards) == delivery.event.of
+                await direct.twins.patch("aio-watched", "tags", {"n": 100})
+                delivery = await sharing.__anext__()
+                assert isinstance(delivery.event, Changed) and delivery.shard is not None
+                await delivery.ack()
+            assert (await direct.subscriptions.get("aio")).consumers == []
             await direct.subscriptions.delete("aio")
             await direct.jobs.create("aio", prefix="aio-watched", tags={"lot": 1}, rate_per_s=100)
             assert (await client.jobs.wait("aio")).totals.done == 1

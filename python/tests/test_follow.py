@@ -12,10 +12,12 @@ from conftest import Node
 from pollux import (
     Changed,
     Client,
+    Consumer,
     InvalidArgument,
     Patched,
     PictureComplete,
     Pictured,
+    Sharing,
     TakenOver,
 )
 from proxy import Proxy
@@ -145,6 +147,54 @@ def test_a_subscription_loses_nothing_and_remembers(pollux: Client, wire: Proxy)
             next(deliveries)
         newer.close()
     pollux.subscriptions.delete("billing")
+
+
+def held(deliveries: Consumer) -> List[int]:
+    """The next shards that a consumer is told it holds."""
+    for delivery in deliveries:
+        if isinstance(delivery.event, Sharing):
+            return delivery.event.shards
+    raise AssertionError("it ended")
+
+
+def test_consumers_share_a_subscription(pollux: Client) -> None:
+    made = pollux.subscriptions.create("orders", prefix="ordered-", telemetry=True, shared=True)
+    assert made.shared and made.telemetry and made.consumers == []
+    with pollux.subscriptions.consume("orders", consumer="a") as first:
+        delivery = next(first)
+        told = delivery.event
+        assert isinstance(told, Sharing) and told.consumer == first.name == "a"
+        assert len(told.shards) == told.of, "it is alone"
+        with pollux.subscriptions.consume("orders") as second:
+            mine: List[int] = []
+            while len(mine) < told.of // 2:
+                mine = held(second)
+            assert second.name not in ("", "a")
+            rest = told.shards
+            while len(rest) > told.of - told.of // 2:
+                rest = held(first)
+            assert sorted(mine + rest) == told.shards, "each shard is with one"
+            pollux.twins.patch("ordered-1", "tags", {"n": 1})
+            kept = pollux.subscriptions.get("orders")
+            assert {one.name for one in kept.consumers} == {"a", second.name}
+            assert sum(one.shards for one in kept.consumers) == told.of
+            newer = pollux.subscriptions.consume("orders", consumer=second.name)
+            with pytest.raises(TakenOver):
+                held(second)
+            newer.close()
+        # What the other held is its own again.
+        while len(rest) < told.of:
+            rest = held(first)
+    with pollux.subscriptions.consume("orders", consumer="b") as deliveries:
+        assert len(held(deliveries)) == told.of
+        delivery = next(deliveries)
+        assert patched(delivery.event) == ("ordered-1", 1) and delivery.shard is not None
+        delivery.ack()
+    pollux.subscriptions.create("billing")
+    with pytest.raises(InvalidArgument):
+        pollux.subscriptions.consume("billing", consumer="a")
+    pollux.subscriptions.delete("billing")
+    pollux.subscriptions.delete("orders")
 
 
 def test_writes_are_made_once_over_a_wire_that_is_cut(pollux: Client, wire: Proxy) -> None:

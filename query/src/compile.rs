@@ -23,6 +23,8 @@ pub(crate) enum Of {
     Twins,
     /// Twins as they change: what goes on without them cannot be asked for.
     Changes,
+    /// Twins that somebody may do something to, or may not: what their devices could change is not asked for.
+    Rights,
 }
 
 /// Compiles an expression.

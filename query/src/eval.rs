@@ -94,7 +94,7 @@ impl<'s, 'i: 'a, 'a> Eval<'s, 'i, 'a> {
             Expr::Matches(text, pattern) => {
                 let text = self.text(text)?;
                 self.spend(text.len() / STEP_BYTES)?;
-                Val::Bool(pattern.is_match(&text))
+                Val::Bool(pattern.0.is_match(&text))
             }
             Expr::Holds(of) => match self.value(of) {
                 Err(Fault::TooCostly) => return Err(Fault::TooCostly),

@@ -2,8 +2,8 @@
 
 use regex::Regex;
 
-/// One step of an evaluation and what it is made of.
-#[derive(Clone, Debug)]
+/// One step of an evaluation and what it is made of. The same are written the same, but for names of variables.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Expr {
     Const(Constant),
     /// Something of the twin.
@@ -23,12 +23,22 @@ pub(crate) enum Expr {
     Arithmetic(Arithmetic, Box<Self>, Box<Self>),
     List(Box<[Self]>),
     Call(Function, Box<[Self]>),
-    Matches(Box<Self>, Regex),
+    Matches(Box<Self>, Pattern),
     /// A plain yes, and nothing else.
     Holds(Box<Self>),
     /// Anything but a plain no.
     NotStrictlyFalse(Box<Self>),
     Loop(Box<Loop>),
+}
+
+/// What a text is compared with.
+#[derive(Clone, Debug)]
+pub(crate) struct Pattern(pub(crate) Regex);
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
 }
 
 /// What is written out.
@@ -47,7 +57,7 @@ pub(crate) enum Constant {
 }
 
 /// `all`, `exists`, `exists_one`, `map`, `filter`: what they are made of.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Loop {
     pub(crate) range: Expr,
     /// What the result begins with; it lies on the stack, then the item.

@@ -81,6 +81,14 @@ impl Filter {
         Self::of(Expression::of(source, Of::Changes)?)
     }
 
+    /// Compiles a filter that narrows who may do what.
+    ///
+    /// # Errors
+    /// As [`Filter::parse`], and if it asks for anything but `id`, `groups` and `tags`.
+    pub fn parse_for_rights(source: &str) -> Result<Self, ExpressionError> {
+        Self::of(Expression::of(source, Of::Rights)?)
+    }
+
     fn of(expression: Expression) -> Result<Self, ExpressionError> {
         if let Some(kind) = not_bool(&expression.expr) {
             let message =

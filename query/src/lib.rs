@@ -11,6 +11,7 @@ mod eval;
 mod expr;
 mod filter;
 mod groups;
+mod imply;
 mod limits;
 mod order;
 mod plan;

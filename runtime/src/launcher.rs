@@ -7,6 +7,7 @@ use pollux_cluster::{Group, GroupId, GroupOptions, Network, NodeId};
 use pollux_twin::{ShardId, table};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::access::PolicyBook;
 use crate::checkpoint::{FreeBytes, Keep, Roll, StoreFault, Written, restore_shard};
 use crate::clock::Clock;
 use crate::config::Checked;
@@ -31,6 +32,7 @@ pub(crate) struct Launcher {
     pub(crate) space: Space,
     pub(crate) shards: Shards,
     pub(crate) types: Arc<TypeBook>,
+    pub(crate) policies: PolicyBook,
     pub(crate) tenants: Arc<TenantBook>,
     /// Takes those whose checkpoints are to be written.
     pub(crate) written: mpsc::Sender<Roll>,
@@ -61,6 +63,7 @@ impl Launcher {
             clock: self.clock,
             limits: self.config.limits.clone(),
             types: Arc::clone(&self.types),
+            policies: self.policies.clone(),
             tenants: Arc::clone(&self.tenants),
             space: self.space.clone(),
             metrics: Arc::clone(&self.metrics),

@@ -24,6 +24,13 @@ pub const WATCH_BATCH_STEPS: usize = 64;
 /// How long a node may take to say whether it knows what a watcher wants, before another is asked: one that
 /// is there answers at once.
 pub const WATCH_ASK_MS_MAX: u64 = 2_000;
+/// Telemetry of a shard that waits for one who listens: seconds of most fleets. What comes beyond is left out.
+pub const LIVE_AHEAD: usize = 1_024;
+/// Of that so much is taken at once, and goes to another node in one item.
+pub const LIVE_PER_ITEM: usize = 64;
+/// How often is looked whether a shard that is listened to has another owner: what is missed meanwhile is no more than
+/// an election costs.
+pub const LIVE_OWNER_LOOK: Duration = Duration::from_millis(250);
 /// How often the replicas of a watched shard are looked for while none is found: within an election.
 pub const WATCH_LOOK_MS: u64 = 100;
 /// How long changes are kept with the twins around them after somebody watched with a filter:
@@ -65,6 +72,12 @@ pub const SESSION_READ_BYTES: usize = 64 * 1024;
 /// Frames of one device that may wait to be written; acknowledgements are bounded by what is in
 /// flight, so only a device that does not read gets here, and it is let go.
 pub const OUTBOX_FRAMES_MAX: usize = 512;
+/// Devices for each core that are pushed to at once: what a push, its answer and all that follows cost, some 0.1 ms,
+/// is then done before the shortest probe timeout of QUIC, 25 ms and a round trip.
+pub const PUSHES_PER_CORE: usize = 256;
+/// How long a device that was pushed to counts as about to answer. Those that are slower, or silent, leave the others
+/// four times as many pushes a second as there are turns, and spread their answers by themselves.
+pub const PUSH_TURN_MS_MAX: u64 = 250;
 /// Pings of one device that wait for their answer.
 pub const PONGS_MAX: usize = 8;
 /// How long a device may take from connection to hello.

@@ -192,6 +192,8 @@ metrics! {
     datagrams_total: Counter = Counter::default();
     /// Telemetry datagrams dropped: malformed, of an old session, or for want of room.
     datagrams_dropped_total: Counter = Counter::default();
+    /// Telemetry that watches and subscriptions asked for and were too slow to take.
+    telemetry_left_out_total: Counter = Counter::default();
     /// Batches of changes committed.
     batches_total: Counter = Counter::default();
     /// Changes committed.

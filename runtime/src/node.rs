@@ -25,8 +25,8 @@ use crate::pki::{Certificates, DeviceCertificates, LiveTls, PKI_DIR};
 use crate::router::Router;
 use crate::service::{self, Enrolling, Served};
 use crate::session::{
-    DeviceTls, Endpoint, EndpointOptions, HandshakeBounds, Intake, PacedSocket, QUIC_VERSION,
-    Relaying, bound_arrivals, device_transport,
+    DeviceTls, Endpoint, EndpointOptions, HandshakeBounds, Intake, PacedSocket, Pushes,
+    QUIC_VERSION, Relaying, bound_arrivals, device_transport,
 };
 use crate::shard::finish_leaving;
 use crate::shards::Shards;
@@ -69,8 +69,7 @@ impl Node {
     /// and listens. Returns when all endpoints listen; shards open within the next moments (see
     /// [`Router::readiness`]). In a cluster that has no majority yet this waits for one.
     pub async fn start(config: Checked) -> Result<Self, Fault> {
-        let clock = Clock::new();
-        let metrics = Arc::new(Metrics::new());
+        let (clock, metrics) = (Clock::new(), Arc::new(Metrics::new()));
         let (stopping, stopped) = (CancellationToken::new(), CancellationToken::new());
         let disk = Arc::new(Disk::open(&config).await?);
         let node = disk.identity.node.0;
@@ -95,6 +94,7 @@ impl Node {
             space: space.clone(),
             shards: shards.clone(),
             types: member.types(),
+            policies: member.policies(),
             tenants: Arc::clone(&tenants),
             written,
         });
@@ -105,7 +105,7 @@ impl Node {
             disk.identity.lineage,
             (shards.clone(), member.owners(&shards), member.forward()),
             space,
-            config.access.mode,
+            (config.access.mode, member.policies()),
             (Arc::clone(&metrics), clock),
             stopping.clone(),
         );
@@ -309,6 +309,7 @@ fn listen_for_devices(
         rate_burst: devices.rate_burst,
         limits: Arc::new(limits),
         intake,
+        pushes: Pushes::new(cores()),
         relaying: if devices.relay { Relaying::On } else { Relaying::Off },
     };
     Ok(Endpoint::new(quinn, parts, Arc::clone(metrics), clock, options))

@@ -18,16 +18,22 @@ pub(crate) fn is_reserved(key: &TwinKey) -> bool {
 /// The twin of something of a kind that a tenant knows by a name.
 pub(crate) fn key(kind: &str, tenant: &str, name: &str) -> Result<TwinKey, Rejection> {
     let invalid = |reason| Rejection::Invalid { reason };
+    let name = checked(name)?;
+    let tenant = if tenant.is_empty() { id::DEFAULT_TENANT } else { tenant };
+    TenantId::parse(tenant).map_err(|error| invalid(format!("tenant: {error}")))?;
+    named(&format!("{kind}{tenant}:{name}")).map_err(|error| invalid(format!("name: {error}")))
+}
+
+/// A name of something that is kept in one, if it is fit to be one.
+pub(crate) fn checked(name: &str) -> Result<&str, Rejection> {
     let usable = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(usable) {
         let reason = format!(
             "name {name:?}: takes 1 to {NAME_BYTES_MAX} letters, digits, dots, underscores and hyphens"
         );
-        return Err(invalid(reason));
+        return Err(Rejection::Invalid { reason });
     }
-    let tenant = if tenant.is_empty() { id::DEFAULT_TENANT } else { tenant };
-    TenantId::parse(tenant).map_err(|error| invalid(format!("tenant: {error}")))?;
-    named(&format!("{kind}{tenant}:{name}")).map_err(|error| invalid(format!("name: {error}")))
+    Ok(name)
 }
 
 /// The twin of that name.

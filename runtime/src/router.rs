@@ -2,6 +2,7 @@
 //! through here, and goes on to the shard's owner, on this node or on another.
 
 mod attached;
+mod behalf;
 mod call;
 mod entry_keys;
 mod pages;
@@ -28,6 +29,7 @@ pub use self::call::Call;
 use self::entry_keys::EntryKeys;
 pub use self::scope::{Page, Picture, Scope, WatchItem};
 use self::watches::Kept;
+use crate::access::PolicyBook;
 use crate::artifacts::Depot;
 use crate::clock::Clock;
 use crate::cluster::{Forward, Owner, Owners};
@@ -60,6 +62,7 @@ struct Inner {
     kept: Kept,
     space: Space,
     access: AccessMode,
+    policies: PolicyBook,
     metrics: Arc<Metrics>,
     clock: Clock,
     /// The bytes of artifacts here, once they can be asked for.
@@ -76,7 +79,7 @@ impl Router {
         lineage: u64,
         (shards, owners, forward): (Shards, Owners, Forward),
         space: Space,
-        access: AccessMode,
+        (access, policies): (AccessMode, PolicyBook),
         (metrics, clock): (Arc<Metrics>, Clock),
         stopping: CancellationToken,
     ) -> Self {
@@ -92,6 +95,7 @@ impl Router {
             kept: Kept::default(),
             space,
             access,
+            policies,
             metrics,
             clock,
             depot: OnceLock::new(),
@@ -99,14 +103,6 @@ impl Router {
             stopping,
         };
         Self { inner: Arc::new(inner), forward }
-    }
-
-    /// The same for a principal: other nodes that are asked check once more that it may. Those of a cluster
-    /// that does not know principals yet cannot.
-    pub(crate) fn on_behalf(&self, principal: &Arc<str>) -> Self {
-        let known = self.inner.owners.level() >= CONTROL_LEVEL;
-        let forward = self.forward.on_behalf(known.then(|| Arc::clone(principal)));
-        Self { inner: Arc::clone(&self.inner), forward }
     }
 
     /// Carries out one call on its twin's owner, wherever that is. While the owner changes the call is
@@ -126,12 +122,13 @@ impl Router {
         if matches!(call.request, Request::Registry(_)) {
             self.must_have(CONTROL_LEVEL)?;
         }
+        let behalf = self.to_be_decided_by_twin(self.forward.principal());
         let mut unclear = 0;
         loop {
             let timeout = end.saturating_sub(self.inner.clock.elapsed());
             let attempt = Call { timeout, ..call.clone() };
             let result = match self.inner.owners.owner(shard) {
-                Owner::Here(handle) => call_here(&handle, attempt).await,
+                Owner::Here(handle) => call_here(&handle, attempt, behalf.clone()).await,
                 Owner::There(node) => self.call_there(shard, node, attempt).await,
                 Owner::Unknown => Err(Rejection::NotOwner),
             };
@@ -156,7 +153,7 @@ impl Router {
     }
 
     /// Refuses what the cluster's level does not have yet.
-    fn must_have(&self, needed: u32) -> Result<(), Rejection> {
+    pub(crate) fn must_have(&self, needed: u32) -> Result<(), Rejection> {
         let level = self.inner.owners.level();
         if level < needed { Err(Rejection::LevelTooLow { level, needed }) } else { Ok(()) }
     }
@@ -179,10 +176,15 @@ impl Router {
         result
     }
 
-    /// Carries out a call that another node passed on: here or not at all.
-    pub(crate) async fn call_for_peer(&self, call: Call) -> Result<Answer, Rejection> {
+    /// Carries out a call that another node passed on, perhaps for a principal: here or not at all.
+    pub(crate) async fn call_for_peer(
+        &self,
+        call: Call,
+        principal: Option<&Arc<str>>,
+    ) -> Result<Answer, Rejection> {
+        let behalf = self.to_be_decided_by_twin(principal);
         match self.inner.owners.owner(self.inner.shards.of(&call.key)) {
-            Owner::Here(handle) => call_here(&handle, call).await,
+            Owner::Here(handle) => call_here(&handle, call, behalf).await,
             Owner::There(_) | Owner::Unknown => Err(Rejection::NotOwner),
         }
     }
@@ -423,6 +425,7 @@ impl Router {
     pub(crate) fn shards_of(&self, scope: &Scope) -> impl Iterator<Item = ShardId> + use<> {
         let one = match scope {
             Scope::One(key) => Some(self.inner.shards.of(key)),
+            Scope::Part { shard, .. } => Some(*shard),
             Scope::Prefix { .. } | Scope::All => None,
         };
         self.inner.shards.ids().filter(move |shard| one.is_none_or(|id| *shard == id))
@@ -430,15 +433,20 @@ impl Router {
 }
 
 /// Carries out a call on a shard that this node owns, as far as it knows.
-async fn call_here(shard: &ShardHandle, call: Call) -> Result<Answer, Rejection> {
+async fn call_here(
+    shard: &ShardHandle,
+    call: Call,
+    behalf: Option<Arc<str>>,
+) -> Result<Answer, Rejection> {
     if matches!(call.request, Request::Get)
+        && behalf.is_none()
         && let Some(read) = shard.read_now(&call.key)
     {
         return read.map(|view| Answer::Twin(Box::new(view)));
     }
     let (timeout, is_read) = (call.timeout, call.is_read());
     let (reply, answer) = oneshot::channel();
-    shard.call(call, reply)?;
+    shard.call(call, behalf, reply)?;
     match tokio::time::timeout(timeout, answer).await {
         Ok(Ok(result)) => result,
         // The shard dropped its actors. A read had no effect; a write may have had.

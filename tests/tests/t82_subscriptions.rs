@@ -98,6 +98,7 @@ impl Consumer {
             tenant: String::new(),
             name: "billing".to_owned(),
             unacknowledged_max: most,
+            consumer: String::new(),
         };
         say.send(v1::ConsumeRequest { what: Some(What::Open(open)) }).await?;
         let mut subscriptions = SubscriptionsClient::new(channel);

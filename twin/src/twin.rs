@@ -2,7 +2,7 @@
 //!
 //! `handle` decides and runs ahead: the changes it emits are already carried out on itself. Each
 //! group of inputs has its file: `session`, `report`, `telemetry`, `desire`, `command`, `result`,
-//! `delete`, `restore`, `register`, `read`; `typed` is what the device's type asks, `dedup` recognises repetitions, `check` holds the limits, `apply` is what the
+//! `delete`, `restore`, `register`, `read`; `rights` shows what who may call depends on; `typed` is what the device's type asks, `dedup` recognises repetitions, `check` holds the limits, `apply` is what the
 //! actor and every replica share. Batching, commit and release of outputs belong to the `Shard`
 //! machine; bytes at rest to [`crate::image`].
 
@@ -21,6 +21,7 @@ mod report;
 mod rest;
 mod restore;
 mod result;
+mod rights;
 mod session;
 mod state;
 mod telemetry;
@@ -34,6 +35,7 @@ use alloc::vec::Vec;
 
 pub use self::apply::Quarantine;
 pub use self::restore::Restorable;
+pub use self::rights::facts_of;
 pub use self::state::{DesiredAcked, Life};
 pub use self::view::{LeafTime, Presence, SectionView, TelemetryView, View};
 use crate::change::{Change, Command, KeyMark};

@@ -5,7 +5,7 @@ use std::fmt;
 use super::action::Action;
 use super::policy::{Effect, Path, Policy};
 use super::selector::Selector;
-use super::state::{Access, ROOT};
+use super::state::{Access, Bounds, ROOT};
 
 /// What something is done to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +61,24 @@ pub enum Decision {
     },
     /// It may not.
     Refused(Refused),
+    /// It may with some twins and may not with others, and which one it is is not known here.
+    Depends {
+        /// Names of the policies whose filters decide.
+        policies: Vec<String>,
+    },
+}
+
+/// What the filter of a policy says of what something is done to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// It holds for all of it.
+    Holds,
+    /// It holds for none of it.
+    HoldsNot,
+    /// It is asked where the twin is.
+    Depends,
+    /// That cannot be told: what allows does not allow by it, and what denies denies.
+    Untold,
 }
 
 /// Why something is refused.
@@ -98,54 +116,141 @@ impl fmt::Display for Decision {
             Self::Refused(Refused::Unknown) => f.write_str("there is no such principal"),
             Self::Refused(Refused::Denied { policy }) => write!(f, "denied by policy {policy}"),
             Self::Refused(Refused::Nothing { on }) => write!(f, "no policy allows it on {on}"),
+            Self::Depends { policies } => {
+                write!(f, "depends on the twin, by policy {}", policies.join(", "))
+            }
         }
     }
 }
 
 impl Access {
-    /// Whether a principal may do something.
+    /// Whether a principal may do something, where no twin is at hand.
     #[must_use]
     pub fn decide(&self, principal: &str, action: Action, on: On<'_>) -> Decision {
+        let one = matches!(on, On::Twin { .. } | On::Parts { .. });
+        self.decide_by(principal, action, on, &|_| if one { Fit::Depends } else { Fit::Untold })
+    }
+
+    /// Whether a principal may do something, by what `fits` says of the filters of policies.
+    #[must_use]
+    pub fn decide_by(
+        &self,
+        principal: &str,
+        action: Action,
+        on: On<'_>,
+        fits: &dyn Fn(&str) -> Fit,
+    ) -> Decision {
         if principal == ROOT {
             return Decision::Allowed { policies: Vec::new() };
         }
         if !self.principals.contains_key(principal) {
             return Decision::Refused(Refused::Unknown);
         }
-        let concerned = |effect: Effect| {
-            self.policies
-                .iter()
-                .filter(move |(_, one)| one.effect == effect && one.concerns(principal, action))
-        };
-        if let Some((policy, _)) = concerned(Effect::Deny).find(|(_, policy)| touches(policy, on)) {
-            return Decision::Refused(Refused::Denied { policy: policy.clone() });
+        let says = |name: &String| self.filters.get(name).map_or(Fit::Holds, |text| fits(text));
+        let mut depends: Vec<String> = Vec::new();
+        for (name, policy) in self.concerned(Effect::Deny, principal, action) {
+            if touches(policy, on) {
+                match says(name) {
+                    Fit::Holds | Fit::Untold => {
+                        return Decision::Refused(Refused::Denied { policy: name.clone() });
+                    }
+                    Fit::Depends => depends.push(name.clone()),
+                    Fit::HoldsNot => {}
+                }
+            }
         }
-        let (whole, each) = match on {
-            On::Parts { tenant, device, paths } => (On::Twin { tenant, device }, paths),
-            on => (on, &[][..]),
-        };
-        let allowing = |path: Option<&Path>| {
-            concerned(Effect::Allow)
-                .find(|(_, policy)| allows(policy, whole, path))
-                .map(|(name, _)| name)
-        };
         let mut policies = Vec::new();
-        let asked: Vec<Option<&Path>> = match each {
-            [] => vec![None],
-            paths => paths.iter().map(Some).collect(),
-        };
-        for path in asked {
-            match allowing(path) {
-                Some(name) if policies.contains(name) => {}
-                Some(name) => policies.push(name.clone()),
-                None => {
+        for path in parts_of(on) {
+            match self.allowing((principal, action), on, path, &says) {
+                Allowing::By(name) if policies.contains(name) => {}
+                Allowing::By(name) => policies.push(name.clone()),
+                Allowing::Depends(perhaps) => depends.extend(perhaps.into_iter().cloned()),
+                Allowing::Nothing => {
                     let path = path.map(|path| format!(" {path}")).unwrap_or_default();
-                    let on = format!("{whole}{path}");
+                    let on = format!("{}{path}", whole(on));
                     return Decision::Refused(Refused::Nothing { on });
                 }
             }
         }
-        Decision::Allowed { policies }
+        if depends.is_empty() {
+            return Decision::Allowed { policies };
+        }
+        depends.sort_unstable();
+        depends.dedup();
+        Decision::Depends { policies: depends }
+    }
+
+    /// Which policies allow all of it, or a part.
+    fn allowing<'s>(
+        &'s self,
+        (principal, action): (&'s str, Action),
+        on: On<'_>,
+        path: Option<&Path>,
+        says: &dyn Fn(&String) -> Fit,
+    ) -> Allowing<'s> {
+        let mut perhaps = Vec::new();
+        for (name, policy) in self.concerned(Effect::Allow, principal, action) {
+            if allows(policy, on, path) {
+                match says(name) {
+                    Fit::Holds => return Allowing::By(name),
+                    Fit::Depends => perhaps.push(name),
+                    Fit::HoldsNot | Fit::Untold => {}
+                }
+            }
+        }
+        if perhaps.is_empty() { Allowing::Nothing } else { Allowing::Depends(perhaps) }
+    }
+
+    /// Of which twins alone a principal may see something, where it may at all: what is asked of many is allowed
+    /// because of a filter, which each of them has to meet.
+    #[must_use]
+    pub fn bounds(&self, principal: &str, action: Action, on: On<'_>) -> Bounds<'_> {
+        if principal == ROOT || self.filters.is_empty() {
+            return Bounds::default();
+        }
+        let filter = |(name, _): (&String, &Policy)| self.filters.get(name).map(String::as_str);
+        let denying = self.concerned(Effect::Deny, principal, action);
+        let without = denying.filter(|(_, policy)| touches(policy, on)).filter_map(filter);
+        let allowing = self.concerned(Effect::Allow, principal, action);
+        let allowing = allowing.filter(|(_, policy)| allows(policy, on, None)).map(filter);
+        let within: Option<Vec<_>> = allowing.collect();
+        Bounds { within: within.unwrap_or_default(), without: without.collect() }
+    }
+
+    /// Policies of an effect that are about a principal and an action.
+    fn concerned<'s>(
+        &'s self,
+        effect: Effect,
+        principal: &'s str,
+        action: Action,
+    ) -> impl Iterator<Item = (&'s String, &'s Policy)> {
+        self.policies
+            .iter()
+            .filter(move |(_, one)| one.effect == effect && one.concerns(principal, action))
+    }
+}
+
+/// What allows something.
+enum Allowing<'a> {
+    By(&'a String),
+    /// One of these, if its filter holds.
+    Depends(Vec<&'a String>),
+    Nothing,
+}
+
+/// The parts that have to be allowed, each for itself; one that is none is all of it.
+fn parts_of(on: On<'_>) -> Vec<Option<&Path>> {
+    match on {
+        On::Parts { paths, .. } if !paths.is_empty() => paths.iter().map(Some).collect(),
+        _ => vec![None],
+    }
+}
+
+/// It without its parts.
+const fn whole(on: On<'_>) -> On<'_> {
+    match on {
+        On::Parts { tenant, device, .. } => On::Twin { tenant, device },
+        on => on,
     }
 }
 

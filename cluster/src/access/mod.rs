@@ -3,7 +3,8 @@
 //! tokens against a clock and callers at a door to the runtime.
 //!
 //! A policy allows or denies actions, to principals, on twins (or on the cluster), and for writes in parts of
-//! a twin. What no policy allows is refused, and what one denies is refused whatever others allow.
+//! a twin; with a filter, on those twins for which that holds. What no policy allows is refused, and what one denies is
+//! refused whatever others allow. Filters are text here: whoever decides brings what they say.
 
 mod action;
 mod audit;
@@ -19,10 +20,10 @@ mod tests;
 
 pub use action::Action;
 pub use audit::Audited;
-pub use decide::{Decision, On, Refused};
-pub use order::{Change, Order};
+pub use decide::{Decision, Fit, On, Refused};
+pub use order::{Change, Filtered, Order};
 pub use policy::{Effect, Path, Policy};
 pub use principal::{Principal, Subject, Token};
 pub(crate) use rules::{Changed, Fault};
 pub use selector::Selector;
-pub use state::{Access, ROOT};
+pub use state::{Access, Bounds, ROOT};

@@ -78,4 +78,17 @@ pub enum Change {
         /// `done`, or why not.
         result: String,
     },
+    /// A policy shall be there, and be like this, where its filter holds. Behind a pointer, as above.
+    PutFilteredPolicy(Box<Filtered>),
+}
+
+/// A policy that counts only where a filter holds.
+#[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct Filtered {
+    /// Its name.
+    pub name: String,
+    /// What it says.
+    pub policy: Policy,
+    /// Where it counts: over the id, the groups and the tags of a device.
+    pub filter: String,
 }

@@ -8,7 +8,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use super::action::Action;
 use super::selector::Selector;
-use crate::limits::POLICY_BYTES_MAX;
+use crate::limits::{POLICY_BYTES_MAX, POLICY_FILTER_BYTES_MAX};
 
 /// What a policy does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -126,6 +126,27 @@ impl Policy {
         selector.or_else(section).or_else(|| {
             (weight > POLICY_BYTES_MAX)
                 .then(|| format!("{weight} bytes of text: at most {POLICY_BYTES_MAX} are taken"))
+        })
+    }
+
+    /// What is wrong with it where it has a filter, if anything. What the filter says is for others to read.
+    pub(super) fn filter_fault(&self, filter: &str) -> Option<String> {
+        if filter.trim().is_empty() || filter.len() > POLICY_FILTER_BYTES_MAX {
+            return Some(format!(
+                "filter: it has {} bytes; it takes 1 to {POLICY_FILTER_BYTES_MAX}",
+                filter.len()
+            ));
+        }
+        let of_cluster = |pattern: &String| {
+            Action::ALL.into_iter().any(|one| one.is_of_cluster() && one.matches(pattern))
+        };
+        let wrong = self.actions.iter().find(|pattern| of_cluster(pattern));
+        let wrong = wrong.filter(|_| self.on.contains(&Selector::All));
+        wrong.map(|action| {
+            format!(
+                "filter: it is about twins, and {action} on `*` is about the cluster, too: name actions of twins, or \
+                 selectors such as `tenant/*`"
+            )
         })
     }
 

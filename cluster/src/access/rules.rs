@@ -2,7 +2,7 @@
 //! before anything is changed. Reads no clock: the time comes in with the order.
 
 use super::audit::{self, Audited};
-use super::order::{Change, Order};
+use super::order::{Change, Filtered, Order};
 use super::policy::Policy;
 use super::principal::{Principal, Token, note_fault};
 use super::state::Access;
@@ -69,6 +69,7 @@ impl Access {
                 entry("token revoke", format!("{id:016x} of {of}"), "done")
             }
             Change::PutPolicy { name, .. } => entry("policy put", name.clone(), "done"),
+            Change::PutFilteredPolicy(put) => entry("policy put", put.name.clone(), "done"),
             Change::RemovePolicy { name } => entry("policy remove", name.clone(), "done"),
             Change::Fleet(change) => {
                 let (what, on) = change.told();
@@ -97,9 +98,16 @@ impl Access {
                 Some(_) => Ok(()),
                 None => Err(Fault::Invalid(format!("there is no token {id:016x}"))),
             },
-            Change::PutPolicy { name, policy } => self.put_policy(name, policy),
+            Change::PutPolicy { name, policy } => self.put_policy(name, policy, None),
+            Change::PutFilteredPolicy(put) => {
+                let Filtered { name, policy, filter } = *put;
+                self.put_policy(name, policy, Some(filter))
+            }
             Change::RemovePolicy { name } => match self.policies.remove(&name) {
-                Some(_) => Ok(()),
+                Some(_) => {
+                    self.filters.remove(&name);
+                    Ok(())
+                }
                 None => Err(Fault::Invalid(format!("there is no policy {name:?}"))),
             },
             Change::Fleet(change) => {
@@ -182,7 +190,12 @@ impl Access {
         Ok(())
     }
 
-    fn put_policy(&mut self, name: String, policy: Policy) -> Result<(), Fault> {
+    fn put_policy(
+        &mut self,
+        name: String,
+        policy: Policy,
+        filter: Option<String>,
+    ) -> Result<(), Fault> {
         let good = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
         if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(good) {
             let why = format!(
@@ -190,7 +203,8 @@ impl Access {
             );
             return Err(Fault::Invalid(why));
         }
-        if let Some(why) = policy.fault() {
+        let filter_fault = || filter.as_ref().and_then(|filter| policy.filter_fault(filter));
+        if let Some(why) = policy.fault().or_else(filter_fault) {
             return Err(Fault::Invalid(why));
         }
         let known = |one: &&String| *one != "*" && !self.principals.contains_key(*one);
@@ -200,6 +214,10 @@ impl Access {
         if !self.policies.contains_key(&name) && self.policies.len() >= POLICIES_MAX {
             return Err(Fault::Full { what: "policies", most: POLICIES_MAX });
         }
+        match filter {
+            Some(filter) => self.filters.insert(name.clone(), filter),
+            None => self.filters.remove(&name),
+        };
         self.policies.insert(name, policy);
         Ok(())
     }

@@ -20,8 +20,20 @@ pub struct Access {
     pub tokens: BTreeMap<u64, Token>,
     /// Policies by name.
     pub policies: BTreeMap<String, Policy>,
+    /// Filters of those of them that have one, by the same name: beside them, so that those without have the bytes that
+    /// older programs know.
+    pub filters: BTreeMap<String, String>,
     /// The newest of what was changed, oldest first.
     pub audit: Vec<Audited>,
+}
+
+/// Of which twins alone something may be shown that was asked of many: those for which these filters hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bounds<'a> {
+    /// One of these has to hold; none where all twins are allowed.
+    pub within: Vec<&'a str>,
+    /// None of these may.
+    pub without: Vec<&'a str>,
 }
 
 impl Access {

@@ -1,5 +1,7 @@
 //! The matrix of who may do what, texts and what they refuse, and changes with their audit.
 
+mod filters;
+
 use super::*;
 use crate::access::rules::{Changed, Fault};
 use crate::fleet::{self, Fleet};
@@ -36,20 +38,31 @@ fn access(policies: &[&str]) -> Access {
 
 /// What is done to: empty for the cluster, `tenant/device`, `tenant/prefix*`, and parts of a twin behind a `#`.
 fn decide(access: &Access, principal: &str, action: &str, on: &str) -> Decision {
+    asked(action, on, |action, on| access.decide(principal, action, on))
+}
+
+/// The same, by what is said of filters.
+fn decide_by(
+    access: &Access,
+    principal: &str,
+    action: &str,
+    on: &str,
+    fits: &dyn Fn(&str) -> Fit,
+) -> Decision {
+    asked(action, on, |action, on| access.decide_by(principal, action, on, fits))
+}
+
+fn asked(action: &str, on: &str, decide: impl Fn(Action, On<'_>) -> Decision) -> Decision {
     let action = Action::of(action).unwrap();
     let (on, parts) = on.split_once('#').unwrap_or((on, ""));
     let paths: Vec<Path> =
         parts.split('+').filter(|p| !p.is_empty()).map(|p| p.parse().unwrap()).collect();
     match on.split_once('/') {
-        None => access.decide(principal, action, On::Cluster),
+        None => decide(action, On::Cluster),
         Some((tenant, name)) => match name.strip_suffix('*') {
-            Some(prefix) => access.decide(principal, action, On::Fleet { tenant, prefix }),
-            None if paths.is_empty() => {
-                access.decide(principal, action, On::Twin { tenant, device: name })
-            }
-            None => {
-                access.decide(principal, action, On::Parts { tenant, device: name, paths: &paths })
-            }
+            Some(prefix) => decide(action, On::Fleet { tenant, prefix }),
+            None if paths.is_empty() => decide(action, On::Twin { tenant, device: name }),
+            None => decide(action, On::Parts { tenant, device: name, paths: &paths }),
         },
     }
 }

@@ -16,17 +16,19 @@ use rkyv::{Archive, Deserialize, Portable};
 
 use super::answer::Answer;
 use super::command::Command;
-use super::node::{ARTIFACTS_LEVEL, CONTROL_LEVEL};
+use super::node::{ARTIFACTS_LEVEL, CONTROL_LEVEL, SIXTH_LEVEL};
 use super::state::Meta;
-use super::{v1, v2, v3};
+use super::{v1, v2, v3, v4};
 use crate::access;
 use crate::fault::Fault;
 use crate::fleet;
 use crate::limits::META_BYTES_MAX;
 
-/// Newest version of what is written, in clusters of [`ARTIFACTS_LEVEL`]. A further one takes a level of its own
+/// Newest version of what is written, in clusters of [`SIXTH_LEVEL`]. A further one takes a level of its own
 /// (`Formats::OURS`), and is written only in clusters that were raised to it.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
+/// Version of what is written in clusters of [`ARTIFACTS_LEVEL`], and of commands that did not change since.
+const VERSION_OF_ARTIFACTS: u8 = 4;
 /// Version of what is written in clusters of [`CONTROL_LEVEL`], and of commands that did not change since.
 const VERSION_OF_CONTROL: u8 = 3;
 /// Version of what is written in clusters of a lower level still, and of what did not change since.
@@ -89,13 +91,14 @@ impl Command {
     /// The lowest version that has it.
     fn version(&self) -> u8 {
         let of = |change: &fleet::Change| match change.is_of_version_4() {
-            true => VERSION,
+            true => VERSION_OF_ARTIFACTS,
             false => VERSION_OF_CONTROL,
         };
         match self {
             Self::Fleet(change) => of(change),
             Self::Access(order) => match &order.change {
                 access::Change::Fleet(change) => of(change),
+                access::Change::PutFilteredPolicy(_) => VERSION,
                 _ => VERSION_OF_CONTROL,
             },
             _ => VERSION_UNTIL_CONTROL,
@@ -159,6 +162,10 @@ impl Meta {
             let before = v3::Meta::of(self);
             return versioned(VERSION_OF_CONTROL, rkyv::to_bytes::<Error>(&before));
         }
+        if self.level < SIXTH_LEVEL {
+            let before = v4::Meta::of(self);
+            return versioned(VERSION_OF_ARTIFACTS, rkyv::to_bytes::<Error>(&before));
+        }
         versioned(VERSION, rkyv::to_bytes::<Error>(self))
     }
 
@@ -171,6 +178,7 @@ impl Meta {
             (VERSION_BEFORE, body) => Ok(decode::<v1::Meta>(body)?.today()),
             (VERSION_UNTIL_CONTROL, body) => Ok(decode::<v2::Meta>(body)?.today()),
             (VERSION_OF_CONTROL, body) => Ok(decode::<v3::Meta>(body)?.today()),
+            (VERSION_OF_ARTIFACTS, body) => Ok(decode::<v4::Meta>(body)?.today()),
             (_, body) => decode(body),
         }
     }

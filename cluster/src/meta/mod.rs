@@ -18,13 +18,14 @@ mod tests;
 mod v1;
 mod v2;
 mod v3;
+mod v4;
 
 pub use answer::{Answer, Refusal};
 pub use command::{Command, Newcomer};
 pub use machine::{Keep, MetaMachine, MetaPicture};
 pub use node::{
     ARTIFACTS_LEVEL, Addresses, CONTROL_LEVEL, ENTRY_KEYS_LEVEL, Formats, Labels, Node, NodeState,
-    Profile,
+    Profile, SIXTH_LEVEL,
 };
 pub use place::{Goal, Place};
 pub use settings::{Budget, Token};

@@ -46,6 +46,10 @@ pub const CONTROL_LEVEL: u32 = 4;
 /// From this level on there are artifacts, and nodes fetch their bytes from each other.
 pub const ARTIFACTS_LEVEL: u32 = 5;
 
+/// From this level on policies may have filters, by which the twin itself decides who may do what to it; several
+/// consumers may share a subscription, whose record says so; and nodes tell each other telemetry as it comes.
+pub const SIXTH_LEVEL: u32 = 6;
+
 /// The cluster levels that a node's program can run at. A level stands for a set of formats of wire, log,
 /// images and settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -58,7 +62,7 @@ pub struct Formats {
 
 impl Formats {
     /// Those of this program.
-    pub const OURS: Self = Self { oldest: 3, newest: 5 };
+    pub const OURS: Self = Self { oldest: 3, newest: 6 };
 
     /// Whether the program can run in a cluster of this level.
     #[must_use]

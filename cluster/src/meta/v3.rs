@@ -14,7 +14,7 @@ use super::node::Node;
 use super::place::Place;
 use super::settings::{Budget, Token};
 use super::state;
-use crate::access::Access;
+use super::v4::Access;
 use crate::fleet::{self, DeviceType, Enrolment, Group};
 
 #[derive(Archive, Serialize, Deserialize)]
@@ -76,7 +76,7 @@ impl Meta {
             roots: today.roots.clone(),
             paused: today.paused,
             budget: today.budget,
-            access: today.access.clone(),
+            access: Access::of(&today.access),
             fleet: Fleet::of(&today.fleet),
             version: today.version,
         }
@@ -97,7 +97,7 @@ impl Meta {
             roots: self.roots,
             paused: self.paused,
             budget: self.budget,
-            access: self.access,
+            access: self.access.today(),
             fleet: self.fleet.today(),
             version: self.version,
         }

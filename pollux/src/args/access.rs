@@ -20,6 +20,8 @@ Examples:
   pollux access policy put readers --to dashboard --action twin:read,twin:query,twin:watch --on 'acme/*'
   pollux access policy put limits --to tuner --action twin:write --on 'acme/pump-*' --section desired.limits
   pollux access policy put no-deletes --deny --to '*' --action twin:delete --on 'acme/safe-*'
+  pollux access policy put berlin --to berlin --action 'twin:*' --on 'acme/*' --filter 'tags.site == \"berlin\"'
+  pollux access policy put north --to north --action twin:read,command:send --on 'acme/*' --group north
 Actions: twin:read, twin:write, twin:delete, twin:query, twin:watch, command:send, device:manage, job:read, job:manage,
 tenant:limit, artifact:read, artifact:manage, cluster:read, cluster:admin, cluster:backup, access:read, access:admin;
 twin:* is all of a kind, * is all.
@@ -30,6 +32,7 @@ Examples:
   pollux access policy check dashboard twin:read acme/pump-7
   pollux access policy check tuner twin:write acme/pump-7 --section desired.limits
   pollux access policy check dashboard twin:watch 'acme/pump-*'
+  pollux access policy check berlin twin:query 'acme/*' --filter 'tags.site == \"berlin\" && reported.level > 40'
   pollux access policy check deploy cluster:admin
 Exits with 0 if it is allowed, and with 5 if it is not.";
 
@@ -160,6 +163,9 @@ pub(crate) enum PolicyCommand {
         /// Of twin:write, the part that is written.
         #[arg(long, default_value = "")]
         section: String,
+        /// Of a query, a watch or a job: its filter.
+        #[arg(long, default_value = "")]
+        filter: String,
         /// How to reach the node.
         #[command(flatten)]
         client: ClientFlags,
@@ -187,6 +193,12 @@ pub(crate) struct PolicyArgs {
     /// With twin:write alone: which parts may be written, such as `desired` or `desired.limits`.
     #[arg(long, value_name = "PATHS", value_delimiter = ',')]
     pub(crate) section: Vec<String>,
+    /// Of those twins the ones for which this holds: a filter over `id`, `groups` and `tags`, as queries have them.
+    #[arg(long, value_name = "EXPRESSION", default_value = "")]
+    pub(crate) filter: String,
+    /// Of those twins the ones of devices that were put in this group: short for --filter '"GROUP" in groups'.
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) group: Option<String>,
     /// How to reach the node.
     #[command(flatten)]
     pub(crate) client: ClientFlags,

@@ -222,6 +222,9 @@ pub(crate) struct WatchArgs {
     /// Begin with the twins as they are.
     #[arg(long)]
     pub(crate) picture: bool,
+    /// Also print telemetry that comes as datagrams, while it comes.
+    #[arg(long)]
+    pub(crate) telemetry: bool,
     /// Only changes of twins for which it holds after the change, or held before: an expression as of `query`.
     #[arg(long, value_name = "EXPRESSION", default_value = "")]
     pub(crate) filter: String,

@@ -11,23 +11,30 @@ pub(crate) enum SubscriptionCommand {
     #[command(after_help = "Examples:
   pollux subscription create billing
   pollux subscription create alarms --prefix pump- --filter 'reported.temperature > 90.0'
-  pollux subscription create mirror --picture")]
+  pollux subscription create mirror --picture
+  pollux subscription create orders --shared")]
     Create(CreateArgs),
-    /// List subscriptions, with what was acknowledged.
+    /// List subscriptions, with their consumers.
     List(TenantFlags),
-    /// Print a subscription.
+    /// Print a subscription: what it is about, its consumers, how far behind they are.
+    #[command(visible_alias = "show")]
     Get(NamedFlags),
     /// Forget a subscription; its consumer's stream ends.
     Delete(NamedFlags),
-    /// Take a subscription over and print its events, each acknowledged once it is printed.
+    /// Take a subscription over, or share it, and print its events, each acknowledged once it is printed.
     #[command(after_help = "Examples:
   pollux subscription consume billing --output json
   pollux subscription consume billing --count 10
+  pollux subscription consume orders --consumer worker-1
 What was not printed, or printed and not acknowledged in time, comes again to the next consumer.")]
     Consume {
         /// Which, and how to reach a node.
         #[command(flatten)]
         named: NamedFlags,
+        /// One of those that share the subscription: a newer one of that name takes over what it holds. Without it, one
+        /// of a shared subscription gets a name.
+        #[arg(long, default_value = "")]
+        consumer: String,
         /// Stop after so many events.
         #[arg(long)]
         count: Option<u64>,
@@ -52,4 +59,10 @@ pub(crate) struct CreateArgs {
     /// Begin with the twins as they are.
     #[arg(long)]
     pub(crate) picture: bool,
+    /// Also tell telemetry that comes as datagrams, while there is a consumer.
+    #[arg(long)]
+    pub(crate) telemetry: bool,
+    /// For several consumers at once, at most 64, which share its shards.
+    #[arg(long, conflicts_with = "device")]
+    pub(crate) shared: bool,
 }

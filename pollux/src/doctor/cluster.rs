@@ -151,7 +151,7 @@ mod tests {
             state: "active".into(),
             zone: format!("z{id}"),
             version: "1.0.0".into(),
-            level_newest: 5,
+            level_newest: 6,
             ..Default::default()
         };
         let shard = v1::ClusterShard { open: true, owner: 1, ..Default::default() };

@@ -7,7 +7,7 @@ use prost::Message;
 
 use super::device::device_to_v1;
 use super::twin::{command_to_v1, state_to_v1, twin_to_v1};
-use crate::feed::Fit;
+use crate::feed::{Fit, Live};
 use crate::v1;
 use crate::v1::changed::What;
 
@@ -91,6 +91,20 @@ fn what(key: &TwinKey, versions: Versions, change: &Change) -> Option<What> {
         Effect::Registered(entry) => What::Registered(device_to_v1(key, entry)),
         Effect::Deleted { by } => What::Deleted(v1::Deleted { by: by.clone() }),
     })
+}
+
+/// Telemetry that came as a datagram, after so many messages that were left out.
+pub fn telemetry_heard(live: &Live, left_out: u64) -> v1::TelemetryHeard {
+    let (tenant, device) = live.key.split_once('/').unwrap_or(("", &live.key));
+    let value =
+        |named| v1::Telemetry { volatile: true, ..telemetry(named, live.at, live.observed_at) };
+    v1::TelemetryHeard {
+        tenant: tenant.to_owned(),
+        device: device.to_owned(),
+        at_ms: live.at.ms,
+        values: live.values.iter().map(value).collect(),
+        left_out,
+    }
 }
 
 fn telemetry(named: &(String, Value), at: Time, observed_at: Option<Time>) -> v1::Telemetry {

@@ -42,6 +42,8 @@ pub struct Watch {
     pub picture: bool,
     /// Only changes of twins for which it holds or held; empty: all. What it means is query/'s.
     pub filter: String,
+    /// Also tell telemetry that comes as datagrams.
+    pub telemetry: bool,
 }
 
 /// Which twins are watched.
@@ -122,7 +124,8 @@ pub fn watch(request: &v1::WatchRequest) -> Result<Watch, Rejection> {
         text => Some(text.parse().map_err(|error| invalid("position", &error))?),
     };
     let filter = request.filter.trim().to_owned();
-    Ok(Watch { whose, position, picture: request.picture, filter })
+    let v1::WatchRequest { picture, telemetry, .. } = *request;
+    Ok(Watch { whose, position, picture, filter, telemetry })
 }
 
 /// A tenant's name; empty for the default one.

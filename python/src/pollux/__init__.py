@@ -58,6 +58,8 @@ from .types import (
     PictureComplete,
     Pictured,
     PositionLost,
+    Sharing,
+    TelemetryHeard,
     Twin,
 )
 from .watching import Watching
@@ -102,8 +104,10 @@ __all__ = [
     "PositionLost",
     "Provisioned",
     "Rejected",
+    "Sharing",
     "Subscriptions",
     "TakenOver",
+    "TelemetryHeard",
     "Tenant",
     "TenantLimits",
     "TenantUse",

@@ -195,18 +195,21 @@ def _list(field: str, given: Sequence[Any]) -> List[Any]:
 
 
 def watch_request(
-    device: Optional[str], prefix: str, tenant: Optional[str], filter: str
+    device: Optional[str], prefix: str, tenant: Optional[str], filter: str, telemetry: bool
 ) -> twins_pb2.WatchRequest:
     """A watch; where it begins is added with each opening."""
-    if device is None:
-        return twins_pb2.WatchRequest(
-            tenant=tenant or "", prefix=prefix, filter=filter, tell_start=True, batch=True
-        )
-    if prefix:
-        raise InvalidValue("watch: takes either a device or a prefix")
-    of_tenant, device = key_of(device, tenant)
+    if device is not None:
+        if prefix:
+            raise InvalidValue("watch: takes either a device or a prefix")
+        tenant, device = key_of(device, tenant)
     return twins_pb2.WatchRequest(
-        tenant=of_tenant, device=device, filter=filter, tell_start=True, batch=True
+        tenant=tenant or "",
+        device=device,
+        prefix=None if device is not None else prefix,
+        filter=filter,
+        telemetry=telemetry,
+        tell_start=True,
+        batch=True,
     )
 
 
@@ -390,6 +393,8 @@ def subscribe(
     prefix: str,
     filter: str,
     picture: bool,
+    telemetry: bool,
+    shared: bool,
     tenant: Optional[str],
 ) -> Call[types.Subscription]:
     if device is not None:
@@ -403,6 +408,8 @@ def subscribe(
         prefix=None if device is not None else prefix,
         filter=filter,
         picture=picture,
+        telemetry=telemetry,
+        shared=shared,
     )
     request = subscriptions_pb2.CreateSubscriptionRequest(subscription=subscription)
     return _subscription("Create", request, changes=True)
@@ -413,8 +420,10 @@ def get_subscription(name: str, tenant: str) -> Call[types.Subscription]:
     return _subscription("Get", request, changes=False)
 
 
-def acknowledge(name: str, tenant: str, position: str) -> Call[types.Subscription]:
-    request = subscriptions_pb2.AcknowledgeRequest(tenant=tenant, name=name, position=position)
+def acknowledge(name: str, tenant: str, consumer: str, position: str) -> Call[types.Subscription]:
+    request = subscriptions_pb2.AcknowledgeRequest(
+        tenant=tenant, name=name, position=position, consumer=consumer
+    )
     return _subscription("Acknowledge", request, changes=True)
 
 
@@ -446,10 +455,12 @@ def unsubscribe(name: str, tenant: str) -> Call[None]:
     return Call("/pollux.v1.Subscriptions/Delete", request, response, lambda _: None, True)
 
 
-def consume_request(name: str, tenant: str, unacknowledged_max: int) -> subscriptions_pb2.ConsumeRequest:
+def consume_request(
+    name: str, tenant: str, unacknowledged_max: int, consumer: str
+) -> subscriptions_pb2.ConsumeRequest:
     """The first message of a consumer."""
     opening = subscriptions_pb2.OpenSubscription(
-        tenant=tenant, name=name, unacknowledged_max=unacknowledged_max
+        tenant=tenant, name=name, unacknowledged_max=unacknowledged_max, consumer=consumer
     )
     return subscriptions_pb2.ConsumeRequest(open=opening)
 

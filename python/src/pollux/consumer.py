@@ -24,6 +24,8 @@ class Delivery:
     """An event of a subscription. It, or one after it, is to be acknowledged, or it comes again."""
 
     event: types.Event
+    shard: Optional[int]
+    """Of a shared subscription: the shard that it is of."""
     _consumer: "Consumer"
     _stream: int
     _number: int
@@ -37,13 +39,16 @@ class Consumer(Searching):
     """The events of a subscription: iterate over it, and `ack` what is done.
 
     Where its stream breaks it goes on, at another node if there is one: what was not acknowledged comes again.
-    `TakenOver` ends it when another consumer takes the subscription.
+    `TakenOver` ends it when another consumer takes the subscription, or its name in a shared one.
     """
 
-    def __init__(self, line: Line, name: str, tenant: str, unacknowledged_max: int) -> None:
+    def __init__(
+        self, line: Line, name: str, consumer: str, tenant: str, unacknowledged_max: int
+    ) -> None:
         super().__init__(line)
         self._line = line
         self._named = (name, tenant, unacknowledged_max)
+        self._name = consumer
         self._lock = threading.Lock()
         self._say: "queue.Queue[Optional[subscriptions_pb2.ConsumeRequest]]" = queue.Queue()
         self._out = Outstanding()
@@ -78,6 +83,11 @@ class Consumer(Searching):
             self._closed = True
             self._call.cancel()
 
+    @property
+    def name(self) -> str:
+        """Its name among those that share; empty if it has the subscription alone, and before the first `Sharing`."""
+        return self._name
+
     def __enter__(self) -> "Consumer":
         return self
 
@@ -101,10 +111,17 @@ class Consumer(Searching):
                 continue
             self._found()
             told = reading.event(event)
+            shard = event.shard if event.HasField("shard") else None
+            if isinstance(told, types.Sharing):
+                # Under that name it comes back.
+                self._name = told.consumer
+            if isinstance(told, (types.Sharing, types.TelemetryHeard)):
+                # Neither has to be acknowledged.
+                return Delivery(told, shard, self, self._stream, self._out.newest)
             if not isinstance(told, types.Progress):
                 with self._lock:
                     number = self._out.came(event.position)
-                return Delivery(told, self, self._stream, number)
+                return Delivery(told, shard, self, self._stream, number)
             self._pass(event.position)
         raise StopIteration
 
@@ -129,7 +146,7 @@ class Consumer(Searching):
 
     def _remember(self, position: str) -> None:
         name, tenant, _ = self._named
-        self._line.call(calls.acknowledge(name, tenant, position))
+        self._line.call(calls.acknowledge(name, tenant, self._name, position))
 
     def _open_again(self, failed: Optional[Failure]) -> None:
         while not self._closed:
@@ -163,5 +180,5 @@ class Consumer(Searching):
         self._say.put(None)
         say: "queue.Queue[Optional[subscriptions_pb2.ConsumeRequest]]" = queue.Queue()
         self._say = say
-        say.put(calls.consume_request(name, tenant, most))
+        say.put(calls.consume_request(name, tenant, most, self._name))
         return begun(stub(iter(say.get, None), metadata=self._line.ways.metadata()))

@@ -21,6 +21,11 @@ class Outstanding:
             self._out.append((self._sent, position))
         return self._sent
 
+    @property
+    def newest(self) -> int:
+        """Number of the last event that came."""
+        return self._sent
+
     def passed(self, position: str) -> Optional[str]:
         """A place came that is no event: what to acknowledge, if nothing before it is left to be done."""
         return position if position and self._done == self._sent else None

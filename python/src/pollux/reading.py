@@ -147,9 +147,24 @@ def _credential(of: devices_pb2.Credential) -> types.Credential:
 
 def subscription(of: subscriptions_pb2.Subscription) -> types.Subscription:
     """A subscription."""
-    one = of.device if of.WhichOneof("whose") == "device" else None
+    device = of.device if of.WhichOneof("whose") == "device" else None
+    consumers = [
+        types.SubscriptionConsumer(one.name, one.shards, one.behind if one.HasField("behind") else None)
+        for one in of.consumers
+    ]
     return types.Subscription(
-        of.tenant, of.name, one, of.prefix, of.filter, of.picture, of.position, of.turn
+        tenant=of.tenant,
+        name=of.name,
+        device=device,
+        prefix=of.prefix,
+        filter=of.filter,
+        picture=of.picture,
+        position=of.position,
+        turn=of.turn,
+        telemetry=of.telemetry,
+        shared=of.shared,
+        consumers=consumers,
+        behind=of.behind if of.HasField("behind") else None,
     )
 
 
@@ -204,6 +219,13 @@ def event(of: twins_pb2.WatchResponse) -> types.Event:
         return types.PictureComplete()
     if kind == "position_lost":
         return types.PositionLost()
+    if kind == "telemetry":
+        heard = of.telemetry
+        values = {one.name: from_json(one.json) for one in heard.values}
+        return types.TelemetryHeard(heard.tenant, heard.device, heard.at_ms, values, heard.left_out)
+    if kind == "sharing":
+        sharing = of.sharing
+        return types.Sharing(sharing.consumer, list(sharing.shards), sharing.of, sharing.consumers)
     # Of a newer node there may be kinds that this release does not know: their position counts.
     return types.Progress()
 

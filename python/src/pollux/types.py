@@ -278,6 +278,17 @@ class Imported:
 
 
 @dataclass(frozen=True)
+class SubscriptionConsumer:
+    """One of those that share a subscription."""
+
+    name: str
+    shards: int
+    """How many it holds."""
+    behind: Optional[int]
+    """As that of the subscription, of its shards."""
+
+
+@dataclass(frozen=True)
 class Subscription:
     """A watch that the cluster remembers."""
 
@@ -290,6 +301,12 @@ class Subscription:
     picture: bool
     position: str
     turn: int
+    telemetry: bool = False
+    shared: bool = False
+    consumers: List[SubscriptionConsumer] = field(default_factory=list)
+    """Of a shared one: those that share it now."""
+    behind: Optional[int] = None
+    """Entries that its shards' logs have after what was acknowledged; only of `get`, and if known."""
 
 
 @dataclass(frozen=True)
@@ -472,9 +489,35 @@ class PositionLost:
 
 
 @dataclass(frozen=True)
+class TelemetryHeard:
+    """Telemetry came as a datagram: told at most once. Of a subscription nothing that has to be acknowledged."""
+
+    tenant: str
+    device: str
+    at_ms: int
+    values: Dict[str, Any]
+    left_out: int
+    """So many messages before it were left out, since whoever watches is slow."""
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """What a consumer of a shared subscription holds from now on."""
+
+    consumer: str
+    """Its name."""
+    shards: List[int]
+    """The shards whose events come to it; none: it waits for one."""
+    of: int
+    """So many shards there are,"""
+    consumers: int
+    """and so many consumers that share them."""
+
+
+@dataclass(frozen=True)
 class Progress:
     """Nothing happened, but the position went on. Watches and consumers keep it to themselves."""
 
 
-Event = Union[Changed, Pictured, PictureComplete, PositionLost, Progress]
+Event = Union[Changed, Pictured, PictureComplete, PositionLost, Progress, Sharing, TelemetryHeard]
 """What a watch tells."""

@@ -1,10 +1,10 @@
 //! Functions: which there are, how they are written, and what can be worked out at once.
 
 use cel::common::ast::{Expr as Ast, IdedExpr, LiteralValue};
-use regex::{Regex, RegexBuilder};
+use regex::RegexBuilder;
 
 use super::{Compiler, Result};
-use crate::expr::{Constant, Expr, Function};
+use crate::expr::{Constant, Expr, Function, Pattern};
 use crate::limits::PATTERN_BYTES_MAX;
 use crate::text;
 
@@ -88,7 +88,7 @@ impl Compiler<'_> {
             return self.wrong(pattern.id, "a pattern is written out as a text");
         };
         let built = RegexBuilder::new(text.inner()).size_limit(PATTERN_BYTES_MAX).build();
-        let pattern: Regex = match built {
+        let pattern = match built {
             Ok(pattern) => pattern,
             Err(error) => {
                 let reason = error.to_string();
@@ -96,6 +96,6 @@ impl Compiler<'_> {
                 return self.wrong(pattern.id, format!("the pattern cannot be used: {reason}"));
             }
         };
-        Ok(Expr::Matches(Box::new(self.expr(of)?), pattern))
+        Ok(Expr::Matches(Box::new(self.expr(of)?), Pattern(pattern)))
     }
 }

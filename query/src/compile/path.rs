@@ -56,7 +56,7 @@ impl Compiler<'_> {
             written.rest.iter().fold(Expr::Local(local), select)
         } else {
             let (root, used) = self.root(&written)?;
-            self.lasts(&written, root)?;
+            self.may_ask(&written, root)?;
             let rest = written.rest[used..].iter().map(|(name, _)| (*name).into()).collect();
             self.path_of(&written, root, rest)?
         };
@@ -76,15 +76,22 @@ impl Compiler<'_> {
         Ok(Expr::Path(root, rest))
     }
 
-    /// What changes without the twin cannot be asked of its changes.
-    fn lasts(&self, written: &Written<'_>, root: Root) -> Result<()> {
+    /// What changes without the twin cannot be asked of its changes, and who may what does not depend on devices.
+    fn may_ask(&self, written: &Written<'_>, root: Root) -> Result<()> {
+        if self.of == Of::Rights && !matches!(root, Root::Id | Root::Tags | Root::Groups) {
+            let problem = format!(
+                "`{}` is not for policies: they may ask for id, groups and tags, which a device cannot change",
+                written.name
+            );
+            return self.wrong(written.at, problem);
+        }
         let name = match root {
             Root::Now => "now",
             Root::Presence(Presence::Unknown) => "presence.unknown",
             Root::Quarantined => "quarantined",
             _ => return Ok(()),
         };
-        if self.of == Of::Twins {
+        if self.of != Of::Changes {
             return Ok(());
         }
         let problem = format!("`{name}` changes without a change that could be told; query for it");

@@ -1,7 +1,7 @@
 //! Which action a call is, and on what. Owns the parts of a twin that a write is about; leaves the decision to the
 //! policies.
 
-use pollux_cluster::access::{Access, Action, Decision, On, Path, ROOT};
+use pollux_cluster::access::{Access, Action, Decision, Fit, On, Path, ROOT, Refused};
 use pollux_twin::change::Section;
 use pollux_twin::input::Request;
 use pollux_twin::registration::RegistryRequest;
@@ -9,9 +9,27 @@ use pollux_twin::{Rejection, TwinKey, Value};
 
 use crate::router::Scope;
 
+/// The policies, and what is said of their filters.
+#[derive(Clone, Copy)]
+pub(super) struct By<'a> {
+    access: &'a Access,
+    fits: &'a dyn Fn(&str) -> Fit,
+}
+
+impl<'a> By<'a> {
+    pub(super) const fn new(access: &'a Access, fits: &'a dyn Fn(&str) -> Fit) -> Self {
+        Self { access, fits }
+    }
+
+    /// Where no twin is at hand: what depends on it is let through, to be decided where it is.
+    pub(super) const fn without_twin(access: &'a Access) -> Self {
+        Self { access, fits: &|_| Fit::Depends }
+    }
+}
+
 /// Whether a principal may call a twin.
 pub(super) fn call(
-    access: &Access,
+    by: By<'_>,
     principal: &str,
     key: &TwinKey,
     request: &Request,
@@ -27,33 +45,33 @@ pub(super) fn call(
     };
     let (tenant, device) = (key.tenant(), key.device());
     if let Request::Patch { section, patch, whole, .. } = request {
-        return write(access, principal, key, (*section, patch, *whole));
+        return write(by, principal, key, (*section, patch, *whole));
     }
-    decided(access, principal, action, On::Twin { tenant, device })?;
+    let_through(by, principal, action, On::Twin { tenant, device })?;
     // Registering writes, too, and nobody may by another name what is denied.
     let Request::Registry(request) = request else { return Ok(()) };
     if **request == RegistryRequest::Restore {
-        return restore(access, principal, key);
+        return restore(by, principal, key);
     }
     let RegistryRequest::Register { tags, desired, .. } = &**request else { return Ok(()) };
     for (section, patch) in [(Section::Tags, tags), (Section::Desired, desired)] {
         if let Some(patch) = patch {
-            write(access, principal, key, (section, patch, false))?;
+            write(by, principal, key, (section, patch, false))?;
         }
     }
     Ok(())
 }
 
 /// Whether a principal may write all that a restored twin gets back.
-fn restore(access: &Access, principal: &str, key: &TwinKey) -> Result<(), Rejection> {
+fn restore(by: By<'_>, principal: &str, key: &TwinKey) -> Result<(), Rejection> {
     let (tenant, device) = (key.tenant(), key.device());
     let paths = [Section::Tags, Section::Desired].map(|section| Path(vec![section.name().into()]));
-    decided(access, principal, Action::TwinWrite, On::Parts { tenant, device, paths: &paths })
+    let_through(by, principal, Action::TwinWrite, On::Parts { tenant, device, paths: &paths })
 }
 
 /// Whether a principal may write a section, or what of it a patch is about.
 fn write(
-    access: &Access,
+    by: By<'_>,
     principal: &str,
     key: &TwinKey,
     (section, patch, whole): (Section, &Value, bool),
@@ -62,7 +80,7 @@ fn write(
     // Most may write all of a section: what exactly is written is looked at only where that is not so.
     let section = Path(vec![section.name().to_owned()]);
     let all = On::Parts { tenant, device, paths: std::slice::from_ref(&section) };
-    let refused = match decided(access, principal, action, all) {
+    let refused = match let_through(by, principal, action, all) {
         Err(refused) if !whole => refused,
         decided => return decided,
     };
@@ -70,38 +88,54 @@ fn write(
     if paths.len() == 1 && paths[0].0.len() == 1 {
         return Err(refused);
     }
-    decided(access, principal, action, On::Parts { tenant, device, paths: &paths })
+    let_through(by, principal, action, On::Parts { tenant, device, paths: &paths })
 }
 
-/// Whether a principal may do something to all twins of a scope.
+/// Whether a principal may do something to all twins of a scope; one whose right depends on them may not.
 pub(super) fn scope(
-    access: &Access,
+    by: By<'_>,
     principal: &str,
     action: Action,
     scope: &Scope,
 ) -> Result<(), Rejection> {
-    let on = match scope {
-        Scope::One(key) => On::Twin { tenant: key.tenant(), device: key.device() },
-        Scope::Prefix { tenant, prefix } => On::Fleet { tenant, prefix },
+    match on(scope) {
+        Some(on) => decided(by, principal, action, on),
         // Only whoever has a node's disk: no policy is about the twins of all tenants at once.
-        Scope::All if principal == ROOT => return Ok(()),
-        Scope::All => return Err(forbidden(action, "all tenants")),
-    };
-    decided(access, principal, action, on)
+        None if principal == ROOT => Ok(()),
+        None => Err(forbidden(action, "all tenants")),
+    }
 }
 
-/// What the policies say.
+/// A scope as policies have it; nothing for the twins of all tenants.
+pub(super) fn on(scope: &Scope) -> Option<On<'_>> {
+    match scope {
+        Scope::One(key) => Some(On::Twin { tenant: key.tenant(), device: key.device() }),
+        Scope::Prefix { tenant, prefix } | Scope::Part { tenant, prefix, .. } => {
+            Some(On::Fleet { tenant, prefix })
+        }
+        Scope::All => None,
+    }
+}
+
+/// What the policies say; what depends on a twin is refused.
 pub(super) fn decided(
-    access: &Access,
+    by: By<'_>,
     principal: &str,
     action: Action,
     on: On<'_>,
 ) -> Result<(), Rejection> {
-    match access.decide(principal, action, on) {
+    match by.access.decide_by(principal, action, on, by.fits) {
         Decision::Allowed { .. } => Ok(()),
-        Decision::Refused(pollux_cluster::access::Refused::Nothing { on }) => {
-            Err(forbidden(action, on))
-        }
+        Decision::Refused(Refused::Nothing { on }) => Err(forbidden(action, on)),
+        Decision::Refused(_) | Decision::Depends { .. } => Err(forbidden(action, on)),
+    }
+}
+
+/// What the policies say; what depends on a twin is let through.
+fn let_through(by: By<'_>, principal: &str, action: Action, on: On<'_>) -> Result<(), Rejection> {
+    match by.access.decide_by(principal, action, on, by.fits) {
+        Decision::Allowed { .. } | Decision::Depends { .. } => Ok(()),
+        Decision::Refused(Refused::Nothing { on }) => Err(forbidden(action, on)),
         Decision::Refused(_) => Err(forbidden(action, on)),
     }
 }
@@ -170,7 +204,8 @@ mod tests {
                 of_type: None,
                 groups: Vec::new(),
             };
-            call(&access, "svc", &key, &Request::Registry(Box::new(request)))
+            let request = Request::Registry(Box::new(request));
+            call(By::without_twin(&access), "svc", &key, &request)
         };
         assert_eq!(register(None), Ok(()));
         assert_eq!(register(Some(r#"{"limits":{"max":1}}"#)), Ok(()));
@@ -180,7 +215,8 @@ mod tests {
     fn write(sections: &[&str], patch: &str, whole: bool) -> Result<(), Rejection> {
         let patch = Value::from_json(patch, &JsonLimits::default()).unwrap();
         let patch = Request::Patch { section: Section::Desired, patch, whole, expected: None };
-        call(&access(sections), "svc", &TwinKey::parse("acme/pump").unwrap(), &patch)
+        let (access, key) = (access(sections), TwinKey::parse("acme/pump").unwrap());
+        call(By::without_twin(&access), "svc", &key, &patch)
     }
 
     #[test]

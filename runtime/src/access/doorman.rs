@@ -13,9 +13,10 @@ use pollux_twin::{Rejection, TwinKey};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::asked;
+use super::book::PolicyBook;
 use super::caller::{Caller, Proof};
 use super::issuer::{Issuer, NotGood};
+use super::narrow::{Narrowed, Shows};
 use super::root;
 use super::secret::Secret;
 use crate::clock::Clock;
@@ -31,6 +32,7 @@ use crate::router::Scope;
 #[derive(Clone)]
 pub(crate) struct Doorman {
     inner: Arc<Inner>,
+    policies: PolicyBook,
     picture: watch::Receiver<MetaPicture>,
 }
 
@@ -49,7 +51,7 @@ impl Doorman {
     pub(crate) fn new(
         config: &Checked,
         node: u64,
-        picture: watch::Receiver<MetaPicture>,
+        policies: PolicyBook,
         clock: Clock,
         metrics: &Metrics,
     ) -> Result<Self, Fault> {
@@ -61,7 +63,9 @@ impl Doorman {
             tracing::warn!("tokens of services travel in the clear: services.plaintext is set");
         }
         let heard_ms = AtomicU64::new(clock.elapsed_ms());
-        Ok(Self { inner: Arc::new(Inner { node, root, issuer, clock, heard_ms }), picture })
+        let picture = policies.picture();
+        let inner = Inner { node, root, issuer, clock, heard_ms };
+        Ok(Self { inner: Arc::new(inner), policies, picture })
     }
 
     /// Looks now and then whether changes of who may what are heard of, until the node stops.
@@ -180,7 +184,7 @@ impl Doorman {
         if !caller.is_proven() {
             return Ok(());
         }
-        asked::decided(&self.picture.borrow().meta.access, &caller.name, action, on)
+        self.policies.check(&caller.name, action, on)
     }
 
     /// Whether a caller may call a twin.
@@ -193,17 +197,18 @@ impl Doorman {
         if !caller.is_proven() {
             return Ok(());
         }
-        asked::call(&self.picture.borrow().meta.access, &caller.name, key, request)
+        self.policies.check_call(&caller.name, key, request)
     }
 
-    /// Whether a principal that asked for it before may do something now.
-    pub(crate) fn check_principal(
+    /// What a principal that asked for it before may see now of a scope with a filter, if it may.
+    pub(crate) fn narrow_for(
         &self,
         principal: &str,
         action: Action,
-        on: On<'_>,
-    ) -> Result<(), Rejection> {
-        asked::decided(&self.picture.borrow().meta.access, principal, action, on)
+        scope: &Scope,
+        filter: &str,
+    ) -> Result<Narrowed, Rejection> {
+        self.policies.narrow(principal, action, scope, filter)
     }
 
     /// Whether a principal that asked for it before may call a twin now.
@@ -216,7 +221,7 @@ impl Doorman {
         if self.is_deaf() && self.is_enforced() {
             return Err(unproven(DEAF));
         }
-        asked::call(&self.picture.borrow().meta.access, principal, key, request)
+        self.policies.check_call(principal, key, request)
     }
 
     /// Whether a caller may do something to all twins of a scope.
@@ -229,7 +234,40 @@ impl Doorman {
         if !caller.is_proven() {
             return Ok(());
         }
-        asked::scope(&self.picture.borrow().meta.access, &caller.name, action, scope)
+        self.policies.check_scope(&caller.name, action, scope)
+    }
+
+    /// Whether a caller may do something to all twins of a scope for which a filter holds.
+    pub(crate) fn check_matching(
+        &self,
+        caller: &Caller,
+        action: Action,
+        scope: &Scope,
+        filter: &str,
+    ) -> Result<(), Rejection> {
+        if !caller.is_proven() {
+            return Ok(());
+        }
+        self.policies.check_matching(&caller.name, action, scope, filter)
+    }
+
+    /// What a caller may see of a scope with a filter, if it may.
+    pub(crate) fn narrow(
+        &self,
+        caller: &Caller,
+        action: Action,
+        scope: &Scope,
+        filter: &str,
+    ) -> Result<Narrowed, Rejection> {
+        if !caller.is_proven() {
+            return Ok(Narrowed { filter: filter.to_owned(), shows: Shows::All });
+        }
+        self.policies.narrow(&caller.name, action, scope, filter)
+    }
+
+    /// The policies, for whoever may see what they say.
+    pub(crate) const fn policies(&self) -> &PolicyBook {
+        &self.policies
     }
 
     /// Whether what a caller proved itself by is still worth something: for those who stay.

@@ -1,14 +1,14 @@
 //! What other nodes ask for their callers, checked here once more. A node vouches for who a caller is, as it has
 //! checked the proof; what the principal may is decided by the policies that this node knows.
 
+use std::sync::Arc;
+
 use pollux_cluster::access::Action;
-use pollux_cluster::meta::MetaPicture;
 use pollux_proto::forward::{Guarded, decode};
 use pollux_twin::input::Request;
 use pollux_twin::{Rejection, TwinKey};
-use tokio::sync::watch;
 
-use super::asked;
+use super::book::PolicyBook;
 use crate::router::Scope;
 
 /// On whose behalf another node asks.
@@ -18,52 +18,74 @@ pub(crate) enum Guard {
     /// A principal's.
     Principal {
         /// Its name.
-        name: String,
+        name: Arc<str>,
         /// What this node knows of policies.
-        picture: watch::Receiver<MetaPicture>,
+        policies: PolicyBook,
     },
 }
 
 impl Guard {
     /// Takes a message for a principal apart: the guard, the kind and what is asked.
-    pub(crate) fn open(
-        picture: watch::Receiver<MetaPicture>,
-        payload: &[u8],
-    ) -> Option<(Self, u16, Vec<u8>)> {
+    pub(crate) fn open(policies: PolicyBook, payload: &[u8]) -> Option<(Self, u16, Vec<u8>)> {
         let Guarded { principal, kind, payload } = decode(payload).ok()?;
-        Some((Self::Principal { name: principal, picture }, kind, payload))
+        Some((Self::Principal { name: principal.into(), policies }, kind, payload))
     }
 
-    /// Whether a twin may be called.
+    /// The principal, if there is one.
+    pub(crate) fn principal(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Open => None,
+            Self::Principal { name, .. } => Some(name),
+        }
+    }
+
+    /// Whether a twin may be called, as far as that does not depend on it.
     pub(crate) fn call(&self, key: &TwinKey, request: &Request) -> Result<(), Rejection> {
-        let Self::Principal { name, picture } = self else { return Ok(()) };
-        asked::call(&picture.borrow().meta.access, name, key, request)
+        let Self::Principal { name, policies } = self else { return Ok(()) };
+        policies.check_call(name, key, request)
     }
 
     /// Whether something may be done to twins of a tenant whose names begin so: `tenant/beginning`.
     pub(crate) fn beginning(&self, action: Action, beginning: &str) -> Result<(), Rejection> {
-        let Self::Principal { name, picture } = self else { return Ok(()) };
-        let (tenant, prefix) = beginning.split_once('/').unwrap_or(("", beginning));
-        let scope = match tenant {
-            "" => Scope::All,
-            _ => Scope::Prefix { tenant: tenant.to_owned(), prefix: prefix.to_owned() },
-        };
-        let access = &picture.borrow().meta.access;
-        let refused = match asked::scope(access, name, action, &scope) {
-            Ok(()) => return Ok(()),
-            Err(refused) => refused,
-        };
-        // One twin is asked for by its whole name, which is the beginning of others.
-        let one = TwinKey::parse(beginning).ok().map(Scope::One);
-        one.map_or(Err(refused), |one| asked::scope(access, name, action, &one))
+        let Self::Principal { name, policies } = self else { return Ok(()) };
+        either(beginning, |scope| policies.check_scope(name, action, scope))
     }
+
+    /// The same where only those are asked for for which a filter holds: the filter to ask.
+    pub(crate) fn filtered(
+        &self,
+        action: Action,
+        beginning: &str,
+        filter: &str,
+    ) -> Result<String, Rejection> {
+        let Self::Principal { name, policies } = self else { return Ok(filter.to_owned()) };
+        either(beginning, |scope| policies.narrow_again(name, action, scope, filter))
+    }
+}
+
+/// What is so of all twins whose names begin so, or of the one that has this name.
+fn either<T>(
+    beginning: &str,
+    may: impl Fn(&Scope) -> Result<T, Rejection>,
+) -> Result<T, Rejection> {
+    let (tenant, prefix) = beginning.split_once('/').unwrap_or(("", beginning));
+    let scope = match tenant {
+        "" => Scope::All,
+        _ => Scope::Prefix { tenant: tenant.to_owned(), prefix: prefix.to_owned() },
+    };
+    // One twin is asked for by its whole name, which is the beginning of others.
+    may(&scope).or_else(|refused| {
+        let one = TwinKey::parse(beginning).ok().map(Scope::One);
+        one.map_or(Err(refused), |one| may(&one))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use pollux_cluster::access::{Policy, Principal};
-    use pollux_cluster::meta::Meta;
+    use pollux_cluster::meta::{Meta, MetaPicture};
     use pollux_proto::forward::encode;
+    use tokio::sync::watch;
 
     use super::*;
 
@@ -81,7 +103,7 @@ mod tests {
         let guarded =
             Guarded { principal: principal.to_owned(), kind: 3, payload: b"asked".to_vec() };
         let (_, picture) = watch::channel(picture);
-        let opened = Guard::open(picture, &encode(&guarded).unwrap());
+        let opened = Guard::open(PolicyBook::new(picture), &encode(&guarded).unwrap());
         let (guard, kind, payload) = opened.expect("it was written just now");
         assert_eq!((kind, payload), (3, b"asked".to_vec()));
         guard
@@ -114,6 +136,6 @@ mod tests {
     #[test]
     fn noise_is_no_message() {
         let (_, picture) = watch::channel(MetaPicture::default());
-        assert!(Guard::open(picture, b"noise").is_none());
+        assert!(Guard::open(PolicyBook::new(picture), b"noise").is_none());
     }
 }

@@ -111,8 +111,7 @@ impl Service for Answering {
         payload: Bytes,
         _deadline: Duration,
     ) -> BoxFuture<'static, Result<Bytes, CallFault>> {
-        let decider = self.decider.get().cloned();
-        let router = self.router.get().cloned();
+        let (decider, router) = (self.decider.get().cloned(), self.router.get().cloned());
         let steps = self.steps.get().cloned();
         let authorities = self.authorities.get().cloned();
         let urges = self.urges.get().cloned();
@@ -170,6 +169,7 @@ impl Service for Answering {
                     | Kind::Query
                     | Kind::Explain
                     | Kind::Sift
+                    | Kind::Listen
                     | Kind::Relay
                     | Kind::Relayed
                     | Kind::Artifact,
@@ -187,14 +187,14 @@ impl Service for Answering {
         let router = self.router.get();
         match Kind::of(kind) {
             Some(Kind::BackUp) => back_up::open_for_peer(router.cloned(), &payload),
-            Some(kind @ (Kind::Watch | Kind::Sift | Kind::Query | Kind::Explain)) => {
-                open_about_twins(router, kind, &payload, &Guard::Open)
-            }
+            Some(
+                kind @ (Kind::Watch | Kind::Sift | Kind::Listen | Kind::Query | Kind::Explain),
+            ) => open_about_twins(router, kind, &payload, &Guard::Open),
             Some(Kind::Guarded) => {
                 let Some(decider) = self.decider.get() else {
                     return refused(CallFault::Unreachable);
                 };
-                let opened = Guard::open(decider.picture(), &payload);
+                let opened = Guard::open(decider.policies(), &payload);
                 let opened = opened.map(|(guard, kind, asked)| (guard, Kind::of(kind), asked));
                 match opened {
                     Some((guard, Some(kind), asked)) => {
@@ -232,7 +232,7 @@ async fn step(steps: Steps, payload: &[u8]) -> Result<Bytes, CallFault> {
 
 /// What is asked for a principal.
 async fn guarded(router: &Router, decider: &Decider, payload: &[u8]) -> Result<Bytes, CallFault> {
-    let opened = Guard::open(decider.picture(), payload);
+    let opened = Guard::open(decider.policies(), payload);
     let (guard, kind, asked) = opened.ok_or(CallFault::Failed)?;
     let kind = Kind::of(kind).ok_or(CallFault::Failed)?;
     about_twins(router, kind, &asked, &guard).await
@@ -258,6 +258,7 @@ fn open_about_twins(router: Option<&Router>, kind: Kind, payload: &[u8], guard: 
     match kind {
         Kind::Watch => watch::serve(router, payload, guard),
         Kind::Sift => watch::serve_sifted(router, payload, guard),
+        Kind::Listen => watch::serve_live(router, payload, guard),
         Kind::Query => query::serve(router, payload, false, guard),
         Kind::Explain => query::serve(router, payload, true, guard),
         _ => refused(CallFault::Failed),

@@ -9,7 +9,7 @@ use pollux_cluster::access::Action;
 use pollux_cluster::peer::{Items, PeerNetwork};
 use pollux_cluster::{CallFault, Network, NodeId};
 use pollux_proto::device::{FrameError, Wire};
-use pollux_proto::feed::{KeepStates, Sift, SiftTwins, Watch};
+use pollux_proto::feed::{KeepStates, Listen, Sift, SiftTwins, Watch};
 use pollux_proto::forward::{self, Called, EntryCall, Guarded, List, Listed, RestorableListed};
 use pollux_proto::query::Ask;
 use pollux_proto::relay::{Relay, Relayed};
@@ -39,6 +39,11 @@ impl Forward {
     /// The same for a principal, or for none.
     pub(crate) fn on_behalf(&self, principal: Option<Arc<str>>) -> Self {
         Self { peers: self.peers.clone(), behalf: principal }
+    }
+
+    /// The principal for whom twins are asked for, if there is one.
+    pub(crate) const fn principal(&self) -> Option<&Arc<str>> {
+        self.behalf.as_ref()
     }
 
     /// What is asked about twins, with the principal for whom, if there is one.
@@ -148,6 +153,11 @@ impl Forward {
     /// Opens those changes of a shard at another node that a filter lets through.
     pub(crate) async fn sift(&self, to: NodeId, sift: &Sift) -> Result<Items, CallFault> {
         self.open_guarded(to, Kind::Sift, sift).await
+    }
+
+    /// Opens telemetry as it comes on a shard that another node owns.
+    pub(crate) async fn listen(&self, to: NodeId, listen: &Listen) -> Result<Items, CallFault> {
+        self.open_guarded(to, Kind::Listen, listen).await
     }
 
     /// Has another node look for twins of a shard for which a filter holds.
@@ -295,7 +305,7 @@ async fn carry_out(
         request: call.request,
         timeout: Duration::from_millis(call.timeout_ms),
     };
-    let result = router.call_for_peer(call).await;
+    let result = router.call_for_peer(call, guard.principal()).await;
     encode(&Called { result })
 }
 

@@ -19,6 +19,7 @@ use super::Kind;
 use super::book::Book;
 use super::forward::Forward;
 use super::seen::meta_status;
+use crate::access::PolicyBook;
 use crate::checkpoint::{Store, StoreFault};
 use crate::clock::Clock;
 use crate::config::Checked;
@@ -99,7 +100,8 @@ impl MetaGroup {
         let node = disk.identity.node;
         let seeds = known.keys().copied().collect();
         let looked = Arc::default();
-        let decider = Decider { group, node, picture, forward, clock, seeds, looked };
+        let policies = PolicyBook::new(picture.clone());
+        let decider = Decider { group, node, picture, policies, forward, clock, seeds, looked };
         Ok(Self { decider, writer: tokio::spawn(writer), stop })
     }
 
@@ -124,6 +126,7 @@ pub(crate) struct Decider {
     group: Group,
     node: NodeId,
     picture: watch::Receiver<MetaPicture>,
+    policies: PolicyBook,
     forward: Forward,
     clock: Clock,
     /// Nodes that were there when this one ran last.
@@ -141,6 +144,11 @@ impl Decider {
     /// The newest state known here.
     pub(crate) fn picture(&self) -> watch::Receiver<MetaPicture> {
         self.picture.clone()
+    }
+
+    /// Who may do what, by that.
+    pub(crate) fn policies(&self) -> PolicyBook {
+        self.policies.clone()
     }
 
     /// Where devices find a node, as it advertised.

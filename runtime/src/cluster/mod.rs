@@ -62,7 +62,7 @@ use self::rebalance::{Urge, Urges};
 use self::steps::Steps;
 use self::steward::Steward;
 use self::tenants::Rounds;
-use crate::access::Doorman;
+use crate::access::{Doorman, PolicyBook};
 use crate::artifacts::{self, Depot};
 use crate::clock::Clock;
 use crate::config::Checked;
@@ -130,10 +130,12 @@ pub(crate) enum Kind {
     HoldArtifact = 28,
     /// A page of twins that were deleted and can be brought back.
     Restorable = 29,
+    /// Telemetry as it comes on a shard that the node owns, as a stream.
+    Listen = 30,
 }
 
 impl Kind {
-    const ALL: [Self; 23] = [
+    const ALL: [Self; 24] = [
         Self::Call,
         Self::List,
         Self::Meta,
@@ -157,6 +159,7 @@ impl Kind {
         Self::Artifact,
         Self::HoldArtifact,
         Self::Restorable,
+        Self::Listen,
     ];
 
     fn of(number: u16) -> Option<Self> {
@@ -254,6 +257,11 @@ impl Member {
         TypeBook::follow(self.meta.decider().picture())
     }
 
+    /// Who may do what.
+    pub(crate) fn policies(&self) -> PolicyBook {
+        self.meta.decider().policies()
+    }
+
     /// What tenants may have, as this node holds them to it.
     pub(crate) fn tenants(&self, metrics: &Arc<Metrics>) -> Arc<TenantBook> {
         let decider = self.meta.decider().clone();
@@ -305,7 +313,7 @@ impl Member {
         stop: CancellationToken,
     ) -> Result<Doorman, Fault> {
         let decider = self.meta.decider();
-        let doorman = Doorman::new(config, self.node.0, decider.picture(), self.clock, metrics)?;
+        let doorman = Doorman::new(config, self.node.0, self.policies(), self.clock, metrics)?;
         tokio::spawn(doorman.clone().listen(decider.clone(), stop.clone()));
         let (metrics, certificates) = (Arc::clone(metrics), self.certificates.clone());
         tokio::spawn(doorman.clone().keep_keys(metrics, certificates, stop));

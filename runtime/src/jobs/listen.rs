@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use super::act::Acting;
 use super::limits::{AGAIN_AFTER, NEWS_MAX};
 use super::machine::Sight;
+use crate::access::Shows;
 use crate::router::{Picture, Router, Scope, WatchItem};
 use crate::watch::Watch;
 
@@ -35,7 +36,9 @@ impl Listener {
         let mut task = JoinSet::new();
         task.spawn(async move {
             while !tell.is_closed() {
-                let Ok(watch) = router.watch(scope.clone(), None, None, Picture::None).await else {
+                let Ok(watch) =
+                    router.watch(scope.clone(), (None, Shows::All), None, Picture::None).await
+                else {
                     sleep(AGAIN_AFTER).await;
                     continue;
                 };

@@ -23,7 +23,7 @@ mod store;
 pub(crate) use artifact::{Names, check as check_artifact};
 pub(crate) use machine::{State, Target};
 pub(crate) use overseer::oversee;
-pub(crate) use plan::Plan;
+pub(crate) use plan::Whose;
 pub(crate) use record::{Kept, Record, Wish, all, check_names, key as key_of, plain};
 pub(crate) use runner::Office;
 pub(crate) use select::{check_count, count};

@@ -13,6 +13,8 @@ use super::limits::{
     START_MS_MAX, TIMEOUT_MS, TIMEOUT_MS_MAX, TIMEOUT_MS_MIN,
 };
 use super::machine::{Finish, Rules};
+use crate::access::Narrowed;
+use crate::router::Scope;
 
 /// Whom a job selects.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +23,25 @@ pub(crate) enum Whose {
     Fleet { prefix: String, filter: String },
     /// These, in order, each once.
     Named(Vec<TwinKey>),
+}
+
+impl Whose {
+    /// The same for whoever made the job: a filter tells of twins what is in them, so it may ask for those alone that its
+    /// maker may query.
+    pub(crate) fn narrowed(
+        &self,
+        tenant: &str,
+        narrow: impl FnOnce(&Scope, &str) -> Result<Narrowed, Rejection>,
+    ) -> Result<Self, Rejection> {
+        match self {
+            Self::Fleet { prefix, filter } if !filter.is_empty() => {
+                let (tenant, prefix) = (tenant.to_owned(), prefix.clone());
+                let scope = Scope::Prefix { tenant, prefix: prefix.clone() };
+                Ok(Self::Fleet { filter: narrow(&scope, filter)?.filter, prefix })
+            }
+            other => Ok(other.clone()),
+        }
+    }
 }
 
 /// What a job does to each device.

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use pollux_cluster::access::{Action, On};
+use pollux_cluster::access::Action;
 use pollux_twin::{Rejection, ShardId, Time, TwinKey, View};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
@@ -194,12 +194,15 @@ impl Runner {
         kept.progress.phase = Phase::Selecting;
         self.write(kept).await?;
         let Office { router, store, doorman, .. } = &self.office;
-        if let Err(rejection) = may_ask(doorman, &kept.record, &plan.whose) {
-            let reason = pollux_proto::status::message(&rejection);
-            self.end(kept, Phase::Aborted, &reason).await?;
-            return Err(Stopped::Done);
-        }
-        let keys = select(router, self.office.now(), &self.tenant, &plan.whose).await;
+        let whose = match of_maker(doorman, &kept.record, &plan.whose) {
+            Ok(whose) => whose,
+            Err(rejection) => {
+                let reason = pollux_proto::status::message(&rejection);
+                self.end(kept, Phase::Aborted, &reason).await?;
+                return Err(Stopped::Done);
+            }
+        };
+        let keys = select(router, self.office.now(), &self.tenant, &whose).await;
         let keys = match keys {
             Ok(keys) => keys,
             // It is the selector's fault, and not the moment's.
@@ -294,13 +297,12 @@ impl Runner {
     }
 }
 
-/// A filter tells of twins what is in them: whoever made the job may still ask for that.
-fn may_ask(doorman: &Doorman, record: &Record, whose: &Whose) -> Result<(), Rejection> {
-    match whose {
-        Whose::Fleet { prefix, filter } if record.proven && !filter.is_empty() => {
-            let on = On::Fleet { tenant: &record.tenant, prefix };
-            doorman.check_principal(&record.by, Action::TwinQuery, on)
-        }
-        _ => Ok(()),
+/// Whom a job selects of those whom its maker may still ask for.
+fn of_maker(doorman: &Doorman, record: &Record, whose: &Whose) -> Result<Whose, Rejection> {
+    if !record.proven {
+        return Ok(whose.clone());
     }
+    whose.narrowed(&record.tenant, |scope, filter| {
+        doorman.narrow_for(&record.by, Action::TwinQuery, scope, filter)
+    })
 }

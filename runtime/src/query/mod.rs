@@ -86,6 +86,12 @@ impl Question {
         Self::of(tenant, text, now, request.explain)
     }
 
+    /// The same with another filter.
+    pub(crate) fn with(self, filter: String) -> Result<Self, Rejection> {
+        let Self { tenant, text, query: _, now, explain } = self;
+        Self::of(tenant, Text { filter, ..text }, now, explain)
+    }
+
     fn of(tenant: TenantId, text: Text, now: Time, explain: bool) -> Result<Self, Rejection> {
         let query = Arc::new(Query::parse(&text).map_err(refused)?);
         Ok(Self { tenant, text, query, now, explain })

@@ -81,8 +81,8 @@ pub(crate) fn serve(
     let answered = router.cloned().ok_or(CallFault::Unreachable);
     let asked = decode::<Ask>(payload).map_err(|_| CallFault::Failed).and_then(|asked| {
         let beginning = format!("{}/", asked.tenant);
-        let allowed = guard.beginning(Action::TwinQuery, &beginning);
-        allowed.map(|()| asked).map_err(|_| CallFault::Failed)
+        let filter = guard.filtered(Action::TwinQuery, &beginning, &asked.filter);
+        filter.map(|filter| Ask { filter, ..asked }).map_err(|_| CallFault::Failed)
     });
     let items = async move {
         let (router, asked) = (answered?, asked?);

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pollux_proto::feed::Fit;
-use pollux_twin::TwinKey;
+use pollux_proto::feed::{Fit, Live};
 use pollux_twin::twin::View;
+use pollux_twin::{ShardId, TwinKey};
 
 use crate::watch::Committed;
 
@@ -21,6 +21,15 @@ pub enum Scope {
         /// Beginning of the device id.
         prefix: String,
     },
+    /// Those of them that are in one shard.
+    Part {
+        /// Tenant id.
+        tenant: String,
+        /// Beginning of the device id.
+        prefix: String,
+        /// The shard.
+        shard: ShardId,
+    },
     /// Every twin of every tenant.
     All,
 }
@@ -30,7 +39,7 @@ impl Scope {
     pub(crate) fn tenant(&self) -> &str {
         match self {
             Self::One(key) => key.tenant(),
-            Self::Prefix { tenant, .. } => tenant,
+            Self::Prefix { tenant, .. } | Self::Part { tenant, .. } => tenant,
             Self::All => "",
         }
     }
@@ -82,6 +91,13 @@ pub enum WatchItem {
         /// Resume token that stands for everything up to the last of them.
         position: String,
     },
+    /// Telemetry came that is in no log.
+    Telemetry {
+        /// What came.
+        live: Live,
+        /// How much was left out before it.
+        left_out: u64,
+    },
     /// Nothing happened for a while; the position moved all the same.
     Progress {
         /// Resume token.
@@ -103,7 +119,8 @@ impl Scope {
     pub fn contains(&self, key: &TwinKey) -> bool {
         match self {
             Self::One(one) => one == key,
-            Self::Prefix { tenant, prefix } => {
+            // Who asks for a part looks at its shard alone.
+            Self::Prefix { tenant, prefix } | Self::Part { tenant, prefix, .. } => {
                 key.tenant() == tenant && key.device().starts_with(prefix.as_str())
             }
             Self::All => true,
@@ -114,7 +131,9 @@ impl Scope {
     pub(crate) fn beginning(&self) -> String {
         match self {
             Self::One(key) => key.as_str().into(),
-            Self::Prefix { tenant, prefix } => format!("{tenant}/{prefix}"),
+            Self::Prefix { tenant, prefix } | Self::Part { tenant, prefix, .. } => {
+                format!("{tenant}/{prefix}")
+            }
             Self::All => String::new(),
         }
     }

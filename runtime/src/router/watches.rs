@@ -11,9 +11,10 @@ use pollux_cluster::NodeId;
 use pollux_cluster::meta::CONTROL_LEVEL;
 use pollux_proto::position::Position;
 use pollux_query::Filter;
-use pollux_twin::{Rejection, ShardId, TwinKey};
+use pollux_twin::{Rejection, ShardId, TwinKey, View};
 
 use super::{Picture, Router, Scope};
+use crate::access::Shows;
 use crate::cluster::Owner;
 use crate::limits::KEEP_STATES_EVERY_MS;
 use crate::watch::{self, Sieve, Walk, Watch};
@@ -45,10 +46,10 @@ impl Kept {
 impl Router {
     /// Watches the changes of a scope, those that a filter lets through if there is one, from a position or from
     /// now, wherever its shards are.
-    pub async fn watch(
+    pub(crate) async fn watch(
         &self,
         scope: Scope,
-        filter: Option<Filter>,
+        (filter, shows): (Option<Filter>, Shows),
         from: Option<&Position>,
         picture: Picture,
     ) -> Result<Watch, Rejection> {
@@ -57,7 +58,7 @@ impl Router {
                           upgrade --finish`";
             return Err(Rejection::Invalid { reason: reason.into() });
         }
-        Watch::new(self.clone(), scope, filter, from, picture).await
+        Watch::new(self.clone(), scope, (filter, shows), from, picture).await
     }
 
     /// Some twins of a shard for which a filter holds, from the table of a replica that has come to a place.
@@ -76,6 +77,37 @@ impl Router {
             self.not_at(shard, node);
         }
         page
+    }
+
+    /// A twin if a filter holds for it, from the table of a replica that has come to these places.
+    pub(crate) async fn matching(
+        &self,
+        key: &TwinKey,
+        filter: &str,
+        reached: &Position,
+    ) -> Result<Option<View>, Rejection> {
+        let scope = Scope::One(key.clone());
+        // What policies ask can be asked of changes, too.
+        let filter = Filter::parse_for_changes(filter);
+        let filter =
+            filter.map_err(|error| Rejection::Invalid { reason: format!("filter: {error}") })?;
+        let sieve = Arc::new(Sieve::new(scope.beginning(), filter));
+        for shard in self.shards_of(&scope) {
+            let least = reached.shards.get(&shard).map_or(0, |place| place.index);
+            let mut after = None;
+            loop {
+                let page = self.sift((shard, least), Arc::clone(&sieve), after.as_ref()).await?;
+                if let Some((_, view)) = page.items.into_iter().find(|(found, _)| found == key) {
+                    return Ok(Some(view));
+                }
+                // Names that begin like this one follow it.
+                match page.next.filter(|next| next < key) {
+                    Some(next) => after = Some(next),
+                    None => break,
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Has all nodes that may tell the changes of a scope keep what filters are asked of. One that does not

@@ -1,19 +1,30 @@
 //! Principals, tokens, policies and the audit, as both doors have them done: what is asked is read here, and what the
 //! cluster agrees on is told.
 
-use pollux_cluster::access::{
-    Access, Action, Change, Effect, On, Path, Policy, Principal, Selector, Subject, Token,
-};
-use pollux_proto::v1;
-use pollux_twin::Rejection;
-use pollux_twin::id::DEFAULT_TENANT;
+use std::sync::Arc;
 
-use super::desk::Desk;
+use pollux_cluster::access::{
+    Access, Action, Change, Decision, Effect, Filtered, On, Path, Policy, Principal, Selector,
+    Subject, Token,
+};
+use pollux_proto::{convert, v1};
+use pollux_query::{ExpressionError, Filter};
+use pollux_twin::id::DEFAULT_TENANT;
+use pollux_twin::input::Request;
+use pollux_twin::output::Answer as Answered;
+use pollux_twin::registration::RegistryRequest;
+use pollux_twin::twin::facts_of;
+use pollux_twin::{Rejection, TwinKey};
+
+use super::desk::{Desk, unexpected};
 use super::limits::{
     ACCESS_TOKEN_MS, ACCESS_TOKEN_MS_MAX, ACCESS_TOKEN_MS_MIN, AUDIT_PAGE, AUDIT_PAGE_MAX,
+    CALL_TIME_MAX,
 };
-use crate::access::{Caller, Secret};
+use crate::access::{Caller, Known, Secret};
 use crate::cluster::ControlFault;
+use crate::own;
+use crate::router::Call;
 
 /// Why something about access was not done.
 #[derive(Debug)]
@@ -148,7 +159,15 @@ impl Desk {
             on: on.collect::<Result<_, _>>().map_err(invalid)?,
             sections: sections.collect::<Result<_, _>>().map_err(invalid)?,
         };
-        self.change(caller, Change::PutPolicy { name: asked.name, policy }).await
+        let (name, filter) = (asked.name, asked.filter);
+        let change = match filter.as_str() {
+            "" => Change::PutPolicy { name, policy },
+            _ => {
+                check_filter(&filter)?;
+                Change::PutFilteredPolicy(Box::new(Filtered { name, policy, filter }))
+            }
+        };
+        self.change(caller, change).await
     }
 
     /// Takes a policy away.
@@ -162,12 +181,13 @@ impl Desk {
     pub(super) fn list_policies(&self, caller: &Caller) -> Answer<v1::ListPoliciesResponse> {
         self.may(caller, Action::AccessRead)?;
         let meta = self.control.meta();
-        let policies = meta.access.policies.iter().map(|(name, one)| policy(name, one)).collect();
+        let policies = meta.access.policies.iter();
+        let policies = policies.map(|(name, one)| policy(&meta.access, name, one)).collect();
         Ok(v1::ListPoliciesResponse { policies })
     }
 
     /// What would be decided.
-    pub(super) fn check(
+    pub(super) async fn check(
         &self,
         caller: &Caller,
         asked: &v1::CheckRequest,
@@ -201,8 +221,69 @@ impl Desk {
             Selector::Twin { tenant, device } if paths.is_empty() => On::Twin { tenant, device },
             Selector::Twin { tenant, device } => On::Parts { tenant, device, paths: &paths },
         };
-        let decision = self.control.meta().access.decide(&asked.principal, action, on);
+        let (policies, who) = (self.doorman.policies(), asked.principal.as_str());
+        let decision = match (&selector, asked.filter.as_str()) {
+            (Selector::Twin { .. }, _) | (_, "") => {
+                policies.decide(who, action, on, Known::Nothing)
+            }
+            (Selector::Fleet { tenant, .. }, filter) => {
+                let filter = self.with_groups(tenant, filter)?;
+                Filter::parse(&filter).map_err(|error| invalid(format!("filter: {error}")))?;
+                policies.decide(who, action, on, Known::Filter(&filter))
+            }
+            (Selector::All, _) => return Err(invalid("filter: the cluster has none")),
+        };
+        let decision = match (&decision, &selector) {
+            (Decision::Depends { .. }, Selector::Twin { tenant, device }) => {
+                let key = convert::key(tenant, device)?;
+                match self.facts(&key).await? {
+                    Some(image) => policies.decide(who, action, on, Known::Twin(&key, &image)),
+                    None => {
+                        let why = format!("{decision}, and there is no {key}");
+                        return Ok(v1::CheckResponse { allowed: false, why });
+                    }
+                }
+            }
+            _ => decision,
+        };
         Ok(v1::CheckResponse { allowed: decision.is_allowed(), why: decision.to_string() })
+    }
+
+    /// What the policies say of a twin as it is now; one that is not there has no tags and no groups.
+    pub(super) async fn decide_by_twin(
+        &self,
+        principal: &str,
+        action: Action,
+        key: &TwinKey,
+    ) -> Result<Decision, Rejection> {
+        let image = self.facts(key).await?.unwrap_or_else(|| facts_of(None, &[]));
+        let on = On::Twin { tenant: key.tenant(), device: key.device() };
+        Ok(self.doorman.policies().decide(principal, action, on, Known::Twin(key, &image)))
+    }
+
+    /// What the filters of policies are asked of, of a twin as it is now; nothing if it is not there.
+    async fn facts(&self, key: &TwinKey) -> Result<Option<Arc<[u8]>>, Rejection> {
+        let call = |request| Call {
+            key: key.clone(),
+            caller: own::CALLER.to_owned(),
+            idempotency_key: None,
+            request,
+            timeout: CALL_TIME_MAX,
+        };
+        let entry = Request::Registry(Box::new(RegistryRequest::Get));
+        let tags = match self.router.call(call(Request::Get)).await {
+            Ok(Answered::Twin(view)) => view.tags.value,
+            Ok(other) => return Err(unexpected(&other)),
+            Err(Rejection::NotFound) => return Ok(None),
+            Err(rejection) => return Err(rejection),
+        };
+        let groups = match self.router.call(call(entry)).await {
+            Ok(Answered::Registration(entry)) => entry.groups,
+            Ok(other) => return Err(unexpected(&other)),
+            Err(Rejection::NotFound) => Vec::new(),
+            Err(rejection) => return Err(rejection),
+        };
+        Ok(Some(facts_of(Some(&tags), &groups)))
     }
 
     /// What was changed, the newest first.
@@ -253,7 +334,7 @@ impl Desk {
             Change::RemovePrincipal { .. } => "principal remove",
             Change::IssueToken { .. } => "token issue",
             Change::RevokeToken { .. } => "token revoke",
-            Change::PutPolicy { .. } => "policy put",
+            Change::PutPolicy { .. } | Change::PutFilteredPolicy(_) => "policy put",
             Change::RemovePolicy { .. } => "policy remove",
             Change::Fleet(_) => "fleet",
             Change::Begin { .. } | Change::End { .. } => "note",
@@ -288,6 +369,18 @@ impl Desk {
     }
 }
 
+/// Whether a policy can have a filter: groups that are made of filters themselves are no part of it, as those may ask for
+/// anything, and change without the policy.
+fn check_filter(filter: &str) -> Answer<()> {
+    let wrong = |error: ExpressionError| invalid(format!("filter: {error}"));
+    let group = |name: &str| -> Result<String, String> {
+        let put_in = pollux_query::put_in(name);
+        Err(format!("a policy asks for a group that devices are put in, as {put_in}"))
+    };
+    pollux_query::write_out(filter, group).map_err(wrong)?;
+    Filter::parse_for_rights(filter).map(drop).map_err(wrong)
+}
+
 fn principal(access: &Access, name: &str, one: &Principal) -> v1::Principal {
     let subject = |one: &Subject| v1::PrincipalSubject {
         issuer: one.issuer.clone(),
@@ -308,7 +401,7 @@ fn principal(access: &Access, name: &str, one: &Principal) -> v1::Principal {
     }
 }
 
-fn policy(name: &str, one: &Policy) -> v1::Policy {
+fn policy(access: &Access, name: &str, one: &Policy) -> v1::Policy {
     v1::Policy {
         name: name.to_owned(),
         deny: one.effect == Effect::Deny,
@@ -316,5 +409,6 @@ fn policy(name: &str, one: &Policy) -> v1::Policy {
         actions: one.actions.clone(),
         on: one.on.iter().map(ToString::to_string).collect(),
         sections: one.sections.iter().map(ToString::to_string).collect(),
+        filter: access.filters.get(name).cloned().unwrap_or_default(),
     }
 }

@@ -5,10 +5,11 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pollux_cluster::access::{Action, On};
-use pollux_cluster::meta::{CONTROL_LEVEL, MetaPicture};
+use pollux_cluster::access::Action;
+use pollux_cluster::meta::{CONTROL_LEVEL, MetaPicture, SIXTH_LEVEL};
 use pollux_proto::convert::{self, Page, Whose};
 use pollux_proto::{status, v1};
+use pollux_query::Filter;
 use pollux_twin::input::Request;
 use pollux_twin::output::Answer;
 use pollux_twin::registration::RegistryRequest;
@@ -17,13 +18,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Parts;
+use super::fleet::filter_of;
 use super::limits::{
     IMPORTS_MAX, PAGE_BYTES_MAX, PAGE_PART, REQUEST_BYTES_MAX, WATCH_LOOK, WATCH_RETRY_MS,
     WATCHES_MAX,
 };
 use super::provision::Provisioning;
 use super::stale::Stand;
-use crate::access::{Caller, Doorman};
+use crate::access::{Caller, Doorman, Narrowed, Shows};
 use crate::artifacts::Depot;
 use crate::clock::Clock;
 use crate::cluster::Control;
@@ -201,9 +203,14 @@ impl Desk {
     ) -> Result<Answered, Rejection> {
         let filter = |tenant: &str| self.with_groups(tenant, &request.filter);
         let question = Question::read(request, filter, self.clock.wall())?;
-        let tenant = question.tenant.as_str();
-        let all = On::Fleet { tenant, prefix: "" };
-        self.doorman.check(caller, Action::TwinQuery, all)?;
+        let all =
+            Scope::Prefix { tenant: question.tenant.as_str().to_owned(), prefix: String::new() };
+        let asked = question.text.filter.as_str();
+        let narrowed = self.doorman.narrow(caller, Action::TwinQuery, &all, asked)?;
+        let question = match narrowed.shows {
+            Shows::All => question,
+            Shows::Matching | Shows::WhileMatching => question.with(narrowed.filter)?,
+        };
         self.router_for(caller).query(&question).await
     }
 
@@ -229,28 +236,69 @@ impl Desk {
         caller: &Caller,
         asked: &convert::Watch,
     ) -> Result<Watching, Rejection> {
-        let scope = scope(&asked.whose);
-        self.doorman.check_scope(caller, Action::TwinWatch, &scope)?;
-        let picture = if asked.picture { Picture::First } else { Picture::None };
-        let filter = self.filter_of_changes(scope.tenant(), &asked.filter)?;
-        let Ok(permit) = Arc::clone(&self.watches).try_acquire_owned() else {
+        let room = self.room_to_watch()?;
+        self.watch_scope(caller, asked, scope(&asked.whose), room).await
+    }
+
+    /// Room for one more watch, or for several parts of one.
+    pub(super) fn room_to_watch(&self) -> Result<Room, Rejection> {
+        Arc::clone(&self.watches).try_acquire_owned().map(Arc::new).map_err(|_| {
             self.metrics.overloads_total.inc();
-            return Err(Rejection::Overloaded { retry_after_ms: WATCH_RETRY_MS });
-        };
+            Rejection::Overloaded { retry_after_ms: WATCH_RETRY_MS }
+        })
+    }
+
+    /// Opens a watch of these twins, whatever else is asked.
+    pub(super) async fn watch_scope(
+        &self,
+        caller: &Caller,
+        asked: &convert::Watch,
+        scope: Scope,
+        room: Room,
+    ) -> Result<Watching, Rejection> {
+        let picture = if asked.picture { Picture::First } else { Picture::None };
+        let asked_filter = self.filter_of_changes(scope.tenant(), &asked.filter)?;
+        let asked_filter = asked_filter.as_ref().map_or("", Filter::source).to_owned();
+        let narrowed = self.doorman.narrow(caller, Action::TwinWatch, &scope, &asked_filter)?;
+        let filter = filter_of(&narrowed.filter)?;
         let stay = Stay {
             doorman: self.doorman.clone(),
             changed: self.doorman.picture(),
             caller: caller.clone(),
             scope: scope.clone(),
+            filter: asked_filter,
+            narrowed: narrowed.clone(),
             clock: self.clock,
             look_at: self.clock.elapsed() + WATCH_LOOK,
         };
         let router = self.router_for(caller);
-        let watch = router.watch(scope, filter, asked.position.as_ref(), picture).await?;
+        if let (Shows::WhileMatching, Scope::One(key)) = (narrowed.shows, &scope) {
+            // Two calls to the twin: kept apart, as few need them.
+            let decided = Box::pin(self.decide_by_twin(&caller.name, Action::TwinWatch, key));
+            if !decided.await?.is_allowed() {
+                return Err(not_shown(Action::TwinWatch, key));
+            }
+        }
+        if asked.telemetry {
+            router.must_have(SIXTH_LEVEL)?;
+        }
+        let (shows, from) = (narrowed.shows, asked.position.as_ref());
+        let mut watch = router.watch(scope, (filter, shows), from, picture).await?;
+        if asked.telemetry {
+            watch.tell_telemetry();
+        }
         self.metrics.watchers.inc();
-        Ok(Watching { watch, stay, metrics: Arc::clone(&self.metrics), _permit: permit })
+        Ok(Watching { watch, stay, metrics: Arc::clone(&self.metrics), _room: room })
     }
 }
+
+/// The refusal of a twin that is not one of those that the caller may see, or is not there.
+pub(super) fn not_shown(action: Action, key: &TwinKey) -> Rejection {
+    Rejection::Forbidden { action: action.name().to_owned(), on: key.as_str().to_owned() }
+}
+
+/// Room that open watches have, until the last of them that share it ends.
+pub(super) type Room = Arc<OwnedSemaphorePermit>;
 
 /// The router's words for what is watched.
 pub(super) fn scope(whose: &Whose) -> Scope {
@@ -280,6 +328,9 @@ struct Stay {
     changed: watch::Receiver<MetaPicture>,
     caller: Caller,
     scope: Scope,
+    /// What the caller asked for, and as it is carried out.
+    filter: String,
+    narrowed: Narrowed,
     clock: Clock,
     /// When that is looked at again whatever comes.
     look_at: Duration,
@@ -296,9 +347,20 @@ impl Stay {
         self.still()
     }
 
+    /// Its one twin is not one of those that the caller may see any more.
+    fn not_shown(&self) -> Rejection {
+        match &self.scope {
+            Scope::One(key) => not_shown(Action::TwinWatch, key),
+            Scope::Prefix { .. } | Scope::Part { .. } | Scope::All => Rejection::NotOwner,
+        }
+    }
+
     fn still(&self) -> Result<(), Rejection> {
         self.doorman.still(&self.caller)?;
-        self.doorman.check_scope(&self.caller, Action::TwinWatch, &self.scope)
+        let now =
+            self.doorman.narrow(&self.caller, Action::TwinWatch, &self.scope, &self.filter)?;
+        // What may be seen is another part of it: whoever watches goes on with that from where it is.
+        if now == self.narrowed { Ok(()) } else { Err(Rejection::NotOwner) }
     }
 
     /// Waits until the caller may no longer; never returns where nobody is checked.
@@ -330,7 +392,7 @@ pub(super) struct Watching {
     watch: Watch,
     stay: Stay,
     metrics: Arc<Metrics>,
-    _permit: OwnedSemaphorePermit,
+    _room: Room,
 }
 
 impl Watching {
@@ -353,7 +415,12 @@ impl Watching {
         let item = tokio::select! {
             biased;
             rejection = self.stay.over() => return Some(Err(rejection)),
-            item = self.watch.next() => item?,
+            item = self.watch.next() => item,
+        };
+        let item = match item {
+            Some(item) => item,
+            None if self.watch.is_lost() => return Some(Err(self.stay.not_shown())),
+            None => return None,
         };
         let events = if let WatchItem::Changes { changes, .. } = &item { changes.len() } else { 1 };
         self.metrics.watch_events_total.inc_by(events as u64);

@@ -176,11 +176,7 @@ impl Desk {
         tenant: &str,
         filter: &str,
     ) -> Result<Option<Filter>, Rejection> {
-        if filter.is_empty() {
-            return Ok(None);
-        }
-        let filter = self.with_groups(tenant, filter)?;
-        Filter::parse_for_changes(&filter).map(Some).map_err(|error| wrong_filter(&error))
+        filter_of(&self.with_groups(tenant, filter)?)
     }
 
     /// What a call to the registry names has to be there; the type counts in the version that is known here, or a
@@ -224,6 +220,14 @@ impl Desk {
     pub(super) async fn change_fleet(&self, caller: &Caller, change: Change) -> Answer<()> {
         Ok(self.control.change_access(caller, Ordered::Fleet(Box::new(change))).await?)
     }
+}
+
+/// A filter that is asked of twins as they change, where one is given.
+pub(super) fn filter_of(filter: &str) -> Result<Option<Filter>, Rejection> {
+    if filter.is_empty() {
+        return Ok(None);
+    }
+    Filter::parse_for_changes(filter).map(Some).map_err(|error| wrong_filter(&error))
 }
 
 fn wrong_filter(error: &ExpressionError) -> Rejection {

@@ -12,8 +12,9 @@ use super::limits::{JOB_PAGE, JOB_PAGE_MAX, PAGE_PART};
 use crate::access::Caller;
 use crate::cluster::ControlFault;
 use crate::jobs::limits::{JOBS_MAX, PARTS_READ_MAX, TRIES};
-use crate::jobs::{self, Kept, Plan, Record, State, Store, Target, Wish};
+use crate::jobs::{self, Kept, Record, State, Store, Target, Whose, Wish};
 use crate::own::RESERVED;
+use crate::router::Scope;
 
 impl Desk {
     fn jobs(&self) -> Store {
@@ -55,14 +56,16 @@ impl Desk {
         let plan = record.plan(&self.json)?;
         jobs::check_names(&record.tenant, &record.name)?;
         self.may_steer(caller, Action::JobManage, &record)?;
-        self.may_ask(caller, &record)?;
+        let whose = plan.whose.narrowed(&record.tenant, |scope, filter| {
+            self.doorman.narrow(caller, Action::TwinQuery, scope, filter)
+        })?;
         match self.jobs().job(&record.tenant, &record.name).await {
             Ok(kept) => return the_same(kept, &record),
             Err(Rejection::NotFound) => {}
             Err(rejection) => return Err(rejection),
         }
         plan.check_start(record.created_ms)?;
-        self.check_selector(&record, &plan).await?;
+        self.check_selector(&record, &whose).await?;
         self.announce(&record).await?;
         let content = record.to_value(&self.json)?;
         let (jobs, on) = (self.jobs(), on(&record));
@@ -79,9 +82,9 @@ impl Desk {
         }
     }
 
-    async fn check_selector(&self, record: &Record, plan: &Plan) -> Result<(), Rejection> {
+    async fn check_selector(&self, record: &Record, whose: &Whose) -> Result<(), Rejection> {
         let now = self.clock.wall();
-        let count = jobs::count(&self.router, now, &record.tenant, &plan.whose).await?;
+        let count = jobs::count(&self.router, now, &record.tenant, whose).await?;
         jobs::check_count(count)?;
         let scope = jobs::all(&record.tenant);
         let others = self.kept_jobs(&scope).await?;
@@ -148,10 +151,7 @@ impl Desk {
         }
     }
 
-    pub(super) async fn kept_jobs(
-        &self,
-        scope: &crate::router::Scope,
-    ) -> Result<Vec<Kept>, Rejection> {
+    pub(super) async fn kept_jobs(&self, scope: &Scope) -> Result<Vec<Kept>, Rejection> {
         let stand = self.stand(scope, &convert::Freshness::default(), None).await?;
         let (mut found, mut after) = (Vec::new(), None);
         loop {
@@ -263,27 +263,17 @@ impl Desk {
     /// Whether the caller may do something with a job: to all whom it selects.
     fn may_steer(&self, caller: &Caller, action: Action, record: &Record) -> Result<(), Rejection> {
         let tenant = record.tenant.as_str();
-        match &record.spec.whose {
-            Some(Selected::Devices(listed)) => listed.devices.iter().try_for_each(|device| {
-                self.doorman.check(caller, action, On::Twin { tenant, device })
-            }),
-            Some(Selected::Fleet(fleet)) => {
-                let prefix = fleet.prefix.as_str();
-                self.doorman.check(caller, action, On::Fleet { tenant, prefix })
+        let (prefix, filter) = match &record.spec.whose {
+            Some(Selected::Devices(listed)) => {
+                return listed.devices.iter().try_for_each(|device| {
+                    self.doorman.check(caller, action, On::Twin { tenant, device })
+                });
             }
-            None => self.doorman.check(caller, action, On::Fleet { tenant, prefix: "" }),
-        }
-    }
-
-    /// A filter tells of twins what is in them.
-    fn may_ask(&self, caller: &Caller, record: &Record) -> Result<(), Rejection> {
-        match &record.spec.whose {
-            Some(Selected::Fleet(fleet)) if !fleet.filter.is_empty() => {
-                let on = On::Fleet { tenant: &record.tenant, prefix: &fleet.prefix };
-                self.doorman.check(caller, Action::TwinQuery, on)
-            }
-            _ => Ok(()),
-        }
+            Some(Selected::Fleet(fleet)) => (fleet.prefix.as_str(), fleet.filter.as_str()),
+            None => ("", ""),
+        };
+        let scope = Scope::Prefix { tenant: tenant.to_owned(), prefix: prefix.to_owned() };
+        self.doorman.check_matching(caller, action, &scope, filter)
     }
 
     /// Does something that the audit shall show.

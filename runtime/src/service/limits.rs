@@ -63,6 +63,22 @@ pub(super) const SUBSCRIPTIONS_KEPT_EVERY: Duration = Duration::from_secs(60);
 pub(super) const SUBSCRIPTIONS_RETRY: Duration = Duration::from_secs(1);
 /// How often a consumer's acknowledgements are remembered, and is looked whether the turn is still its own.
 pub(super) const ACKNOWLEDGE_EVERY: Duration = Duration::from_millis(500);
+/// Those that share a subscription: all of them write its one record.
+pub(super) const SHARERS_MAX: usize = 64;
+/// So many of them write at that pace; more do it more slowly, so that they do not stand in each other's way.
+pub(super) const SHARERS_AT_PACE: usize = 8;
+/// When to come again who met too many others that write the record: some of their looks later.
+pub(super) const SHARING_RETRY_MS: u32 = 1_000;
+/// How often one that shares says that it is there.
+pub(super) const SHARER_BEATS_EVERY: Duration = Duration::from_secs(2);
+/// Looks, each half a second or more after the last, in which another said nothing new, after which what it has goes to
+/// the others: ten seconds, some beats and a change of owner.
+pub(super) const SILENT_LOOKS: u32 = 20;
+/// For how long after it last said that it is there one that shares tells events: less than others wait for it, so
+/// that nothing is told by one whose shards are another's.
+pub(super) const SHARER_SURE: Duration = Duration::from_secs(8);
+/// Looks for which a shard that is to go to another waits for what was told of it to be acknowledged: ten seconds.
+pub(super) const SETTLE_LOOKS: u32 = 20;
 /// Events of a consumer that wait for their turn.
 pub(super) const CONSUMED_AHEAD: usize = 64;
 /// Events that a consumer may have without acknowledging one, unless it says another number.

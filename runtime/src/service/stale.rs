@@ -8,9 +8,9 @@ use pollux_proto::convert::Freshness;
 use pollux_proto::position::Position;
 use pollux_twin::{Rejection, TwinKey, View};
 
-use super::desk::Desk;
+use super::desk::{Desk, not_shown};
 use super::limits::{STALE_PERIOD, STALE_WAIT_MAX};
-use crate::access::Caller;
+use crate::access::{Caller, Shows};
 use crate::router::{Router, Scope};
 
 /// What an answer stands for.
@@ -75,9 +75,14 @@ impl Desk {
         patience: Option<Duration>,
     ) -> Result<(View, Stand), Rejection> {
         let scope = Scope::One(key);
-        self.doorman.check_scope(caller, Action::TwinRead, &scope)?;
+        let narrowed = self.doorman.narrow(caller, Action::TwinRead, &scope, "")?;
         let stand = self.stand(&scope, wanted, patience).await?;
         let router = self.router_for(caller);
+        if let (Scope::One(key), Shows::WhileMatching | Shows::Matching) = (&scope, narrowed.shows)
+        {
+            let view = router.matching(key, &narrowed.filter, &stand.position).await?;
+            return view.map(|view| (view, stand)).ok_or_else(|| not_shown(Action::TwinRead, key));
+        }
         let mut page = router.list(&scope, None, 1, &stand.position.shards).await?;
         let view = page.items.pop().map(|(_, view)| view).ok_or(Rejection::NotFound)?;
         Ok((view, stand))

@@ -20,6 +20,7 @@ use super::hello::result_of;
 use super::in_flight::InFlight;
 use super::line::{Broken, Came, LastWords, Line, Reads};
 use super::outbox::{Outbox, Waiting};
+use super::pushes::SessionPushes;
 use super::rate::Rate;
 use crate::limits::MAILBOX_RETRY_MS;
 use crate::metrics::Metrics;
@@ -48,6 +49,8 @@ pub(crate) struct DeviceSession<L> {
     pub(crate) rate: Rate,
     /// Numbered frames not yet answered.
     pub(crate) in_flight: InFlight,
+    /// What waits for its turn.
+    pub(crate) pushes: SessionPushes,
     /// The session's epoch, from the welcome; 0 before.
     pub(crate) epoch: u64,
     /// Datagrams that were read: QUIC drops what comes while its buffer is full.
@@ -68,6 +71,10 @@ impl<L: Line> DeviceSession<L> {
                 () = self.outbox.ready() => match self.write().await {
                     Ok(None) => {}
                     Ok(Some(end)) => return end,
+                    Err(_) => return End::Gone,
+                },
+                () = self.pushes.turn() => match self.write().await {
+                    Ok(_) => {}
                     Err(_) => return End::Gone,
                 },
                 () = self.twin.valve().opened(), if shut => {}
@@ -113,6 +120,7 @@ impl<L: Line> DeviceSession<L> {
 
     fn handle_message(&mut self, message: FromDevice) {
         let seq = message.seq();
+        self.pushes.heard(&message);
         self.metrics.device_frames_total.of(message.kind()).inc();
         let clock = self.twin.clock();
         if let Err(retry_after_ms) = self.rate.take(clock.elapsed_ms()) {
@@ -158,7 +166,8 @@ impl<L: Line> DeviceSession<L> {
         for nonce in pongs {
             encode_or_log(&NodeFrame::Pong { nonce }, &mut bytes);
         }
-        for (session, message) in messages {
+        for (session, message) in self.pushes.take_due().chain(messages) {
+            let Some((session, message)) = self.pushes.pass(session, message) else { continue };
             if let ToDevice::Welcome { .. } = message {
                 self.epoch = session;
                 self.line.welcomed();

@@ -21,6 +21,7 @@ use super::in_flight::InFlight;
 use super::intake::Intake;
 use super::line::{Line, QuicLine};
 use super::outbox::Outbox;
+use super::pushes::Pushes;
 use super::rate::Rate;
 use super::relay::{NotRelayed, Passage, Relaying, Relays, Way};
 use super::tls::Claimant;
@@ -46,6 +47,8 @@ pub(crate) struct EndpointOptions {
     pub(crate) limits: Arc<Limits>,
     /// How much may be on its way at once.
     pub(crate) intake: Arc<Intake>,
+    /// How many devices are told at once what they will answer.
+    pub(crate) pushes: Pushes,
     /// Whether devices are relayed that cannot dial their owner.
     pub(crate) relaying: Relaying,
 }
@@ -337,6 +340,7 @@ impl Endpoint {
             metrics: Arc::clone(&self.metrics),
             rate: Rate::new(self.options.rate_per_s, self.options.rate_burst, now_ms),
             in_flight: InFlight::new(Arc::clone(&self.options.intake)),
+            pushes: self.options.pushes.of_session(),
             epoch: 0,
             datagrams: 0,
         }

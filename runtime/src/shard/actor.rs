@@ -148,7 +148,7 @@ impl Handler<ShardCall> for ShardActor {
     type Result = ();
 
     fn handle(&mut self, asked: ShardCall, ctx: &mut Self::Context) {
-        let ShardCall { call, reply, waited } = asked;
+        let ShardCall { call, behalf, reply, waited } = asked;
         let is_write = !call.is_read();
         let mut admitted = self.core.borrow_mut().admit();
         if admitted.is_ok() && is_write && self.core.borrow().is_out_of_space() {
@@ -163,7 +163,8 @@ impl Handler<ShardCall> for ShardActor {
                 // Who asked may have given up meanwhile.
                 Ok(false) if reply.is_closed() => return,
                 Ok(false) => {
-                    ctx.notify_later(ShardCall { call, reply, waited: true }, TENANT_WAIT);
+                    let again = ShardCall { call, behalf, reply, waited: true };
+                    ctx.notify_later(again, TENANT_WAIT);
                     return;
                 }
                 Err(rejection) => admitted = Err(rejection),
@@ -174,7 +175,7 @@ impl Handler<ShardCall> for ShardActor {
             return;
         }
         let twin = Core::actor(&self.core, &call.key);
-        if let Err(unsent) = twin.try_send(TwinCall { call, reply }) {
+        if let Err(unsent) = twin.try_send(TwinCall { call, behalf, reply }) {
             let overloaded = Rejection::Overloaded { retry_after_ms: CALL_RETRY_MS };
             let _ = unsent.into_inner().reply.send(Err(overloaded));
         }

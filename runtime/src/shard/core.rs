@@ -21,12 +21,14 @@ use super::quota::{Quota, Room};
 use super::released::Released;
 use super::replica::Replica;
 use super::twin_actor::TwinActor;
+use crate::access::PolicyBook;
 use crate::clock::Clock;
 use crate::limits::{CALL_RETRY_MS, INPUT_BYTES, LOAD_MS, REST_MS, WAKES_PER_TURN};
 use crate::metrics::Metrics;
 use crate::session::{Valve, ValveState};
 use crate::space::Space;
 use crate::types::TypeBook;
+use crate::watch::Listeners;
 
 /// What a twin decided in one turn.
 #[derive(Default)]
@@ -49,6 +51,7 @@ pub(super) struct Parts {
     pub(super) clock: Clock,
     pub(super) limits: Limits,
     pub(super) types: Arc<TypeBook>,
+    pub(super) policies: PolicyBook,
     pub(super) quota: Quota,
     pub(super) space: Space,
     pub(super) metrics: Arc<Metrics>,
@@ -150,6 +153,10 @@ impl Core {
     /// Counts who waits for room; whether there may be one more.
     pub(super) fn wait_for_room(&mut self) -> bool {
         self.parts.quota.wait()
+    }
+
+    pub(super) const fn policies(&self) -> &PolicyBook {
+        &self.parts.policies
     }
 
     pub(super) fn types(&self) -> &TypeBook {
@@ -304,6 +311,10 @@ impl Core {
     /// The twin's actor knows something that the log does not.
     pub(super) fn overlays(&self, key: &TwinKey) {
         self.parts.shared.overlay.add(key);
+    }
+
+    pub(super) fn listeners(&self) -> &Listeners {
+        &self.parts.shared.listeners
     }
 
     pub(super) fn take_to_log(&mut self) -> Option<ToLog> {

@@ -20,6 +20,7 @@ use super::outgoing::Outgoing;
 use super::overlay::Overlay;
 use super::quota::Quota;
 use super::replica::Replica;
+use crate::access::PolicyBook;
 use crate::clock::Clock;
 use crate::limits::{APPLIED_LOOK_MS, CALL_RETRY_MS, OWNER_WAIT_MS_MAX};
 use crate::metrics::{HotTwins, Metrics};
@@ -29,7 +30,7 @@ use crate::space::Space;
 use crate::status::ShardStatus;
 use crate::tenants::TenantBook;
 use crate::types::TypeBook;
-use crate::watch::Hub;
+use crate::watch::{Hub, Listeners};
 
 /// What other threads may see of a shard's core.
 #[derive(Debug)]
@@ -45,6 +46,7 @@ pub(super) struct Shared {
     gate_bytes: AtomicUsize,
     messages_per_s: AtomicU64,
     pub(super) overlay: Overlay,
+    pub(super) listeners: Arc<Listeners>,
 }
 
 impl Shared {
@@ -92,6 +94,7 @@ pub(crate) struct Launch {
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
     pub(crate) types: Arc<TypeBook>,
+    pub(crate) policies: PolicyBook,
     pub(crate) tenants: Arc<TenantBook>,
     pub(crate) space: Space,
     pub(crate) metrics: Arc<Metrics>,
@@ -114,7 +117,7 @@ pub(crate) struct ShardHandle {
 impl ShardHandle {
     /// Starts a shard's actor on an arbiter.
     pub(crate) fn launch(arbiter: &ArbiterHandle, launch: Launch) -> Self {
-        let Launch { shard, node, clock, limits, types, tenants, .. } = launch;
+        let Launch { shard, node, clock, limits, types, policies, tenants, .. } = launch;
         let Launch { space, metrics, group, replica, options, .. } = launch;
         let valve = Arc::new(Valve::default());
         let shared = Arc::new(Shared {
@@ -127,6 +130,7 @@ impl ShardHandle {
             gate_bytes: AtomicUsize::new(0),
             messages_per_s: AtomicU64::new(0),
             overlay: Overlay::default(),
+            listeners: Arc::default(),
         });
         let hot_twins = metrics.hot_twin_messages_per_second.clone();
         let parts = {
@@ -137,6 +141,7 @@ impl ShardHandle {
                 clock,
                 limits,
                 types,
+                policies,
                 quota: Quota::new(shard, tenants, Arc::clone(&replica)),
                 space,
                 metrics,
@@ -187,8 +192,14 @@ impl ShardHandle {
     }
 
     /// Hands a call over; the answer comes to `reply`.
-    pub(crate) fn call(&self, call: Call, reply: CallReply) -> Result<(), Rejection> {
-        self.actor.try_send(ShardCall { call, reply, waited: false }).map_err(|_| no_room())
+    pub(crate) fn call(
+        &self,
+        call: Call,
+        behalf: Option<Arc<str>>,
+        reply: CallReply,
+    ) -> Result<(), Rejection> {
+        let asked = ShardCall { call, behalf, reply, waited: false };
+        self.actor.try_send(asked).map_err(|_| no_room())
     }
 
     /// Reads a twin that nobody has to be asked about: the shard is open, this node leads its group
@@ -291,6 +302,11 @@ impl ShardHandle {
     /// The whole state as of now, to be pulled piece by piece.
     pub(crate) fn outgoing(&self) -> Result<Outgoing, Fault> {
         Outgoing::begin(Arc::clone(&self.replica))
+    }
+
+    /// Those who hear telemetry as it comes here.
+    pub(crate) fn listeners(&self) -> &Arc<Listeners> {
+        &self.shared.listeners
     }
 
     /// The newest changes, for those who watch here.

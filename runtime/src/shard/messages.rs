@@ -25,6 +25,8 @@ pub(crate) type AttachReply = oneshot::Sender<Result<TwinAddress, Rejection>>;
 #[rtype(result = "()")]
 pub(crate) struct ShardCall {
     pub(crate) call: Call,
+    /// The principal for whom it is, if whether it may depends on the twin.
+    pub(crate) behalf: Option<Arc<str>>,
     pub(crate) reply: CallReply,
     /// Whether it comes again, as there was no room for its twin yet.
     pub(crate) waited: bool,
@@ -77,6 +79,8 @@ pub(crate) enum Admission {
 #[rtype(result = "()")]
 pub(crate) struct TwinCall {
     pub(crate) call: Call,
+    /// As in [`ShardCall`].
+    pub(crate) behalf: Option<Arc<str>>,
     pub(crate) reply: CallReply,
 }
 

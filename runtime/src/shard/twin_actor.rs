@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, SpawnHandle};
+use pollux_proto::feed::Live;
 use pollux_twin::input::{CallId, ConnectionId, FromDevice};
 use pollux_twin::output::{ByeReason, ToDevice};
 use pollux_twin::shard::Slot;
@@ -20,6 +21,7 @@ use super::messages::{
 };
 use super::released::Released;
 use crate::limits::{MAILBOX_RETRY_MS, REST_MS, SPACE_RETRY_MS, TWIN_MAILBOX_MAX};
+use crate::router::Call;
 use crate::session::Outbox;
 
 /// One active twin.
@@ -86,7 +88,15 @@ impl TwinActor {
         let volatile = is_volatile(&input);
         let types = core.types().of(self.key.tenant());
         let limits = core.limits(self.key.tenant());
+        let live = if volatile && core.listeners().are_there() {
+            live(&self.key, now, &input)
+        } else {
+            None
+        };
         let handled = self.twin.handle_typed(now, &limits, &types, input);
+        if let (Ok(()), Some(live)) = (&handled, live) {
+            core.metrics().telemetry_left_out_total.inc_by(core.listeners().tell(live));
+        }
         if let Err(rejection) = handled {
             tracing::debug!(twin = %self.key, ?rejection, "input dropped");
             if volatile {
@@ -98,6 +108,23 @@ impl TwinActor {
         }
         self.hand_over(&mut core);
         self.arm(ctx, now);
+    }
+
+    /// Whether a caller may not make its call of this twin as it is; then it is told so, in turn with all that the twin
+    /// says. What came before is answered again, whatever the caller may now.
+    fn is_turned_down(&mut self, id: CallId, principal: &str, call: &Call) -> bool {
+        let core = Rc::clone(&self.core);
+        let mut core = core.borrow_mut();
+        let now = core.time();
+        let Call { caller, idempotency_key: key, request, .. } = call;
+        if !self.twin.is_new(now, caller, key.as_ref(), request) {
+            return false;
+        }
+        let may = core.policies().check_twin(principal, &self.key, request, &self.twin);
+        let Err(rejection) = may else { return false };
+        self.twin.turn_down(now, id, (caller, key.as_ref()), request, rejection);
+        self.hand_over(&mut core);
+        true
     }
 
     /// Drains the machine into the shard.
@@ -228,6 +255,16 @@ const fn is_volatile(input: &Input) -> bool {
     matches!(input, Input::Device { message: FromDevice::Telemetry { seq: None, .. }, .. })
 }
 
+/// What those hear who listen to telemetry.
+fn live(key: &TwinKey, at: Time, input: &Input) -> Option<Live> {
+    let Input::Device { message: FromDevice::Telemetry { values, observed_at, .. }, .. } = input
+    else {
+        return None;
+    };
+    let (key, observed_at, values) = (key.as_str().to_owned(), *observed_at, values.clone());
+    Some(Live { key, at, observed_at, values })
+}
+
 impl Actor for TwinActor {
     type Context = Context<Self>;
 
@@ -317,7 +354,8 @@ impl Handler<Gone> for TwinActor {
 impl Handler<TwinCall> for TwinActor {
     type Result = ();
 
-    fn handle(&mut self, TwinCall { call, reply }: TwinCall, ctx: &mut Self::Context) {
+    fn handle(&mut self, asked: TwinCall, ctx: &mut Self::Context) {
+        let TwinCall { call, behalf, reply } = asked;
         if self.is_over(ctx) || self.core.borrow().is_held() {
             // Dropped unhandled: certainly without effect. Where the shard is about to be handed over it
             // goes to the next owner.
@@ -326,6 +364,11 @@ impl Handler<TwinCall> for TwinActor {
         }
         let id = self.core.borrow_mut().next_call();
         self.calls.insert(id, reply);
+        if let Some(principal) = behalf
+            && self.is_turned_down(id, &principal, &call)
+        {
+            return;
+        }
         let input = Input::Call {
             call: id,
             caller: call.caller,

@@ -102,9 +102,9 @@ pub(crate) fn serve(router: Option<&Router>, payload: &[u8], guard: &Guard) -> S
 /// What another node watches with a filter of a shard that is held here.
 pub(crate) fn serve_sifted(router: Option<&Router>, payload: &[u8], guard: &Guard) -> Served {
     let Ok(Sift { watch, filter }) = decode(payload) else { return refused(CallFault::Failed) };
-    if guard.beginning(Action::TwinWatch, &watch.beginning).is_err() {
+    let Ok(filter) = guard.filtered(Action::TwinWatch, &watch.beginning, &filter) else {
         return refused(CallFault::Failed);
-    }
+    };
     let Ok(filter) = Filter::parse_for_changes(&filter) else { return refused(CallFault::Failed) };
     let held = |router: &Router| router.shards().held(ShardId(watch.shard));
     let shown = router.and_then(|router| {

@@ -2,13 +2,14 @@
 //!
 //! `ring` keeps the newest changes of a replica, `hub` shares it and wakes watchers, `feed` brings what is in
 //! one to another node, `walk` goes over one shard wherever its replicas are, `watcher` over those of its
-//! scope. `committed` is a change as all who watch share it, `batch` what of them is told together. `sieve` asks a
+//! scope. `live` is beside all that: telemetry that is in no log. `committed` is a change as all who watch share it, `batch` what of them is told together. `sieve` asks a
 //! watch's filter of changes, `twins` of a picture's twins. How a position is written is proto's.
 
 mod batch;
 mod committed;
 mod feed;
 mod hub;
+mod live;
 mod ring;
 mod sieve;
 mod twins;
@@ -24,6 +25,7 @@ use crate::limits::WATCH_PROGRESS;
 pub use committed::Committed;
 pub(crate) use feed::{serve, serve_sifted};
 pub(crate) use hub::Hub;
+pub(crate) use live::{Listeners, serve as serve_live};
 pub use ring::{Cursor, Event, Need, Ring, TooOld};
 pub(crate) use sieve::Sieve;
 pub(crate) use twins::{Page, page, serve as serve_twins, there};

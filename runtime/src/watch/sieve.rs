@@ -110,6 +110,11 @@ impl Sieve {
         Some(view)
     }
 
+    /// Whether it certainly holds for a twin.
+    pub(super) fn holds(&self, key: &TwinKey, image: &[u8]) -> bool {
+        self.ask(key, image) == Said::Holds
+    }
+
     fn ask(&self, key: &TwinKey, image: &[u8]) -> Said {
         // Neither time is asked for: see `Filter::parse_for_changes`.
         let subject = match Subject::of(key, image, Time::default(), Time::default()) {

@@ -1,24 +1,30 @@
 //! One watcher: goes over the changes of its scope's shards, and the tables when a picture is due.
 
 use std::collections::VecDeque;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::stream::{BoxStream, SelectAll, select_all};
 use futures_util::{FutureExt, StreamExt};
+use pollux_proto::feed::{Fit, Heard, Live};
 use pollux_proto::position::Position;
 use pollux_query::Filter;
-use pollux_twin::{Rejection, ShardId, TwinKey};
+use pollux_twin::{Change, Effect, Mark, Rejection, ShardId, TwinKey};
+use tokio::sync::mpsc;
 use tokio::time::{Interval, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::batch::Batch;
+use super::committed::Committed;
 use super::hub::Step;
+use super::live;
 use super::progress;
 use super::ring::Event;
 use super::sieve::Sieve;
 use super::walk::{Met, Walk};
+use crate::access::Shows;
 use crate::limits::{
     KEEP_STATES_EVERY_MS, OWNER_LOOK_MS, OWNER_WAIT_MS_MAX, PAGE_MAX, WATCH_BATCH_STEPS,
 };
@@ -31,6 +37,10 @@ pub struct Watch {
     scope: Scope,
     /// Which changes are told; all if there is none.
     sieve: Option<Arc<Sieve>>,
+    /// What of them.
+    shows: Shows,
+    /// Whether its one twin may be shown no more.
+    lost: bool,
     /// Says for as long that it watches with a filter.
     _kept: Option<DropGuard>,
     /// What was seen of each shard, those among them whose replica is being looked for.
@@ -40,6 +50,9 @@ pub struct Watch {
     picture: Option<Picture>,
     /// If changes are told several at once: those that are to be told.
     batch: Option<Batch>,
+    /// If telemetry is asked for: what comes of it, and how much was left out since it was told last.
+    live: Option<mpsc::Receiver<Heard>>,
+    left_out: u64,
     ready: VecDeque<WatchItem>,
     progress: Interval,
     stopping: CancellationToken,
@@ -61,7 +74,7 @@ impl Watch {
     pub(crate) async fn new(
         router: Router,
         scope: Scope,
-        filter: Option<Filter>,
+        (filter, shows): (Option<Filter>, Shows),
         from: Option<&Position>,
         picture: crate::router::Picture,
     ) -> Result<Self, Rejection> {
@@ -80,10 +93,14 @@ impl Watch {
             router,
             scope,
             sieve,
+            shows,
+            lost: false,
             _kept: kept,
             shards: select_all(walks.into_iter().map(Walk::met)),
             picture: None,
             batch: None,
+            live: None,
+            left_out: 0,
             ready: VecDeque::new(),
             progress: progress(),
             stopping,
@@ -96,13 +113,18 @@ impl Watch {
         Ok(watch)
     }
 
-    /// The next item; `None` when the node stops.
+    /// Whether it is over, as its twin is not one of those that may be shown any more.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost && self.ready.is_empty()
+    }
+
+    /// The next item; `None` when the node stops, or its twin may be shown no more.
     pub async fn next(&mut self) -> Option<WatchItem> {
         loop {
             if let Some(item) = self.ready.pop_front() {
                 return Some(item);
             }
-            if self.stopping.is_cancelled() {
+            if self.lost || self.stopping.is_cancelled() {
                 return None;
             }
             if self.picture.is_some() {
@@ -119,6 +141,8 @@ impl Watch {
                 Some((shard, met)) = next(self.batch.as_ref(), &mut self.shards) => {
                     self.take(shard, met);
                 }
+                // Last: where there is much to tell, changes go first.
+                Some(heard) = hear(self.live.as_mut()) => self.take_heard(heard),
             }
         }
     }
@@ -132,6 +156,23 @@ impl Watch {
     /// From now on changes are told in batches.
     pub(crate) fn in_batches(&mut self) {
         self.batch = Some(Batch::new());
+    }
+
+    /// From now on telemetry that comes as datagrams is told, too.
+    pub(crate) fn tell_telemetry(&mut self) {
+        self.live = Some(live::follow(&self.router, &self.scope, self.sieve.as_ref()));
+    }
+
+    fn take_heard(&mut self, Heard { lives, left_out }: Heard) {
+        self.left_out += left_out;
+        // Others' names may begin like that of the one twin that is watched.
+        let wanted =
+            |live: &Live| TwinKey::parse(&live.key).is_ok_and(|key| self.scope.contains(&key));
+        let lives: Vec<_> = lives.into_iter().filter(wanted).collect();
+        for live in lives {
+            let left_out = std::mem::take(&mut self.left_out);
+            self.ready.push_back(WatchItem::Telemetry { live, left_out });
+        }
     }
 
     /// Takes what a walk came upon, and in batches what others have come upon as well.
@@ -164,9 +205,20 @@ impl Watch {
     }
 
     fn take_event(&mut self, shard: ShardId, Event { at, what, fit, .. }: Event) {
-        if !self.scope.contains(&what.key) {
+        if self.lost || !self.scope.contains(&what.key) {
             return;
         }
+        let (what, fit) = match self.shows {
+            Shows::All => (what, fit),
+            Shows::Matching => (without_content(what, fit.as_ref()), fit),
+            Shows::WhileMatching => {
+                self.lost = leaves(fit.as_ref());
+                if self.lost && !is_deletion(&what) {
+                    return;
+                }
+                (what, None)
+            }
+        };
         let Some(batch) = &self.batch else {
             self.seen.shards.insert(shard, at);
             let position = self.tell_position();
@@ -248,12 +300,40 @@ impl Watch {
     }
 }
 
+/// Whether a change leaves a twin with which nothing says that it may be shown.
+const fn leaves(fit: Option<&Fit>) -> bool {
+    matches!(fit, None | Some(Fit::Left | Fit::Undecided))
+}
+
+/// A deleted twin has nothing to show.
+fn is_deletion(what: &Committed) -> bool {
+    matches!(what.change.effect, Effect::Deleted { .. })
+}
+
+/// A change as it is told to who may not see what it leaves: that it was, and no more.
+fn without_content(what: Arc<Committed>, fit: Option<&Fit>) -> Arc<Committed> {
+    if !leaves(fit) || is_deletion(&what) {
+        return what;
+    }
+    let Committed { key, change, versions, .. } = &*what;
+    let change = Change { at: change.at, mark: Mark::None, effect: Effect::None };
+    Arc::new(Committed::new(key.clone(), change, *versions))
+}
+
 /// What the next walk comes upon that may be told now.
 async fn next(batch: Option<&Batch>, shards: &mut Walks) -> Option<(ShardId, Met)> {
     if let Some(batch) = batch {
         batch.due().await;
     }
     shards.next().await
+}
+
+/// What comes of telemetry; never, where nobody asked for it.
+async fn hear(live: Option<&mut mpsc::Receiver<Heard>>) -> Option<Heard> {
+    match live {
+        Some(live) => live.recv().await,
+        None => pending().await,
+    }
 }
 
 /// Has all nodes that hold shards of a scope keep what filters are asked of, until the guard is dropped.

@@ -101,6 +101,7 @@ impl Seen {
                 self.twins.clear();
             }
             Event::PictureComplete(_) | Event::Progress(_) => {}
+            other @ (Event::Sharing(_) | Event::Telemetry(_)) => bail!("not asked for: {other:?}"),
         }
         if !response.position.is_empty() {
             self.position = response.position;

@@ -280,7 +280,7 @@ fn lockout(node: &NodeProcess, admin: &str) -> Result<()> {
     ensure!(node.ask_as(admin, &["access", "policy", "list"]).is_err(), "locked out");
     node.ask(&["access", "policy", "remove", "closed"])?;
     let listed = node.ask_as(admin, &["access", "policy", "list"])?;
-    ensure!(listed["policies"].as_array().map(Vec::len) == Some(11), "{listed}");
+    ensure!(listed["policies"].as_array().map(Vec::len) == Some(16), "{listed}");
     let again = bootstrap(node)?;
     ensure!(again != admin, "a further token");
     node.ask_as(&again, &["access", "audit"]).map(drop)
@@ -374,7 +374,7 @@ fn every_node_of_a_cluster_checks_and_a_change_is_soon_in_force() -> Result<()> 
     // The last thing that was put is known where all before it are.
     let put = |node: &NodeProcess| {
         let listed = Caller::new(&admin).http(node, "GET", "/v1/access/policies", "")?;
-        Ok(listed.json()?["policies"].as_array().is_some_and(|all| all.len() == 11))
+        Ok(listed.json()?["policies"].as_array().is_some_and(|all| all.len() == 16))
     };
     soon("all principals and policies", &nodes, put)?;
     // The shards of these are owned by several nodes, so that most of them are asked of a node that does not

@@ -32,6 +32,10 @@ pub(crate) const MAY: &[(&str, &[&str])] = &[
     ("ops", &["status", "pause"]),
     ("auditor", &["status", "policies"]),
     ("careless", &["read", "write-a", "list"]),
+    ("some", &["read", "write-a", "write-b", "delete", "command"]),
+    ("north", &[]),
+    ("tagged", &[]),
+    ("others", &[]),
 ];
 
 /// What lets them do that, by name.
@@ -42,6 +46,16 @@ pub(crate) fn policies() -> Vec<(&'static str, Value)> {
     let mut deny = allow("careless", &["twin:write"], "acme/*");
     deny["sections"] = json!(["desired.b"]);
     deny["deny"] = json!(true);
+    let filtered = |policy: &Value, filter: &str| {
+        let mut policy = policy.clone();
+        policy["filter"] = json!(filter);
+        policy
+    };
+    // The twins of these tests are named so, have no tags, and are in no group.
+    let (some, named) = (&["twin:*", "command:*"], "id.startsWith(\"pump-\")");
+    let others = allow("others", &["twin:*"], "acme/*");
+    let mut others_not = filtered(&others, named);
+    others_not["deny"] = json!(true);
     vec![
         ("all", allow("all", &["*"], "*")),
         ("reader", allow("reader", &["twin:read", "twin:query", "twin:watch"], "acme/*")),
@@ -53,5 +67,10 @@ pub(crate) fn policies() -> Vec<(&'static str, Value)> {
         ("auditor", allow("auditor", &["cluster:read", "access:read"], "*")),
         ("careless", allow("careless", &["twin:read", "twin:write"], "acme/*")),
         ("careless-not", deny),
+        ("some", filtered(&allow("some", some, "acme/*"), named)),
+        ("north", filtered(&allow("north", some, "acme/*"), "\"north\" in groups")),
+        ("tagged", filtered(&allow("tagged", some, "acme/*"), "tags.site == \"berlin\"")),
+        ("others", others),
+        ("others-not", others_not),
     ]
 }

@@ -89,6 +89,18 @@ impl Careless {
 
     /// The owner carries out what a principal may, and nothing else; lists likewise.
     pub(crate) async fn is_not_believed(&self) -> Result<()> {
+        // What depends on the twin its owner alone can decide, and does.
+        for (principal, allowed) in [("some", true), ("tagged", false), ("others", false)] {
+            let said = self.call(principal, &Request::Get).await?;
+            let done = said.iter().filter(|called| called.result.is_ok()).count();
+            let forbidden =
+                |called: &&Called| matches!(called.result, Err(Rejection::Forbidden { .. }));
+            let refused = said.iter().filter(forbidden).count();
+            ensure!(
+                (done, refused) == if allowed { (1, 0) } else { (0, 1) },
+                "{principal}: {said:?}"
+            );
+        }
         let deleted = Request::Delete { expected: None };
         for (principal, request, allowed) in [
             ("reader", Request::Get, true),
@@ -109,7 +121,9 @@ impl Careless {
             );
         }
         let list = List { shards: Vec::new(), beginning: "acme/".into(), after: None, limit: 9 };
-        for (principal, allowed) in [("reader", true), ("nothing", false)] {
+        for (principal, allowed) in
+            [("reader", true), ("nothing", false), ("some", false), ("others", false)]
+        {
             let payload = encode(&list)?.to_vec();
             let guarded = encode(&Guarded { principal: principal.into(), kind: LIST, payload })?;
             let said = self.ask(self.others[0], GUARDED, guarded).await;

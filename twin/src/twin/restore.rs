@@ -68,8 +68,8 @@ impl Twin {
 
     /// A call that brings back what was deleted.
     pub(super) fn restore(&mut self, now: Time, call: CallId, keyed: Keyed, by: &str) {
-        let kept = self.buried.as_deref().filter(|buried| buried.until > now);
-        let Some((document, entry)) = kept.and_then(|buried| self.exhumed(buried)) else {
+        let kept = self.comes_back().filter(|_| self.restorable_until() > Some(now));
+        let Some((document, entry)) = kept else {
             return self.refuse(now, call, keyed, Rejection::NotFound);
         };
         let mut effects = Vec::new();
@@ -96,6 +96,11 @@ impl Twin {
             self.tell_desired(session);
         }
         self.answer_registration(call);
+    }
+
+    /// What was there, and the entry that the device would get, until that is forgotten.
+    pub(super) fn comes_back(&self) -> Option<(Document, Registration)> {
+        self.exhumed(self.buried.as_deref()?)
     }
 
     /// What was there, and the entry that the device gets. Of an entry that somebody decided on since the deletion

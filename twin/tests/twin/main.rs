@@ -23,6 +23,7 @@ mod register;
 mod report;
 mod restore;
 mod result;
+mod rights;
 mod session;
 mod telemetry;
 mod types;

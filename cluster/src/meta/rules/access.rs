@@ -2,7 +2,7 @@
 //! does to `access/`.
 
 use super::super::answer::{Answer, Refusal};
-use super::super::node::{ARTIFACTS_LEVEL, CONTROL_LEVEL};
+use super::super::node::{ARTIFACTS_LEVEL, CONTROL_LEVEL, SIXTH_LEVEL};
 use super::super::state::Meta;
 use super::{Change, Outcome};
 use crate::access::{self, Action, Changed, Fault, Order};
@@ -28,6 +28,9 @@ impl Meta {
 
     pub(in crate::meta) fn change_access(&mut self, order: Order) -> Result<Outcome, Refusal> {
         self.must_write("access takes", CONTROL_LEVEL)?;
+        if let access::Change::PutFilteredPolicy(_) = order.change {
+            self.must_write("a policy with a filter takes", SIXTH_LEVEL)?;
+        }
         let is_new = match &order.change {
             access::Change::Fleet(change) => change.is_of_version_4(),
             access::Change::PutPolicy { policy, .. } => policy

@@ -1,10 +1,10 @@
 //! The bytes of today come back, those of the version before are read, and garbage is refused.
 
 use super::super::{
-    ARTIFACTS_LEVEL, Addresses, CONTROL_LEVEL, Goal, Labels, Node, NodeState, Place,
+    ARTIFACTS_LEVEL, Addresses, CONTROL_LEVEL, Goal, Labels, Node, NodeState, Place, SIXTH_LEVEL,
 };
 use super::*;
-use crate::access::{Access, Audited, Change, Order, Policy, Principal, Subject, Token};
+use crate::access::{Access, Audited, Change, Filtered, Order, Policy, Principal, Subject, Token};
 use crate::fleet::{
     self, Arrival, Artifact, Claimed, DeviceType, Enrolment, Fleet, Group, Naming, Share,
     Signature, SigningKey, TenantLimits, Terms,
@@ -14,8 +14,9 @@ use crate::limits::{
     ARTIFACT_NAMINGS_MAX, ARTIFACTS_MAX, AUDIT_ENTRIES_MAX, AUDIT_TEXT_BYTES_MAX,
     CLAIM_CA_BYTES_MAX, COUNTED_MAX, DEVICE_GROUPS_MAX, ENROLMENTS_MAX, FILTER_BYTES_MAX,
     FLEET_NAME_BYTES_MAX, ID_BYTES_MAX, MEDIA_TYPE_BYTES_MAX, META_BYTES_MAX, META_NODES_MAX,
-    NAME_BYTES_MAX, NOTE_BYTES_MAX, POLICIES_MAX, POLICY_BYTES_MAX, PRINCIPALS_MAX,
-    SUBJECT_BYTES_MAX, SUBJECTS_MAX, TENANTS_MAX, TERMS_BYTES_MAX, TYPES_BYTES_MAX, TYPES_MAX,
+    NAME_BYTES_MAX, NOTE_BYTES_MAX, POLICIES_MAX, POLICY_BYTES_MAX, POLICY_FILTER_BYTES_MAX,
+    PRINCIPALS_MAX, SUBJECT_BYTES_MAX, SUBJECTS_MAX, TENANTS_MAX, TERMS_BYTES_MAX, TYPES_BYTES_MAX,
+    TYPES_MAX,
 };
 
 /// A record as a release of version 1 wrote it.
@@ -71,7 +72,7 @@ fn bytes_come_back_and_garbage_is_refused() {
             let _ = Meta::decode(&bad);
         }
     }
-    for version in [0, 5, 255] {
+    for version in [0, 6, 255] {
         let later = [&[version][..], &bytes[1..]].concat();
         let fault = Command::decode(&later).unwrap_err().to_string();
         assert!(fault.contains(&format!("version is {version}")), "{fault}");
@@ -287,6 +288,54 @@ fn a_policy_about_newer_actions_waits_for_their_level() {
 }
 
 #[test]
+fn a_policy_with_a_filter_waits_for_its_level() {
+    let policy = Policy {
+        principals: vec!["*".into()],
+        actions: vec!["twin:read".into()],
+        on: vec!["acme/*".parse().unwrap()],
+        ..Policy::default()
+    };
+    let put = |id, filter: Option<&str>| {
+        let (name, policy) = ("p".to_owned(), policy.clone());
+        let change = match filter {
+            None => Change::PutPolicy { name, policy },
+            Some(filter) => {
+                let filter = filter.to_owned();
+                Change::PutFilteredPolicy(Box::new(Filtered { name, policy, filter }))
+            }
+        };
+        match put_principal(id) {
+            Command::Access(order) => Command::Access(Box::new(Order { change, ..*order })),
+            other => other,
+        }
+    };
+    let filtered = put(2, Some("tags.a"));
+    let bytes = filtered.encode();
+    assert_eq!((bytes[0], Command::decode(&bytes).unwrap()), (5, filtered.clone()));
+    assert_eq!(put(1, None).encode()[0], 3, "one without has the bytes that it had");
+    // No release of version 4 wrote such a command.
+    let earlier = [&[4][..], &bytes[1..]].concat();
+    assert!(Command::decode(&earlier).unwrap_err().to_string().contains("version 5"));
+    let mut meta = cluster(3);
+    meta.level = ARTIFACTS_LEVEL;
+    done(&mut meta, put(1, None));
+    let before = meta.clone();
+    match meta.apply(filtered.clone()) {
+        Answer::Refused(Refusal::Invalid { why }) => {
+            assert!(why.contains("level 6") && why.contains("--finish"), "{why}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!((meta.encode()[0], &Meta::decode(&meta.encode()).unwrap()), (4, &before));
+    done(&mut meta, Command::Finish { level: SIXTH_LEVEL });
+    done(&mut meta, filtered);
+    assert_eq!(meta.access.filters["p"], "tags.a");
+    assert_eq!((meta.encode()[0], Meta::decode(&meta.encode()).unwrap()), (5, meta.clone()));
+    done(&mut meta, put(3, None));
+    assert!(meta.access.filters.is_empty(), "put without one it has none");
+}
+
+#[test]
 fn the_largest_cluster_fits_into_an_image() {
     let mut meta = cluster(1);
     let text = |length: usize, n: usize| format!("{n:0length$}");
@@ -380,6 +429,7 @@ fn fill(access: &mut Access) {
     for n in 0..POLICIES_MAX {
         let policy = Policy { principals: vec![text(POLICY_BYTES_MAX, n)], ..Policy::default() };
         access.policies.insert(text(NAME_BYTES_MAX, n), policy);
+        access.filters.insert(text(NAME_BYTES_MAX, n), text(POLICY_FILTER_BYTES_MAX, n));
     }
     for n in 0..AUDIT_ENTRIES_MAX {
         let text = || text(AUDIT_TEXT_BYTES_MAX, n);

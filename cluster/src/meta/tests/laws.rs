@@ -88,12 +88,23 @@ fn change() -> impl Strategy<Value = Change> {
         };
         Change::PutPolicy { name, policy }
     };
+    let filtered = |(name, principal): (String, String)| {
+        let policy = access::Policy {
+            principals: vec![principal],
+            actions: vec!["twin:*".to_owned()],
+            on: vec![access::Selector::All],
+            ..Default::default()
+        };
+        let filter = "tags.a".to_owned();
+        Change::PutFilteredPolicy(Box::new(access::Filtered { name, policy, filter }))
+    };
     prop_oneof![
         3 => name().prop_map(|name| Change::PutPrincipal { name, principal: Default::default() }),
         1 => name().prop_map(|name| Change::RemovePrincipal { name }),
         2 => (0..4_u64, name(), NOW..NOW + 2).prop_map(token),
         1 => (0..4_u64).prop_map(|id| Change::RevokeToken { id }),
         2 => (name(), name()).prop_map(policy),
+        1 => (name(), name()).prop_map(filtered),
         1 => name().prop_map(|name| Change::RemovePolicy { name }),
         1 => name().prop_map(|on| Change::Begin { what: "node drain".into(), on }),
         1 => name().prop_map(|result| Change::End { result }),
@@ -116,6 +127,8 @@ fn founded() -> Meta {
 
 /// What must be so at any time.
 fn whole(meta: &Meta) {
+    let access = &meta.access;
+    assert!(access.filters.keys().all(|name| access.policies.contains_key(name)), "of no policy");
     for (group, place) in meta.places() {
         let members: Vec<u64> = place.goal.members().collect();
         let distinct: BTreeSet<u64> = members.iter().copied().collect();

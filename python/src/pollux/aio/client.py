@@ -223,14 +223,16 @@ class Twins:
         tenant: Optional[str] = None,
         filter: str = "",
         picture: bool = False,
+        telemetry: bool = False,
         position: str = "",
     ) -> Watching:
         """Follows the changes of one twin, of those whose name begins so, or of a whole tenant.
 
         It begins now, after `position`, or with `picture` with the twins as they are. `async with` opens it:
-        what is written from then on is told.
+        what is written from then on is told. With `telemetry` what devices send as datagrams is told, too, while it
+        comes, as `TelemetryHeard`.
         """
-        request = calls.watch_request(device, prefix, tenant, filter)
+        request = calls.watch_request(device, prefix, tenant, filter, telemetry)
         return Watching(self._line, request, position, picture)
 
 
@@ -407,10 +409,16 @@ class Subscriptions:
         prefix: str = "",
         filter: str = "",
         picture: bool = False,
+        telemetry: bool = False,
+        shared: bool = False,
         tenant: Optional[str] = None,
     ) -> types.Subscription:
-        """Makes a subscription, which stands at this moment. Repeating it changes nothing."""
-        return await self._line.call(calls.subscribe(name, device, prefix, filter, picture, tenant))
+        """Makes a subscription, which stands at this moment. Repeating it changes nothing.
+
+        A shared one is for several consumers at once, at most 64, each of which holds some of its shards.
+        """
+        call = calls.subscribe(name, device, prefix, filter, picture, telemetry, shared, tenant)
+        return await self._line.call(call)
 
     async def get(self, name: str, *, tenant: str = "") -> types.Subscription:
         """Reads a subscription."""
@@ -424,12 +432,16 @@ class Subscriptions:
         """Forgets a subscription."""
         await self._line.call(calls.unsubscribe(name, tenant))
 
-    def consume(self, name: str, *, tenant: str = "", unacknowledged_max: int = 0) -> Consumer:
-        """Takes a subscription over, and its events: each comes until it is acknowledged.
+    def consume(
+        self, name: str, *, consumer: str = "", tenant: str = "", unacknowledged_max: int = 0
+    ) -> Consumer:
+        """Takes a subscription over, or shares it, and its events: each comes until it is acknowledged.
 
-        Once `unacknowledged_max` events are out (0: 1,000), nothing more comes until some are acknowledged.
+        Once `unacknowledged_max` events are out (0: 1,000), nothing more comes until some are acknowledged. Of a
+        shared subscription, `consumer` is who consumes: a newer one of that name takes over what it holds. Without,
+        it gets a name.
         """
-        return Consumer(self._line, name, tenant, unacknowledged_max)
+        return Consumer(self._line, name, consumer, tenant, unacknowledged_max)
 
 
 class Cluster:

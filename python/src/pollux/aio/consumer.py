@@ -23,6 +23,8 @@ class Delivery:
     """An event of a subscription. It, or one after it, is to be acknowledged, or it comes again."""
 
     event: types.Event
+    shard: Optional[int]
+    """Of a shared subscription: the shard that it is of."""
     _consumer: "Consumer"
     _stream: int
     _number: int
@@ -36,14 +38,17 @@ class Consumer(Searching):
     """The events of a subscription: `async for` over it, and `ack` what is done.
 
     Where its stream breaks it goes on, at another node if there is one: what was not acknowledged comes again.
-    `TakenOver` ends it when another consumer takes the subscription. It is opened with the first event that is asked
+    `TakenOver` ends it when another consumer takes the subscription, or its name in a shared one. It is opened with the first event that is asked
     for, or by `async with`, which also ends it when what was acknowledged is remembered.
     """
 
-    def __init__(self, line: Line, name: str, tenant: str, unacknowledged_max: int) -> None:
+    def __init__(
+        self, line: Line, name: str, consumer: str, tenant: str, unacknowledged_max: int
+    ) -> None:
         super().__init__(line)
         self._line = line
         self._named = (name, tenant, unacknowledged_max)
+        self._name = consumer
         self._out = Outstanding()
         self._stream = 0
         self._call: Optional[Stream] = None
@@ -74,6 +79,11 @@ class Consumer(Searching):
         while await self._call.read() is not None:
             pass
 
+    @property
+    def name(self) -> str:
+        """Its name among those that share; empty if it has the subscription alone, and before the first `Sharing`."""
+        return self._name
+
     async def __aenter__(self) -> "Consumer":
         if self._call is None:
             await self._open_again(None)
@@ -102,8 +112,15 @@ class Consumer(Searching):
             self._found()
             assert isinstance(event, twins_pb2.WatchResponse)
             told = reading.event(event)
+            shard = event.shard if event.HasField("shard") else None
+            if isinstance(told, types.Sharing):
+                # Under that name it comes back.
+                self._name = told.consumer
+            if isinstance(told, (types.Sharing, types.TelemetryHeard)):
+                # Neither has to be acknowledged.
+                return Delivery(told, shard, self, self._stream, self._out.newest)
             if not isinstance(told, types.Progress):
-                return Delivery(told, self, self._stream, self._out.came(event.position))
+                return Delivery(told, shard, self, self._stream, self._out.came(event.position))
             passed = self._out.passed(event.position)
             if passed is not None:
                 await self._tell(passed)
@@ -125,7 +142,7 @@ class Consumer(Searching):
 
     async def _remember(self, position: str) -> None:
         name, tenant, _ = self._named
-        await self._line.call(calls.acknowledge(name, tenant, position))
+        await self._line.call(calls.acknowledge(name, tenant, self._name, position))
 
     async def _open_again(self, failed: Optional[Failure]) -> None:
         while not self._closed:
@@ -156,6 +173,6 @@ class Consumer(Searching):
         )
         name, tenant, most = self._named
         stream = Stream(stub(metadata=self._line.ways.metadata()))
-        await stream.say(calls.consume_request(name, tenant, most))
+        await stream.say(calls.consume_request(name, tenant, most, self._name))
         await stream.begin()
         return stream

@@ -115,7 +115,7 @@ impl Access for AccessDoor {
 
     async fn check(&self, request: Request<v1::CheckRequest>) -> Answer<v1::CheckResponse> {
         let caller = self.caller(&request)?;
-        self.0.check(&caller, request.get_ref()).map(Response::new).map_err(status)
+        self.0.check(&caller, request.get_ref()).await.map(Response::new).map_err(status)
     }
 
     async fn audit(&self, request: Request<v1::AuditRequest>) -> Answer<v1::AuditResponse> {

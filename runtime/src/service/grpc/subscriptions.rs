@@ -46,7 +46,7 @@ impl Subscriptions for Grpc {
         self.respond(Method::SubscriptionsGet, async {
             let caller = origin.caller?;
             let v1::GetSubscriptionRequest { tenant, name } = request.into_inner();
-            Ok(self.desk.subscription(&caller, &tenant, &name).await?.record.to_v1())
+            self.desk.subscription_and_behind(&caller, &tenant, &name).await
         })
         .await
     }
@@ -90,8 +90,9 @@ impl Subscriptions for Grpc {
         let origin = self.origin(&request);
         self.respond(Method::SubscriptionsAcknowledge, async {
             let caller = origin.caller?;
-            let v1::AcknowledgeRequest { tenant, name, position } = request.into_inner();
-            Ok(self.desk.acknowledge(&caller, &tenant, &name, &position).await?.to_v1())
+            let v1::AcknowledgeRequest { tenant, name, position, consumer } = request.into_inner();
+            let done = (position.as_str(), consumer.as_str());
+            Ok(self.desk.acknowledge(&caller, &tenant, &name, done).await?.to_v1())
         })
         .await
     }
@@ -109,8 +110,9 @@ impl Subscriptions for Grpc {
                 0 => UNACKNOWLEDGED,
                 most => most.min(UNACKNOWLEDGED_MAX),
             };
+            let named = (open.tenant.as_str(), open.name.as_str());
             let consumption =
-                Consumption::open(&self.desk, &caller, &open.tenant, &open.name, u64::from(most))
+                Consumption::open(&self.desk, &caller, named, &open.consumer, u64::from(most))
                     .await?;
             let (events, out) = mpsc::channel(1);
             tokio::spawn(consume(consumption, said, events));
@@ -151,12 +153,21 @@ async fn consume(
                 Ok(None) | Err(_) => break Ok(()),
             },
             next = consumption.next() => match next {
-                Next::Event(item) => {
-                    let Some(response) = watch::response(*item) else { continue };
+                Next::Event(item, stands) => {
+                    let Some(mut response) = watch::response(*item) else { continue };
+                    response.shard = stands.map(|stands| u32::from(stands.shard.0));
                     match &response.event {
-                        Some(Event::Progress(_)) => consumption.passed(&response.position),
-                        _ => consumption.sent(&response.position),
+                        Some(Event::Progress(_)) => consumption.passed(&response.position, stands),
+                        Some(Event::Telemetry(_)) => {}
+                        _ => consumption.sent(&response.position, stands),
                     }
+                    if events.send(Ok(response)).await.is_err() {
+                        break Ok(());
+                    }
+                }
+                Next::Sharing(sharing) => {
+                    let event = Some(Event::Sharing(sharing));
+                    let response = v1::WatchResponse { event, ..Default::default() };
                     if events.send(Ok(response)).await.is_err() {
                         break Ok(());
                     }
@@ -170,7 +181,7 @@ async fn consume(
     };
     // What was acknowledged last is remembered too, if the turn is still its own.
     let ended = match ended {
-        Ok(()) | Err(End::NotAnEvent) => consumption.keep().await.and(ended),
+        Ok(()) | Err(End::NotAnEvent) => consumption.finish().await.and(ended),
         over => over,
     };
     if let Err(end) = ended {
@@ -182,6 +193,9 @@ fn status(end: End) -> Status {
     match end {
         End::TakenOver => Status::aborted(
             "another consumer has the subscription now, or it was deleted; open it again to take it back",
+        ),
+        End::Forgotten => Status::unavailable(
+            "the consumer was not heard of for a while, and what it held is others'; open it again",
         ),
         End::NotAnEvent => Status::invalid_argument(
             "acknowledge: not the position of an event that came; give it unchanged, and each once",

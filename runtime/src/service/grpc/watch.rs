@@ -66,7 +66,10 @@ pub(super) fn response(item: WatchItem) -> Option<v1::WatchResponse> {
         WatchItem::Changes { changes, position } => {
             (position, Event::Changes(v1::Changes { changes }))
         }
+        WatchItem::Telemetry { live, left_out } => {
+            (String::new(), Event::Telemetry(convert::telemetry_heard(&live, left_out)))
+        }
         WatchItem::Progress { position } => (position, Event::Progress(v1::Progress {})),
     };
-    Some(v1::WatchResponse { position, event: Some(event) })
+    Some(v1::WatchResponse { position, event: Some(event), shard: None })
 }

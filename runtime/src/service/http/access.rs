@@ -125,8 +125,9 @@ pub(super) async fn put_policy(incoming: Incoming, body: Body) -> Answer {
         actions: texts(&mut asked, "actions")?,
         on: texts(&mut asked, "on")?,
         sections: texts(&mut asked, "sections")?,
+        filter: text(&mut asked, "filter")?,
     };
-    none_left(asked, "deny, principals, actions, on and sections")?;
+    none_left(asked, "deny, principals, actions, on, sections and filter")?;
     incoming.desk.put_policy(incoming.caller()?, Some(policy)).await?;
     done()
 }
@@ -152,9 +153,10 @@ pub(super) async fn check(incoming: Incoming, body: Body) -> Answer {
         action: text(&mut asked, "action")?,
         on: text(&mut asked, "on")?,
         section: text(&mut asked, "section")?,
+        filter: text(&mut asked, "filter")?,
     };
-    none_left(asked, "principal, action, on and section")?;
-    let answer = incoming.desk.check(incoming.caller()?, &request)?;
+    none_left(asked, "principal, action, on, section and filter")?;
+    let answer = incoming.desk.check(incoming.caller()?, &request).await?;
     let members = [("allowed", Value::Bool(answer.allowed)), ("why", answer.why.into())];
     Ok(json(StatusCode::OK, &object(members)))
 }
@@ -219,6 +221,7 @@ fn policy(one: v1::Policy) -> Value {
         ("actions", texts(one.actions)),
         ("on", texts(one.on)),
         ("sections", texts(one.sections)),
+        ("filter", one.filter.into()),
     ])
 }
 

@@ -1,6 +1,6 @@
 //! Items of a watch as JSON: the same words as `Changed` in `twins.proto`.
 
-use pollux_proto::feed::Fit;
+use pollux_proto::feed::{Fit, Live};
 use pollux_proto::{convert, json_view};
 use pollux_twin::change::CommandState;
 use pollux_twin::value::Object;
@@ -26,8 +26,24 @@ pub(super) fn of(item: WatchItem) -> Option<(&'static str, String, Value)> {
         }
         // Told in batches to callers of gRPC alone.
         WatchItem::Changes { .. } => return None,
+        WatchItem::Telemetry { live, left_out } => {
+            ("telemetry", String::new(), heard(live, left_out))
+        }
         WatchItem::Progress { position } => ("progress", position, Value::object()),
     })
+}
+
+fn heard(live: Live, left_out: u64) -> Value {
+    let (tenant, device) = live.key.split_once('/').unwrap_or(("", &live.key));
+    let values: Object = live.values.iter().cloned().collect();
+    let body = object([
+        ("tenant", tenant.into()),
+        ("device", device.into()),
+        ("at_ms", live.at.ms.into()),
+        ("values", values.into()),
+        ("left_out", left_out.into()),
+    ]);
+    with_observed(body, live.observed_at)
 }
 
 /// Nothing, if it says nothing and is no news to a filter.
@@ -114,7 +130,8 @@ fn with_observed(body: Value, observed_at: Option<Time>) -> Value {
     with(body, "observed_at_ms", observed_at.map(|time| time.ms.into()))
 }
 
-fn with(mut body: Value, name: &str, value: Option<Value>) -> Value {
+/// With one more member, if there is one.
+pub(super) fn with(mut body: Value, name: &str, value: Option<Value>) -> Value {
     if let (Value::Object(members), Some(value)) = (&mut body, value) {
         members.insert(name.to_owned(), value);
     }

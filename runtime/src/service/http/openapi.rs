@@ -113,6 +113,8 @@ const WRITE_IF: &[&str] = &["pollux-caller", "idempotency-key", "if-match", "if-
 const READ_IF: &[&str] = &["if-none-match"];
 /// A stale answer says in `pollux-position` and `pollux-age-ms` what it stands for.
 const STALE: &[&str] = &["stale", "min_position", "max_age_ms"];
+const WATCH_ONE: &[&str] = &["position", "picture", "filter", "telemetry"];
+const WATCH_MANY: &[&str] = &["prefix", "position", "picture", "filter", "telemetry"];
 
 fn about(operation: O) -> About {
     use Answer::{Json, Text};
@@ -163,15 +165,11 @@ fn about(operation: O) -> About {
         }
         O::WatchTwins => About {
             headers: &["last-event-id"],
-            ..read(
-                "Watch twins",
-                &["prefix", "position", "picture", "filter"],
-                Text("text/event-stream"),
-            )
+            ..read("Watch twins", WATCH_MANY, Text("text/event-stream"))
         },
         O::WatchTwin => About {
             headers: &["last-event-id"],
-            ..read("Watch one twin", &["position", "picture", "filter"], Text("text/event-stream"))
+            ..read("Watch one twin", WATCH_ONE, Text("text/event-stream"))
         },
         O::ListCommands => read("List a twin's commands", &[], Json("CommandList")),
         O::GetCommand => read("Read a command", &[], Json("Command")),

@@ -12,9 +12,10 @@ use pollux_twin::id::DEFAULT_TENANT;
 
 use super::super::subscriptions::{Consumption, End, Next, Record};
 use super::devices::{no_more, object as members, text};
+use super::event::{self, with};
 use super::incoming::{Form, Incoming};
 use super::problem::Problem;
-use super::{event, json, object, watch};
+use super::{json, object, watch};
 use crate::metrics::Method;
 
 /// What is asked of a subscription.
@@ -48,7 +49,8 @@ pub(super) async fn call(
     incoming: Incoming,
     body: Body,
 ) -> Result<Response<Body>, Problem> {
-    incoming.arguments(&[])?;
+    let known: &[&str] = if call == Call::Consume { &["consumer"] } else { &[] };
+    let consumer = incoming.arguments(known)?.text("consumer").unwrap_or_default().to_owned();
     let tenant = match incoming.tenant() {
         "" => DEFAULT_TENANT.to_owned(),
         tenant => tenant.to_owned(),
@@ -57,8 +59,12 @@ pub(super) async fn call(
     let (desk, name) = (incoming.desk.clone(), incoming.name().to_owned());
     let record = match call {
         Call::List => {
-            let all: Vec<_> =
-                desk.subscriptions(&caller, &tenant).await?.iter().map(shown).collect();
+            let all: Vec<_> = desk
+                .subscriptions(&caller, &tenant)
+                .await?
+                .iter()
+                .map(|one| shown(&one.to_v1()))
+                .collect();
             return Ok(json(StatusCode::OK, &object([("subscriptions", all.into())])));
         }
         Call::Delete => {
@@ -67,25 +73,30 @@ pub(super) async fn call(
         }
         Call::Consume => {
             // What is sent is bounded by how fast the caller reads; acknowledgements come beside it.
-            let consumption = Consumption::open(&desk, &caller, &tenant, &name, u64::MAX).await?;
+            let consumption =
+                Consumption::open(&desk, &caller, (&tenant, &name), &consumer, u64::MAX).await?;
             return Ok(watch::answer(events(consumption)));
         }
         Call::Put => {
             let asked = asked(incoming.json(body, Form::Json).await?, tenant, name)?;
             desk.subscribe(&caller, Record::from_v1(asked)).await?
         }
-        Call::Get => desk.subscription(&caller, &tenant, &name).await?.record,
+        Call::Get => {
+            let found = desk.subscription_and_behind(&caller, &tenant, &name).await?;
+            return Ok(json(StatusCode::OK, &shown(&found)));
+        }
         Call::Acknowledge => {
             let mut given = members(incoming.json(body, Form::Json).await?)?;
             let position = text(&mut given, "position")?.unwrap_or_default();
-            no_more(&given, "this call", "position")?;
-            desk.acknowledge(&caller, &tenant, &name, &position).await?
+            let consumer = text(&mut given, "consumer")?.unwrap_or_default();
+            no_more(&given, "this call", "position and consumer")?;
+            desk.acknowledge(&caller, &tenant, &name, (&position, &consumer)).await?
         }
     };
-    Ok(json(StatusCode::OK, &shown(&record)))
+    Ok(json(StatusCode::OK, &shown(&record.to_v1())))
 }
 
-/// `{"device" or "prefix": …, "filter": …, "picture": …}`, all of which may be left out.
+/// `{"device" or "prefix": …, "filter": …, "picture": …, "telemetry": …, "shared": …}`, all of which may be left out.
 fn asked(body: Value, tenant: String, name: String) -> Result<v1::Subscription, Problem> {
     use v1::subscription::Whose;
     let mut given = members(body)?;
@@ -97,28 +108,51 @@ fn asked(body: Value, tenant: String, name: String) -> Result<v1::Subscription, 
         }
     };
     let filter = text(&mut given, "filter")?.unwrap_or_default();
-    let picture = match given.remove("picture") {
-        None => false,
-        Some(Value::Bool(picture)) => picture,
-        Some(_) => return Err(Problem::invalid("body: picture takes true or false")),
+    let mut flag = |name: &str| match given.remove(name) {
+        None => Ok(false),
+        Some(Value::Bool(flag)) => Ok(flag),
+        Some(_) => Err(Problem::invalid(format!("body: {name} takes true or false"))),
     };
-    no_more(&given, "a subscription", "device or prefix, filter and picture")?;
-    Ok(v1::Subscription { tenant, name, whose, filter, picture, ..Default::default() })
+    let (picture, telemetry, shared) = (flag("picture")?, flag("telemetry")?, flag("shared")?);
+    no_more(&given, "a subscription", "device or prefix, filter, picture, telemetry and shared")?;
+    let more = v1::Subscription { picture, telemetry, shared, ..Default::default() };
+    Ok(v1::Subscription { tenant, name, whose, filter, ..more })
 }
 
-fn shown(record: &Record) -> Value {
-    let whose = match &record.device {
-        Some(device) => ("device", device.as_str().into()),
-        None => ("prefix", record.prefix.as_str().into()),
+fn shown(one: &v1::Subscription) -> Value {
+    use v1::subscription::Whose;
+    let whose = match &one.whose {
+        Some(Whose::Device(device)) => ("device", device.as_str().into()),
+        Some(Whose::Prefix(prefix)) => ("prefix", prefix.as_str().into()),
+        None => ("prefix", "".into()),
     };
-    object([
-        ("tenant", record.tenant.as_str().into()),
-        ("name", record.name.as_str().into()),
+    let behind = |body, behind: Option<u64>| with(body, "behind", behind.map(Value::from));
+    let consumers = one.consumers.iter().map(|one| {
+        let known = [("name", one.name.as_str().into()), ("shards", u64::from(one.shards).into())];
+        behind(object(known), one.behind)
+    });
+    let known = object([
+        ("tenant", one.tenant.as_str().into()),
+        ("name", one.name.as_str().into()),
         whose,
-        ("filter", record.filter.as_str().into()),
-        ("picture", record.picture.into()),
-        ("position", record.position.as_str().into()),
-        ("turn", record.turn.into()),
+        ("filter", one.filter.as_str().into()),
+        ("picture", one.picture.into()),
+        ("position", one.position.as_str().into()),
+        ("turn", one.turn.into()),
+        ("telemetry", one.telemetry.into()),
+        ("shared", one.shared.into()),
+        ("consumers", consumers.collect::<Vec<_>>().into()),
+    ]);
+    behind(known, one.behind)
+}
+
+fn sharing_body(sharing: &v1::Sharing) -> Value {
+    let shards: Vec<Value> = sharing.shards.iter().map(|shard| u64::from(*shard).into()).collect();
+    object([
+        ("consumer", sharing.consumer.as_str().into()),
+        ("shards", shards.into()),
+        ("of", u64::from(sharing.of).into()),
+        ("consumers", u64::from(sharing.consumers).into()),
     ])
 }
 
@@ -127,11 +161,18 @@ fn events(consumption: Consumption) -> impl Stream<Item = Result<Event, Infallib
         let mut consumption = consumption?;
         loop {
             let ended = match consumption.next().await {
-                Next::Event(item) => {
-                    if let Some(event) = event::of(*item).map(watch::event) {
-                        return Some((Ok(event), Some(consumption)));
+                Next::Event(item, stands) => {
+                    let Some((name, position, body)) = event::of(*item) else { continue };
+                    if !matches!(name, "progress" | "telemetry") {
+                        consumption.told(stands);
                     }
-                    continue;
+                    let shard = stands.map(|stands| u64::from(stands.shard.0).into());
+                    let event = watch::event((name, position, with(body, "shard", shard)));
+                    return Some((Ok(event), Some(consumption)));
+                }
+                Next::Sharing(sharing) => {
+                    let event = ("sharing", String::new(), sharing_body(&sharing));
+                    return Some((Ok(watch::event(event)), Some(consumption)));
                 }
                 Next::Keep => match consumption.keep().await {
                     Ok(()) => continue,
@@ -142,6 +183,7 @@ fn events(consumption: Consumption) -> impl Stream<Item = Result<Event, Infallib
             // The last event says whether to come back: who was taken over would only take it back.
             let reason = match ended {
                 End::TakenOver => "taken_over",
+                End::Forgotten => "forgotten",
                 End::NotAnEvent => "invalid",
                 End::Refused(rejection) => status::row(&rejection).reason,
             };

@@ -19,9 +19,9 @@ use super::incoming::Incoming;
 use super::problem::Problem;
 
 /// What a watch of one twin takes.
-const ONE: &[&str] = &["position", "picture", "filter"];
+const ONE: &[&str] = &["position", "picture", "filter", "telemetry"];
 /// What a watch of many takes.
-const FLEET: &[&str] = &["prefix", "position", "picture", "filter"];
+const FLEET: &[&str] = &["prefix", "position", "picture", "filter", "telemetry"];
 
 /// Watches the tenant's twins, or those whose name begins with `?prefix=`.
 pub(super) async fn fleet(incoming: &Incoming) -> Result<Response<Body>, Problem> {
@@ -55,6 +55,7 @@ async fn open(
         filter: arguments.text("filter").unwrap_or_default().to_owned(),
         tell_start: false,
         batch: false,
+        telemetry: arguments.flag("telemetry")?,
     })?;
     let watching = incoming.desk.watch(incoming.caller()?, &asked).await?;
     Ok(answer(stream::unfold(watching, next)))

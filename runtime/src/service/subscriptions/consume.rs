@@ -1,24 +1,22 @@
-//! A consumer of a subscription: events out up to a bound, acknowledgements in, and what was acknowledged
-//! remembered now and then. It never blocks on that: the newest acknowledgement stands for those before it.
+//! A consumer of a subscription, as the doors see it: alone, or one of those that share.
 
-use std::collections::VecDeque;
+use pollux_proto::position::Place;
+use pollux_proto::v1;
+use pollux_twin::{Rejection, ShardId};
 
-use pollux_proto::convert;
-use pollux_twin::Rejection;
-use tokio::sync::mpsc;
-use tokio::time::{Interval, MissedTickBehavior, interval};
-
-use super::super::desk::{Desk, Watching};
-use super::super::limits::{ACKNOWLEDGE_EVERY, CONSUMED_AHEAD, PASSED_MAX};
-use super::{Kept, Record, parsed};
+use super::super::desk::Desk;
+use super::alone::Alone;
+use super::shared::Sharing;
 use crate::access::Caller;
 use crate::router::WatchItem;
 
 /// Why a consumer's stream ends.
 #[derive(Debug)]
 pub(in crate::service) enum End {
-    /// Another consumer has the subscription now, or it is gone.
+    /// Another consumer has the subscription, or its name in it, or it is gone.
     TakenOver,
+    /// It was not heard of for too long, and what it held is others'.
+    Forgotten,
     /// What was acknowledged is no position of an event that came.
     NotAnEvent,
     /// Not here, not now.
@@ -34,158 +32,105 @@ impl From<Rejection> for End {
     }
 }
 
-/// A consumer's turn.
-pub(in crate::service) struct Consumption {
-    desk: Desk,
-    caller: Caller,
-    kept: Kept,
-    items: mpsc::Receiver<Result<WatchItem, Rejection>>,
-    /// Positions that went out and were not acknowledged, each with the number of its event.
-    out: VecDeque<(u64, String)>,
-    sent: u64,
-    /// Number of the last event that was acknowledged.
-    done: u64,
-    unacknowledged_max: u64,
-    /// Acknowledged and not remembered yet.
-    due: Option<String>,
-    tick: Interval,
-}
-
 /// What is to be done next.
 pub(in crate::service) enum Next {
-    /// An event for the consumer.
-    Event(Box<WatchItem>),
+    /// An event for the consumer; of a shared subscription, where it stands.
+    Event(Box<WatchItem>, Option<Stands>),
+    /// What the consumer holds is this now.
+    Sharing(v1::Sharing),
     /// Time to [keep](Consumption::keep) the turn.
     Keep,
     /// The node stops, or the consumer may no longer watch.
     Over(Rejection),
 }
 
+/// Where an event of a shared subscription stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::service) struct Stands {
+    pub(in crate::service) shard: ShardId,
+    /// None within a picture.
+    pub(super) place: Option<Place>,
+}
+
+/// A consumer's turn.
+pub(in crate::service) enum Consumption {
+    Alone(Box<Alone>),
+    Shared(Box<Sharing>),
+}
+
 impl Consumption {
-    /// Takes the subscription over and goes on where it stands.
+    /// Takes the subscription over and goes on where it stands; if it is shared, as one of its consumers, of this name
+    /// or a new one.
     pub(in crate::service) async fn open(
         desk: &Desk,
         caller: &Caller,
-        tenant: &str,
-        name: &str,
-        unacknowledged_max: u64,
+        (tenant, name): (&str, &str),
+        consumer: &str,
+        most: u64,
     ) -> Result<Self, Rejection> {
-        // Who cannot watch now takes nothing from who can.
-        let read = desk.subscription(caller, tenant, name).await?.record;
-        let mut watching = desk.watch(caller, &convert::watch(&read.watch())?).await?;
-        let kept = desk.take_over(caller, tenant, name).await?;
-        if kept.record.watch() != read.watch() {
-            drop(watching);
-            watching = desk.watch(caller, &convert::watch(&kept.record.watch())?).await?;
+        let record = desk.subscription(caller, tenant, name).await?.record;
+        if record.consumers.is_none() && consumer.is_empty() {
+            let alone = Alone::open(desk, caller, (tenant, name), most).await?;
+            return Ok(Self::Alone(Box::new(alone)));
         }
-        let mut tick = interval(ACKNOWLEDGE_EVERY);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Ok(Self {
-            desk: desk.clone(),
-            caller: caller.clone(),
-            kept,
-            items: items(watching),
-            out: VecDeque::new(),
-            sent: 0,
-            done: 0,
-            unacknowledged_max,
-            due: None,
-            tick,
-        })
+        let sharing = Sharing::open(desk, caller, (tenant, name), consumer, most).await?;
+        Ok(Self::Shared(Box::new(sharing)))
     }
 
     /// What comes next. May be dropped at any time: what was not told comes with the next call.
     pub(in crate::service) async fn next(&mut self) -> Next {
-        let full = self.is_full();
-        tokio::select! {
-            item = self.items.recv(), if !full => match item {
-                Some(Ok(item)) => Next::Event(Box::new(item)),
-                Some(Err(rejection)) => Next::Over(rejection),
-                None => Next::Over(Rejection::NotOwner),
-            },
-            _ = self.tick.tick() => Next::Keep,
+        match self {
+            Self::Alone(one) => one.next().await,
+            Self::Shared(one) => one.next().await,
         }
     }
 
-    /// An event goes out with this position, which may be empty.
-    pub(in crate::service) fn sent(&mut self, position: &str) {
-        self.sent += 1;
-        if !position.is_empty() {
-            self.out.push_back((self.sent, position.to_owned()));
+    /// An event goes out that is to be acknowledged, with this position, which may be empty.
+    pub(in crate::service) fn sent(&mut self, position: &str, stands: Option<Stands>) {
+        match (self, stands) {
+            (Self::Alone(one), _) => one.sent(position),
+            (Self::Shared(one), Some(stands)) => one.sent(position, stands),
+            (Self::Shared(_), None) => {}
+        }
+    }
+
+    /// An event goes out that is acknowledged from beside the stream, if at all.
+    pub(in crate::service) fn told(&mut self, stands: Option<Stands>) {
+        if let (Self::Shared(one), Some(stands)) = (self, stands) {
+            one.told(stands);
         }
     }
 
     /// A place goes out that is no event: it may be acknowledged, and need not be.
-    pub(in crate::service) fn passed(&mut self, position: &str) {
-        self.out.push_back((self.sent, position.to_owned()));
-        let idle = self.out.iter().filter(|(number, _)| *number == self.sent).count();
-        if idle > PASSED_MAX {
-            self.out.remove(self.out.len() - idle);
+    pub(in crate::service) fn passed(&mut self, position: &str, stands: Option<Stands>) {
+        match (self, stands) {
+            (Self::Alone(one), _) => one.passed(position),
+            (Self::Shared(one), Some(stands)) => one.passed(position, stands),
+            (Self::Shared(_), None) => {}
         }
     }
 
     /// The consumer has done an event, and all before it.
     pub(in crate::service) fn acknowledged(&mut self, position: String) -> Result<(), End> {
-        let at = self.out.iter().position(|(_, out)| *out == position).ok_or(End::NotAnEvent)?;
-        if let Some((number, _)) = self.out.drain(..=at).next_back() {
-            self.done = number;
+        match self {
+            Self::Alone(one) => one.acknowledged(position),
+            Self::Shared(one) => one.acknowledged(&position),
         }
-        self.due = Some(position);
-        Ok(())
     }
 
     /// Remembers what was acknowledged, and sees whether the turn is still this consumer's.
     pub(in crate::service) async fn keep(&mut self) -> Result<(), End> {
-        let (turn, due) = (self.kept.record.turn, self.due.take());
-        let Record { tenant, name, .. } = self.kept.record.clone();
-        if let Some(position) = &due {
-            let mut record = self.kept.record.clone();
-            // By another way the consumer may have acknowledged more already.
-            if record.advance(&parsed(position)?)? {
-                match self.desk.write_record(&record, self.kept.version).await {
-                    Ok(version) => {
-                        self.kept = Kept { record, version };
-                        return Ok(());
-                    }
-                    Err(Rejection::VersionMismatch { .. }) => {}
-                    Err(other) => {
-                        self.due = due;
-                        return Err(other.into());
-                    }
-                }
-            }
+        match self {
+            Self::Alone(one) => one.keep().await,
+            Self::Shared(one) => one.keep().await,
         }
-        // Others acknowledge too, from beside their streams: only another turn ends this one.
-        self.kept = self.desk.subscription(&self.caller, &tenant, &name).await?;
-        if self.kept.record.turn != turn {
-            return Err(End::TakenOver);
-        }
-        if let Some(position) = &due {
-            self.desk.acknowledge(&self.caller, &tenant, &name, position).await?;
-            self.kept = self.desk.subscription(&self.caller, &tenant, &name).await?;
-        }
-        if self.kept.record.turn == turn { Ok(()) } else { Err(End::TakenOver) }
     }
 
-    fn is_full(&self) -> bool {
-        self.sent - self.done >= self.unacknowledged_max && !self.out.is_empty()
-    }
-}
-
-/// The items of a watch, which must not be left in the middle of one.
-fn items(mut watching: Watching) -> mpsc::Receiver<Result<WatchItem, Rejection>> {
-    let (sender, items) = mpsc::channel(CONSUMED_AHEAD);
-    tokio::spawn(async move {
-        loop {
-            let item = tokio::select! {
-                item = watching.next() => item,
-                () = sender.closed() => return,
-            };
-            let Some(item) = item else { return };
-            if sender.send(item).await.is_err() {
-                return;
-            }
+    /// The consumer ends: what it acknowledged last is remembered, too.
+    pub(in crate::service) async fn finish(&mut self) -> Result<(), End> {
+        match self {
+            Self::Alone(one) => one.keep().await,
+            Self::Shared(one) => one.finish().await,
         }
-    });
-    items
+    }
 }

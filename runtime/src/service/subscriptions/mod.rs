@@ -4,19 +4,26 @@
 //! A subscription is a twin of a tenant that is Pollux's own, so it is replicated, recovered and moved like any
 //! other, and the version of its tags fences out the consumer before.
 
+mod alone;
 mod consume;
 mod keep;
+mod parts;
 mod record;
+mod share;
+mod shared;
+mod sharer;
 
 use pollux_cluster::access::Action;
+use pollux_cluster::meta::SIXTH_LEVEL;
 use pollux_proto::convert;
 use pollux_proto::position::Position;
+use pollux_proto::v1;
 use pollux_twin::change::Section;
 use pollux_twin::input::Request;
 use pollux_twin::output::Answer;
 use pollux_twin::{Rejection, TenantId, TwinKey, Value};
 
-pub(super) use consume::{Consumption, End, Next};
+pub(super) use consume::{Consumption, End, Next, Stands};
 pub(super) use keep::keep;
 pub(super) use record::Record;
 
@@ -40,6 +47,9 @@ impl Desk {
         mut record: Record,
     ) -> Result<Record, Rejection> {
         record.check()?;
+        if record.consumers.is_some() || record.telemetry {
+            self.router.must_have(SIXTH_LEVEL)?;
+        }
         self.may_watch(caller, &record)?;
         if !record.filter.is_empty() {
             self.filter_of_changes(&record.tenant, &record.filter)?;
@@ -84,6 +94,25 @@ impl Desk {
             }
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// Reads a subscription, and how far it and its consumers are behind where all replicas can say that.
+    pub(super) async fn subscription_and_behind(
+        &self,
+        caller: &Caller,
+        tenant: &str,
+        name: &str,
+    ) -> Result<v1::Subscription, Rejection> {
+        let record = self.subscription(caller, tenant, name).await?.record;
+        let mut shown = record.to_v1();
+        let scope = record.scope()?;
+        if let Ok(stand) = self.stand(&scope, &convert::Freshness::default(), None).await {
+            shown.behind = record.behind(&stand.position, None);
+            for one in &mut shown.consumers {
+                one.behind = record.behind(&stand.position, Some(&one.name));
+            }
+        }
+        Ok(shown)
     }
 
     /// All subscriptions of a tenant to what the caller may watch, by name.
@@ -133,13 +162,22 @@ impl Desk {
         caller: &Caller,
         tenant: &str,
         name: &str,
-        position: &str,
+        (position, consumer): (&str, &str),
     ) -> Result<Record, Rejection> {
         let position = parsed(position)?;
         let mut mismatch = Rejection::NotOwner;
         for _ in 0..SUBSCRIPTION_TRIES {
             let Kept { mut record, version } = self.subscription(caller, tenant, name).await?;
-            if !record.advance(&position)? {
+            let all = self.router.shards_of(&record.scope()?).collect::<Vec<_>>();
+            let is_news = match (&record.consumers, consumer) {
+                (None, "") => record.advance(&position)?,
+                (None, _) => return Err(not_shared()),
+                (Some(_), "") => return Err(not_named()),
+                // What was told in an earlier life comes again.
+                (Some(_), _) if position.lineage != self.router.lineage() => false,
+                (Some(_), consumer) => record.advance_of(consumer, &position, &all),
+            };
+            if !is_news {
                 return Ok(record);
             }
             match self.write_record(&record, version).await {
@@ -182,13 +220,29 @@ impl Desk {
 
     /// Subscriptions are for those who may watch what they are about.
     fn may_watch(&self, caller: &Caller, record: &Record) -> Result<(), Rejection> {
-        self.doorman.check_scope(caller, Action::TwinWatch, &record.scope()?)
+        let (scope, action) = (record.scope()?, Action::TwinWatch);
+        self.doorman.check_scope(caller, action, &scope).or_else(|refused| {
+            let filter = self.with_groups(&record.tenant, &record.filter);
+            let filter = filter.map_err(|_| refused)?;
+            self.doorman.check_matching(caller, action, &scope, &filter)
+        })
     }
 
     async fn call_own(&self, key: TwinKey, request: Request) -> Result<Answer, Rejection> {
         let (caller, timeout) = (own::CALLER.to_owned(), CALL_TIME_MAX);
         self.router.call(Call { key, caller, idempotency_key: None, request, timeout }).await
     }
+}
+
+fn not_shared() -> Rejection {
+    let reason =
+        "consumer: the subscription is not shared; leave the name out, or make a shared one";
+    Rejection::Invalid { reason: reason.to_owned() }
+}
+
+fn not_named() -> Rejection {
+    let reason = "consumer: the subscription is shared; say which of its consumers has done it";
+    Rejection::Invalid { reason: reason.to_owned() }
 }
 
 /// A position as a consumer gives it back.

@@ -1,10 +1,13 @@
 //! A subscription as it is remembered: the tags of a twin in the reserved tenant. Owns its name and its form.
 
-use pollux_proto::position::Position;
+use std::collections::BTreeMap;
+
+use pollux_proto::position::{Place, Position};
 use pollux_proto::v1;
 use pollux_twin::value::Object;
-use pollux_twin::{Rejection, TwinKey, Value, id};
+use pollux_twin::{Rejection, ShardId, TwinKey, Value, id};
 
+use super::share::{Consumer, Consumers};
 use crate::own::{self, RESERVED};
 use crate::router::Scope;
 
@@ -37,21 +40,33 @@ pub(in crate::service) struct Record {
     pub(in crate::service) filter: String,
     /// Begin with the twins as they are.
     pub(in crate::service) picture: bool,
+    /// Tell telemetry that is in no log, too.
+    pub(in crate::service) telemetry: bool,
     /// What was acknowledged; empty while a picture is still to be taken.
     pub(in crate::service) position: String,
-    /// Goes up by one with each consumer.
+    /// Goes up by one with each consumer that has it alone.
     pub(in crate::service) turn: u64,
+    /// Those that share it, if it is shared.
+    pub(in crate::service) consumers: Option<Consumers>,
 }
 
 impl Record {
     /// Whether it can be remembered.
     pub(super) fn check(&self) -> Result<(), Rejection> {
+        if self.consumers.is_some() && self.device.is_some() {
+            let reason = "shared: what is about one device has one shard, and nothing to share; leave it out";
+            return Err(Rejection::Invalid { reason: reason.to_owned() });
+        }
         key(&self.tenant, &self.name).map(drop)
     }
 
     pub(super) fn is_about_the_same(&self, other: &Self) -> bool {
-        let about =
-            |one: &Self| (one.device.clone(), one.prefix.clone(), one.filter.clone(), one.picture);
+        let about = |one: &Self| Self {
+            position: String::new(),
+            turn: 0,
+            consumers: one.consumers.as_ref().map(|_| Consumers::default()),
+            ..one.clone()
+        };
         about(self) == about(other)
     }
 
@@ -72,6 +87,81 @@ impl Record {
         Ok(true)
     }
 
+    /// How far a shard is, if that is known and of this lineage.
+    pub(super) fn reached(&self, lineage: u64, shard: ShardId) -> Option<Place> {
+        let at = self.position.parse::<Position>().ok().filter(|at| at.lineage == lineage)?;
+        at.shards.get(&shard).copied()
+    }
+
+    /// Goes on to a place of a shard, of which there are these; false if it is not ahead.
+    pub(super) fn reach(
+        &mut self,
+        lineage: u64,
+        (shard, place): (ShardId, Place),
+        all: &[ShardId],
+    ) -> bool {
+        let mut at = match self.position.parse::<Position>() {
+            Ok(at) if at.lineage > lineage => return false,
+            Ok(at) if at.lineage == lineage => at,
+            // What is known of the other shards is worth nothing, and nobody keeps what follows their beginning.
+            Ok(_) => Position {
+                lineage,
+                shards: all.iter().map(|shard| (*shard, Place::default())).collect(),
+            },
+            Err(_) => Position { lineage, shards: BTreeMap::new() },
+        };
+        if at.shards.get(&shard).is_some_and(|reached| *reached >= place) {
+            return false;
+        }
+        at.shards.insert(shard, place);
+        self.position = at.to_string();
+        true
+    }
+
+    /// How many entries its shards' logs have after what was acknowledged, or those of one of its consumers, where each
+    /// is this far; none where a picture is still to be taken.
+    pub(super) fn behind(&self, now: &Position, consumer: Option<&str>) -> Option<u64> {
+        let own = match (consumer, &self.consumers) {
+            (Some(name), Some(all)) => Some(all.0.get(name)?.shards.clone()),
+            _ => None,
+        };
+        let wanted = |shard: &ShardId| own.as_ref().is_none_or(|own| own.contains(shard));
+        let mut shards = now.shards.iter().filter(|(shard, _)| wanted(shard));
+        shards.try_fold(0, |behind: u64, (shard, head)| {
+            let reached = self.reached(now.lineage, *shard)?;
+            Some(behind.saturating_add(head.index.saturating_sub(reached.index)))
+        })
+    }
+
+    /// What one of those that share has done, of the shards that it holds; false if nothing of it is ahead.
+    pub(super) fn advance_of(&mut self, consumer: &str, to: &Position, all: &[ShardId]) -> bool {
+        let one = self.consumers.as_ref().and_then(|all| all.0.get(consumer));
+        let own = one.map(|one| one.shards.clone()).unwrap_or_default();
+        let done = to.shards.iter().filter(|(shard, _)| own.contains(shard));
+        done.fold(false, |is_news, (shard, place)| {
+            self.reach(to.lineage, (*shard, *place), all) || is_news
+        })
+    }
+
+    /// The watch of one of its shards, after a place, or from where that shard stands.
+    pub(super) fn watch_part(
+        &self,
+        lineage: u64,
+        shard: ShardId,
+        after: Option<Place>,
+    ) -> v1::WatchRequest {
+        let known = self.position.parse::<Position>().ok();
+        let at = |lineage, place| Position { lineage, shards: [(shard, place)].into() };
+        let stands = known.and_then(|at| Some((at.lineage, *at.shards.get(&shard)?)));
+        let from = after.map(|place| (lineage, place)).or(stands);
+        let position = from.map(|(lineage, place)| at(lineage, place).to_string());
+        v1::WatchRequest {
+            picture: position.is_none(),
+            position: position.unwrap_or_default(),
+            ..self.watch()
+        }
+    }
+
     /// The watch that goes on where it stands.
     pub(super) fn watch(&self) -> v1::WatchRequest {
         use v1::watch_request::Whose;
@@ -86,6 +176,7 @@ impl Record {
             filter: self.filter.clone(),
             tell_start: false,
             batch: false,
+            telemetry: self.telemetry,
         }
     }
 
@@ -104,15 +195,25 @@ impl Record {
         if let Some(device) = &self.device {
             members.insert("device".to_owned(), device.as_str().into());
         }
+        if self.telemetry {
+            members.insert("telemetry".to_owned(), true.into());
+        }
+        if let Some(consumers) = &self.consumers {
+            let each = consumers.0.iter().map(|(name, one)| (name.clone(), written(one)));
+            members.insert("consumers".to_owned(), each.collect::<Object>().into());
+        }
         members.into()
     }
 
     pub(super) fn read(tags: &Value) -> Option<Self> {
         let text = |name: &str| Some(tags.get(name)?.as_str()?.to_owned());
-        let turn = match tags.get("turn")? {
-            Value::Int(turn) => u64::try_from(*turn).ok()?,
-            Value::Uint(turn) => *turn,
-            _ => return None,
+        let consumers = match tags.get("consumers") {
+            None => None,
+            Some(Value::Object(each)) => {
+                let read_one = |(name, one): (&String, &Value)| Some((name.clone(), read(one)?));
+                Some(Consumers(each.iter().map(read_one).collect::<Option<_>>()?))
+            }
+            Some(_) => return None,
         };
         Some(Self {
             tenant: text("tenant")?,
@@ -121,8 +222,10 @@ impl Record {
             prefix: text("prefix")?,
             filter: text("filter")?,
             picture: *tags.get("picture")? == Value::Bool(true),
+            telemetry: tags.get("telemetry") == Some(&Value::Bool(true)),
             position: text("position")?,
-            turn,
+            turn: number(tags.get("turn")?)?,
+            consumers,
         })
     }
 
@@ -137,8 +240,18 @@ impl Record {
             "" => id::DEFAULT_TENANT.to_owned(),
             _ => asked.tenant,
         };
-        let (name, filter, picture) = (asked.name, asked.filter, asked.picture);
-        Self { tenant, name, device, prefix, filter, picture, position: String::new(), turn: 0 }
+        Self {
+            tenant,
+            name: asked.name,
+            device,
+            prefix,
+            filter: asked.filter,
+            picture: asked.picture,
+            telemetry: asked.telemetry,
+            position: String::new(),
+            turn: 0,
+            consumers: asked.shared.then(Consumers::default),
+        }
     }
 
     pub(in crate::service) fn to_v1(&self) -> v1::Subscription {
@@ -155,7 +268,45 @@ impl Record {
             picture: self.picture,
             position: self.position.clone(),
             turn: self.turn,
+            shared: self.consumers.is_some(),
+            consumers: self.consumers.iter().flat_map(|all| &all.0).map(shown).collect(),
+            behind: None,
+            telemetry: self.telemetry,
         }
+    }
+}
+
+fn shown((name, one): (&String, &Consumer)) -> v1::SubscriptionConsumer {
+    let shards = u32::try_from(one.shards.len()).unwrap_or(u32::MAX);
+    v1::SubscriptionConsumer { name: name.clone(), shards, behind: None }
+}
+
+/// One of those that share, as it is remembered.
+fn written(one: &Consumer) -> Value {
+    let shards: Vec<Value> = one.shards.iter().map(|shard| u64::from(shard.0).into()).collect();
+    let members = [("turn", one.turn.into()), ("beat", one.beat.into()), ("shards", shards.into())];
+    members
+        .map(|(name, value): (_, Value)| (name.to_owned(), value))
+        .into_iter()
+        .collect::<Object>()
+        .into()
+}
+
+fn read(one: &Value) -> Option<Consumer> {
+    let Value::Array(shards) = one.get("shards")? else { return None };
+    let shard = |value: &Value| Some(ShardId(u16::try_from(number(value)?).ok()?));
+    Some(Consumer {
+        turn: number(one.get("turn")?)?,
+        beat: number(one.get("beat")?)?,
+        shards: shards.iter().map(shard).collect::<Option<_>>()?,
+    })
+}
+
+fn number(value: &Value) -> Option<u64> {
+    match value {
+        Value::Int(number) => u64::try_from(*number).ok(),
+        Value::Uint(number) => Some(*number),
+        _ => None,
     }
 }
 
@@ -171,15 +322,26 @@ mod tests {
             prefix: "pump-".into(),
             filter: "tags.site == 'Oslo'".into(),
             picture: true,
+            telemetry: false,
             position: position.into(),
             turn: 3,
+            consumers: None,
         }
     }
 
     #[test]
     fn it_comes_back_as_it_was_kept() {
         let one = Record { device: Some("pump".into()), prefix: String::new(), ..record("") };
-        for record in [record("p1.1.0-5-0"), one] {
+        let of =
+            |shards: [u16; 2]| Consumer { turn: 7, beat: 9, shards: shards.map(ShardId).into() };
+        let consumers =
+            BTreeMap::from([("a".to_owned(), of([0, 3])), ("b".to_owned(), of([1, 2]))]);
+        let shared = Record {
+            consumers: Some(Consumers(consumers)),
+            telemetry: true,
+            ..record("p1.1.0-5-0")
+        };
+        for record in [record("p1.1.0-5-0"), one, shared] {
             assert_eq!(Record::read(&record.to_value()), Some(record.clone()));
             let asked = Record::from_v1(record.to_v1());
             assert!(asked.is_about_the_same(&record));
@@ -204,5 +366,25 @@ mod tests {
         assert!(kept.advance(&to("p1.1.0-9-0")).is_err(), "of an earlier life");
         assert_eq!(kept.position, "p1.2.0-1-0");
         assert!(!kept.watch().picture, "a picture is taken once");
+    }
+
+    #[test]
+    fn a_shard_goes_on_by_itself_and_never_back() {
+        let all = [ShardId(0), ShardId(1)];
+        let at = |index| Place { index, ordinal: 0 };
+        let mut kept = record("");
+        assert!(kept.watch_part(1, ShardId(1), None).picture, "it was not taken yet");
+        assert!(kept.reach(1, (ShardId(1), at(7)), &all));
+        assert!(
+            !kept.reach(1, (ShardId(1), at(7)), &all) && !kept.reach(1, (ShardId(1), at(6)), &all)
+        );
+        assert_eq!((kept.reached(1, ShardId(1)), kept.reached(1, ShardId(0))), (Some(at(7)), None));
+        let part = kept.watch_part(1, ShardId(1), None);
+        assert_eq!((part.position.as_str(), part.picture), ("p1.1.1-7-0", false));
+        assert!(kept.watch_part(1, ShardId(0), None).picture, "that one was not");
+        // In the next life nothing that was known of any shard counts.
+        assert!(kept.reach(2, (ShardId(0), at(3)), &all));
+        assert_eq!(kept.position, "p1.2.0-3-0.1-0-0");
+        assert!(!kept.reach(1, (ShardId(1), at(9)), &all), "of an earlier life");
     }
 }

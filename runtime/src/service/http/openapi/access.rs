@@ -90,7 +90,7 @@ pub(super) fn policy() -> Value {
         "type": "object", "required": ["principals", "actions", "on"], "additionalProperties": false,
         "properties": {
             "deny": {"type": "boolean"}, "principals": texts(), "actions": texts(), "on": texts(),
-            "sections": texts(),
+            "sections": texts(), "filter": text(),
         },
     })
 }
@@ -104,7 +104,9 @@ pub(super) fn policies() -> Value {
 pub(super) fn check() -> Value {
     json!({
         "type": "object", "required": ["principal", "action"], "additionalProperties": false,
-        "properties": {"principal": text(), "action": text(), "on": text(), "section": text()},
+        "properties": {
+            "principal": text(), "action": text(), "on": text(), "section": text(), "filter": text(),
+        },
     })
 }
 

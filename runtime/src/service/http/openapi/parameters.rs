@@ -50,7 +50,7 @@ pub(super) fn of_query(name: &str) -> Value {
             json!({"type": "integer", "format": "int64", "minimum": 1, "maximum": u32::MAX})
         }
         "max_age_ms" | "before" | "limit" => whole(0),
-        "stale" | "picture" | "all_or_nothing" => json!({"type": "boolean"}),
+        "stale" | "picture" | "telemetry" | "all_or_nothing" => json!({"type": "boolean"}),
         "state" => {
             json!({"type": "string", "enum": JOB_DEVICE_STATES.map(|(name, _)| name)})
         }

@@ -12,7 +12,7 @@ pub(super) fn about(call: Call) -> About {
         Call::Put => ("Make a subscription that stands at this moment", JSON, "NewSubscription"),
         Call::Get => ("Read a subscription", &[], ""),
         Call::Delete => ("Forget a subscription", &[], ""),
-        Call::Consume => ("Take a subscription over, and its events", &[], ""),
+        Call::Consume => ("Take a subscription over, or share it, and its events", &[], ""),
         Call::Acknowledge => ("Remember what is done", JSON, "Acknowledged"),
     };
     let answer = match call {
@@ -21,23 +21,37 @@ pub(super) fn about(call: Call) -> About {
         Call::Consume => Answer::Text("text/event-stream"),
         Call::Put | Call::Get | Call::Acknowledge => Answer::Json("Subscription"),
     };
-    About { summary, query: &[], headers: &[], takes, body, answer }
+    let query: &[_] = if call == Call::Consume { &["consumer"] } else { &[] };
+    About { summary, query, headers: &[], takes, body, answer }
 }
 
 /// The schemas of their bodies.
-pub(super) fn schemas() -> [(&'static str, Value); 4] {
+pub(super) fn schemas() -> [(&'static str, Value); 5] {
     let (text, flag) = (json!({"type": "string"}), json!({"type": "boolean"}));
-    let turn = json!({"type": "integer", "format": "int64", "minimum": 0});
+    let count = json!({"type": "integer", "format": "int64", "minimum": 0});
     let kept = json!({
-        "type": "object", "required": ["tenant", "name", "filter", "picture", "position", "turn"],
+        "type": "object",
+        "required": [
+            "tenant", "name", "filter", "picture", "position", "turn", "telemetry", "shared",
+            "consumers",
+        ],
         "properties": {
             "tenant": text, "name": text, "device": text, "prefix": text, "filter": text,
-            "picture": flag, "position": text, "turn": turn,
+            "picture": flag, "position": text, "turn": count, "telemetry": flag, "shared": flag,
+            "consumers": {"type": "array", "items": reference("SubscriptionConsumer")},
+            "behind": count,
         },
+    });
+    let consumer = json!({
+        "type": "object", "required": ["name", "shards"],
+        "properties": {"name": text, "shards": count, "behind": count},
     });
     let new = json!({
         "type": "object", "additionalProperties": false,
-        "properties": {"device": text, "prefix": text, "filter": text, "picture": flag},
+        "properties": {
+            "device": text, "prefix": text, "filter": text, "picture": flag,
+            "telemetry": flag, "shared": flag,
+        },
     });
     let list = json!({
         "type": "object", "required": ["subscriptions"],
@@ -45,10 +59,11 @@ pub(super) fn schemas() -> [(&'static str, Value); 4] {
     });
     let acknowledged = json!({
         "type": "object", "required": ["position"], "additionalProperties": false,
-        "properties": {"position": text},
+        "properties": {"position": text, "consumer": text},
     });
     [
         ("Subscription", kept),
+        ("SubscriptionConsumer", consumer),
         ("NewSubscription", new),
         ("SubscriptionList", list),
         ("Acknowledged", acknowledged),

@@ -1,0 +1,327 @@
+//! The policies that the cluster agrees on, as this node knows them, with their filters compiled once for each version of
+//! what is agreed on. Owns what a filter says of a twin and of a question; what follows from that is cluster/'s `access`.
+
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pollux_cluster::access::{Access, Action, Decision, Fit, On};
+use pollux_cluster::meta::{Meta, MetaPicture};
+use pollux_query::{Filter, Subject};
+use pollux_twin::input::Request;
+use pollux_twin::{Rejection, Time, Twin, TwinKey};
+use tokio::sync::watch;
+
+use super::asked::{self, By};
+use super::narrow::{self, Narrowed};
+use crate::router::Scope;
+
+/// See the module. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct PolicyBook {
+    picture: watch::Receiver<MetaPicture>,
+    filters: Arc<Mutex<Arc<Filters>>>,
+}
+
+/// What a decision goes by.
+#[derive(Clone, Copy)]
+pub(crate) enum Known<'a> {
+    /// By nothing but names.
+    Nothing,
+    /// A twin, by an image of it.
+    Twin(&'a TwinKey, &'a [u8]),
+    /// The filter of a question.
+    Filter(&'a str),
+}
+
+/// The filters of policies as of a version of what is agreed on.
+#[derive(Debug, Default)]
+struct Filters {
+    version: u64,
+    /// By their text; nothing for one that this program cannot use.
+    compiled: BTreeMap<String, Option<Arc<Filter>>>,
+    /// To whom policies with filters are, by name; `*` is every one.
+    to: BTreeSet<String>,
+}
+
+impl PolicyBook {
+    pub(crate) fn new(picture: watch::Receiver<MetaPicture>) -> Self {
+        Self { picture, filters: Arc::default() }
+    }
+
+    /// Tells when what is agreed on has changed.
+    pub(crate) fn picture(&self) -> watch::Receiver<MetaPicture> {
+        self.picture.clone()
+    }
+
+    /// Whether what a principal may depends on twins in any way.
+    pub(crate) fn is_filtered(&self, principal: &str) -> bool {
+        let meta = self.picture.borrow();
+        if meta.meta.access.filters.is_empty() {
+            return false;
+        }
+        let to = &self.filters(&meta.meta).to;
+        to.contains("*") || to.contains(principal)
+    }
+
+    /// Whether a principal may call a twin, as far as that does not depend on it.
+    pub(crate) fn check_call(
+        &self,
+        principal: &str,
+        key: &TwinKey,
+        request: &Request,
+    ) -> Result<(), Rejection> {
+        asked::call(By::without_twin(&self.picture.borrow().meta.access), principal, key, request)
+    }
+
+    /// Whether a principal may call a twin that is at hand.
+    pub(crate) fn check_twin(
+        &self,
+        principal: &str,
+        key: &TwinKey,
+        request: &Request,
+        twin: &Twin,
+    ) -> Result<(), Rejection> {
+        let rules = self.rules();
+        twin.facts(request).iter().try_for_each(|image| {
+            let fits = |filter: &str| rules.fit(filter, key, image);
+            asked::call(By::new(rules.access(), &fits), principal, key, request)
+        })
+    }
+
+    /// Whether a principal may do something; what depends on a twin is refused.
+    pub(crate) fn check(
+        &self,
+        principal: &str,
+        action: Action,
+        on: On<'_>,
+    ) -> Result<(), Rejection> {
+        let access = &self.picture.borrow().meta.access;
+        asked::decided(By::without_twin(access), principal, action, on)
+    }
+
+    /// Whether a principal may do something to all twins of a scope.
+    pub(crate) fn check_scope(
+        &self,
+        principal: &str,
+        action: Action,
+        scope: &Scope,
+    ) -> Result<(), Rejection> {
+        self.check_matching(principal, action, scope, "")
+    }
+
+    /// Whether a principal may do something to all twins of a scope for which a filter holds.
+    pub(crate) fn check_matching(
+        &self,
+        principal: &str,
+        action: Action,
+        scope: &Scope,
+        filter: &str,
+    ) -> Result<(), Rejection> {
+        let rules = self.rules();
+        let fits = rules.fits(filter);
+        asked::scope(By::new(rules.access(), &fits), principal, action, scope)
+    }
+
+    /// What a principal may see of a scope with a filter, if it may.
+    pub(crate) fn narrow(
+        &self,
+        principal: &str,
+        action: Action,
+        scope: &Scope,
+        filter: &str,
+    ) -> Result<Narrowed, Rejection> {
+        narrow::narrowed(&self.rules(), principal, action, scope, filter)
+    }
+
+    /// The same for a question of another node, which has narrowed it: the filter to ask.
+    pub(crate) fn narrow_again(
+        &self,
+        principal: &str,
+        action: Action,
+        scope: &Scope,
+        filter: &str,
+    ) -> Result<String, Rejection> {
+        narrow::narrowed_again(&self.rules(), principal, action, scope, filter)
+    }
+
+    /// What is decided, and by which policies: by what is known of a twin, as an image, or by a question's filter.
+    pub(crate) fn decide(
+        &self,
+        principal: &str,
+        action: Action,
+        on: On<'_>,
+        known: Known<'_>,
+    ) -> Decision {
+        let rules = self.rules();
+        let access = rules.access();
+        match known {
+            Known::Nothing => access.decide(principal, action, on),
+            Known::Twin(key, image) => {
+                access.decide_by(principal, action, on, &|filter| rules.fit(filter, key, image))
+            }
+            Known::Filter(filter) => access.decide_by(principal, action, on, &rules.fits(filter)),
+        }
+    }
+
+    /// The policies as they are now.
+    pub(super) fn rules(&self) -> Rules {
+        let meta = Arc::clone(&self.picture.borrow().meta);
+        let filters = self.filters(&meta);
+        Rules { meta, filters }
+    }
+
+    fn filters(&self, meta: &Meta) -> Arc<Filters> {
+        let mut known = self.filters.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.version != meta.version {
+            *known = Arc::new(known.renewed(meta));
+        }
+        Arc::clone(&known)
+    }
+}
+
+impl Filters {
+    /// Those of a state that is agreed on. What was compiled before is not compiled again.
+    fn renewed(&self, meta: &Meta) -> Self {
+        let Access { filters, policies, .. } = &meta.access;
+        let compiled = filters.iter().map(|(name, text)| {
+            let known = self.compiled.get(text).cloned();
+            (text.clone(), known.unwrap_or_else(|| compile(name, text)))
+        });
+        let named = filters.keys().filter_map(|name| policies.get(name));
+        let to = named.flat_map(|policy| policy.principals.iter().cloned()).collect();
+        Self { version: meta.version, compiled: compiled.collect(), to }
+    }
+}
+
+fn compile(policy: &str, text: &str) -> Option<Arc<Filter>> {
+    match Filter::parse_for_rights(text) {
+        Ok(filter) => Some(Arc::new(filter)),
+        Err(error) => {
+            // A program that knows other filters than this one let it in.
+            tracing::error!(policy, %error, "the filter of a policy cannot be used here: it allows nothing");
+            None
+        }
+    }
+}
+
+/// The policies at a moment.
+pub(super) struct Rules {
+    meta: Arc<Meta>,
+    filters: Arc<Filters>,
+}
+
+impl Rules {
+    pub(super) fn access(&self) -> &Access {
+        &self.meta.access
+    }
+
+    /// What a filter says of a twin, by an image of it.
+    pub(super) fn fit(&self, filter: &str, key: &TwinKey, image: &[u8]) -> Fit {
+        let Some(Some(filter)) = self.filters.compiled.get(filter) else { return Fit::Untold };
+        // No filter of a policy asks for the time.
+        let subject = Subject::of(key, image, Time::default(), Time::default());
+        match subject.map(|subject| filter.matches(&subject)) {
+            Ok(Ok(true)) => Fit::Holds,
+            Ok(Ok(false)) => Fit::HoldsNot,
+            Ok(Err(_)) | Err(_) => Fit::Untold,
+        }
+    }
+
+    /// What filters say of all twins that a question is about, by the filter that it has.
+    pub(super) fn fits<'r>(&'r self, asked: &'r str) -> impl Fn(&str) -> Fit + 'r {
+        let parsed = OnceCell::new();
+        move |filter| {
+            let asked: &Option<Filter> = parsed.get_or_init(|| Filter::parse(asked).ok());
+            match (asked, self.filters.compiled.get(filter)) {
+                (Some(asked), Some(Some(filter))) if asked.implies(filter) => Fit::Holds,
+                (Some(asked), Some(Some(filter))) if asked.excludes(filter) => Fit::HoldsNot,
+                _ => Fit::Untold,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pollux_cluster::access::{Effect, Policy, Principal};
+    use pollux_twin::JsonLimits;
+    use pollux_twin::Value;
+    use pollux_twin::change::{Change, Effect as Changed, Mark, Section};
+
+    use super::*;
+
+    const BERLIN: &str = "tags.site == \"berlin\"";
+
+    /// A state with policies of `svc`, each with its filter.
+    fn meta(version: u64, policies: &[(Effect, &str)]) -> MetaPicture {
+        let mut meta = Meta { version, ..Meta::default() };
+        for name in ["svc", "other"] {
+            meta.access.principals.insert(name.into(), Principal::default());
+        }
+        for (n, (effect, filter)) in policies.iter().enumerate() {
+            let policy = Policy {
+                effect: *effect,
+                principals: vec!["svc".into()],
+                actions: vec!["twin:*".into()],
+                on: vec!["acme/*".parse().unwrap()],
+                ..Policy::default()
+            };
+            meta.access.policies.insert(format!("p{n}"), policy);
+            meta.access.filters.insert(format!("p{n}"), (*filter).to_owned());
+        }
+        MetaPicture { meta: meta.into(), ..MetaPicture::default() }
+    }
+
+    fn twin(tags: &str) -> Twin {
+        let mut twin = Twin::absent();
+        let patch = Value::from_json(tags, &JsonLimits::default()).unwrap();
+        let (section, by) = (Section::Tags, String::new());
+        let effect = Changed::Patched { section, patch, whole: false, observed_at: None, by };
+        twin.apply(&Change { at: Time::default(), mark: Mark::None, effect }).unwrap();
+        twin
+    }
+
+    fn may(book: &PolicyBook, twin: &Twin) -> bool {
+        let key = TwinKey::parse("acme/pump").unwrap();
+        book.check_twin("svc", &key, &Request::Get, twin).is_ok()
+    }
+
+    #[test]
+    fn a_twin_decides_by_its_tags_and_what_cannot_be_asked_allows_nothing() {
+        use Effect::{Allow, Deny};
+        let (berlin, paris) = (twin(r#"{"site":"berlin"}"#), twin(r#"{"site":"paris"}"#));
+        let slow = format!("tags.list.all(a, tags.list.all(b, a + b >= 0)) || {BERLIN}");
+        let wide = format!("{{\"list\":{:?}}}", (0..300).collect::<Vec<_>>());
+        let check = |policies: &[(Effect, &str)], twin: &Twin, expected: bool| {
+            let book = PolicyBook::new(watch::channel(meta(1, policies)).1);
+            assert_eq!(may(&book, twin), expected, "{policies:?}");
+        };
+        check(&[(Allow, BERLIN)], &berlin, true);
+        check(&[(Allow, BERLIN)], &paris, false);
+        check(&[(Allow, BERLIN)], &Twin::absent(), false);
+        check(&[(Allow, "true"), (Deny, BERLIN)], &berlin, false);
+        check(&[(Allow, "true"), (Deny, BERLIN)], &paris, true);
+        for bad in ["nonsense(", "reported.hot", slow.as_str()] {
+            check(&[(Allow, bad)], &twin(&wide), false);
+            check(&[(Allow, "true"), (Deny, bad)], &twin(&wide), false);
+        }
+    }
+
+    #[test]
+    fn filters_follow_what_is_agreed_on_and_are_compiled_once() {
+        let (sender, picture) = watch::channel(meta(1, &[]));
+        let book = PolicyBook::new(picture);
+        assert!(!book.is_filtered("svc"));
+        sender.send_replace(meta(2, &[(Effect::Allow, BERLIN)]));
+        assert!(book.is_filtered("svc") && !book.is_filtered("other"));
+        let compiled = || book.rules().filters.compiled[BERLIN].clone().unwrap();
+        let first = compiled();
+        assert!(may(&book, &twin(r#"{"site":"berlin"}"#)));
+        sender.send_replace(meta(3, &[(Effect::Allow, BERLIN), (Effect::Deny, "tags.locked")]));
+        assert!(Arc::ptr_eq(&first, &compiled()), "the same text is not compiled again");
+        assert!(!may(&book, &twin(r#"{"site":"berlin","locked":true}"#)));
+        sender.send_replace(meta(4, &[]));
+        assert!(!book.is_filtered("svc"));
+    }
+}

@@ -72,12 +72,17 @@ pub const SESSION_READ_BYTES: usize = 64 * 1024;
 /// Frames of one device that may wait to be written; acknowledgements are bounded by what is in
 /// flight, so only a device that does not read gets here, and it is let go.
 pub const OUTBOX_FRAMES_MAX: usize = 512;
-/// Devices for each core that are pushed to at once: what a push, its answer and all that follows cost, some 0.1 ms,
-/// is then done before the shortest probe timeout of QUIC, 25 ms and a round trip.
-pub const PUSHES_PER_CORE: usize = 256;
-/// How long a device that was pushed to counts as about to answer. Those that are slower, or silent, leave the others
-/// four times as many pushes a second as there are turns, and spread their answers by themselves.
-pub const PUSH_TURN_MS_MAX: u64 = 250;
+/// Devices for each core that are pushed to at once, at the most: what a push, its answer and all that follows cost,
+/// some 0.1 ms, is then done before the shortest probe timeout of QUIC, 25 ms and a round trip.
+pub const PUSHES_MOST_PER_CORE: usize = 256;
+/// The same when nothing is known yet of how soon devices answer.
+pub const PUSHES_FIRST_PER_CORE: usize = 64;
+/// The same where none answers in time: a few hundred a second, of which the retransmissions leave a core something.
+pub const PUSHES_LEAST_PER_CORE: usize = 16;
+/// Round trips that a device has to answer a push, before it counts as late.
+pub const PUSH_ROUND_TRIPS: u32 = 3;
+/// And the least time that it has.
+pub const PUSH_TURN_MS_MIN: u64 = 250;
 /// Pings of one device that wait for their answer.
 pub const PONGS_MAX: usize = 8;
 /// How long a device may take from connection to hello.

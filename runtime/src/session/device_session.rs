@@ -166,8 +166,10 @@ impl<L: Line> DeviceSession<L> {
         for nonce in pongs {
             encode_or_log(&NodeFrame::Pong { nonce }, &mut bytes);
         }
-        for (session, message) in self.pushes.take_due().chain(messages) {
-            let Some((session, message)) = self.pushes.pass(session, message) else { continue };
+        let due = self.pushes.take_due(|| self.line.round_trip());
+        for message in due.into_iter().chain(messages) {
+            let passed = self.pushes.pass(message, || self.line.round_trip());
+            let Some((session, message)) = passed else { continue };
             if let ToDevice::Welcome { .. } = message {
                 self.epoch = session;
                 self.line.welcomed();

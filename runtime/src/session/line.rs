@@ -60,6 +60,9 @@ pub(crate) trait Line: Send {
     /// The device's session is open: from now on it may come for artifacts beside it.
     fn welcomed(&mut self) {}
 
+    /// How long the device takes to answer a packet, as far as that is known.
+    fn round_trip(&self) -> Duration;
+
     /// Datagrams that came, those among them that nobody read.
     fn datagrams(&self) -> u64;
 
@@ -119,6 +122,10 @@ impl Line for QuicLine {
             let patience = Duration::from_millis(LAST_WORDS_MS_MAX);
             let _ = tokio::time::timeout(patience, self.send.stopped()).await;
         }
+    }
+
+    fn round_trip(&self) -> Duration {
+        self.connection.rtt()
     }
 
     fn datagrams(&self) -> u64 {

@@ -19,6 +19,7 @@ mod relay;
 mod tls;
 mod transport;
 mod valve;
+mod window;
 
 pub(crate) use arrivals::bound as bound_arrivals;
 pub(crate) use endpoint::{Endpoint, EndpointOptions};

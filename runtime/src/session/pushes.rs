@@ -6,16 +6,17 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pollux_twin::input::FromDevice;
 use pollux_twin::output::ToDevice;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
-use crate::limits::{PUSH_TURN_MS_MAX, PUSHES_PER_CORE};
+use super::window::{Outcome, Window};
+use crate::limits::{PUSH_ROUND_TRIPS, PUSH_TURN_MS_MIN};
 
 /// A message with its session's epoch.
 type Message = (u64, ToDevice);
@@ -24,15 +25,14 @@ type Message = (u64, ToDevice);
 /// told.
 #[derive(Clone, Debug)]
 pub(crate) struct Pushes {
-    desired: Arc<Semaphore>,
-    commands: Arc<Semaphore>,
+    desired: Arc<Turns>,
+    commands: Arc<Turns>,
 }
 
 impl Pushes {
     /// For a machine with so many cores.
     pub(crate) fn new(cores: usize) -> Self {
-        let turns = || Arc::new(Semaphore::new(cores.saturating_mul(PUSHES_PER_CORE)));
-        Self { desired: turns(), commands: turns() }
+        Self { desired: Turns::new(cores), commands: Turns::new(cores) }
     }
 
     /// For one session.
@@ -40,6 +40,66 @@ impl Pushes {
         let push =
             |turns| Push { turns: Arc::clone(turns), held: VecDeque::new(), turn: Turn::None };
         SessionPushes { desired: push(&self.desired), commands: push(&self.commands) }
+    }
+}
+
+/// Turns of one kind, and who waits for one.
+#[derive(Debug)]
+struct Turns(Mutex<(Window, VecDeque<oneshot::Sender<Permit>>)>);
+
+impl Turns {
+    fn new(cores: usize) -> Arc<Self> {
+        Arc::new(Self(Mutex::new((Window::new(cores), VecDeque::new()))))
+    }
+
+    /// A turn, or where it will come.
+    fn take(self: &Arc<Self>) -> Result<Permit, oneshot::Receiver<Permit>> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (window, waiting) = &mut *state;
+        if waiting.is_empty() && window.begin() {
+            return Ok(Permit { turns: Arc::clone(self), outcome: Outcome::Left });
+        }
+        let (sender, receiver) = oneshot::channel();
+        waiting.push_back(sender);
+        Err(receiver)
+    }
+
+    /// A turn is over; others may begin.
+    fn end(self: &Arc<Self>, outcome: Outcome) {
+        let mut next = Vec::new();
+        {
+            let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let (window, waiting) = &mut *state;
+            window.end(outcome);
+            while let Some(first) = waiting.pop_front() {
+                if first.is_closed() {
+                    continue;
+                }
+                if !window.begin() {
+                    waiting.push_front(first);
+                    break;
+                }
+                next.push(first);
+            }
+        }
+        for waiting in next {
+            let permit = Permit { turns: Arc::clone(self), outcome: Outcome::Left };
+            // Who left meanwhile gives it back.
+            let _ = waiting.send(permit);
+        }
+    }
+}
+
+/// One turn, until this is dropped.
+#[derive(Debug)]
+struct Permit {
+    turns: Arc<Turns>,
+    outcome: Outcome,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.turns.end(self.outcome);
     }
 }
 
@@ -52,14 +112,18 @@ pub(crate) struct SessionPushes {
 
 impl SessionPushes {
     /// Gives a message back that may go now; keeps one that has to wait for its turn.
-    pub(crate) fn pass(&mut self, session: u64, message: ToDevice) -> Option<Message> {
+    pub(crate) fn pass(
+        &mut self,
+        (session, message): Message,
+        round_trip: impl Fn() -> Duration,
+    ) -> Option<Message> {
         match message {
             ToDevice::Desired { .. } => {
                 // Only the newest matters.
                 self.desired.held.clear();
-                self.desired.pass((session, message))
+                self.desired.pass((session, message), round_trip)
             }
-            ToDevice::Command(_) => self.commands.pass((session, message)),
+            ToDevice::Command(_) => self.commands.pass((session, message), round_trip),
             _ => Some((session, message)),
         }
     }
@@ -84,41 +148,48 @@ impl SessionPushes {
         .await;
     }
 
-    /// Takes what waited for a turn that has come; it passes now.
-    pub(crate) fn take_due(&mut self) -> impl Iterator<Item = Message> + use<> {
-        self.desired.take_due().into_iter().chain(self.commands.take_due())
+    /// Takes what waited for a turn that has come.
+    pub(crate) fn take_due(&mut self, round_trip: impl Fn() -> Duration) -> VecDeque<Message> {
+        let mut due = self.desired.take_due(&round_trip);
+        due.append(&mut self.commands.take_due(&round_trip));
+        due
     }
 }
 
 /// Messages of one kind.
 struct Push {
-    turns: Arc<Semaphore>,
+    turns: Arc<Turns>,
     /// Waits for a turn.
     held: VecDeque<Message>,
     turn: Turn,
 }
 
-/// The turn of a session; in boxes, as most sessions have none.
+/// The turn of a session.
 enum Turn {
     None,
-    Awaited(Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>),
-    Had { until: Pin<Box<Sleep>>, _permit: OwnedSemaphorePermit },
+    Awaited(oneshot::Receiver<Permit>),
+    /// It has come, and what waits for it may go.
+    Come(Permit),
+    /// The device has until then to answer.
+    Had {
+        until: Pin<Box<Sleep>>,
+        permit: Permit,
+    },
 }
 
 impl Turn {
-    fn had(permit: OwnedSemaphorePermit) -> Self {
-        let until = Box::pin(tokio::time::sleep(Duration::from_millis(PUSH_TURN_MS_MAX)));
-        Self::Had { until, _permit: permit }
+    fn had(permit: Permit, round_trip: Duration) -> Self {
+        let patience = (round_trip * PUSH_ROUND_TRIPS).max(Duration::from_millis(PUSH_TURN_MS_MIN));
+        Self::Had { until: Box::pin(tokio::time::sleep(patience)), permit }
     }
 }
 
 impl Push {
-    fn pass(&mut self, message: Message) -> Option<Message> {
+    fn pass(&mut self, message: Message, round_trip: impl Fn() -> Duration) -> Option<Message> {
         if matches!(self.turn, Turn::None) {
-            let turns = Arc::clone(&self.turns);
-            self.turn = match Arc::clone(&turns).try_acquire_owned() {
-                Ok(permit) => Turn::had(permit),
-                Err(_) => Turn::Awaited(Box::pin(async { turns.acquire_owned().await.ok() })),
+            self.turn = match self.turns.take() {
+                Ok(permit) => Turn::had(permit, round_trip()),
+                Err(later) => Turn::Awaited(later),
             };
         }
         if matches!(self.turn, Turn::Had { .. }) {
@@ -129,30 +200,42 @@ impl Push {
     }
 
     fn answered(&mut self) {
-        if matches!(self.turn, Turn::Had { .. }) {
+        self.end(Outcome::Answered);
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        if let Turn::Had { permit, .. } = &mut self.turn {
+            permit.outcome = outcome;
             self.turn = Turn::None;
         }
     }
 
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.turn = match &mut self.turn {
+        match &mut self.turn {
             Turn::None => return Poll::Pending,
-            Turn::Awaited(turn) => match std::task::ready!(turn.as_mut().poll(cx)) {
-                Some(permit) => Turn::had(permit),
-                None => Turn::None,
-            },
+            Turn::Awaited(turn) => {
+                let permit = std::task::ready!(Pin::new(turn).poll(cx));
+                self.turn = permit.map_or(Turn::None, Turn::Come);
+            }
+            Turn::Come(_) => {}
             Turn::Had { until, .. } => {
                 std::task::ready!(until.as_mut().poll(cx));
-                Turn::None
+                self.end(Outcome::Late);
             }
-        };
+        }
         Poll::Ready(())
     }
 
-    fn take_due(&mut self) -> VecDeque<Message> {
-        match self.turn {
-            Turn::Had { .. } => std::mem::take(&mut self.held),
-            Turn::None | Turn::Awaited(_) => VecDeque::new(),
+    fn take_due(&mut self, round_trip: impl Fn() -> Duration) -> VecDeque<Message> {
+        match std::mem::replace(&mut self.turn, Turn::None) {
+            Turn::Come(permit) => {
+                self.turn = Turn::had(permit, round_trip());
+                std::mem::take(&mut self.held)
+            }
+            turn => {
+                self.turn = turn;
+                VecDeque::new()
+            }
         }
     }
 }
@@ -170,13 +253,12 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+    use crate::limits::PUSHES_FIRST_PER_CORE;
+
+    const SWIFT: fn() -> Duration = || Duration::from_millis(1);
 
     fn desired(version: u64) -> ToDevice {
         ToDevice::Desired { version, desired: Value::Null }
-    }
-
-    fn acked(version: u64) -> FromDevice {
-        FromDevice::DesiredAck { seq: 1, version, refused: None }
     }
 
     fn command(id: u64) -> ToDevice {
@@ -191,52 +273,62 @@ mod tests {
         }))
     }
 
+    /// As many sessions as there are turns, all of them told something.
+    fn told(pushes: &Pushes, message: fn(u64) -> ToDevice) -> Vec<SessionPushes> {
+        let mut told: Vec<_> = (0..PUSHES_FIRST_PER_CORE).map(|_| pushes.of_session()).collect();
+        told.iter_mut().for_each(|one| assert!(goes(one, message(1))));
+        told
+    }
+
+    fn goes(session: &mut SessionPushes, message: ToDevice) -> bool {
+        session.pass((7, message), SWIFT).is_some()
+    }
+
     /// Whether a turn comes or goes within a time.
     async fn turns(session: &mut SessionPushes, ms: u64) -> bool {
         timeout(Duration::from_millis(ms), session.turn()).await.is_ok()
     }
 
     fn due(session: &mut SessionPushes) -> Vec<ToDevice> {
-        session.take_due().map(|(_, message)| message).collect()
+        session.take_due(SWIFT).into_iter().map(|(_, message)| message).collect()
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_has_no_turn_is_told_the_newest_when_another_has_answered() {
         let pushes = Pushes::new(1);
-        let mut others: Vec<_> = (0..PUSHES_PER_CORE).map(|_| pushes.of_session()).collect();
-        for other in &mut others {
-            assert_eq!(other.pass(7, desired(1)), Some((7, desired(1))));
-        }
-        assert_eq!(others[0].pass(7, desired(2)), Some((7, desired(2))), "it has its turn");
+        let mut others = told(&pushes, desired);
+        assert!(goes(&mut others[0], desired(2)), "it has its turn");
         let mut late = pushes.of_session();
-        assert_eq!(late.pass(9, desired(1)), None);
-        assert_eq!(late.pass(9, desired(2)), None);
-        let bye = ToDevice::AskCommand { id: 1 };
-        assert_eq!(late.pass(9, bye.clone()), Some((9, bye)), "the rest does not wait");
+        assert!(!goes(&mut late, desired(1)));
+        assert!(!goes(&mut late, desired(2)));
+        assert!(goes(&mut late, ToDevice::AskCommand { id: 1 }), "the rest does not wait");
         assert!(!turns(&mut late, 1).await);
         assert_eq!(due(&mut late), []);
         others[0].heard(&FromDevice::Get);
         assert!(!turns(&mut late, 1).await, "that was no answer");
-        others[0].heard(&acked(1));
+        others[0].heard(&FromDevice::DesiredAck { seq: 1, version: 1, refused: None });
         assert!(turns(&mut late, 1).await);
         assert_eq!(due(&mut late), [desired(2)]);
         assert_eq!(due(&mut late), []);
+        assert!(goes(&mut late, desired(3)), "it has its turn still");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_device_that_does_not_answer_or_leaves_keeps_nobody_waiting() {
         let pushes = Pushes::new(1);
-        let mut silent: Vec<_> = (0..PUSHES_PER_CORE).map(|_| pushes.of_session()).collect();
-        for silent in &mut silent {
-            assert!(silent.pass(7, desired(1)).is_some());
-        }
+        let mut silent = told(&pushes, desired);
         drop(silent.pop());
-        assert!(pushes.of_session().pass(9, desired(1)).is_some(), "one has left");
-        let (mut one, mut more) = (pushes.of_session(), pushes.of_session());
-        assert!(one.pass(9, desired(1)).is_some());
-        assert_eq!(more.pass(9, desired(1)), None);
-        assert!(!turns(&mut one, PUSH_TURN_MS_MAX - 1).await);
-        assert!(turns(&mut one, 2).await, "its time is over");
+        let (mut far, mut more) = (pushes.of_session(), pushes.of_session());
+        let second = || Duration::from_secs(1);
+        assert!(far.pass((7, desired(1)), second).is_some(), "one has left");
+        assert!(!goes(&mut more, desired(1)));
+        assert!(!turns(&mut silent[0], PUSH_TURN_MS_MIN - 1).await);
+        for silent in &mut silent[..PUSHES_FIRST_PER_CORE / 2] {
+            assert!(turns(silent, 2).await, "its time is over");
+        }
+        assert!(!turns(&mut far, 2 * 1000).await, "it is far away");
+        assert!(!turns(&mut more, 1).await, "where none answers, fewer are told at once");
+        drop(silent);
         assert!(turns(&mut more, 1).await);
         assert_eq!(due(&mut more), [desired(1)]);
     }
@@ -244,12 +336,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn commands_keep_their_order_and_do_not_wait_for_desired() {
         let pushes = Pushes::new(1);
-        let mut told: Vec<_> = (0..PUSHES_PER_CORE).map(|_| pushes.of_session()).collect();
-        told.iter_mut().for_each(|told| assert!(told.pass(7, desired(1)).is_some()));
-        let mut commanded: Vec<_> = (0..PUSHES_PER_CORE).map(|_| pushes.of_session()).collect();
-        commanded.iter_mut().for_each(|one| assert!(one.pass(7, command(1)).is_some()));
-        let mut late = pushes.of_session();
-        assert_eq!((late.pass(9, command(1)), late.pass(9, command(2))), (None, None));
+        let (_told, mut commanded) = (told(&pushes, desired), told(&pushes, command));
+        let (mut gone, mut late) = (pushes.of_session(), pushes.of_session());
+        assert!(!goes(&mut gone, command(1)) && !goes(&mut late, command(1)));
+        assert!(!goes(&mut late, command(2)));
+        drop(gone);
         commanded[0].heard(&FromDevice::CommandUnknown { seq: 1, id: 1 });
         assert!(turns(&mut late, 1).await);
         assert_eq!(due(&mut late), [command(1), command(2)]);

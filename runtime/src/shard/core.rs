@@ -1,7 +1,8 @@
 //! One shard on its owner: the `Shard` machine with everything its turn touches, shared by the
 //! actors of one arbiter thread. Decides nothing; carries out what the machine says.
 
-use std::borrow::Cow;
+mod room;
+
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 
 use pollux_cluster::Epoch as LeaderEpoch;
 use pollux_twin::input::CallId;
-use pollux_twin::limits::{Admission as Admits, Limits};
+use pollux_twin::limits::Limits;
 use pollux_twin::shard::{Now, Output, ProposalId, Shard, Slot, Wait};
 use pollux_twin::table::Outcome;
 use pollux_twin::{Change, Entry, Epoch, Rejection, Time, TwinKey};
@@ -17,7 +18,7 @@ use tokio::sync::Notify;
 
 use super::handle::Shared;
 use super::messages::{Admission, Order, PrepareDevice, TwinAddress};
-use super::quota::{Quota, Room};
+use super::quota::Quota;
 use super::released::Released;
 use super::replica::Replica;
 use super::twin_actor::TwinActor;
@@ -124,35 +125,6 @@ impl Core {
     /// Has the twin told to rest in a while; it asks again if it is not quiet then.
     pub(super) fn rest_later(&mut self, slot: Slot) {
         self.restless.push_back((self.elapsed_ms() + REST_MS, slot));
-    }
-
-    /// What a twin of a tenant may hold: no more than now where the tenant has all that it may have.
-    pub(super) fn limits(&self, tenant: &str) -> Cow<'_, Limits> {
-        match self.parts.quota.full(tenant) {
-            None => Cow::Borrowed(&self.parts.limits),
-            Some(_) => Cow::Owned(Limits { section_bytes_max: 0, ..self.parts.limits.clone() }),
-        }
-    }
-
-    /// Which devices may come.
-    pub(super) const fn admits(&self) -> Admits {
-        self.parts.limits.admission
-    }
-
-    /// What of its tenant's limits concerns the shard.
-    pub(super) const fn quota(&self) -> &Quota {
-        &self.parts.quota
-    }
-
-    /// Whether there is room for a twin that is not there yet.
-    pub(super) fn make_room(&mut self, key: &TwinKey) -> Room {
-        let now_ms = self.elapsed_ms();
-        self.parts.quota.make_room(key, now_ms)
-    }
-
-    /// Counts who waits for room; whether there may be one more.
-    pub(super) fn wait_for_room(&mut self) -> bool {
-        self.parts.quota.wait()
     }
 
     pub(super) const fn policies(&self) -> &PolicyBook {

@@ -114,7 +114,10 @@ impl Router {
         let end = begun + call.timeout;
         let repeat_end = begun + Duration::from_millis(REPEAT_MS_MAX);
         let mut since = Time::default();
-        if call.idempotency_key.is_none() && !call.is_read() {
+        if call.is_read() {
+            // It is no repetition of anything.
+            call.idempotency_key = None;
+        } else if call.idempotency_key.is_none() {
             call.idempotency_key = self.inner.entry_keys.next(self.inner.owners.level());
             since = self.inner.shards.held(shard).map(|held| held.time()).unwrap_or_default();
         }

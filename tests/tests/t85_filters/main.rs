@@ -133,6 +133,7 @@ fn moved_about(world: &World<'_>, berlin: &Caller) -> Result<()> {
     ensure!(berlin.twin(node, "PATCH", "pump-6", &site("paris"))? == 200);
     ensure!(berlin.twin(node, "PATCH", "pump-6", &site("berlin"))? == 403);
     ensure!(berlin.twin(node, "GET", "pump-6", &Value::Null)? == 403);
+    with_a_key(world, berlin)?;
     world.tags("pump-6", &json!({"site": "berlin"}))?;
     // A twin that is not there is what the call makes of it.
     ensure!(berlin.twin(node, "PATCH", "new-1", &json!({"desired": {"a": 1}}))? == 403);
@@ -142,6 +143,29 @@ fn moved_about(world: &World<'_>, berlin: &Caller) -> Result<()> {
     ensure!(berlin.twin(node, "DELETE", "new-1", &Value::Null)? < 300);
     ensure!(berlin.twin(node, "GET", "new-1", &Value::Null)? == 403, "there is none to be seen");
     while_it_changes(world, berlin)
+}
+
+/// A twin that was given away with a key shows nothing to whoever reads with the same key, and says of the write again only
+/// what it said.
+fn with_a_key(world: &World<'_>, berlin: &Caller) -> Result<()> {
+    let path = "/tenants/acme/twins/pump-4";
+    for node in &world.nodes {
+        let key = format!("gives-{}", node.http);
+        let give = json!({"tags": {"site": "paris"}});
+        for _ in 0..2 {
+            let given = berlin.keyed(node, &key, "PATCH", path, &give)?;
+            ensure!(given.status == 200, "{given:?}");
+        }
+        for what in ["", "/commands/1"] {
+            let read = format!("{path}{what}");
+            let read = berlin.keyed(node, &key, "GET", &read, &Value::Null)?;
+            ensure!(read.status == 403, "{read:?}");
+        }
+        let read = berlin.keyed(node, &key, "GET", "/tenants/acme/devices/pump-4", &Value::Null)?;
+        ensure!(read.status != 200, "{read:?}");
+        world.tags("pump-4", &json!({"site": "berlin"}))?;
+    }
+    Ok(())
 }
 
 /// The tags flip while somebody writes whom one of them lets in. All is told in the order of the log: each write that was

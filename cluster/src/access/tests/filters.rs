@@ -185,3 +185,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn each_filter_is_asked_once() {
+    let access = filtered(&[
+        "a allow writer twin:write acme/* desired.a ? slow",
+        "b allow writer twin:write acme/* desired.b ? slow",
+        "c allow writer twin:write acme/* desired ? other",
+        "d deny writer twin:write acme/* ? other",
+    ]);
+    let paths: Vec<_> =
+        (0..100).map(|n| format!("desired.a.k{n}").parse::<Path>().unwrap()).collect();
+    let asked = std::cell::RefCell::new(Vec::new());
+    let fits = |filter: &str| {
+        asked.borrow_mut().push(filter.to_owned());
+        Fit::Depends
+    };
+    let on = On::Parts { tenant: "acme", device: "a", paths: &paths };
+    let decided = access.decide_by("writer", Action::TwinWrite, on, &fits);
+    let named = ["a", "c", "d"].map(str::to_owned).to_vec();
+    assert_eq!(decided, Decision::Depends { policies: named });
+    assert_eq!(asked.into_inner(), ["other", "slow"]);
+}

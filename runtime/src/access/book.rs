@@ -134,14 +134,14 @@ impl PolicyBook {
         narrow::narrowed(&self.rules(), principal, action, scope, filter)
     }
 
-    /// The same for a question of another node, which has narrowed it: the filter to ask.
+    /// The same for a question of another node, which has narrowed it.
     pub(crate) fn narrow_again(
         &self,
         principal: &str,
         action: Action,
         scope: &Scope,
         filter: &str,
-    ) -> Result<String, Rejection> {
+    ) -> Result<Narrowed, Rejection> {
         narrow::narrowed_again(&self.rules(), principal, action, scope, filter)
     }
 

@@ -9,6 +9,7 @@ use pollux_twin::input::Request;
 use pollux_twin::{Rejection, TwinKey};
 
 use super::book::PolicyBook;
+use super::narrow::Narrowed;
 use crate::router::Scope;
 
 /// On whose behalf another node asks.
@@ -51,15 +52,38 @@ impl Guard {
         either(beginning, |scope| policies.check_scope(name, action, scope))
     }
 
-    /// The same where only those are asked for for which a filter holds: the filter to ask.
+    /// The same where only those are asked for for which a filter holds: what to ask.
     pub(crate) fn filtered(
         &self,
         action: Action,
         beginning: &str,
         filter: &str,
-    ) -> Result<String, Rejection> {
-        let Self::Principal { name, policies } = self else { return Ok(filter.to_owned()) };
+    ) -> Result<Narrowed, Rejection> {
+        let Self::Principal { name, policies } = self else { return Ok(Narrowed::all(filter)) };
         either(beginning, |scope| policies.narrow_again(name, action, scope, filter))
+    }
+
+    /// The same of what may be asked for by several rights: by that which the other node has narrowed it by, if that can be
+    /// told by the filter, and else by the first that allows it.
+    pub(crate) fn filtered_for(
+        &self,
+        actions: &[Action],
+        beginning: &str,
+        filter: &str,
+    ) -> Result<Narrowed, Rejection> {
+        let all = actions.iter().map(|action| self.filtered(*action, beginning, filter));
+        let mut refused = Err(Rejection::NotOwner);
+        let mut allowed: Vec<Narrowed> = Vec::new();
+        for one in all {
+            match one {
+                Ok(narrowed) => allowed.push(narrowed),
+                Err(rejection) => refused = Err(rejection),
+            }
+        }
+        let bound = |one: &&Narrowed| !one.bounds.is_empty() && one.filter == filter;
+        let free = |one: &&Narrowed| one.bounds.is_empty();
+        let best = allowed.iter().find(bound).or_else(|| allowed.iter().find(free));
+        best.or(allowed.first()).cloned().map_or(refused, Ok)
     }
 }
 

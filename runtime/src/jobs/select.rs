@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use pollux_proto::v1;
-use pollux_query::Filter;
 use pollux_twin::{Rejection, Time, TwinKey, Value};
 
 use super::limits::DEVICES_MAX;
 use super::plan::{Whose, wrong};
+use crate::access::Narrowed;
 use crate::query::{Answer, Question};
 use crate::router::{Router, Scope};
 use crate::watch::Sieve;
@@ -58,9 +58,10 @@ pub(super) async fn select(
     }
     let scope = Scope::Prefix { tenant: tenant.to_owned(), prefix: prefix.clone() };
     let all = if filter.is_empty() { "true" } else { filter };
-    let filter = Filter::parse_for_changes(all);
-    let filter = filter.map_err(|error| wrong(format!("filter: {error}")))?;
-    let sieve = Arc::new(Sieve::new(scope.beginning(), filter));
+    // One of which nothing can be told is none of those that were counted.
+    let asked = Narrowed { bounds: all.to_owned(), ..Narrowed::all(all) };
+    let sieve = Sieve::of(scope.beginning(), &asked)?;
+    let sieve = Arc::new(sieve.expect("it asks something"));
     let mut found = Vec::new();
     for (shard, place) in &counted.position.shards {
         let mut after = None;

@@ -81,7 +81,8 @@ pub(crate) fn serve(
     let answered = router.cloned().ok_or(CallFault::Unreachable);
     let asked = decode::<Ask>(payload).map_err(|_| CallFault::Failed).and_then(|asked| {
         let beginning = format!("{}/", asked.tenant);
-        let filter = guard.filtered(Action::TwinQuery, &beginning, &asked.filter);
+        let narrowed = guard.filtered(Action::TwinQuery, &beginning, &asked.filter);
+        let filter = narrowed.map(|narrowed| narrowed.filter);
         filter.map(|filter| Ask { filter, ..asked }).map_err(|_| CallFault::Failed)
     });
     let items = async move {

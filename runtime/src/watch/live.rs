@@ -11,7 +11,6 @@ use pollux_cluster::access::Action;
 use pollux_cluster::{CallFault, NodeId};
 use pollux_proto::feed::{Heard, Listen, Live};
 use pollux_proto::forward::{decode, encode};
-use pollux_query::Filter;
 use pollux_twin::{ShardId, TwinKey};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -151,16 +150,10 @@ pub(crate) fn serve(router: Option<&Router>, payload: &[u8], guard: &Guard) -> S
     let Ok(Listen { shard, beginning, filter }) = decode(payload) else {
         return refused(CallFault::Failed);
     };
-    let Ok(filter) = guard.filtered(Action::TwinWatch, &beginning, &filter) else {
-        return refused(CallFault::Failed);
-    };
-    let sieve = match filter.as_str() {
-        "" => None,
-        filter => match Filter::parse_for_changes(filter) {
-            Ok(filter) => Some(Arc::new(Sieve::new(beginning.clone(), filter))),
-            Err(_) => return refused(CallFault::Failed),
-        },
-    };
+    let narrowed = guard.filtered(Action::TwinWatch, &beginning, &filter);
+    let sieve = narrowed.and_then(|narrowed| Sieve::of(beginning.clone(), &narrowed));
+    let Ok(sieve) = sieve else { return refused(CallFault::Failed) };
+    let sieve = sieve.map(Arc::new);
     let (Some(router), shard) = (router.cloned(), ShardId(shard)) else {
         return refused(CallFault::Unreachable);
     };

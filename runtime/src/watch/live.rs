@@ -20,7 +20,7 @@ use crate::access::Guard;
 use crate::cluster::{Owner, Served, refused};
 use crate::limits::{LIVE_AHEAD, LIVE_OWNER_LOOK, LIVE_PER_ITEM, WATCH_LOOK_MS};
 use crate::router::{Router, Scope};
-use crate::shard::ShardHandle;
+use crate::shard::{Replica, ShardHandle};
 
 /// Those who listen to one shard, at its owner.
 #[derive(Debug, Default)]
@@ -110,11 +110,7 @@ fn here(
             loop {
                 let (mut lives, left_out) = listening.next().await;
                 if let Some(sieve) = &sieve {
-                    lives.retain(|live| {
-                        let images = TwinKey::parse(&live.key).map(|key| replica.images(vec![key]));
-                        images
-                            .is_ok_and(|all| all.iter().all(|(key, image)| sieve.holds(key, image)))
-                    });
+                    lives.retain(|live| is_wanted(sieve, &replica, live));
                 }
                 if !lives.is_empty() || left_out > 0 {
                     let lives = lives.into_iter().map(Arc::unwrap_or_clone).collect();
@@ -123,6 +119,12 @@ fn here(
             }
         });
     heard.boxed()
+}
+
+/// Whether a filter certainly holds for the twin that telemetry is of: of one that is not in the table nothing can be told.
+fn is_wanted(sieve: &Sieve, replica: &Replica, live: &Live) -> bool {
+    let Ok(key) = TwinKey::parse(&live.key) else { return false };
+    replica.images(vec![key]).iter().any(|(key, image)| sieve.holds(key, image))
 }
 
 /// The same of a shard that another node owns.

@@ -158,6 +158,37 @@ mod tests {
     }
 
     #[test]
+    fn what_was_narrowed_by_one_right_is_not_narrowed_by_another() {
+        let mut meta = Meta::default();
+        meta.access.principals.insert("svc".into(), Principal::default());
+        for (action, filter) in [("twin:watch", "tags.watched"), ("twin:read", "tags.shown")] {
+            let policy = Policy {
+                principals: vec!["svc".into()],
+                actions: vec![action.into()],
+                on: vec!["acme/*".parse().unwrap()],
+                ..Policy::default()
+            };
+            meta.access.policies.insert(action.into(), policy);
+            meta.access.filters.insert(action.into(), filter.to_owned());
+        }
+        let picture = MetaPicture { meta: meta.into(), ..MetaPicture::default() };
+        let policies = PolicyBook::new(watch::channel(picture).1);
+        let guard = Guard::Principal { name: "svc".into(), policies };
+        let all = [Action::TwinWatch, Action::TwinRead];
+        for (filter, bounds) in [
+            ("(holds(tags.shown))", "(holds(tags.shown\n))"),
+            ("(holds(tags.watched)) && reported.hot", "(holds(tags.watched\n))"),
+        ] {
+            let narrowed = guard.filtered_for(&all, "acme/pump", filter).unwrap();
+            assert_eq!((narrowed.filter.as_str(), narrowed.bounds.as_str()), (filter, bounds));
+        }
+        // What was not narrowed at all is, by a right that it has.
+        let narrowed = guard.filtered_for(&all, "acme/pump", "reported.hot").unwrap();
+        assert_eq!(narrowed.bounds, "(holds(tags.watched\n))");
+        assert!(guard.filtered_for(&all, "beta/pump", "reported.hot").is_err());
+    }
+
+    #[test]
     fn noise_is_no_message() {
         let (_, picture) = watch::channel(MetaPicture::default());
         assert!(Guard::open(PolicyBook::new(picture), b"noise").is_none());

@@ -124,7 +124,7 @@ impl Router {
         if matches!(call.request, Request::Registry(_)) {
             self.must_have(CONTROL_LEVEL)?;
         }
-        let behalf = self.to_be_decided_by_twin(self.forward.principal());
+        let behalf = self.to_be_decided_by_twin(self.forward.principal(), &call)?;
         let mut unclear = 0;
         loop {
             let timeout = end.saturating_sub(self.inner.clock.elapsed());
@@ -184,7 +184,7 @@ impl Router {
         call: Call,
         principal: Option<&Arc<str>>,
     ) -> Result<Answer, Rejection> {
-        let behalf = self.to_be_decided_by_twin(principal);
+        let behalf = self.to_be_decided_by_twin(principal, &call)?;
         match self.inner.owners.owner(self.inner.shards.of(&call.key)) {
             Owner::Here(handle) => call_here(&handle, call, behalf).await,
             Owner::There(_) | Owner::Unknown => Err(Rejection::NotOwner),

@@ -208,7 +208,7 @@ impl Desk {
         let narrowed = self.doorman.narrow(caller, Action::TwinQuery, &all, asked)?;
         let question = match narrowed.shows {
             Shows::All => question,
-            Shows::Matching | Shows::WhileMatching => question.with(narrowed.filter)?,
+            Shows::Matching | Shows::WhileMatching => question.narrowed(narrowed)?,
         };
         self.router_for(caller).query(&question).await
     }

@@ -203,7 +203,7 @@ impl Access {
         let allowing =
             allowing.filter(|(_, policy)| covers(policy, on) && has(policy, None)).map(filter);
         let within: Option<Vec<_>> = allowing.collect();
-        Bounds { within: within.unwrap_or_default(), without: without.collect() }
+        Bounds { within: once(within.unwrap_or_default()), without: once(without.collect()) }
     }
 
     /// Policies of an effect that are about a principal and an action.
@@ -217,6 +217,13 @@ impl Access {
             .iter()
             .filter(move |(_, one)| one.effect == effect && one.concerns(principal, action))
     }
+}
+
+/// Each of some filters once, in their order: together they have to fit into one.
+fn once(mut filters: Vec<&str>) -> Vec<&str> {
+    let mut seen = BTreeSet::new();
+    filters.retain(|text| seen.insert(*text));
+    filters
 }
 
 /// What allows something.

@@ -41,9 +41,9 @@ pub(crate) fn check_count(count: u64) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Those that a selector selects, in order of their names.
+/// Those that a selector selects, in order of their names: counted by the cluster itself, and told to whoever asks.
 pub(super) async fn select(
-    router: &Router,
+    (router, asker): (&Router, &Router),
     now: Time,
     tenant: &str,
     whose: &Whose,
@@ -67,7 +67,7 @@ pub(super) async fn select(
         let mut after = None;
         loop {
             let at = (*shard, place.index);
-            let page = router.sift(at, Arc::clone(&sieve), after.as_ref()).await?;
+            let page = asker.sift(at, Arc::clone(&sieve), after.as_ref()).await?;
             found.extend(page.items.into_iter().map(|(key, _)| key));
             if found.len() > DEVICES_MAX {
                 check_count(found.len() as u64)?;

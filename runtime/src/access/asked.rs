@@ -86,8 +86,7 @@ fn write(
         decided => return decided,
     };
     let Some(paths) = written(section.clone(), patch) else {
-        let whole = all.to_string();
-        let on = format!("{whole}: a patch of more than {WRITTEN_PARTS_MAX} parts takes all of it");
+        let on = format!("{all}: a patch of more than {WRITTEN_PARTS_MAX} parts takes all of it");
         return Err(forbidden(action, on));
     };
     if paths.len() == 1 && paths[0].0.len() == 1 {

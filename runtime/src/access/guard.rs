@@ -83,7 +83,7 @@ impl Guard {
         let bound = |one: &&Narrowed| !one.bounds.is_empty() && one.filter == filter;
         let free = |one: &&Narrowed| one.bounds.is_empty();
         let best = allowed.iter().find(bound).or_else(|| allowed.iter().find(free));
-        best.or(allowed.first()).cloned().map_or(refused, Ok)
+        best.or_else(|| allowed.first()).cloned().map_or(refused, Ok)
     }
 }
 
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn what_was_narrowed_by_one_right_is_not_narrowed_by_another() {
-        let mut meta = Meta::default();
+        let mut meta = Meta { version: 1, ..Meta::default() };
         meta.access.principals.insert("svc".into(), Principal::default());
         for (action, filter) in [("twin:watch", "tags.watched"), ("twin:read", "tags.shown")] {
             let policy = Policy {

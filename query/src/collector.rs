@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pollux_twin::Value;
 
 use crate::error::{QueryError, TooCostly};
-use crate::filter::Expression;
+use crate::filter::{Expression, Filter};
 use crate::limits::{GROUPS_MAX, ROWS_BYTES_MAX};
 use crate::order::compare_with;
 use crate::query::{Query, Rows, Shape};
@@ -51,6 +51,7 @@ pub struct Part {
 /// Collects what a query finds.
 pub struct Collector {
     query: Arc<Query>,
+    bounds: Option<Arc<Filter>>,
     rows: Vec<Row>,
     bytes: usize,
     groups: BTreeMap<GroupKey, u64>,
@@ -83,6 +84,7 @@ impl Collector {
     pub const fn new(query: Arc<Query>) -> Self {
         Self {
             query,
+            bounds: None,
             rows: Vec::new(),
             bytes: 0,
             groups: BTreeMap::new(),
@@ -92,12 +94,20 @@ impl Collector {
         }
     }
 
+    /// The same for somebody who may see those twins alone for which a filter certainly holds: others are not there, and
+    /// not counted.
+    #[must_use]
+    pub fn within(self, bounds: Option<Arc<Filter>>) -> Self {
+        Self { bounds, ..self }
+    }
+
     /// Looks at a twin.
     ///
     /// # Errors
     /// An expression takes too long on it, or there is too much to be told.
     pub fn take(&mut self, key: &str, subject: &Subject<'_>) -> Result<(), QueryError> {
-        if !subject.is_alive() {
+        let within = self.bounds.as_ref().is_none_or(|all| all.matches(subject) == Ok(true));
+        if !subject.is_alive() || !within {
             return Ok(());
         }
         self.scanned += 1;

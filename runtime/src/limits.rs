@@ -309,6 +309,9 @@ pub const ISSUER_NOT_NOW_MS: u32 = 500;
 pub const ISSUER_TOKEN_BYTES_MAX: usize = 8 * 1024;
 /// How far an issuer's clock may be off this node's.
 pub const ISSUER_SKEW_MS: u64 = 30_000;
+/// Parts of a twin that one patch writes, where its caller may write some parts only: each is held against the policies, in
+/// turn with all that the shard does. People name a handful.
+pub const WRITTEN_PARTS_MAX: usize = 256;
 /// How often a node that checks callers looks whether it hears the meta group, which changes who may what.
 pub const ACCESS_LOOK: Duration = Duration::from_secs(5);
 /// How long a node lets principals in after it heard the meta group last: an election takes a second, a restart of

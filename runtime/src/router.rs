@@ -115,14 +115,17 @@ impl Router {
         let end = begun + call.timeout;
         let repeat_end = begun + Duration::from_millis(REPEAT_MS_MAX);
         let mut since = Time::default();
-        if call.idempotency_key.is_none() && !call.is_read() {
+        if call.is_read() {
+            // It is no repetition of anything.
+            call.idempotency_key = None;
+        } else if call.idempotency_key.is_none() {
             call.idempotency_key = self.inner.entry_keys.next(self.inner.owners.level());
             since = self.inner.shards.held(shard).map(|held| held.time()).unwrap_or_default();
         }
         if matches!(call.request, Request::Registry(_)) {
             self.must_have(CONTROL_LEVEL)?;
         }
-        let behalf = self.to_be_decided_by_twin(self.forward.principal());
+        let behalf = self.to_be_decided_by_twin(self.forward.principal(), &call)?;
         let mut unclear = 0;
         loop {
             let timeout = end.saturating_sub(self.inner.clock.elapsed());
@@ -182,7 +185,7 @@ impl Router {
         call: Call,
         principal: Option<&Arc<str>>,
     ) -> Result<Answer, Rejection> {
-        let behalf = self.to_be_decided_by_twin(principal);
+        let behalf = self.to_be_decided_by_twin(principal, &call)?;
         match self.inner.owners.owner(self.inner.shards.of(&call.key)) {
             Owner::Here(handle) => call_here(&handle, call, behalf).await,
             Owner::There(_) | Owner::Unknown => Err(Rejection::NotOwner),

@@ -197,3 +197,14 @@ pub enum Request {
     /// Something about the device's entry in the registry.
     Registry(Box<RegistryRequest>),
 }
+
+impl Request {
+    /// Whether it changes nothing: then it is answered by what is so now, whatever key it has.
+    pub fn is_read(&self) -> bool {
+        match self {
+            Self::Get | Self::GetCommand { .. } => true,
+            Self::Registry(request) => **request == RegistryRequest::Get,
+            _ => false,
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! Whether a principal may do something: the one decision of this room.
 
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::action::Action;
@@ -146,25 +148,34 @@ impl Access {
         if !self.principals.contains_key(principal) {
             return Decision::Refused(Refused::Unknown);
         }
-        let says = |name: &String| self.filters.get(name).map_or(Fit::Holds, |text| fits(text));
-        let mut depends: Vec<String> = Vec::new();
+        // Each filter is asked once, however many policies and parts there are.
+        let said: RefCell<BTreeMap<&str, Fit>> = RefCell::default();
+        let says = |name: &String| match self.filters.get(name) {
+            Some(text) => *said.borrow_mut().entry(text).or_insert_with(|| fits(text)),
+            None => Fit::Holds,
+        };
+        let mut depends: BTreeSet<&String> = BTreeSet::new();
         for (name, policy) in self.concerned(Effect::Deny, principal, action) {
             if touches(policy, on) {
                 match says(name) {
                     Fit::Holds | Fit::Untold => {
                         return Decision::Refused(Refused::Denied { policy: name.clone() });
                     }
-                    Fit::Depends => depends.push(name.clone()),
+                    Fit::Depends => {
+                        depends.insert(name);
+                    }
                     Fit::HoldsNot => {}
                 }
             }
         }
+        let there = self.concerned(Effect::Allow, principal, action);
+        let there: Vec<_> = there.filter(|(_, policy)| covers(policy, on)).collect();
         let mut policies = Vec::new();
         for path in parts_of(on) {
-            match self.allowing((principal, action), on, path, &says) {
+            match allowing(&there, path, &says) {
                 Allowing::By(name) if policies.contains(name) => {}
                 Allowing::By(name) => policies.push(name.clone()),
-                Allowing::Depends(perhaps) => depends.extend(perhaps.into_iter().cloned()),
+                Allowing::Depends(perhaps) => depends.extend(perhaps),
                 Allowing::Nothing => {
                     let path = path.map(|path| format!(" {path}")).unwrap_or_default();
                     let on = format!("{}{path}", whole(on));
@@ -175,30 +186,7 @@ impl Access {
         if depends.is_empty() {
             return Decision::Allowed { policies };
         }
-        depends.sort_unstable();
-        depends.dedup();
-        Decision::Depends { policies: depends }
-    }
-
-    /// Which policies allow all of it, or a part.
-    fn allowing<'s>(
-        &'s self,
-        (principal, action): (&'s str, Action),
-        on: On<'_>,
-        path: Option<&Path>,
-        says: &dyn Fn(&String) -> Fit,
-    ) -> Allowing<'s> {
-        let mut perhaps = Vec::new();
-        for (name, policy) in self.concerned(Effect::Allow, principal, action) {
-            if allows(policy, on, path) {
-                match says(name) {
-                    Fit::Holds => return Allowing::By(name),
-                    Fit::Depends => perhaps.push(name),
-                    Fit::HoldsNot | Fit::Untold => {}
-                }
-            }
-        }
-        if perhaps.is_empty() { Allowing::Nothing } else { Allowing::Depends(perhaps) }
+        Decision::Depends { policies: depends.into_iter().cloned().collect() }
     }
 
     /// Of which twins alone a principal may see something, where it may at all: what is asked of many is allowed
@@ -212,9 +200,10 @@ impl Access {
         let denying = self.concerned(Effect::Deny, principal, action);
         let without = denying.filter(|(_, policy)| touches(policy, on)).filter_map(filter);
         let allowing = self.concerned(Effect::Allow, principal, action);
-        let allowing = allowing.filter(|(_, policy)| allows(policy, on, None)).map(filter);
+        let allowing =
+            allowing.filter(|(_, policy)| covers(policy, on) && has(policy, None)).map(filter);
         let within: Option<Vec<_>> = allowing.collect();
-        Bounds { within: within.unwrap_or_default(), without: without.collect() }
+        Bounds { within: once(within.unwrap_or_default()), without: once(without.collect()) }
     }
 
     /// Policies of an effect that are about a principal and an action.
@@ -228,6 +217,13 @@ impl Access {
             .iter()
             .filter(move |(_, one)| one.effect == effect && one.concerns(principal, action))
     }
+}
+
+/// Each of some filters once, in their order: together they have to fit into one.
+fn once(mut filters: Vec<&str>) -> Vec<&str> {
+    let mut seen = BTreeSet::new();
+    filters.retain(|text| seen.insert(*text));
+    filters
 }
 
 /// What allows something.
@@ -254,18 +250,38 @@ const fn whole(on: On<'_>) -> On<'_> {
     }
 }
 
-/// Whether a policy allows all of it. A policy of some parts allows nothing of the twin as a whole.
-fn allows(policy: &Policy, on: On<'_>, path: Option<&Path>) -> bool {
-    let there = policy.on.iter().any(|selector| match on {
+/// Which of some policies allow all of it, or a part.
+fn allowing<'s>(
+    there: &[(&'s String, &'s Policy)],
+    path: Option<&Path>,
+    says: &dyn Fn(&String) -> Fit,
+) -> Allowing<'s> {
+    let mut perhaps = Vec::new();
+    for (name, _) in there.iter().filter(|(_, policy)| has(policy, path)) {
+        match says(name) {
+            Fit::Holds => return Allowing::By(name),
+            Fit::Depends => perhaps.push(*name),
+            Fit::HoldsNot | Fit::Untold => {}
+        }
+    }
+    if perhaps.is_empty() { Allowing::Nothing } else { Allowing::Depends(perhaps) }
+}
+
+/// Whether a policy is on all of it, whatever the part.
+fn covers(policy: &Policy, on: On<'_>) -> bool {
+    policy.on.iter().any(|selector| match on {
         On::Cluster => *selector == Selector::All,
         On::Twin { tenant, device } | On::Parts { tenant, device, .. } => {
             selector.has(tenant, device)
         }
         On::Fleet { tenant, prefix } => selector.covers(tenant, prefix),
-    });
-    let within = policy.sections.is_empty()
-        || path.is_some_and(|path| policy.sections.iter().any(|part| part.has(path)));
-    there && within
+    })
+}
+
+/// Whether a policy is about a part. One of some parts is not about the twin as a whole.
+fn has(policy: &Policy, path: Option<&Path>) -> bool {
+    policy.sections.is_empty()
+        || path.is_some_and(|path| policy.sections.iter().any(|part| part.has(path)))
 }
 
 /// Whether a policy is about any of it.

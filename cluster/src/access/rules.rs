@@ -215,9 +215,17 @@ impl Access {
             return Err(Fault::Full { what: "policies", most: POLICIES_MAX });
         }
         match filter {
-            Some(filter) => self.filters.insert(name.clone(), filter),
-            None => self.filters.remove(&name),
-        };
+            Some(filter) => {
+                self.filters.insert(name.clone(), filter);
+            }
+            // Whoever does not know of filters would widen it without a word.
+            None if self.filters.contains_key(&name) => {
+                return Err(Fault::Invalid(format!(
+                    "policy {name} has a filter: put it with one, or remove it before it is put without"
+                )));
+            }
+            None => {}
+        }
         self.policies.insert(name, policy);
         Ok(())
     }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use pollux_query::{After, Collector, OrderBy, Part, Query, QueryError, Row, Subject, Text};
+use pollux_query::{
+    After, Collector, Filter, OrderBy, Part, Query, QueryError, Row, Subject, Text,
+};
 use pollux_twin::{Time, TwinKey, Value};
 use proptest::prelude::*;
 
@@ -158,4 +160,22 @@ proptest! {
         }
         prop_assert_eq!(paged, whole);
     }
+}
+
+#[test]
+fn who_may_see_some_only_is_told_of_no_others() {
+    let fleet = fleet(&[Some(5), None, Some(-1), Some(7)]);
+    let found = |bounds: &str| {
+        let query = Query::parse(&text("reported.n < 7")).unwrap();
+        let bounds = Some(Arc::new(Filter::parse(bounds).unwrap()));
+        let mut part = Collector::new(Arc::new(query)).within(bounds);
+        for (key, image) in &fleet {
+            let subject = Subject::of(key, image, NOW, Time::default()).unwrap();
+            part.take(key.as_str(), &subject).unwrap();
+        }
+        part.so_far()
+    };
+    assert_eq!(found("true"), (4, 2));
+    assert_eq!(found("reported.n > 0"), (2, 1), "looked at, and matched");
+    assert_eq!(found("reported.n > 100"), (0, 0));
 }

@@ -7,6 +7,7 @@ use pollux_twin::input::Request;
 use pollux_twin::registration::RegistryRequest;
 use pollux_twin::{Rejection, TwinKey, Value};
 
+use crate::limits::WRITTEN_PARTS_MAX;
 use crate::router::Scope;
 
 /// The policies, and what is said of their filters.
@@ -84,7 +85,10 @@ fn write(
         Err(refused) if !whole => refused,
         decided => return decided,
     };
-    let paths = written(section, patch);
+    let Some(paths) = written(section.clone(), patch) else {
+        let on = format!("{all}: a patch of more than {WRITTEN_PARTS_MAX} parts takes all of it");
+        return Err(forbidden(action, on));
+    };
     if paths.len() == 1 && paths[0].0.len() == 1 {
         return Err(refused);
     }
@@ -144,13 +148,18 @@ fn forbidden(action: Action, on: impl ToString) -> Rejection {
     Rejection::Forbidden { action: action.name().to_owned(), on: on.to_string() }
 }
 
-/// The parts that a merge patch writes: what it sets, removes or empties.
-fn written(section: Path, patch: &Value) -> Vec<Path> {
+/// The parts that a merge patch writes: what it sets, removes or empties. Nothing where they are too many to be looked at
+/// one by one.
+fn written(section: Path, patch: &Value) -> Option<Vec<Path>> {
     let mut paths = Vec::new();
     let mut left = vec![(section, patch)];
     while let Some((path, value)) = left.pop() {
         match value {
             Value::Object(members) if !members.is_empty() => {
+                // Each of them ends in a part, or in several.
+                if paths.len() + left.len() + members.len() > WRITTEN_PARTS_MAX {
+                    return None;
+                }
                 left.extend(members.iter().map(|(key, value)| {
                     let mut keys = path.0.clone();
                     keys.push(key.clone());
@@ -160,7 +169,7 @@ fn written(section: Path, patch: &Value) -> Vec<Path> {
             _ => paths.push(path),
         }
     }
-    paths
+    Some(paths)
 }
 
 #[cfg(test)]
@@ -219,6 +228,12 @@ mod tests {
         call(By::without_twin(&access), "svc", &key, &patch)
     }
 
+    /// A patch of so many parts.
+    fn many(parts: usize) -> String {
+        let members: Vec<_> = (0..parts).map(|n| format!("\"k{n}\":{n}")).collect();
+        format!("{{\"limits\":{{{}}}}}", members.join(","))
+    }
+
     #[test]
     fn a_write_is_allowed_where_all_its_parts_are() {
         let limits = &["desired.limits"][..];
@@ -232,6 +247,14 @@ mod tests {
             (limits, r#"{"limits":{"max":3}}"#, true, "acme/pump desired"),
             (limits, r"{}", false, "acme/pump desired"),
             (&["tags"], r#"{"a":1}"#, false, "acme/pump desired.a"),
+            (limits, &many(WRITTEN_PARTS_MAX), false, ""),
+            (
+                limits,
+                &many(WRITTEN_PARTS_MAX + 1),
+                false,
+                "acme/pump desired: a patch of more than 256 parts takes all of it",
+            ),
+            (&["desired"], &many(WRITTEN_PARTS_MAX + 1), false, ""),
         ] {
             match (write(sections, patch, whole), refused_on) {
                 (Ok(()), "") => {}

@@ -3,7 +3,7 @@
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pollux_cluster::access::{Access, Action, Decision, Fit, On};
 use pollux_cluster::meta::{Meta, MetaPicture};
@@ -54,14 +54,22 @@ impl PolicyBook {
         self.picture.clone()
     }
 
-    /// Whether what a principal may depends on twins in any way.
-    pub(crate) fn is_filtered(&self, principal: &str) -> bool {
-        let meta = self.picture.borrow();
-        if meta.meta.access.filters.is_empty() {
-            return false;
+    /// Whether the twin itself has to decide what a principal may. Of one that no filter is about it is decided here, and by
+    /// the same policies: they may have had one until now, by which the call was let through so far.
+    pub(crate) fn is_for_twin(
+        &self,
+        principal: &str,
+        key: &TwinKey,
+        request: &Request,
+    ) -> Result<bool, Rejection> {
+        let meta = self.meta();
+        if !meta.access.filters.is_empty() {
+            let to = &self.filters(&meta).to;
+            if to.contains("*") || to.contains(principal) {
+                return Ok(true);
+            }
         }
-        let to = &self.filters(&meta.meta).to;
-        to.contains("*") || to.contains(principal)
+        asked::call(By::without_twin(&meta.access), principal, key, request).map(|()| false)
     }
 
     /// Whether a principal may call a twin, as far as that does not depend on it.
@@ -71,7 +79,7 @@ impl PolicyBook {
         key: &TwinKey,
         request: &Request,
     ) -> Result<(), Rejection> {
-        asked::call(By::without_twin(&self.picture.borrow().meta.access), principal, key, request)
+        asked::call(By::without_twin(&self.meta().access), principal, key, request)
     }
 
     /// Whether a principal may call a twin that is at hand.
@@ -96,8 +104,7 @@ impl PolicyBook {
         action: Action,
         on: On<'_>,
     ) -> Result<(), Rejection> {
-        let access = &self.picture.borrow().meta.access;
-        asked::decided(By::without_twin(access), principal, action, on)
+        asked::decided(By::without_twin(&self.meta().access), principal, action, on)
     }
 
     /// Whether a principal may do something to all twins of a scope.
@@ -134,14 +141,14 @@ impl PolicyBook {
         narrow::narrowed(&self.rules(), principal, action, scope, filter)
     }
 
-    /// The same for a question of another node, which has narrowed it: the filter to ask.
+    /// The same for a question of another node, which has narrowed it.
     pub(crate) fn narrow_again(
         &self,
         principal: &str,
         action: Action,
         scope: &Scope,
         filter: &str,
-    ) -> Result<String, Rejection> {
+    ) -> Result<Narrowed, Rejection> {
         narrow::narrowed_again(&self.rules(), principal, action, scope, filter)
     }
 
@@ -166,17 +173,33 @@ impl PolicyBook {
 
     /// The policies as they are now.
     pub(super) fn rules(&self) -> Rules {
-        let meta = Arc::clone(&self.picture.borrow().meta);
+        let meta = self.meta();
         let filters = self.filters(&meta);
         Rules { meta, filters }
     }
 
+    /// What is agreed on, held for no longer than it takes to share it.
+    fn meta(&self) -> Arc<Meta> {
+        Arc::clone(&self.picture.borrow().meta)
+    }
+
+    /// The filters of a state. They are compiled while others go on with those that they have.
     fn filters(&self, meta: &Meta) -> Arc<Filters> {
-        let mut known = self.filters.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.version != meta.version {
-            *known = Arc::new(known.renewed(meta));
+        let known = Arc::clone(&self.known());
+        if known.version == meta.version {
+            return known;
         }
-        Arc::clone(&known)
+        let renewed = Arc::new(known.renewed(meta));
+        let mut known = self.known();
+        // Whoever was slower does not put an older state in place of a newer one.
+        if known.version < meta.version {
+            *known = Arc::clone(&renewed);
+        }
+        renewed
+    }
+
+    fn known(&self) -> MutexGuard<'_, Arc<Filters>> {
+        self.filters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -312,9 +335,11 @@ mod tests {
     fn filters_follow_what_is_agreed_on_and_are_compiled_once() {
         let (sender, picture) = watch::channel(meta(1, &[]));
         let book = PolicyBook::new(picture);
-        assert!(!book.is_filtered("svc"));
+        let key = TwinKey::parse("acme/pump").unwrap();
+        let for_twin = |who: &str| book.is_for_twin(who, &key, &Request::Get).ok();
+        assert_eq!(for_twin("svc"), None, "nothing allows it");
         sender.send_replace(meta(2, &[(Effect::Allow, BERLIN)]));
-        assert!(book.is_filtered("svc") && !book.is_filtered("other"));
+        assert_eq!((for_twin("svc"), for_twin("other")), (Some(true), None));
         let compiled = || book.rules().filters.compiled[BERLIN].clone().unwrap();
         let first = compiled();
         assert!(may(&book, &twin(r#"{"site":"berlin"}"#)));
@@ -322,6 +347,10 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &compiled()), "the same text is not compiled again");
         assert!(!may(&book, &twin(r#"{"site":"berlin","locked":true}"#)));
         sender.send_replace(meta(4, &[]));
-        assert!(!book.is_filtered("svc"));
+        assert_eq!(for_twin("svc"), None, "what was let through by the filter is not let through");
+        let mut all = meta(5, &[(Effect::Allow, BERLIN)]);
+        Arc::make_mut(&mut all.meta).access.filters.clear();
+        sender.send_replace(all);
+        assert_eq!(for_twin("svc"), Some(false), "no twin has to be asked");
     }
 }

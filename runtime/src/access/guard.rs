@@ -9,6 +9,7 @@ use pollux_twin::input::Request;
 use pollux_twin::{Rejection, TwinKey};
 
 use super::book::PolicyBook;
+use super::narrow::Narrowed;
 use crate::router::Scope;
 
 /// On whose behalf another node asks.
@@ -51,15 +52,38 @@ impl Guard {
         either(beginning, |scope| policies.check_scope(name, action, scope))
     }
 
-    /// The same where only those are asked for for which a filter holds: the filter to ask.
+    /// The same where only those are asked for for which a filter holds: what to ask.
     pub(crate) fn filtered(
         &self,
         action: Action,
         beginning: &str,
         filter: &str,
-    ) -> Result<String, Rejection> {
-        let Self::Principal { name, policies } = self else { return Ok(filter.to_owned()) };
+    ) -> Result<Narrowed, Rejection> {
+        let Self::Principal { name, policies } = self else { return Ok(Narrowed::all(filter)) };
         either(beginning, |scope| policies.narrow_again(name, action, scope, filter))
+    }
+
+    /// The same of what may be asked for by several rights: by that which the other node has narrowed it by, if that can be
+    /// told by the filter, and else by the first that allows it.
+    pub(crate) fn filtered_for(
+        &self,
+        actions: &[Action],
+        beginning: &str,
+        filter: &str,
+    ) -> Result<Narrowed, Rejection> {
+        let all = actions.iter().map(|action| self.filtered(*action, beginning, filter));
+        let mut refused = Err(Rejection::NotOwner);
+        let mut allowed: Vec<Narrowed> = Vec::new();
+        for one in all {
+            match one {
+                Ok(narrowed) => allowed.push(narrowed),
+                Err(rejection) => refused = Err(rejection),
+            }
+        }
+        let bound = |one: &&Narrowed| !one.bounds.is_empty() && one.filter == filter;
+        let free = |one: &&Narrowed| one.bounds.is_empty();
+        let best = allowed.iter().find(bound).or_else(|| allowed.iter().find(free));
+        best.or_else(|| allowed.first()).cloned().map_or(refused, Ok)
     }
 }
 
@@ -131,6 +155,37 @@ mod tests {
             assert_eq!(may.is_ok(), allowed, "{on} {beginning}");
         }
         assert!(guard("root", "acme/x").beginning(Action::TwinWatch, "").is_ok());
+    }
+
+    #[test]
+    fn what_was_narrowed_by_one_right_is_not_narrowed_by_another() {
+        let mut meta = Meta { version: 1, ..Meta::default() };
+        meta.access.principals.insert("svc".into(), Principal::default());
+        for (action, filter) in [("twin:watch", "tags.watched"), ("twin:read", "tags.shown")] {
+            let policy = Policy {
+                principals: vec!["svc".into()],
+                actions: vec![action.into()],
+                on: vec!["acme/*".parse().unwrap()],
+                ..Policy::default()
+            };
+            meta.access.policies.insert(action.into(), policy);
+            meta.access.filters.insert(action.into(), filter.to_owned());
+        }
+        let picture = MetaPicture { meta: meta.into(), ..MetaPicture::default() };
+        let policies = PolicyBook::new(watch::channel(picture).1);
+        let guard = Guard::Principal { name: "svc".into(), policies };
+        let all = [Action::TwinWatch, Action::TwinRead];
+        for (filter, bounds) in [
+            ("(holds(tags.shown))", "(holds(tags.shown\n))"),
+            ("(holds(tags.watched)) && reported.hot", "(holds(tags.watched\n))"),
+        ] {
+            let narrowed = guard.filtered_for(&all, "acme/pump", filter).unwrap();
+            assert_eq!((narrowed.filter.as_str(), narrowed.bounds.as_str()), (filter, bounds));
+        }
+        // What was not narrowed at all is, by a right that it has.
+        let narrowed = guard.filtered_for(&all, "acme/pump", "reported.hot").unwrap();
+        assert_eq!(narrowed.bounds, "(holds(tags.watched\n))");
+        assert!(guard.filtered_for(&all, "beta/pump", "reported.hot").is_err());
     }
 
     #[test]

@@ -13,12 +13,22 @@ use super::book::Rules;
 use crate::router::Scope;
 
 /// A question as it is to be carried out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Narrowed {
     /// The filter to ask; empty for all.
     pub(crate) filter: String,
+    /// What of it policies ask for: a twin for which this does not certainly hold is not there. Empty where all may be
+    /// shown.
+    pub(crate) bounds: String,
     /// What may be shown.
     pub(crate) shows: Shows,
+}
+
+impl Narrowed {
+    /// A question of somebody who may see all.
+    pub(crate) fn all(filter: &str) -> Self {
+        Self { filter: filter.to_owned(), ..Self::default() }
+    }
 }
 
 /// What may be shown of twins to whoever asks.
@@ -44,7 +54,7 @@ pub(super) fn narrowed(
     let access = rules.access();
     let fits = rules.fits(filter);
     let covered = asked::scope(By::new(access, &fits), principal, action, scope);
-    let all = Narrowed { filter: filter.to_owned(), shows: Shows::All };
+    let all = Narrowed::all(filter);
     let Some(on) = asked::on(scope) else { return covered.map(|()| all) };
     let shows = match (covered, scope) {
         (Ok(()), _) => Shows::Matching,
@@ -58,11 +68,12 @@ pub(super) fn narrowed(
         (Err(refused), _) => return Err(refused),
     };
     let bounds = text(&access.bounds(principal, action, on));
-    Ok(match bounds.as_str() {
-        "" => all,
-        _ if filter.is_empty() => Narrowed { filter: bounds, shows },
-        _ => Narrowed { filter: format!("{bounds} && ({filter}\n)"), shows },
-    })
+    let filter = match (bounds.as_str(), filter) {
+        ("", _) => return Ok(all),
+        (_, "") => bounds.clone(),
+        _ => format!("{bounds} && ({filter}\n)"),
+    };
+    Ok(Narrowed { filter, bounds, shows })
 }
 
 /// The filter that another node asks with for a principal, narrowed here as well unless it has been there.
@@ -72,13 +83,12 @@ pub(super) fn narrowed_again(
     action: Action,
     scope: &Scope,
     filter: &str,
-) -> Result<String, Rejection> {
-    let narrowed = narrowed(rules, principal, action, scope, filter)?.filter;
-    let bounds = asked::on(scope).map(|on| text(&rules.access().bounds(principal, action, on)));
-    let bounds = bounds.filter(|bounds| !bounds.is_empty());
-    let both = bounds.map(|bounds| (Filter::parse(filter), Filter::parse(&bounds)));
-    Ok(match both {
-        Some((Ok(asked), Ok(bounds))) if asked.implies(&bounds) => filter.to_owned(),
+) -> Result<Narrowed, Rejection> {
+    let narrowed = narrowed(rules, principal, action, scope, filter)?;
+    Ok(match (Filter::parse(filter), Filter::parse(&narrowed.bounds)) {
+        (Ok(asked), Ok(bounds)) if asked.implies(&bounds) => {
+            Narrowed { filter: filter.to_owned(), ..narrowed }
+        }
         _ => narrowed,
     })
 }
@@ -144,7 +154,7 @@ mod tests {
     }
 
     fn shows(narrowed: Result<Narrowed, Rejection>) -> Option<(String, Shows)> {
-        narrowed.ok().map(|Narrowed { filter, shows }| (filter.replace('\n', ""), shows))
+        narrowed.ok().map(|Narrowed { filter, shows, .. }| (filter.replace('\n', ""), shows))
     }
 
     #[test]
@@ -182,7 +192,8 @@ mod tests {
     fn another_node_narrows_what_was_not_and_nothing_twice() {
         use Effect::Allow;
         let again = |rules: &Rules, scope: &Scope, filter: &str| {
-            narrowed_again(rules, "svc", Action::TwinWatch, scope, filter)
+            let again = narrowed_again(rules, "svc", Action::TwinWatch, scope, filter);
+            again.map(|narrowed| narrowed.filter)
         };
         let berlin = rules(&[(Allow, BERLIN)]);
         let once = narrow(&berlin, &fleet(), BERLIN).unwrap().filter;

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use super::act::Acting;
 use super::limits::{AGAIN_AFTER, NEWS_MAX};
 use super::machine::Sight;
-use crate::access::Shows;
+use crate::access::Narrowed;
 use crate::router::{Picture, Router, Scope, WatchItem};
 use crate::watch::Watch;
 
@@ -37,7 +37,7 @@ impl Listener {
         task.spawn(async move {
             while !tell.is_closed() {
                 let Ok(watch) =
-                    router.watch(scope.clone(), (None, Shows::All), None, Picture::None).await
+                    router.watch(scope.clone(), &Narrowed::default(), None, Picture::None).await
                 else {
                     sleep(AGAIN_AFTER).await;
                     continue;

@@ -202,7 +202,8 @@ impl Runner {
                 return Err(Stopped::Done);
             }
         };
-        let keys = select(router, self.office.now(), &self.tenant, &whose).await;
+        let asker = asker(router, &kept.record, &whose);
+        let keys = select((router, &asker), self.office.now(), &self.tenant, &whose).await;
         let keys = match keys {
             Ok(keys) => keys,
             // It is the selector's fault, and not the moment's.
@@ -305,4 +306,14 @@ fn of_maker(doorman: &Doorman, record: &Record, whose: &Whose) -> Result<Whose, 
     whose.narrowed(&record.tenant, |scope, filter| {
         doorman.narrow_for(&record.by, Action::TwinQuery, scope, filter)
     })
+}
+
+/// The way to the names of whom a job selects: where its filter says whom, other nodes check that its maker may ask for it.
+fn asker(router: &Router, record: &Record, whose: &Whose) -> Router {
+    match whose {
+        Whose::Fleet { filter, .. } if record.proven && !filter.is_empty() => {
+            router.on_behalf(&record.by)
+        }
+        _ => router.clone(),
+    }
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use pollux_proto::v1;
-use pollux_query::Filter;
 use pollux_twin::{Rejection, Time, TwinKey, Value};
 
 use super::limits::DEVICES_MAX;
 use super::plan::{Whose, wrong};
+use crate::access::Narrowed;
 use crate::query::{Answer, Question};
 use crate::router::{Router, Scope};
 use crate::watch::Sieve;
@@ -41,9 +41,9 @@ pub(crate) fn check_count(count: u64) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Those that a selector selects, in order of their names.
+/// Those that a selector selects, in order of their names: counted by the cluster itself, and told to whoever asks.
 pub(super) async fn select(
-    router: &Router,
+    (router, asker): (&Router, &Router),
     now: Time,
     tenant: &str,
     whose: &Whose,
@@ -58,15 +58,16 @@ pub(super) async fn select(
     }
     let scope = Scope::Prefix { tenant: tenant.to_owned(), prefix: prefix.clone() };
     let all = if filter.is_empty() { "true" } else { filter };
-    let filter = Filter::parse_for_changes(all);
-    let filter = filter.map_err(|error| wrong(format!("filter: {error}")))?;
-    let sieve = Arc::new(Sieve::new(scope.beginning(), filter));
+    // One of which nothing can be told is none of those that were counted.
+    let asked = Narrowed { bounds: all.to_owned(), ..Narrowed::all(all) };
+    let sieve = Sieve::of(scope.beginning(), &asked)?;
+    let sieve = Arc::new(sieve.expect("it asks something"));
     let mut found = Vec::new();
     for (shard, place) in &counted.position.shards {
         let mut after = None;
         loop {
             let at = (*shard, place.index);
-            let page = router.sift(at, Arc::clone(&sieve), after.as_ref()).await?;
+            let page = asker.sift(at, Arc::clone(&sieve), after.as_ref()).await?;
             found.extend(page.items.into_iter().map(|(key, _)| key));
             if found.len() > DEVICES_MAX {
                 check_count(found.len() as u64)?;

@@ -14,12 +14,14 @@ use pollux_proto::limits::{QUERY_TEXT_BYTES_MAX, QUERY_TEXTS_MAX};
 use pollux_proto::position::Position;
 use pollux_proto::{convert, v1};
 use pollux_query::{
-    After, EXPRESSION_BYTES_MAX, EXPRESSIONS_MAX, OrderBy, Part, Query, QueryError, Text,
+    After, EXPRESSION_BYTES_MAX, EXPRESSIONS_MAX, Filter, OrderBy, Part, Query, QueryError, Text,
 };
+use pollux_twin::index::Lookup;
 use pollux_twin::{Rejection, ShardId, TenantId, Time};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(crate) use self::remote::serve;
+use crate::access::Narrowed;
 use crate::limits::{QUERIES_MAX, QUERIES_WAITING_MAX, QUERY_RETRY_MS, QUERY_WAIT_MS_MAX};
 
 // Whatever can be asked here can be asked of another node.
@@ -33,6 +35,8 @@ pub(crate) struct Question {
     pub(crate) tenant: TenantId,
     pub(crate) text: Text,
     pub(crate) query: Arc<Query>,
+    /// What of it policies ask for; twins for which that does not hold are not there.
+    pub(crate) bounds: Option<Arc<Filter>>,
     /// The expressions' `now`.
     pub(crate) now: Time,
     /// Whether it is to be told how each shard was looked at.
@@ -86,16 +90,38 @@ impl Question {
         Self::of(tenant, text, now, request.explain)
     }
 
-    /// The same with another filter.
-    pub(crate) fn with(self, filter: String) -> Result<Self, Rejection> {
-        let Self { tenant, text, query: _, now, explain } = self;
-        Self::of(tenant, Text { filter, ..text }, now, explain)
+    /// The same for whoever may see a part only.
+    pub(crate) fn narrowed(self, to: Narrowed) -> Result<Self, Rejection> {
+        let Self { tenant, text, now, explain, .. } = self;
+        let bounds = bounds(&to.bounds)?;
+        let question = Self::of(tenant, Text { filter: to.filter, ..text }, now, explain)?;
+        Ok(Self { bounds, ..question })
     }
 
     fn of(tenant: TenantId, text: Text, now: Time, explain: bool) -> Result<Self, Rejection> {
         let query = Arc::new(Query::parse(&text).map_err(refused)?);
-        Ok(Self { tenant, text, query, now, explain })
+        Ok(Self { tenant, text, query, bounds: None, now, explain })
     }
+
+    /// What indexes can be asked. Where policies say which twins there are, their filters alone say how many are looked at:
+    /// how long that takes tells nothing of others.
+    fn lookups(&self) -> Vec<Lookup> {
+        match &self.bounds {
+            Some(bounds) => bounds.lookups(),
+            None => self.query.lookups(),
+        }
+    }
+}
+
+fn bounds(text: &str) -> Result<Option<Arc<Filter>>, Rejection> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let parsed = Filter::parse(text);
+    parsed
+        .map(Arc::new)
+        .map(Some)
+        .map_err(|error| Rejection::Invalid { reason: format!("filter: {error}") })
 }
 
 impl Answer {

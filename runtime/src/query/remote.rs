@@ -15,7 +15,7 @@ use pollux_twin::{Rejection, ShardId, TenantId, Time, Value};
 
 use super::scan::Found;
 use super::{Question, Way};
-use crate::access::Guard;
+use crate::access::{Guard, Narrowed};
 use crate::cluster::{Forward, Served, refused};
 use crate::limits::{QUERY_ITEM_BYTES, QUERY_MS_MAX};
 use crate::router::Router;
@@ -81,13 +81,13 @@ pub(crate) fn serve(
     let answered = router.cloned().ok_or(CallFault::Unreachable);
     let asked = decode::<Ask>(payload).map_err(|_| CallFault::Failed).and_then(|asked| {
         let beginning = format!("{}/", asked.tenant);
-        let filter = guard.filtered(Action::TwinQuery, &beginning, &asked.filter);
-        filter.map(|filter| Ask { filter, ..asked }).map_err(|_| CallFault::Failed)
+        let narrowed = guard.filtered(Action::TwinQuery, &beginning, &asked.filter);
+        narrowed.map(|narrowed| (asked, narrowed)).map_err(|_| CallFault::Failed)
     });
     let items = async move {
-        let (router, asked) = (answered?, asked?);
+        let (router, (asked, narrowed)) = (answered?, asked?);
         let shards: Vec<_> = asked.shards.iter().copied().map(ShardId).collect();
-        let found = match read(asked, explain) {
+        let found = match read(asked, narrowed, explain) {
             Ok(question) => router.query_here(&shards, &question).await,
             Err(rejection) => Err(rejection),
         };
@@ -104,7 +104,7 @@ pub(crate) fn serve(
     stream::once(items).flat_map(written).boxed()
 }
 
-fn read(asked: Ask, explain: bool) -> Result<Question, Rejection> {
+fn read(asked: Ask, narrowed: Narrowed, explain: bool) -> Result<Question, Rejection> {
     let invalid = |error: &dyn std::fmt::Display| Rejection::Invalid { reason: error.to_string() };
     let tenant = TenantId::parse(&asked.tenant).map_err(|error| invalid(&error))?;
     let order_by = asked.order_by.into_iter();
@@ -117,7 +117,7 @@ fn read(asked: Ask, explain: bool) -> Result<Question, Rejection> {
         count: asked.count,
         group_by: asked.group_by,
     };
-    Question::of(tenant, text, Time::from_ms(asked.now_ms), explain)
+    Question::of(tenant, text, Time::from_ms(asked.now_ms), explain)?.narrowed(narrowed)
 }
 
 /// What was found, in pieces that are not too large.

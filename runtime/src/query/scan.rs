@@ -59,7 +59,7 @@ pub(super) async fn scan(
     let replicas = shards.iter().map(|shard| (shard.id(), shard.replica())).collect();
     let (tell, told) = oneshot::channel();
     let cancelled = Cancelled(Arc::default());
-    let lookups = question.query.lookups();
+    let lookups = question.lookups();
     let cancelled_too = Arc::clone(&cancelled.0);
     let look = Look { question: question.clone(), lookups, node, cancelled: cancelled_too };
     let thread = thread::Builder::new().name("pollux-query".into()).spawn(move || {
@@ -107,7 +107,8 @@ struct Look {
 
 impl Look {
     fn at_all(&self, replicas: Vec<(ShardId, Arc<Replica>)>) -> Result<Found, Stopped> {
-        let mut collector = Collector::new(Arc::clone(&self.question.query));
+        let Question { query, bounds, .. } = &self.question;
+        let mut collector = Collector::new(Arc::clone(query)).within(bounds.clone());
         let (mut places, mut ways) = (Vec::new(), Vec::new());
         for (shard, replica) in replicas {
             let before = collector.so_far();

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use pollux_cluster::meta::CONTROL_LEVEL;
+use pollux_twin::Rejection;
 
-use super::Router;
+use super::{Call, Router};
 
 impl Router {
     /// The same for a principal: other nodes that are asked check once more that it may. Those of a cluster
@@ -15,8 +16,15 @@ impl Router {
         Self { inner: Arc::clone(&self.inner), forward }
     }
 
-    /// A principal whose right has to be decided where the twin is: at the very state that its call is decided on.
-    pub(super) fn to_be_decided_by_twin(&self, principal: Option<&Arc<str>>) -> Option<Arc<str>> {
-        principal.filter(|name| self.inner.policies.is_filtered(name)).cloned()
+    /// A principal whose right has to be decided where the twin is: at the very state that its call is decided on. Others
+    /// are refused here what they may not.
+    pub(super) fn to_be_decided_by_twin(
+        &self,
+        principal: Option<&Arc<str>>,
+        call: &Call,
+    ) -> Result<Option<Arc<str>>, Rejection> {
+        let Some(name) = principal else { return Ok(None) };
+        let for_twin = self.inner.policies.is_for_twin(name, &call.key, &call.request)?;
+        Ok(for_twin.then(|| Arc::clone(name)))
     }
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use pollux_twin::input::{CallKey, Request};
-use pollux_twin::registration::RegistryRequest;
 use pollux_twin::{Time, TwinKey};
 
 use crate::limits::UNCLEAR_MAX;
@@ -27,11 +26,7 @@ pub struct Call {
 impl Call {
     /// Whether it changes nothing.
     pub(crate) fn is_read(&self) -> bool {
-        match &self.request {
-            Request::Get | Request::GetCommand { .. } => true,
-            Request::Registry(request) => **request == RegistryRequest::Get,
-            _ => false,
-        }
+        self.request.is_read()
     }
 
     /// Whether it may be repeated after so many attempts of which nobody can tell what came.

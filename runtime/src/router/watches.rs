@@ -10,11 +10,10 @@ use futures_util::future::join_all;
 use pollux_cluster::NodeId;
 use pollux_cluster::meta::CONTROL_LEVEL;
 use pollux_proto::position::Position;
-use pollux_query::Filter;
 use pollux_twin::{Rejection, ShardId, TwinKey, View};
 
 use super::{Picture, Router, Scope};
-use crate::access::Shows;
+use crate::access::Narrowed;
 use crate::cluster::Owner;
 use crate::limits::KEEP_STATES_EVERY_MS;
 use crate::watch::{self, Sieve, Walk, Watch};
@@ -49,16 +48,16 @@ impl Router {
     pub(crate) async fn watch(
         &self,
         scope: Scope,
-        (filter, shows): (Option<Filter>, Shows),
+        asked: &Narrowed,
         from: Option<&Position>,
         picture: Picture,
     ) -> Result<Watch, Rejection> {
-        if filter.is_some() && self.level() < CONTROL_LEVEL {
+        if !asked.filter.is_empty() && self.level() < CONTROL_LEVEL {
             let reason = "filter: not all nodes know it before the upgrade is finished; run `pollux cluster \
                           upgrade --finish`";
             return Err(Rejection::Invalid { reason: reason.into() });
         }
-        Watch::new(self.clone(), scope, (filter, shows), from, picture).await
+        Watch::new(self.clone(), scope, asked, from, picture).await
     }
 
     /// Some twins of a shard for which a filter holds, from the table of a replica that has come to a place.
@@ -79,19 +78,18 @@ impl Router {
         page
     }
 
-    /// A twin if a filter holds for it, from the table of a replica that has come to these places.
+    /// A twin if it is within bounds, from the table of a replica that has come to these places.
     pub(crate) async fn matching(
         &self,
         key: &TwinKey,
-        filter: &str,
+        bounds: &Narrowed,
         reached: &Position,
     ) -> Result<Option<View>, Rejection> {
         let scope = Scope::One(key.clone());
         // What policies ask can be asked of changes, too.
-        let filter = Filter::parse_for_changes(filter);
-        let filter =
-            filter.map_err(|error| Rejection::Invalid { reason: format!("filter: {error}") })?;
-        let sieve = Arc::new(Sieve::new(scope.beginning(), filter));
+        let Some(sieve) = Sieve::of(scope.beginning(), bounds)?.map(Arc::new) else {
+            return Ok(None);
+        };
         for shard in self.shards_of(&scope) {
             let least = reached.shards.get(&shard).map_or(0, |place| place.index);
             let mut after = None;

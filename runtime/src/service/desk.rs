@@ -18,7 +18,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Parts;
-use super::fleet::filter_of;
 use super::limits::{
     IMPORTS_MAX, PAGE_BYTES_MAX, PAGE_PART, REQUEST_BYTES_MAX, WATCH_LOOK, WATCH_RETRY_MS,
     WATCHES_MAX,
@@ -209,7 +208,7 @@ impl Desk {
         let narrowed = self.doorman.narrow(caller, Action::TwinQuery, &all, asked)?;
         let question = match narrowed.shows {
             Shows::All => question,
-            Shows::Matching | Shows::WhileMatching => question.with(narrowed.filter)?,
+            Shows::Matching | Shows::WhileMatching => question.narrowed(narrowed)?,
         };
         self.router_for(caller).query(&question).await
     }
@@ -260,7 +259,6 @@ impl Desk {
         let asked_filter = self.filter_of_changes(scope.tenant(), &asked.filter)?;
         let asked_filter = asked_filter.as_ref().map_or("", Filter::source).to_owned();
         let narrowed = self.doorman.narrow(caller, Action::TwinWatch, &scope, &asked_filter)?;
-        let filter = filter_of(&narrowed.filter)?;
         let stay = Stay {
             doorman: self.doorman.clone(),
             changed: self.doorman.picture(),
@@ -282,8 +280,8 @@ impl Desk {
         if asked.telemetry {
             router.must_have(SIXTH_LEVEL)?;
         }
-        let (shows, from) = (narrowed.shows, asked.position.as_ref());
-        let mut watch = router.watch(scope, (filter, shows), from, picture).await?;
+        let from = asked.position.as_ref();
+        let mut watch = router.watch(scope, &narrowed, from, picture).await?;
         if asked.telemetry {
             watch.tell_telemetry();
         }

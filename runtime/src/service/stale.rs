@@ -80,7 +80,7 @@ impl Desk {
         let router = self.router_for(caller);
         if let (Scope::One(key), Shows::WhileMatching | Shows::Matching) = (&scope, narrowed.shows)
         {
-            let view = router.matching(key, &narrowed.filter, &stand.position).await?;
+            let view = router.matching(key, &narrowed, &stand.position).await?;
             return view.map(|view| (view, stand)).ok_or_else(|| not_shown(Action::TwinRead, key));
         }
         let mut page = router.list(&scope, None, 1, &stand.position.shards).await?;

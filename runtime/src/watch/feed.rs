@@ -13,7 +13,6 @@ use pollux_cluster::access::Action;
 use pollux_cluster::{CallFault, NodeId};
 use pollux_proto::feed::{Changed, Changes, Fit, Sift, SiftedChanges, Stand, Told, Watch};
 use pollux_proto::forward::{decode, encode};
-use pollux_query::Filter;
 use pollux_twin::table::Versions;
 use pollux_twin::{ShardId, TwinKey};
 use tokio::time::Interval;
@@ -102,10 +101,9 @@ pub(crate) fn serve(router: Option<&Router>, payload: &[u8], guard: &Guard) -> S
 /// What another node watches with a filter of a shard that is held here.
 pub(crate) fn serve_sifted(router: Option<&Router>, payload: &[u8], guard: &Guard) -> Served {
     let Ok(Sift { watch, filter }) = decode(payload) else { return refused(CallFault::Failed) };
-    let Ok(filter) = guard.filtered(Action::TwinWatch, &watch.beginning, &filter) else {
-        return refused(CallFault::Failed);
-    };
-    let Ok(filter) = Filter::parse_for_changes(&filter) else { return refused(CallFault::Failed) };
+    let narrowed = guard.filtered(Action::TwinWatch, &watch.beginning, &filter);
+    let sieve = narrowed.and_then(|narrowed| Sieve::of(watch.beginning.clone(), &narrowed));
+    let Ok(Some(sieve)) = sieve else { return refused(CallFault::Failed) };
     let held = |router: &Router| router.shards().held(ShardId(watch.shard));
     let shown = router.and_then(|router| {
         let handle = held(router).filter(|handle| !handle.group().is_pristine())?;
@@ -113,8 +111,8 @@ pub(crate) fn serve_sifted(router: Option<&Router>, payload: &[u8], guard: &Guar
     });
     let Some((age_ms, replica)) = shown else { return refused(CallFault::Unreachable) };
     let Watch { beginning, after, .. } = watch;
-    let sieve = Arc::new(Sieve::new(beginning.clone(), filter));
-    let begun = async move { tell(sifted(&replica, sieve, after).await, age_ms, beginning) };
+    let begun =
+        async move { tell(sifted(&replica, Arc::new(sieve), after).await, age_ms, beginning) };
     stream::once(begun).flatten().boxed()
 }
 

@@ -11,7 +11,6 @@ use pollux_cluster::access::Action;
 use pollux_cluster::{CallFault, NodeId};
 use pollux_proto::feed::{Heard, Listen, Live};
 use pollux_proto::forward::{decode, encode};
-use pollux_query::Filter;
 use pollux_twin::{ShardId, TwinKey};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -21,7 +20,7 @@ use crate::access::Guard;
 use crate::cluster::{Owner, Served, refused};
 use crate::limits::{LIVE_AHEAD, LIVE_OWNER_LOOK, LIVE_PER_ITEM, WATCH_LOOK_MS};
 use crate::router::{Router, Scope};
-use crate::shard::ShardHandle;
+use crate::shard::{Replica, ShardHandle};
 
 /// Those who listen to one shard, at its owner.
 #[derive(Debug, Default)]
@@ -111,11 +110,7 @@ fn here(
             loop {
                 let (mut lives, left_out) = listening.next().await;
                 if let Some(sieve) = &sieve {
-                    lives.retain(|live| {
-                        let images = TwinKey::parse(&live.key).map(|key| replica.images(vec![key]));
-                        images
-                            .is_ok_and(|all| all.iter().all(|(key, image)| sieve.holds(key, image)))
-                    });
+                    lives.retain(|live| is_wanted(sieve, &replica, live));
                 }
                 if !lives.is_empty() || left_out > 0 {
                     let lives = lives.into_iter().map(Arc::unwrap_or_clone).collect();
@@ -124,6 +119,12 @@ fn here(
             }
         });
     heard.boxed()
+}
+
+/// Whether a filter certainly holds for the twin that telemetry is of: of one that is not in the table nothing can be told.
+fn is_wanted(sieve: &Sieve, replica: &Replica, live: &Live) -> bool {
+    let Ok(key) = TwinKey::parse(&live.key) else { return false };
+    replica.images(vec![key]).iter().any(|(key, image)| sieve.holds(key, image))
 }
 
 /// The same of a shard that another node owns.
@@ -151,16 +152,10 @@ pub(crate) fn serve(router: Option<&Router>, payload: &[u8], guard: &Guard) -> S
     let Ok(Listen { shard, beginning, filter }) = decode(payload) else {
         return refused(CallFault::Failed);
     };
-    let Ok(filter) = guard.filtered(Action::TwinWatch, &beginning, &filter) else {
-        return refused(CallFault::Failed);
-    };
-    let sieve = match filter.as_str() {
-        "" => None,
-        filter => match Filter::parse_for_changes(filter) {
-            Ok(filter) => Some(Arc::new(Sieve::new(beginning.clone(), filter))),
-            Err(_) => return refused(CallFault::Failed),
-        },
-    };
+    let narrowed = guard.filtered(Action::TwinWatch, &beginning, &filter);
+    let sieve = narrowed.and_then(|narrowed| Sieve::of(beginning.clone(), &narrowed));
+    let Ok(sieve) = sieve else { return refused(CallFault::Failed) };
+    let sieve = sieve.map(Arc::new);
     let (Some(router), shard) = (router.cloned(), ShardId(shard)) else {
         return refused(CallFault::Unreachable);
     };

@@ -8,11 +8,12 @@ use pollux_query::{Filter, Subject, choose};
 use pollux_twin::index::Lookup;
 use pollux_twin::table::{States, Table};
 use pollux_twin::twin::View;
-use pollux_twin::{Time, TwinKey, image};
+use pollux_twin::{Rejection, Time, TwinKey, image};
 use tokio::task::yield_now;
 
 use super::hub::Step;
 use super::ring::Event;
+use crate::access::Narrowed;
 use crate::limits::SIFTED_PER_TURN;
 
 /// See the module.
@@ -20,6 +21,8 @@ pub(crate) struct Sieve {
     /// What every key that is wanted begins with.
     beginning: String,
     filter: Filter,
+    /// What policies ask for. A twin for which that does not certainly hold is not there for whoever asks.
+    bounds: Option<Filter>,
     /// What indexes can be asked for it.
     lookups: Vec<Lookup>,
 }
@@ -40,8 +43,24 @@ enum Said {
 }
 
 impl Sieve {
-    pub(crate) fn new(beginning: String, filter: Filter) -> Self {
-        Self { beginning, lookups: filter.lookups(), filter }
+    /// Of all whose keys begin so; nothing where nothing is asked of them.
+    ///
+    /// # Errors
+    /// What is asked cannot be asked of twins as they change.
+    pub(crate) fn of(beginning: String, asked: &Narrowed) -> Result<Option<Self>, Rejection> {
+        if asked.filter.is_empty() {
+            return Ok(None);
+        }
+        let parsed = |filter: &str| {
+            Filter::parse_for_changes(filter)
+                .map_err(|error| Rejection::Invalid { reason: format!("filter: {error}") })
+        };
+        let filter = parsed(&asked.filter)?;
+        let bounds = match asked.bounds.as_str() {
+            "" => None,
+            bounds => Some(parsed(bounds)?),
+        };
+        Ok(Some(Self { beginning, lookups: filter.lookups(), filter, bounds }))
     }
 
     pub(crate) fn beginning(&self) -> &str {
@@ -121,10 +140,11 @@ impl Sieve {
             Ok(subject) => subject,
             Err(error) => {
                 tracing::error!(%key, %error, "a twin cannot be looked at");
-                return Said::Nothing;
+                return if self.bounds.is_some() { Said::HoldsNot } else { Said::Nothing };
             }
         };
-        if !subject.is_alive() {
+        let within = self.bounds.as_ref().is_none_or(|all| all.matches(&subject) == Ok(true));
+        if !subject.is_alive() || !within {
             return Said::HoldsNot;
         }
         match self.filter.matches(&subject) {
@@ -161,7 +181,12 @@ mod tests {
 
     /// What a change from one content to another is to a filter.
     fn fit(filter: &str, before: Option<&str>, after: &str) -> Option<Fit> {
-        let sieve = Sieve::new("default/".into(), Filter::parse_for_changes(filter).unwrap());
+        fit_within("", filter, before, after)
+    }
+
+    /// The same for somebody who may see those alone for which another filter holds.
+    fn fit_within(bounds: &str, filter: &str, before: Option<&str>, after: &str) -> Option<Fit> {
+        let sieve = sieve(bounds, filter);
         let mut twin = Twin::absent();
         let before = before.map(|content| {
             patched(&mut twin, content);
@@ -171,6 +196,41 @@ mod tests {
         let states = States { before, after: image::pack(&twin, 2) };
         sieve.fit(&TwinKey::parse("a").unwrap(), &states)
     }
+
+    fn sieve(bounds: &str, filter: &str) -> Sieve {
+        let asked = Narrowed { bounds: bounds.into(), ..Narrowed::all(filter) };
+        Sieve::of("default/".into(), &asked).unwrap().unwrap()
+    }
+
+    #[test]
+    fn what_is_too_costly_is_shown_only_within_the_bounds() {
+        let items: Vec<_> = (0..300).collect();
+        let wide = format!("{{\"site\":\"north\",\"items\":{items:?}}}");
+        let (slow, north) = (SLOW, "tags.site == \"north\"");
+        let not_slow = format!("!holds({slow})");
+        let mut twin = Twin::absent();
+        patched(&mut twin, &wide);
+        let key = TwinKey::parse("a").unwrap();
+        for (bounds, filter, shown) in [
+            ("", slow, true),
+            (north, slow, true),
+            (slow, slow, false),
+            (slow, north, false),
+            (&not_slow, north, false),
+            ("tags.site == \"south\"", slow, false),
+        ] {
+            let picture =
+                sieve(bounds, filter).picture(&key, &image::pack(&twin, 1), Time::default());
+            assert_eq!(picture.is_some(), shown, "{bounds} {filter}");
+            let change = fit_within(bounds, filter, None, &wide);
+            assert_eq!(change.is_some(), shown, "{bounds} {filter}: {change:?}");
+        }
+        // What becomes too costly to tell has left.
+        let small = "{\"site\":\"north\",\"items\":[1]}";
+        assert_eq!(fit_within(slow, north, Some(small), &wide), Some(Fit::Left));
+    }
+
+    const SLOW: &str = "tags.items.all(a, tags.items.all(b, a + b >= 0))";
 
     #[test]
     fn a_change_is_told_if_the_filter_holds_before_or_after() {
@@ -186,7 +246,6 @@ mod tests {
         assert_eq!(fit(north, None, in_south), None);
         let items: Vec<_> = (0..300).collect();
         let wide = format!("{{\"items\":{items:?}}}");
-        let slow = "tags.items.all(a, tags.items.all(b, a + b >= 0))";
-        assert_eq!(fit(slow, None, &wide), Some(Fit::Undecided));
+        assert_eq!(fit(SLOW, None, &wide), Some(Fit::Undecided));
     }
 }

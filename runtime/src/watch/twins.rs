@@ -10,7 +10,6 @@ use pollux_cluster::access::Action;
 use pollux_cluster::{CallFault, NodeId};
 use pollux_proto::feed::{SiftTwins, SiftedTwins};
 use pollux_proto::forward::{decode, encode};
-use pollux_query::Filter;
 use pollux_twin::{Rejection, ShardId, TwinKey, View};
 use tokio::task::spawn_blocking;
 
@@ -122,15 +121,15 @@ pub(crate) async fn serve(
     guard: &Guard,
 ) -> Result<Bytes, CallFault> {
     let asked: SiftTwins = decode(payload).map_err(|_| CallFault::Failed)?;
-    // What a watch begins with, or one twin that is read where its tags or groups say who may.
-    let filtered = |action| guard.filtered(action, &asked.beginning, &asked.filter);
-    let filter = filtered(Action::TwinWatch).or_else(|_| filtered(Action::TwinRead));
-    let filter = filter.map_err(|_| CallFault::Failed)?;
-    let filter = Filter::parse_for_changes(&filter).map_err(|_| CallFault::Failed)?;
+    // What a watch begins with, one twin that is read where its tags or groups say who may, or whom a job selects.
+    let all = [Action::TwinWatch, Action::TwinRead, Action::TwinQuery];
+    let narrowed = guard.filtered_for(&all, &asked.beginning, &asked.filter);
+    let narrowed = narrowed.map_err(|_| CallFault::Failed)?;
+    let sieve = Sieve::of(asked.beginning, &narrowed).map_err(|_| CallFault::Failed)?;
+    let sieve = Arc::new(sieve.ok_or(CallFault::Failed)?);
     let after = asked.after.as_deref().map(TwinKey::parse).transpose();
     let after = after.map_err(|_| CallFault::Failed)?;
     let shown = router.shown(ShardId(asked.shard), asked.least).ok_or(CallFault::Unreachable)?;
-    let sieve = Arc::new(Sieve::new(asked.beginning, filter));
     let page = page(shown.replica(), sieve, after).await.map_err(|_| CallFault::Failed)?;
     let text = |key: TwinKey| key.as_str().to_owned();
     let items = page.items.into_iter().map(|(key, view)| (text(key), view)).collect();

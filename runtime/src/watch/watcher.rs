@@ -10,7 +10,6 @@ use futures_util::stream::{BoxStream, SelectAll, select_all};
 use futures_util::{FutureExt, StreamExt};
 use pollux_proto::feed::{Fit, Heard, Live};
 use pollux_proto::position::Position;
-use pollux_query::Filter;
 use pollux_twin::{Change, Effect, Mark, Rejection, ShardId, TwinKey};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, sleep, timeout};
@@ -24,7 +23,7 @@ use super::progress;
 use super::ring::Event;
 use super::sieve::Sieve;
 use super::walk::{Met, Walk};
-use crate::access::Shows;
+use crate::access::{Narrowed, Shows};
 use crate::limits::{
     KEEP_STATES_EVERY_MS, OWNER_LOOK_MS, OWNER_WAIT_MS_MAX, PAGE_MAX, WATCH_BATCH_STEPS,
 };
@@ -74,11 +73,11 @@ impl Watch {
     pub(crate) async fn new(
         router: Router,
         scope: Scope,
-        (filter, shows): (Option<Filter>, Shows),
+        asked: &Narrowed,
         from: Option<&Position>,
         picture: crate::router::Picture,
     ) -> Result<Self, Rejection> {
-        let sieve = filter.map(|filter| Arc::new(Sieve::new(scope.beginning(), filter)));
+        let sieve = Sieve::of(scope.beginning(), asked)?.map(Arc::new);
         let kept = sieve.as_ref().map(|_| keep(router.clone(), scope.clone()));
         let fits = from.map(|from| fits(&router, &scope, from));
         let known = from.filter(|_| fits == Some(Ok(())));
@@ -93,7 +92,7 @@ impl Watch {
             router,
             scope,
             sieve,
-            shows,
+            shows: asked.shows,
             lost: false,
             _kept: kept,
             shards: select_all(walks.into_iter().map(Walk::met)),

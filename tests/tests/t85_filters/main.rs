@@ -82,6 +82,10 @@ fn many_twins(world: &World<'_>, berlin: &Caller, north: &Caller) -> Result<()> 
         ensure!(berlin.query(node, "tags.site == \"berlin\" || true")? == Err(403));
         ensure!(berlin.query(node, "tags.site == \"paris\"")? == Err(403));
         ensure!(berlin.query(node, BERLIN)? == names(&[0, 2, 4, 6]));
+        // Whom it may not see is not even counted.
+        let asked = json!({"filter": format!("{BERLIN} && tags.n == 1"), "count": true});
+        let found = berlin.http(node, "POST", "/tenants/acme/query", &asked)?.json()?;
+        ensure!(found["matched"] == 0 && found["scanned"] == 4, "{found}");
         let some = "tags.n > 1 && tags.site == \"berlin\" && desired.speed == 1";
         ensure!(berlin.query(node, some)? == names(&[2]), "{:?}", berlin.query(node, some)?);
         ensure!(north.query(node, "group(\"north\")")? == names(&[1, 2]));
@@ -121,7 +125,36 @@ fn groups_and_tags_say_who_may_at_the_door_and_at_the_owner() -> Result<()> {
     moved_about(&world, &berlin)?;
     denied(&world)?;
     watched(&world, &berlin)?;
-    jobs(&world, &berlin)
+    jobs(&world, &berlin)?;
+    too_costly(&world)
+}
+
+/// A twin on which a policy's filter takes too many steps is shown by nobody: not by the twin, not by a replica, and in no
+/// picture.
+fn too_costly(world: &World<'_>) -> Result<()> {
+    const SLOW: &str = "tags.items.all(a, tags.items.all(b, a + b >= 0))";
+    const PICTURE: &str = "/watch?picture=true&filter=tags.items.all(a%2C%20tags.items.all(b%2C%20a%20%2B%20b%20%3E%3D%200))";
+    let slow = world.principal("slow")?;
+    world.policy("slow", &allow("slow", &["twin:*"], SLOW))?;
+    world.tags("few", &json!({"items": [1, 2]}))?;
+    world.tags("many", &json!({"items": vec![1; 300]}))?;
+    for node in &world.nodes {
+        for (device, expected) in [("few", 200), ("many", 403)] {
+            ensure!(slow.twin(node, "GET", device, &Value::Null)? == expected, "{device}");
+            let path = format!("/tenants/acme/twins/{device}?stale=true");
+            soon("a replica has it", || {
+                Ok(world.admin.http(node, "GET", &path, &Value::Null)?.status == 200)
+            })?;
+            let stale = slow.http(node, "GET", &path, &Value::Null)?;
+            ensure!(stale.status == expected, "{device}: {stale:?}");
+        }
+        let told = slow.watch(node, PICTURE)?;
+        ensure!(told.status == 200, "{}", told.status);
+        let shown = told.next("twin")?;
+        ensure!(shown["device"] == "few", "{shown}");
+        told.next("picture_complete")?;
+    }
+    Ok(())
 }
 
 /// What a twin is when a call comes to it decides, whatever it was when its caller was let in.
@@ -133,6 +166,7 @@ fn moved_about(world: &World<'_>, berlin: &Caller) -> Result<()> {
     ensure!(berlin.twin(node, "PATCH", "pump-6", &site("paris"))? == 200);
     ensure!(berlin.twin(node, "PATCH", "pump-6", &site("berlin"))? == 403);
     ensure!(berlin.twin(node, "GET", "pump-6", &Value::Null)? == 403);
+    with_a_key(world, berlin)?;
     world.tags("pump-6", &json!({"site": "berlin"}))?;
     // A twin that is not there is what the call makes of it.
     ensure!(berlin.twin(node, "PATCH", "new-1", &json!({"desired": {"a": 1}}))? == 403);
@@ -142,6 +176,29 @@ fn moved_about(world: &World<'_>, berlin: &Caller) -> Result<()> {
     ensure!(berlin.twin(node, "DELETE", "new-1", &Value::Null)? < 300);
     ensure!(berlin.twin(node, "GET", "new-1", &Value::Null)? == 403, "there is none to be seen");
     while_it_changes(world, berlin)
+}
+
+/// A twin that was given away with a key shows nothing to whoever reads with the same key, and says of the write again only
+/// what it said.
+fn with_a_key(world: &World<'_>, berlin: &Caller) -> Result<()> {
+    let path = "/tenants/acme/twins/pump-4";
+    for node in &world.nodes {
+        let key = format!("gives-{}", node.http);
+        let give = json!({"tags": {"site": "paris"}});
+        for _ in 0..2 {
+            let given = berlin.keyed(node, &key, "PATCH", path, &give)?;
+            ensure!(given.status == 200, "{given:?}");
+        }
+        for what in ["", "/commands/1"] {
+            let read = format!("{path}{what}");
+            let read = berlin.keyed(node, &key, "GET", &read, &Value::Null)?;
+            ensure!(read.status == 403, "{read:?}");
+        }
+        let read = berlin.keyed(node, &key, "GET", "/tenants/acme/devices/pump-4", &Value::Null)?;
+        ensure!(read.status != 200, "{read:?}");
+        world.tags("pump-4", &json!({"site": "berlin"}))?;
+    }
+    Ok(())
 }
 
 /// The tags flip while somebody writes whom one of them lets in. All is told in the order of the log: each write that was
@@ -338,7 +395,10 @@ fn filters_are_put_shown_explained_and_refused() -> Result<()> {
     ensure!(reply.status == 409 && reply.body.contains("about the cluster, too"), "{reply:?}");
     let audit = node.ask_as(&admin.0, &["access", "audit"])?.to_string();
     ensure!(audit.contains("\"what\":\"policy put\""), "{audit}");
-    // What is put again without a filter has none.
+    // Nobody takes a filter away without saying so.
+    let refused = put(&[]).err().context("it has a filter")?.to_string();
+    ensure!(refused.contains("remove it before it is put without"), "{refused}");
+    node.ask_as(&admin.0, &["access", "policy", "remove", "p"])?;
     put(&[])?;
     ensure!(check(&["twin:query", "acme/*"])? == allowed);
     Ok(())

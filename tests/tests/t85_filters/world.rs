@@ -39,8 +39,24 @@ impl Caller {
         path: &str,
         body: &Value,
     ) -> Result<Reply> {
+        self.keyed(node, "", method, path, body)
+    }
+
+    /// The same with an idempotency key; one that is empty is none.
+    pub(crate) fn keyed(
+        &self,
+        node: &NodeProcess,
+        key: &str,
+        method: &str,
+        path: &str,
+        body: &Value,
+    ) -> Result<Reply> {
         let bearer = format!("Bearer {}", self.0);
-        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/json"),
+            ("idempotency-key", key),
+        ];
         let body = if body.is_null() { String::new() } else { body.to_string() };
         node.send(method, &format!("/v1{path}"), &headers, body.as_bytes())
     }

@@ -55,7 +55,8 @@ impl Twin {
         facts
     }
 
-    /// Whether a call is to be decided: nothing is known of one that came before it with its key.
+    /// Whether a call is to be decided: nothing is known of one that came before it with its key. A read always is, as it
+    /// shows what is so now.
     pub fn is_new(
         &self,
         now: Time,
@@ -63,6 +64,9 @@ impl Twin {
         key: Option<&CallKey>,
         request: &Request,
     ) -> bool {
+        if request.is_read() {
+            return true;
+        }
         match self.recognise(now, caller, key, request) {
             Recognised::Repeated(_) => false,
             Recognised::Refused(why) => !matches!(why, Rejection::KeyReused | Rejection::Unknown),

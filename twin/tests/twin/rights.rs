@@ -115,6 +115,17 @@ fn who_may_not_is_told_so_and_leaves_nothing() {
 }
 
 #[test]
+fn a_read_is_never_a_repetition() {
+    let mut bench = Bench::new();
+    bench.call(Some("k"), patch_request(Section::Tags, r#"{"a":1}"#, None));
+    let key = CallKey::Own("k".into());
+    let now = Time::from_ms(1_000);
+    for read in [Request::Get, Request::GetCommand { id: 1 }, registry(RegistryRequest::Get)] {
+        assert!(bench.twin.is_new(now, "tests", Some(&key), &read), "{read:?}");
+    }
+}
+
+#[test]
 fn an_attempt_that_may_still_come_finds_that_it_was_refused() {
     let mut bench = Bench::new();
     bench.patch(Section::Tags, r#"{"a":1}"#);

@@ -116,6 +116,14 @@ fn what_is_shown_of_many_is_bounded_by_the_filters_that_allow_it() {
     assert_eq!(bounds("limits", Action::TwinRead), texts("", "secret"), "one without allows all");
     assert_eq!(bounds("limits", Action::TwinWatch), texts("", ""));
     assert_eq!(bounds(ROOT, Action::TwinRead), texts("", ""));
+    let access = filtered(&[
+        "a allow reader twin:* acme/* ? berlin",
+        "b allow reader twin:read acme/* ? berlin",
+        "c deny reader twin:* acme/* ? locked",
+        "d deny reader twin:read acme/* ? locked",
+    ]);
+    let Bounds { within, without } = access.bounds("reader", Action::TwinRead, on);
+    assert_eq!((within, without), (vec!["berlin"], vec!["locked"]), "each once");
 }
 
 #[test]
@@ -130,7 +138,11 @@ fn filters_are_put_with_their_policies_and_go_with_them() {
     assert_eq!(access.filters.get("p").map(String::as_str), Some("tags.a"));
     assert_eq!((&*access.audit[0].what, &*access.audit[0].on), ("policy put", "p"));
     let (name, plain) = policy(read);
-    follow(&mut access, order(2, Change::PutPolicy { name, policy: plain })).unwrap();
+    let without = Change::PutPolicy { name, policy: plain };
+    refused(&mut access, without.clone(), "remove it before it is put without");
+    assert_eq!(access.filters["p"], "tags.a");
+    follow(&mut access, order(2, Change::RemovePolicy { name: "p".into() })).unwrap();
+    follow(&mut access, order(7, without)).unwrap();
     assert!(access.filters.is_empty());
     follow(&mut access, order(3, put(read, "tags.a"))).unwrap();
     follow(&mut access, order(4, Change::RemovePolicy { name: "p".into() })).unwrap();
@@ -184,4 +196,26 @@ proptest! {
             Decision::Depends { policies } => prop_assert!(!policies.is_empty()),
         }
     }
+}
+
+#[test]
+fn each_filter_is_asked_once() {
+    let access = filtered(&[
+        "a allow writer twin:write acme/* desired.a ? slow",
+        "b allow writer twin:write acme/* desired.b ? slow",
+        "c allow writer twin:write acme/* desired ? other",
+        "d deny writer twin:write acme/* ? other",
+    ]);
+    let paths: Vec<_> =
+        (0..100).map(|n| format!("desired.a.k{n}").parse::<Path>().unwrap()).collect();
+    let asked = std::cell::RefCell::new(Vec::new());
+    let fits = |filter: &str| {
+        asked.borrow_mut().push(filter.to_owned());
+        Fit::Depends
+    };
+    let on = On::Parts { tenant: "acme", device: "a", paths: &paths };
+    let decided = access.decide_by("writer", Action::TwinWrite, on, &fits);
+    let named = ["a", "c", "d"].map(str::to_owned).to_vec();
+    assert_eq!(decided, Decision::Depends { policies: named });
+    assert_eq!(asked.into_inner(), ["other", "slow"]);
 }

@@ -331,8 +331,11 @@ fn a_policy_with_a_filter_waits_for_its_level() {
     done(&mut meta, filtered);
     assert_eq!(meta.access.filters["p"], "tags.a");
     assert_eq!((meta.encode()[0], Meta::decode(&meta.encode()).unwrap()), (5, meta.clone()));
-    done(&mut meta, put(3, None));
-    assert!(meta.access.filters.is_empty(), "put without one it has none");
+    match meta.apply(put(3, None)) {
+        Answer::Refused(Refusal::Invalid { why }) => assert!(why.contains("remove it"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(meta.access.filters["p"], "tags.a", "nobody takes it away without a word");
 }
 
 #[test]

@@ -160,7 +160,7 @@ mod tests {
             shards: vec![shard],
             settled: true,
             balancing: true,
-            level: 5,
+            level: 6,
             ..Default::default()
         }
     }

@@ -85,6 +85,30 @@ impl Consumption {
         }
     }
 
+    /// Waits until it is time to [keep](Self::keep) the turn, while there is no room for what would come next.
+    pub(in crate::service) async fn due(&mut self) {
+        match self {
+            Self::Alone(one) => one.due().await,
+            Self::Shared(one) => one.due().await,
+        }
+    }
+
+    /// Whether events may go out now: a consumer that shares has to be sure that it still holds what it tells.
+    pub(in crate::service) fn is_sure(&self) -> bool {
+        match self {
+            Self::Alone(_) => true,
+            Self::Shared(one) => one.is_sure(),
+        }
+    }
+
+    /// Whether an event that waited for room is still this consumer's to tell; if not, it comes again.
+    pub(in crate::service) fn tells(&self, stands: Option<Stands>) -> bool {
+        match (self, stands) {
+            (Self::Shared(one), Some(stands)) => one.tells(stands.shard),
+            _ => true,
+        }
+    }
+
     /// An event goes out that is to be acknowledged, with this position, which may be empty.
     pub(in crate::service) fn sent(&mut self, position: &str, stands: Option<Stands>) {
         match (self, stands) {

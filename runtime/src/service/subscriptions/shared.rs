@@ -8,7 +8,7 @@ use pollux_proto::convert;
 use pollux_proto::position::{Place, Position};
 use pollux_proto::v1;
 use pollux_twin::{Rejection, ShardId};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
 use super::super::desk::Desk;
 use super::super::limits::{
@@ -114,17 +114,36 @@ impl Sharing {
             return Next::Sharing(sharing);
         }
         let waits = self.sent - self.done >= self.unacknowledged_max && !self.out.is_empty();
-        let sure = (self.beat_at + SHARER_SURE).saturating_sub(self.desk.clock.elapsed());
+        let sure = self.sure();
         tokio::select! {
             biased;
-            _ = self.tick.tick() => Next::Keep,
-            // Others may hold what it held before.
-            () = tokio::time::sleep(sure), if !sure.is_zero() => Next::Keep,
+            () = due(&mut self.tick, sure) => Next::Keep,
             (shard, item) = self.parts.next(), if !waits && !sure.is_zero() => match item {
                 Ok(item) => self.placed(shard, item),
                 Err(rejection) => Next::Over(rejection),
             }
         }
+    }
+
+    /// See [`Consumption::due`](super::Consumption::due).
+    pub(super) async fn due(&mut self) {
+        let sure = self.sure();
+        due(&mut self.tick, sure).await;
+    }
+
+    /// Whether what it held when it last said that it is there is no other's.
+    pub(super) fn is_sure(&self) -> bool {
+        !self.sure().is_zero()
+    }
+
+    /// Whether it tells events of a shard.
+    pub(super) fn tells(&self, shard: ShardId) -> bool {
+        self.sharer.tells().contains_key(&shard)
+    }
+
+    /// For how long it is sure.
+    fn sure(&self) -> Duration {
+        (self.beat_at + SHARER_SURE).saturating_sub(self.desk.clock.elapsed())
     }
 
     /// An item with the position of all that was told.
@@ -283,6 +302,14 @@ impl From<Gone> for End {
             Gone::TakenOver => Self::TakenOver,
             Gone::Forgotten => Self::Forgotten,
         }
+    }
+}
+
+/// Waits for the next look, or until others may hold what it held before.
+async fn due(tick: &mut Interval, sure: Duration) {
+    tokio::select! {
+        _ = tick.tick() => {}
+        () = sleep(sure), if !sure.is_zero() => {}
     }
 }
 

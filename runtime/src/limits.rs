@@ -67,6 +67,8 @@ pub const QUERY_SLICE_BYTES: usize = 256 * 1024;
 pub const QUERY_ITEM_BYTES: usize = 256 * 1024;
 /// Twins that one page of a list may hold.
 pub const PAGE_MAX: usize = 1000;
+/// The same of a picture of one shard: one that shares a subscription draws those of all its shards at once.
+pub const PART_PAGE_MAX: usize = 32;
 /// Bytes read from a device's stream in one turn: its fair share.
 pub const SESSION_READ_BYTES: usize = 64 * 1024;
 /// Frames of one device that may wait to be written; acknowledgements are bounded by what is in

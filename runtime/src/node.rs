@@ -91,6 +91,7 @@ impl Node {
             arbiters: arbiters.handles(),
             clock,
             metrics: Arc::clone(&metrics),
+            live_bytes: Arc::default(),
             space: space.clone(),
             shards: shards.clone(),
             types: member.types(),

@@ -200,7 +200,7 @@ async fn drive(consumption: &mut Consumption, events: &mpsc::Sender<Told>) -> Re
                     return Ok(());
                 };
                 if consumption.tells(stands) {
-                    goes_out(consumption, event.0, stands);
+                    goes_out(consumption, (event.0, &event.1), stands);
                     room.send(Ok(watch::event(event)));
                 }
             }
@@ -220,8 +220,10 @@ async fn drive(consumption: &mut Consumption, events: &mpsc::Sender<Told>) -> Re
     }
 }
 
-fn goes_out(consumption: &mut Consumption, name: &str, stands: Option<Stands>) {
-    if !matches!(name, "progress" | "telemetry" | "sharing") {
-        consumption.told(stands);
+fn goes_out(consumption: &mut Consumption, (name, position): (&str, &str), stands: Option<Stands>) {
+    match name {
+        "progress" => consumption.passed(position, stands),
+        "telemetry" | "sharing" => {}
+        _ => consumption.told(stands),
     }
 }

@@ -50,6 +50,8 @@ pub(in crate::service) struct Stands {
     pub(in crate::service) shard: ShardId,
     /// None within a picture.
     pub(super) place: Option<Place>,
+    /// Of which watch of the shard it came.
+    pub(super) watch: Option<u64>,
 }
 
 /// A consumer's turn.
@@ -101,10 +103,11 @@ impl Consumption {
         }
     }
 
-    /// Whether an event that waited for room is still this consumer's to tell; if not, it comes again.
+    /// Whether an event that waited for room is still this consumer's to tell; if not, it comes again to who holds its
+    /// shard.
     pub(in crate::service) fn tells(&self, stands: Option<Stands>) -> bool {
         match (self, stands) {
-            (Self::Shared(one), Some(stands)) => one.tells(stands.shard),
+            (Self::Shared(one), Some(stands)) => one.tells(stands),
             _ => true,
         }
     }

@@ -19,6 +19,8 @@ use super::problem::Problem;
 use super::{json, object, watch};
 use crate::metrics::Method;
 
+/// An event's name, position and body.
+type Named = (&'static str, String, Value);
 /// An event as it goes out.
 type Told = Result<Event, Infallible>;
 
@@ -182,7 +184,7 @@ async fn consume(mut consumption: Consumption, events: mpsc::Sender<Told>) {
 
 /// For as long as an event waits to be taken, the turn is kept.
 async fn drive(consumption: &mut Consumption, events: &mpsc::Sender<Told>) -> Result<(), End> {
-    let mut waits: Option<((&'static str, String, Value), Option<Stands>)> = None;
+    let mut waits: Option<(Named, Option<Stands>)> = None;
     loop {
         let has_one = waits.is_some();
         let may_go = has_one && consumption.is_sure();

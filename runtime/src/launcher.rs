@@ -1,6 +1,7 @@
 //! Starts and ends this node's replicas of shards: checkpoint, group, actors.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use actix::ArbiterHandle;
 use pollux_cluster::{Group, GroupId, GroupOptions, Network, NodeId};
@@ -29,6 +30,8 @@ pub(crate) struct Launcher {
     pub(crate) arbiters: Vec<ArbiterHandle>,
     pub(crate) clock: Clock,
     pub(crate) metrics: Arc<Metrics>,
+    /// Bytes of telemetry that wait for all who listen at this node.
+    pub(crate) live_bytes: Arc<AtomicUsize>,
     pub(crate) space: Space,
     pub(crate) shards: Shards,
     pub(crate) types: Arc<TypeBook>,
@@ -67,6 +70,7 @@ impl Launcher {
             tenants: Arc::clone(&self.tenants),
             space: self.space.clone(),
             metrics: Arc::clone(&self.metrics),
+            live_bytes: Arc::clone(&self.live_bytes),
             group,
             replica,
             options: shard_options(&self.config),

@@ -26,6 +26,10 @@ pub const WATCH_BATCH_STEPS: usize = 64;
 pub const WATCH_ASK_MS_MAX: u64 = 2_000;
 /// Telemetry of a shard that waits for one who listens: seconds of most fleets. What comes beyond is left out.
 pub const LIVE_AHEAD: usize = 1_024;
+/// Its bytes for one who listens, so that few large messages are no more than many small ones.
+pub const LIVE_BYTES: usize = 256 * 1024;
+/// Its bytes for all who listen at a node, however many shards it owns.
+pub const LIVE_BYTES_ALL: usize = 64 * 1024 * 1024;
 /// Of that so much is taken at once, and goes to another node in one item.
 pub const LIVE_PER_ITEM: usize = 64;
 /// How often is looked whether a shard that is listened to has another owner: what is missed meanwhile is no more than
@@ -67,6 +71,8 @@ pub const QUERY_SLICE_BYTES: usize = 256 * 1024;
 pub const QUERY_ITEM_BYTES: usize = 256 * 1024;
 /// Twins that one page of a list may hold.
 pub const PAGE_MAX: usize = 1000;
+/// The same of a picture of one shard: one that shares a subscription draws those of all its shards at once.
+pub const PART_PAGE_MAX: usize = 32;
 /// Bytes read from a device's stream in one turn: its fair share.
 pub const SESSION_READ_BYTES: usize = 64 * 1024;
 /// Frames of one device that may wait to be written; acknowledgements are bounded by what is in

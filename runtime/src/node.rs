@@ -80,10 +80,9 @@ impl Node {
         let mut tasks = vec![tokio::spawn(space.clone().run(stopping.clone()))];
         let (certificates, live) = open_certificates(&config, clock)?;
         let member = Member::begin(&disk, &config, clock, certificates.clone()).await?;
-        let shards = Shards::new(config.cluster.shards);
         let (written, checkpointer) = write_checkpoints(&config, clock, &metrics, stopped.clone());
         finish_leaving(&disk.store, &disk.log).await?;
-        let tenants = member.tenants(&metrics);
+        let (shards, tenants) = (Shards::new(config.cluster.shards), member.tenants(&metrics));
         let launcher = Arc::new(Launcher {
             disk: Arc::clone(&disk),
             config: config.clone(),
@@ -91,6 +90,7 @@ impl Node {
             arbiters: arbiters.handles(),
             clock,
             metrics: Arc::clone(&metrics),
+            live_bytes: Arc::default(),
             space: space.clone(),
             shards: shards.clone(),
             types: member.types(),

@@ -9,12 +9,18 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use pollux_client::{Client, Consumer, Delivery, Event, Options, Section};
 use pollux_proto::v1;
+use pollux_proto::v1::OpenSubscription;
 use pollux_proto::v1::changed::What;
+use pollux_proto::v1::consume_request::What as Asked;
+use pollux_proto::v1::subscriptions_client::SubscriptionsClient;
 use pollux_tests::node::cluster::QUICK;
 use pollux_tests::node::{Devices, NodeOptions, NodeProcess};
 use pollux_twin::Value;
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
 
 /// Longest that one event may take on a busy machine.
 const STEP: Duration = Duration::from_secs(120);
@@ -213,6 +219,56 @@ async fn presence_and_commands_are_told() -> Result<()> {
     }
     ensure!(told == BTreeSet::from(["connected", "queued", "moved", "disconnected"]), "{told:?}");
     ensure!(states == [v1::CommandState::Delivering, v1::CommandState::Done], "{states:?}");
+    Ok(())
+}
+
+/// Who reads nothing for a while is there all the same: what it holds stays its own, and what it acknowledges counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_slowly_is_not_taken_for_lost() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let node = one(&dir)?;
+    let client = client(&node)?;
+    node.ask(&["subscription", "create", "orders", "--prefix", "pump-", "--shared"])?;
+    let (say, said) = mpsc::channel(4);
+    let open =
+        OpenSubscription { name: "orders".into(), consumer: "slow".into(), ..Default::default() };
+    say.send(v1::ConsumeRequest { what: Some(Asked::Open(open)) }).await?;
+    let channel = Channel::from_shared(format!("http://{}", node.grpc))?.connect().await?;
+    let asked = SubscriptionsClient::new(channel).consume(ReceiverStream::new(said)).await?;
+    let mut slow = asked.into_inner();
+    let mut ones = [One::open(&client, "a").await?];
+    until(&mut ones, |ones| ones[0].shards.len() == SHARDS / 2).await?;
+    // More than is sent ahead to who reads nothing.
+    let content = json!({ "text": "x".repeat(20_000) });
+    for twin in 0..TWINS {
+        client.twins().patch(&format!("pump-{twin}"), Section::Tags, &content).await?;
+    }
+    let mut read = async || -> Result<v1::WatchResponse> {
+        timeout(STEP, slow.message()).await.context("nothing comes")??.context("it ended")
+    };
+    let first = loop {
+        let response = read().await?;
+        if matches!(response.event, Some(v1::watch_response::Event::Changed(_))) {
+            break response;
+        }
+    };
+    let before = node.ask(&["subscription", "get", "orders"])?;
+    say.send(v1::ConsumeRequest { what: Some(Asked::Acknowledge(first.position)) }).await?;
+    // The other one looks for as long as it would wait for one that is lost, and longer.
+    for _ in 0..40 {
+        let shown = node.ask(&["subscription", "get", "orders"])?;
+        ensure!(shown["consumers"].as_array().is_some_and(|all| all.len() == 2), "{shown}");
+        sleep(Duration::from_millis(400)).await;
+    }
+    let after = node.ask(&["subscription", "get", "orders"])?;
+    ensure!(after["position"] != before["position"], "its word is to count: {after}");
+    // And it goes on where it was.
+    let mut seen = BTreeSet::new();
+    while seen.len() < 2 {
+        if let Some(v1::watch_response::Event::Changed(changed)) = read().await?.event {
+            seen.insert(changed.device);
+        }
+    }
     Ok(())
 }
 

@@ -56,6 +56,8 @@ pub(super) const ANSWER_MARGIN: Duration = Duration::from_millis(20);
 pub(super) const WATCH_KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How often a subscription is read and written again when others write it at the same moment.
 pub(super) const SUBSCRIPTION_TRIES: usize = 10;
+/// How long is waited before that at most, longer by as much each time: the other's write is through by then.
+pub(super) const SUBSCRIPTION_PAUSE_MS: u64 = 20;
 /// How often all nodes are told to keep what filters of subscriptions are asked of: well within the time that
 /// they keep it.
 pub(super) const SUBSCRIPTIONS_KEPT_EVERY: Duration = Duration::from_secs(60);
@@ -71,14 +73,16 @@ pub(super) const SHARERS_AT_PACE: usize = 8;
 pub(super) const SHARING_RETRY_MS: u32 = 1_000;
 /// How often one that shares says that it is there.
 pub(super) const SHARER_BEATS_EVERY: Duration = Duration::from_secs(2);
-/// Looks, each half a second or more after the last, in which another said nothing new, after which what it has goes to
-/// the others: ten seconds, some beats and a change of owner.
-pub(super) const SILENT_LOOKS: u32 = 20;
+/// What one that shares waits for another that says nothing new, beside two looks, before what that has goes to the others:
+/// some beats and a change of owner.
+pub(super) const SHARER_SILENT: Duration = Duration::from_secs(10);
 /// For how long after it last said that it is there one that shares tells events: less than others wait for it, so
 /// that nothing is told by one whose shards are another's.
 pub(super) const SHARER_SURE: Duration = Duration::from_secs(8);
-/// Looks for which a shard that is to go to another waits for what was told of it to be acknowledged: ten seconds.
-pub(super) const SETTLE_LOOKS: u32 = 20;
+/// For how long a shard that is to go to another waits for what was told of it to be acknowledged.
+pub(super) const SHARER_SETTLES: Duration = Duration::from_secs(10);
+/// For how long one for whom there is no room looks whether others are gone: longer than it takes to know that.
+pub(super) const SHARER_WAITS: Duration = Duration::from_secs(30);
 /// Events of a consumer that wait for their turn.
 pub(super) const CONSUMED_AHEAD: usize = 64;
 /// Events that a consumer may have without acknowledging one, unless it says another number.

@@ -98,6 +98,8 @@ pub(crate) struct Launch {
     pub(crate) tenants: Arc<TenantBook>,
     pub(crate) space: Space,
     pub(crate) metrics: Arc<Metrics>,
+    /// Bytes of telemetry that wait for all who listen at this node.
+    pub(crate) live_bytes: Arc<AtomicUsize>,
     pub(crate) group: Group,
     pub(crate) replica: Arc<Replica>,
     pub(crate) options: ShardOptions,
@@ -118,7 +120,7 @@ impl ShardHandle {
     /// Starts a shard's actor on an arbiter.
     pub(crate) fn launch(arbiter: &ArbiterHandle, launch: Launch) -> Self {
         let Launch { shard, node, clock, limits, types, policies, tenants, .. } = launch;
-        let Launch { space, metrics, group, replica, options, .. } = launch;
+        let Launch { space, metrics, live_bytes, group, replica, options, .. } = launch;
         let valve = Arc::new(Valve::default());
         let shared = Arc::new(Shared {
             shard,
@@ -130,7 +132,7 @@ impl ShardHandle {
             gate_bytes: AtomicUsize::new(0),
             messages_per_s: AtomicU64::new(0),
             overlay: Overlay::default(),
-            listeners: Arc::default(),
+            listeners: Arc::new(Listeners::new(live_bytes)),
         });
         let hot_twins = metrics.hot_twin_messages_per_second.clone();
         let parts = {

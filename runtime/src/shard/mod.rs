@@ -26,4 +26,5 @@ pub(crate) use handle::{Launch, ShardHandle};
 pub(crate) use leave::{finish_leaving, leave};
 pub(crate) use machine::ReplicaMachine;
 pub(crate) use messages::{FromSession, Gone, TwinAddress};
+pub(crate) use released::weigh as weigh_value;
 pub(crate) use replica::{PictureOf, Replica, table_index};

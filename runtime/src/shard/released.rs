@@ -66,7 +66,7 @@ impl Released {
 }
 
 /// Depth is bounded where values are read.
-fn weigh(value: &Value) -> usize {
+pub(crate) fn weigh(value: &Value) -> usize {
     let held = match value {
         Value::String(text) => text.len(),
         Value::Array(items) => items.iter().map(weigh).sum(),

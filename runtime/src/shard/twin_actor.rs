@@ -88,7 +88,7 @@ impl TwinActor {
         let volatile = is_volatile(&input);
         let types = core.types().of(self.key.tenant());
         let limits = core.limits(self.key.tenant());
-        let live = if volatile && core.listeners().are_there() {
+        let live = if volatile && core.listeners().want(self.key.as_str()) {
             live(&self.key, now, &input)
         } else {
             None

@@ -25,7 +25,8 @@ use super::sieve::Sieve;
 use super::walk::{Met, Walk};
 use crate::access::{Narrowed, Shows};
 use crate::limits::{
-    KEEP_STATES_EVERY_MS, OWNER_LOOK_MS, OWNER_WAIT_MS_MAX, PAGE_MAX, WATCH_BATCH_STEPS,
+    KEEP_STATES_EVERY_MS, OWNER_LOOK_MS, OWNER_WAIT_MS_MAX, PAGE_MAX, PART_PAGE_MAX,
+    WATCH_BATCH_STEPS,
 };
 use crate::router::{Router, Scope, WatchItem};
 
@@ -258,7 +259,11 @@ impl Watch {
             return self.draw_sifted(sieve).await;
         }
         let after = self.picture.as_ref().and_then(|picture| picture.after.clone());
-        let page = self.router.list(&self.scope, after.as_ref(), PAGE_MAX, &self.seen.shards);
+        let most = match self.scope {
+            Scope::Part { .. } => PART_PAGE_MAX,
+            _ => PAGE_MAX,
+        };
+        let page = self.router.list(&self.scope, after.as_ref(), most, &self.seen.shards);
         // A picture without the twins of a shard would be a lie: it waits for one that can show them.
         let Ok(page) = page.await else { return sleep(Duration::from_millis(OWNER_LOOK_MS)).await };
         let items = page.items.into_iter();

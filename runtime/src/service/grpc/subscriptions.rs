@@ -14,7 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::super::limits::{UNACKNOWLEDGED, UNACKNOWLEDGED_MAX};
-use super::super::subscriptions::{Consumption, End, Next, Record};
+use super::super::subscriptions::{Consumption, End, Next, Record, Stands};
 use super::{Grpc, watch};
 use crate::metrics::Method;
 
@@ -139,46 +139,7 @@ async fn consume(
     mut said: Streaming<v1::ConsumeRequest>,
     events: Events,
 ) {
-    use v1::consume_request::What;
-    let ended: Result<(), End> = loop {
-        tokio::select! {
-            () = events.closed() => break Ok(()),
-            message = said.message() => match message {
-                Ok(Some(v1::ConsumeRequest { what: Some(What::Acknowledge(position)) })) => {
-                    if let Err(end) = consumption.acknowledged(position) {
-                        break Err(end);
-                    }
-                }
-                Ok(Some(_)) => break Err(End::NotAnEvent),
-                Ok(None) | Err(_) => break Ok(()),
-            },
-            next = consumption.next() => match next {
-                Next::Event(item, stands) => {
-                    let Some(mut response) = watch::response(*item) else { continue };
-                    response.shard = stands.map(|stands| u32::from(stands.shard.0));
-                    match &response.event {
-                        Some(Event::Progress(_)) => consumption.passed(&response.position, stands),
-                        Some(Event::Telemetry(_)) => {}
-                        _ => consumption.sent(&response.position, stands),
-                    }
-                    if events.send(Ok(response)).await.is_err() {
-                        break Ok(());
-                    }
-                }
-                Next::Sharing(sharing) => {
-                    let event = Some(Event::Sharing(sharing));
-                    let response = v1::WatchResponse { event, ..Default::default() };
-                    if events.send(Ok(response)).await.is_err() {
-                        break Ok(());
-                    }
-                }
-                Next::Keep => if let Err(end) = consumption.keep().await {
-                    break Err(end);
-                },
-                Next::Over(rejection) => break Err(End::Refused(rejection)),
-            },
-        }
-    };
+    let ended = drive(&mut consumption, &mut said, &events).await;
     // What was acknowledged last is remembered too, if the turn is still its own.
     let ended = match ended {
         Ok(()) | Err(End::NotAnEvent) => consumption.finish().await.and(ended),
@@ -186,6 +147,67 @@ async fn consume(
     };
     if let Err(end) = ended {
         let _ = events.send(Err(status(end))).await;
+    }
+}
+
+/// Tells events at the pace of who takes them; for as long as that takes, what is acknowledged is heard and the turn kept.
+async fn drive(
+    consumption: &mut Consumption,
+    said: &mut Streaming<v1::ConsumeRequest>,
+    events: &Events,
+) -> Result<(), End> {
+    use v1::consume_request::What;
+    let mut waits: Option<(v1::WatchResponse, Option<Stands>)> = None;
+    loop {
+        let has_one = waits.is_some();
+        let may_go = has_one && consumption.is_sure();
+        let next = async {
+            if has_one {
+                consumption.due().await;
+                return Next::Keep;
+            }
+            consumption.next().await
+        };
+        tokio::select! {
+            () = events.closed() => return Ok(()),
+            message = said.message() => match message {
+                Ok(Some(v1::ConsumeRequest { what: Some(What::Acknowledge(position)) })) => {
+                    consumption.acknowledged(position)?;
+                }
+                Ok(Some(_)) => return Err(End::NotAnEvent),
+                Ok(None) | Err(_) => return Ok(()),
+            },
+            room = events.reserve(), if may_go => {
+                let (Ok(room), Some((response, stands))) = (room, waits.take()) else {
+                    return Ok(());
+                };
+                if consumption.tells(stands) {
+                    goes_out(consumption, &response, stands);
+                    room.send(Ok(response));
+                }
+            }
+            next = next => match next {
+                Next::Event(item, stands) => {
+                    let Some(mut response) = watch::response(*item) else { continue };
+                    response.shard = stands.map(|stands| u32::from(stands.shard.0));
+                    waits = Some((response, stands));
+                }
+                Next::Sharing(sharing) => {
+                    let event = Some(Event::Sharing(sharing));
+                    waits = Some((v1::WatchResponse { event, ..Default::default() }, None));
+                }
+                Next::Keep => consumption.keep().await?,
+                Next::Over(rejection) => return Err(End::Refused(rejection)),
+            },
+        }
+    }
+}
+
+fn goes_out(consumption: &mut Consumption, response: &v1::WatchResponse, stands: Option<Stands>) {
+    match &response.event {
+        Some(Event::Progress(_)) => consumption.passed(&response.position, stands),
+        Some(Event::Telemetry(_) | Event::Sharing(_)) => {}
+        _ => consumption.sent(&response.position, stands),
     }
 }
 

@@ -5,18 +5,24 @@ use std::convert::Infallible;
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
 use axum::response::sse::Event;
-use futures_util::{Stream, stream};
 use pollux_proto::{status, v1};
 use pollux_twin::Value;
 use pollux_twin::id::DEFAULT_TENANT;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 
-use super::super::subscriptions::{Consumption, End, Next, Record};
+use super::super::subscriptions::{Consumption, End, Next, Record, Stands};
 use super::devices::{no_more, object as members, text};
 use super::event::{self, with};
 use super::incoming::{Form, Incoming};
 use super::problem::Problem;
 use super::{json, object, watch};
 use crate::metrics::Method;
+
+/// An event's name, position and body.
+type Named = (&'static str, String, Value);
+/// An event as it goes out.
+type Told = Result<Event, Infallible>;
 
 /// What is asked of a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,39 +162,70 @@ fn sharing_body(sharing: &v1::Sharing) -> Value {
     ])
 }
 
-fn events(consumption: Consumption) -> impl Stream<Item = Result<Event, Infallible>> + Send {
-    stream::unfold(Some(consumption), |consumption| async {
-        let mut consumption = consumption?;
-        loop {
-            let ended = match consumption.next().await {
+fn events(consumption: Consumption) -> ReceiverStream<Told> {
+    let (events, out) = mpsc::channel(1);
+    tokio::spawn(consume(consumption, events));
+    ReceiverStream::new(out)
+}
+
+/// Tells events at the pace of who takes them, and says at the end why it is one. Who hangs up leaves.
+async fn consume(mut consumption: Consumption, events: mpsc::Sender<Told>) {
+    let Err(end) = drive(&mut consumption, &events).await else { return };
+    // The last event says whether to come back: who was taken over would only take it back.
+    let reason = match end {
+        End::TakenOver => "taken_over",
+        End::Forgotten => "forgotten",
+        End::NotAnEvent => "invalid",
+        End::Refused(rejection) => status::row(&rejection).reason,
+    };
+    let body = object([("reason", reason.into())]);
+    let _ = events.send(Ok(watch::event(("ended", String::new(), body)))).await;
+}
+
+/// For as long as an event waits to be taken, the turn is kept.
+async fn drive(consumption: &mut Consumption, events: &mpsc::Sender<Told>) -> Result<(), End> {
+    let mut waits: Option<(Named, Option<Stands>)> = None;
+    loop {
+        let has_one = waits.is_some();
+        let may_go = has_one && consumption.is_sure();
+        let next = async {
+            if has_one {
+                consumption.due().await;
+                return Next::Keep;
+            }
+            consumption.next().await
+        };
+        tokio::select! {
+            () = events.closed() => return Ok(()),
+            room = events.reserve(), if may_go => {
+                let (Ok(room), Some((event, stands))) = (room, waits.take()) else {
+                    return Ok(());
+                };
+                if consumption.tells(stands) {
+                    goes_out(consumption, (event.0, &event.1), stands);
+                    room.send(Ok(watch::event(event)));
+                }
+            }
+            next = next => match next {
                 Next::Event(item, stands) => {
                     let Some((name, position, body)) = event::of(*item) else { continue };
-                    if !matches!(name, "progress" | "telemetry") {
-                        consumption.told(stands);
-                    }
                     let shard = stands.map(|stands| u64::from(stands.shard.0).into());
-                    let event = watch::event((name, position, with(body, "shard", shard)));
-                    return Some((Ok(event), Some(consumption)));
+                    waits = Some(((name, position, with(body, "shard", shard)), stands));
                 }
                 Next::Sharing(sharing) => {
-                    let event = ("sharing", String::new(), sharing_body(&sharing));
-                    return Some((Ok(watch::event(event)), Some(consumption)));
+                    waits = Some((("sharing", String::new(), sharing_body(&sharing)), None));
                 }
-                Next::Keep => match consumption.keep().await {
-                    Ok(()) => continue,
-                    Err(end) => end,
-                },
-                Next::Over(rejection) => End::Refused(rejection),
-            };
-            // The last event says whether to come back: who was taken over would only take it back.
-            let reason = match ended {
-                End::TakenOver => "taken_over",
-                End::Forgotten => "forgotten",
-                End::NotAnEvent => "invalid",
-                End::Refused(rejection) => status::row(&rejection).reason,
-            };
-            let body = object([("reason", reason.into())]);
-            return Some((Ok(watch::event(("ended", String::new(), body))), None));
+                Next::Keep => consumption.keep().await?,
+                Next::Over(rejection) => return Err(End::Refused(rejection)),
+            },
         }
-    })
+    }
+}
+
+fn goes_out(consumption: &mut Consumption, (name, position): (&str, &str), stands: Option<Stands>) {
+    match name {
+        "progress" => consumption.passed(position, stands),
+        "telemetry" | "sharing" => {}
+        _ => consumption.told(stands),
+    }
 }

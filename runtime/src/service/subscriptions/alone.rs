@@ -76,6 +76,11 @@ impl Alone {
         }
     }
 
+    /// See [`Consumption::due`](super::Consumption::due).
+    pub(super) async fn due(&mut self) {
+        self.tick.tick().await;
+    }
+
     /// An event goes out with this position, which may be empty.
     pub(super) fn sent(&mut self, position: &str) {
         self.sent += 1;

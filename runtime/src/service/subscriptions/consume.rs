@@ -50,6 +50,8 @@ pub(in crate::service) struct Stands {
     pub(in crate::service) shard: ShardId,
     /// None within a picture.
     pub(super) place: Option<Place>,
+    /// Of which watch of the shard it came.
+    pub(super) watch: Option<u64>,
 }
 
 /// A consumer's turn.
@@ -82,6 +84,31 @@ impl Consumption {
         match self {
             Self::Alone(one) => one.next().await,
             Self::Shared(one) => one.next().await,
+        }
+    }
+
+    /// Waits until it is time to [keep](Self::keep) the turn, while there is no room for what would come next.
+    pub(in crate::service) async fn due(&mut self) {
+        match self {
+            Self::Alone(one) => one.due().await,
+            Self::Shared(one) => one.due().await,
+        }
+    }
+
+    /// Whether events may go out now: a consumer that shares has to be sure that it still holds what it tells.
+    pub(in crate::service) fn is_sure(&self) -> bool {
+        match self {
+            Self::Alone(_) => true,
+            Self::Shared(one) => one.is_sure(),
+        }
+    }
+
+    /// Whether an event that waited for room is still this consumer's to tell; if not, it comes again to who holds its
+    /// shard.
+    pub(in crate::service) fn tells(&self, stands: Option<Stands>) -> bool {
+        match (self, stands) {
+            (Self::Shared(one), Some(stands)) => one.tells(stands),
+            _ => true,
         }
     }
 

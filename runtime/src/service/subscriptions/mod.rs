@@ -13,6 +13,8 @@ mod share;
 mod shared;
 mod sharer;
 
+use std::time::Duration;
+
 use pollux_cluster::access::Action;
 use pollux_cluster::meta::SIXTH_LEVEL;
 use pollux_proto::convert;
@@ -22,13 +24,17 @@ use pollux_twin::change::Section;
 use pollux_twin::input::Request;
 use pollux_twin::output::Answer;
 use pollux_twin::{Rejection, TenantId, TwinKey, Value};
+use tokio::time::sleep;
 
 pub(super) use consume::{Consumption, End, Next, Stands};
 pub(super) use keep::keep;
 pub(super) use record::Record;
 
 use super::desk::{Desk, unexpected};
-use super::limits::{CALL_TIME_MAX, PAGE_PART, SUBSCRIPTION_TRIES, SUBSCRIPTIONS_MAX};
+use super::limits::{
+    CALL_TIME_MAX, PAGE_PART, SHARING_RETRY_MS, SUBSCRIPTION_PAUSE_MS, SUBSCRIPTION_TRIES,
+    SUBSCRIPTIONS_MAX,
+};
 use crate::access::Caller;
 use crate::own;
 use crate::router::{Call, Scope};
@@ -165,8 +171,8 @@ impl Desk {
         (position, consumer): (&str, &str),
     ) -> Result<Record, Rejection> {
         let position = parsed(position)?;
-        let mut mismatch = Rejection::NotOwner;
-        for _ in 0..SUBSCRIPTION_TRIES {
+        for tries in 0..SUBSCRIPTION_TRIES {
+            give_way(tries).await;
             let Kept { mut record, version } = self.subscription(caller, tenant, name).await?;
             let all = self.router.shards_of(&record.scope()?).collect::<Vec<_>>();
             let is_news = match (&record.consumers, consumer) {
@@ -181,11 +187,12 @@ impl Desk {
                 return Ok(record);
             }
             match self.write_record(&record, version).await {
-                Err(raced @ Rejection::VersionMismatch { .. }) => mismatch = raced,
+                Err(Rejection::VersionMismatch { .. }) => {}
                 written => return written.map(|_| record),
             }
         }
-        Err(mismatch)
+        // Many write it. It is no mismatch of the caller's.
+        Err(Rejection::Overloaded { retry_after_ms: SHARING_RETRY_MS })
     }
 
     /// Takes a subscription over for a new consumer.
@@ -243,6 +250,14 @@ fn not_shared() -> Rejection {
 fn not_named() -> Rejection {
     let reason = "consumer: the subscription is shared; say which of its consumers has done it";
     Rejection::Invalid { reason: reason.to_owned() }
+}
+
+/// Lets others go first who write the same record, by chance, so that not all come again at the same moment.
+async fn give_way(tries: usize) {
+    if tries > 0 {
+        let most = SUBSCRIPTION_PAUSE_MS * u64::try_from(tries).unwrap_or(u64::MAX);
+        sleep(Duration::from_millis(rand::random::<u64>() % most)).await;
+    }
 }
 
 /// A position as a consumer gives it back.

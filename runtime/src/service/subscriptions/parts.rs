@@ -63,6 +63,18 @@ impl Parts {
         Ok(())
     }
 
+    /// The number of the watch that a shard has now.
+    pub(super) fn number(&self, shard: ShardId) -> Option<u64> {
+        self.open.get(&shard).map(|(number, _)| *number)
+    }
+
+    /// A shard is watched no more, until it is wanted again.
+    pub(super) fn close(&mut self, shard: ShardId) {
+        if let Some((_, watch)) = self.open.remove(&shard) {
+            watch.abort();
+        }
+    }
+
     fn begin(&mut self, shard: ShardId, asked: convert::Watch, scope: Scope) {
         self.opened += 1;
         let (number, sender) = (self.opened, self.line.0.clone());

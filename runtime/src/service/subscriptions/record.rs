@@ -87,17 +87,17 @@ impl Record {
         Ok(true)
     }
 
-    /// How far a shard is, if that is known and of this lineage.
-    pub(super) fn reached(&self, lineage: u64, shard: ShardId) -> Option<Place> {
-        let at = self.position.parse::<Position>().ok().filter(|at| at.lineage == lineage)?;
-        at.shards.get(&shard).copied()
+    /// How far its shards are, where that is known and of this lineage.
+    pub(super) fn places(&self, lineage: u64) -> BTreeMap<ShardId, Place> {
+        let at = self.position.parse::<Position>().ok().filter(|at| at.lineage == lineage);
+        at.map(|at| at.shards).unwrap_or_default()
     }
 
-    /// Goes on to a place of a shard, of which there are these; false if it is not ahead.
+    /// Goes on to places of shards, of which there are these; false if none is ahead.
     pub(super) fn reach(
         &mut self,
         lineage: u64,
-        (shard, place): (ShardId, Place),
+        places: impl IntoIterator<Item = (ShardId, Place)>,
         all: &[ShardId],
     ) -> bool {
         let mut at = match self.position.parse::<Position>() {
@@ -110,12 +110,17 @@ impl Record {
             },
             Err(_) => Position { lineage, shards: BTreeMap::new() },
         };
-        if at.shards.get(&shard).is_some_and(|reached| *reached >= place) {
-            return false;
+        let mut is_news = false;
+        for (shard, place) in places {
+            if at.shards.get(&shard).is_none_or(|reached| *reached < place) {
+                at.shards.insert(shard, place);
+                is_news = true;
+            }
         }
-        at.shards.insert(shard, place);
-        self.position = at.to_string();
-        true
+        if is_news {
+            self.position = at.to_string();
+        }
+        is_news
     }
 
     /// How many entries its shards' logs have after what was acknowledged, or those of one of its consumers, where each
@@ -126,9 +131,10 @@ impl Record {
             _ => None,
         };
         let wanted = |shard: &ShardId| own.as_ref().is_none_or(|own| own.contains(shard));
+        let reached = self.places(now.lineage);
         let mut shards = now.shards.iter().filter(|(shard, _)| wanted(shard));
         shards.try_fold(0, |behind: u64, (shard, head)| {
-            let reached = self.reached(now.lineage, *shard)?;
+            let reached = reached.get(shard)?;
             Some(behind.saturating_add(head.index.saturating_sub(reached.index)))
         })
     }
@@ -138,12 +144,10 @@ impl Record {
         let one = self.consumers.as_ref().and_then(|all| all.0.get(consumer));
         let own = one.map(|one| one.shards.clone()).unwrap_or_default();
         let done = to.shards.iter().filter(|(shard, _)| own.contains(shard));
-        done.fold(false, |is_news, (shard, place)| {
-            self.reach(to.lineage, (*shard, *place), all) || is_news
-        })
+        self.reach(to.lineage, done.map(|(shard, place)| (*shard, *place)), all)
     }
 
-    /// The watch of one of its shards, after a place, or from where that shard stands.
+    /// The watch of one of its shards, after a place, or from where that shard stands if that is further.
     pub(super) fn watch_part(
         &self,
         lineage: u64,
@@ -153,7 +157,7 @@ impl Record {
         let known = self.position.parse::<Position>().ok();
         let at = |lineage, place| Position { lineage, shards: [(shard, place)].into() };
         let stands = known.and_then(|at| Some((at.lineage, *at.shards.get(&shard)?)));
-        let from = after.map(|place| (lineage, place)).or(stands);
+        let from = after.map(|place| (lineage, place)).max(stands);
         let position = from.map(|(lineage, place)| at(lineage, place).to_string());
         v1::WatchRequest {
             picture: position.is_none(),
@@ -374,17 +378,20 @@ mod tests {
         let at = |index| Place { index, ordinal: 0 };
         let mut kept = record("");
         assert!(kept.watch_part(1, ShardId(1), None).picture, "it was not taken yet");
-        assert!(kept.reach(1, (ShardId(1), at(7)), &all));
-        assert!(
-            !kept.reach(1, (ShardId(1), at(7)), &all) && !kept.reach(1, (ShardId(1), at(6)), &all)
-        );
-        assert_eq!((kept.reached(1, ShardId(1)), kept.reached(1, ShardId(0))), (Some(at(7)), None));
+        assert!(kept.reach(1, [(ShardId(1), at(7))], &all));
+        let again = [(ShardId(1), at(7)), (ShardId(1), at(6))];
+        assert!(!kept.reach(1, again, &all));
+        assert_eq!(kept.places(1), [(ShardId(1), at(7))].into());
         let part = kept.watch_part(1, ShardId(1), None);
         assert_eq!((part.position.as_str(), part.picture), ("p1.1.1-7-0", false));
         assert!(kept.watch_part(1, ShardId(0), None).picture, "that one was not");
+        for (told, from) in [(6, "p1.1.1-7-0"), (8, "p1.1.1-8-0")] {
+            let part = kept.watch_part(1, ShardId(1), Some(at(told)));
+            assert_eq!(part.position, from, "what was acknowledged from beside counts");
+        }
         // In the next life nothing that was known of any shard counts.
-        assert!(kept.reach(2, (ShardId(0), at(3)), &all));
+        assert!(kept.reach(2, [(ShardId(0), at(3))], &all));
         assert_eq!(kept.position, "p1.2.0-3-0.1-0-0");
-        assert!(!kept.reach(1, (ShardId(1), at(9)), &all), "of an earlier life");
+        assert!(!kept.reach(1, [(ShardId(1), at(9))], &all), "of an earlier life");
     }
 }

@@ -8,16 +8,16 @@ use pollux_proto::convert;
 use pollux_proto::position::{Place, Position};
 use pollux_proto::v1;
 use pollux_twin::{Rejection, ShardId};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
 use super::super::desk::Desk;
 use super::super::limits::{
-    ACKNOWLEDGE_EVERY, PASSED_MAX, SHARER_BEATS_EVERY, SHARER_SURE, SHARERS_AT_PACE, SHARERS_MAX,
+    ACKNOWLEDGE_EVERY, PASSED_MAX, SHARER_BEATS_EVERY, SHARER_SURE, SHARER_WAITS, SHARERS_MAX,
     SHARING_RETRY_MS, SUBSCRIPTION_TRIES,
 };
 use super::parts::Parts;
-use super::sharer::{Beat, Gone, Sharer};
-use super::{End, Kept, Next, Record, Stands, not_shared};
+use super::sharer::{Beat, Gone, Sharer, pace};
+use super::{End, Kept, Next, Record, Stands, give_way, not_shared};
 use crate::access::Caller;
 use crate::own;
 use crate::router::WatchItem;
@@ -49,7 +49,16 @@ pub(in crate::service) struct Sharing {
     /// When it said last that it is there.
     beat_at: Duration,
     tick: Interval,
-    left: bool,
+    stage: Stage,
+}
+
+/// Whether it is one of those that share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// There was no room for it, from this time on.
+    Waits(Duration),
+    Shares,
+    Left,
 }
 
 impl Sharing {
@@ -67,20 +76,21 @@ impl Sharing {
         };
         // Who cannot watch now takes nothing from who can.
         let parts = Parts::new(desk, caller)?;
-        for _ in 0..SUBSCRIPTION_TRIES {
+        for tries in 0..SUBSCRIPTION_TRIES {
+            give_way(tries).await;
             let beat_at = desk.clock.elapsed();
             let Kept { mut record, version } = desk.subscription(caller, tenant, name).await?;
             let all = desk.router.shards_of(&record.scope()?).collect();
             let turn = u64::from(rand::random::<u32>());
             let sharer = Sharer::new(consumer.clone(), turn, desk.router.lineage(), all);
             let Some(consumers) = &mut record.consumers else { return Err(not_shared()) };
-            sharer.join(consumers);
-            if consumers.0.len() > SHARERS_MAX {
-                let max = u32::try_from(SHARERS_MAX).unwrap_or(u32::MAX);
-                let what = "consumers of a subscription".to_owned();
-                return Err(Rejection::TooMany { what, max });
-            }
-            match desk.write_record(&record, version).await {
+            // Without room it waits for those that are gone to be known to be.
+            let (stage, written) = if sharer.join(consumers) {
+                (Stage::Shares, desk.write_record(&record, version).await)
+            } else {
+                (Stage::Waits(beat_at), Ok(version))
+            };
+            match written {
                 Err(Rejection::VersionMismatch { .. }) => {}
                 Err(other) => return Err(other),
                 Ok(_) => {
@@ -97,7 +107,7 @@ impl Sharing {
                         known: None,
                         beat_at,
                         tick: interval(ACKNOWLEDGE_EVERY),
-                        left: false,
+                        stage,
                     };
                     sharing.adopt(record)?;
                     return Ok(sharing);
@@ -114,22 +124,46 @@ impl Sharing {
             return Next::Sharing(sharing);
         }
         let waits = self.sent - self.done >= self.unacknowledged_max && !self.out.is_empty();
-        let sure = (self.beat_at + SHARER_SURE).saturating_sub(self.desk.clock.elapsed());
+        let sure = self.sure();
         tokio::select! {
             biased;
-            _ = self.tick.tick() => Next::Keep,
-            // Others may hold what it held before.
-            () = tokio::time::sleep(sure), if !sure.is_zero() => Next::Keep,
+            () = due(&mut self.tick, sure) => Next::Keep,
             (shard, item) = self.parts.next(), if !waits && !sure.is_zero() => match item {
+                // It stood still at that very moment. What came comes again once it is sure.
+                Ok(_) if !self.is_sure() => {
+                    self.parts.close(shard);
+                    Next::Keep
+                }
                 Ok(item) => self.placed(shard, item),
                 Err(rejection) => Next::Over(rejection),
             }
         }
     }
 
+    /// See [`Consumption::due`](super::Consumption::due).
+    pub(super) async fn due(&mut self) {
+        let sure = self.sure();
+        due(&mut self.tick, sure).await;
+    }
+
+    /// Whether what it held when it last said that it is there is no other's.
+    pub(super) fn is_sure(&self) -> bool {
+        !self.sure().is_zero()
+    }
+
+    /// Whether the watch goes on of which an event came; another of that shard begins before it.
+    pub(super) fn tells(&self, stands: Stands) -> bool {
+        self.parts.number(stands.shard) == stands.watch
+    }
+
+    /// For how long it is sure.
+    fn sure(&self) -> Duration {
+        (self.beat_at + SHARER_SURE).saturating_sub(self.desk.clock.elapsed())
+    }
+
     /// An item with the position of all that was told.
     fn placed(&self, shard: ShardId, mut item: WatchItem) -> Next {
-        let mut stands = Stands { shard, place: None };
+        let mut stands = Stands { shard, place: None, watch: self.parts.number(shard) };
         if let WatchItem::Change { position, .. }
         | WatchItem::PictureDone { position }
         | WatchItem::Progress { position } = &mut item
@@ -167,7 +201,7 @@ impl Sharing {
         }
     }
 
-    fn goes_out(&mut self, position: &str, Stands { shard, place }: Stands, is_event: bool) {
+    fn goes_out(&mut self, position: &str, Stands { shard, place, .. }: Stands, is_event: bool) {
         if let Some(place) = place {
             let (number, position) = (self.sent, position.to_owned());
             self.out.push_back(Out { number, position, shard, place, is_event });
@@ -186,12 +220,16 @@ impl Sharing {
 
     /// Remembers what was acknowledged, says that it is there, and sees what it holds now.
     pub(super) async fn keep(&mut self) -> Result<(), End> {
+        if let Stage::Waits(since) = self.stage {
+            return self.come(since).await;
+        }
         let mut is_first = true;
-        for _ in 0..SUBSCRIPTION_TRIES {
+        for tries in 0..SUBSCRIPTION_TRIES {
+            give_way(tries).await;
             let began = self.desk.clock.elapsed();
             let Kept { record, version } = self.read().await?;
             if std::mem::take(&mut is_first) {
-                self.sharer.look(&record);
+                self.sharer.look(began, &record);
             }
             let is_due = began.saturating_sub(self.beat_at) >= SHARER_BEATS_EVERY;
             let beat = if is_due { Beat::Due } else { Beat::NotYet };
@@ -211,9 +249,31 @@ impl Sharing {
         Ok(())
     }
 
+    /// Comes to those that share, if there is room now.
+    async fn come(&mut self, since: Duration) -> Result<(), End> {
+        let began = self.desk.clock.elapsed();
+        let Kept { mut record, version } = self.read().await?;
+        self.sharer.look(began, &record);
+        let Some(consumers) = &mut record.consumers else { return Err(not_shared().into()) };
+        if self.sharer.join(consumers) {
+            match self.desk.write_record(&record, version).await {
+                Ok(_) => self.stage = Stage::Shares,
+                // Another look comes soon.
+                Err(Rejection::VersionMismatch { .. }) => return Ok(()),
+                Err(other) => return Err(other.into()),
+            }
+        } else if began.saturating_sub(since) >= SHARER_WAITS {
+            let max = u32::try_from(SHARERS_MAX).unwrap_or(u32::MAX);
+            let what = "consumers of a subscription".to_owned();
+            return Err(End::Refused(Rejection::TooMany { what, max }));
+        }
+        self.beat_at = began;
+        Ok(self.adopt(record)?)
+    }
+
     /// Leaves those that share.
     pub(super) async fn finish(&mut self) -> Result<(), End> {
-        if std::mem::replace(&mut self.left, true) {
+        if std::mem::replace(&mut self.stage, Stage::Left) != Stage::Shares {
             return Ok(());
         }
         let desk = self.desk.clone();
@@ -227,8 +287,7 @@ impl Sharing {
     fn adopt(&mut self, record: Record) -> Result<(), Rejection> {
         self.sharer.adopt(&record);
         let consumers = record.consumers.as_ref().map_or(0, |all| all.0.len());
-        let slower = u32::try_from(consumers.div_ceil(SHARERS_AT_PACE)).unwrap_or(1).max(1);
-        let pace = ACKNOWLEDGE_EVERY * slower;
+        let pace = pace(consumers);
         if self.tick.period() != pace || self.known.is_none() {
             self.tick = interval(pace);
             self.tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -266,7 +325,7 @@ impl Sharing {
 impl Drop for Sharing {
     /// Where its stream is dropped, as HTTP's are, what it holds goes to the others as soon as if it had said so.
     fn drop(&mut self) {
-        if self.left {
+        if self.stage != Stage::Shares {
             return;
         }
         let (desk, caller) = (self.desk.clone(), self.caller.clone());
@@ -286,13 +345,22 @@ impl From<Gone> for End {
     }
 }
 
+/// Waits for the next look, or until others may hold what it held before.
+async fn due(tick: &mut Interval, sure: Duration) {
+    tokio::select! {
+        _ = tick.tick() => {}
+        () = sleep(sure), if !sure.is_zero() => {}
+    }
+}
+
 async fn leave(desk: &Desk, caller: &Caller, of: &Record, sharer: &Sharer) -> Result<(), End> {
-    for _ in 0..SUBSCRIPTION_TRIES {
+    for tries in 0..SUBSCRIPTION_TRIES {
+        give_way(tries).await;
         let Kept { record, version } = desk.subscription(caller, &of.tenant, &of.name).await?;
         match desk.write_record(&sharer.leave(&record)?, version).await {
             Err(Rejection::VersionMismatch { .. }) => {}
             written => return written.map(drop).map_err(End::from),
         }
     }
-    Err(End::Refused(Rejection::NotOwner))
+    Err(End::Refused(Rejection::Overloaded { retry_after_ms: SHARING_RETRY_MS }))
 }

@@ -85,6 +85,8 @@ pub const PUSHES_MOST_PER_CORE: usize = 256;
 pub const PUSHES_FIRST_PER_CORE: usize = 64;
 /// The same where none answers in time: a few hundred a second, of which the retransmissions leave a core something.
 pub const PUSHES_LEAST_PER_CORE: usize = 16;
+/// Answers in time that make room for one more: as many that are late do away with eight, so that one in nine may be.
+pub const PUSH_ANSWERS: usize = 8;
 /// Round trips that a device has to answer a push, before it counts as late.
 pub const PUSH_ROUND_TRIPS: u32 = 3;
 /// And the least time that it has.

@@ -20,7 +20,7 @@ pub mod name;
 pub use archive::{Append, Wire, Wrong};
 pub use error::{CloseCode, FrameError};
 pub use frame::{AckResult, Datagram, DeviceFrame, Limits, NodeFrame, RefusedReason, Replica};
-pub use framing::{Decoder, decode_datagram, encode, encode_datagram};
+pub use framing::{Decoder, Frame, decode_datagram, encode, encode_datagram};
 pub use lengths::Lengths;
 
 /// The ALPN name, which carries the version of everything in this module.

@@ -11,7 +11,7 @@ use quinn::{Connection, RecvStream, SendStream};
 use super::endpoint::Endpoint;
 use super::hello::{self, Refusal};
 use super::tls::Claimant;
-use crate::limits::{HELLO_MS_MAX, LAST_WORDS_MS_MAX, SESSION_READ_BYTES};
+use crate::limits::{HELLO_MS_MAX, LAST_WORDS_MS_MAX};
 
 impl Endpoint {
     /// Answers one, and closes.
@@ -63,14 +63,7 @@ async fn read(recv: &mut RecvStream) -> Result<Enrol, Refusal> {
         if let Some(asked) = decoder.poll().map_err(Refusal::Protocol)? {
             return Ok(asked);
         }
-        match recv.read_chunk(SESSION_READ_BYTES, true).await {
-            Ok(Some(chunk)) => decoder.push(&chunk.bytes),
-            Ok(None) => {
-                decoder.finish().map_err(Refusal::Protocol)?;
-                return Err(Refusal::Gone);
-            }
-            Err(_) => return Err(Refusal::Gone),
-        }
+        hello::read_on(recv, &mut decoder).await?;
     }
 }
 

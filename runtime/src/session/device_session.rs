@@ -68,13 +68,9 @@ impl<L: Line> DeviceSession<L> {
             }
             tokio::select! {
                 biased;
-                () = self.outbox.ready() => match self.write().await {
+                () = due(&self.outbox, &mut self.pushes) => match self.write().await {
                     Ok(None) => {}
                     Ok(Some(end)) => return end,
-                    Err(_) => return End::Gone,
-                },
-                () = self.pushes.turn() => match self.write().await {
-                    Ok(_) => {}
                     Err(_) => return End::Gone,
                 },
                 () = self.twin.valve().opened(), if shut => {}
@@ -251,6 +247,15 @@ impl<L: Line> DeviceSession<L> {
         };
         self.line.close(code, &reason).await;
         self.twin.detach().await;
+    }
+}
+
+/// Resolves when there may be something to write.
+async fn due(outbox: &Outbox, pushes: &mut SessionPushes) {
+    tokio::select! {
+        biased;
+        () = outbox.ready() => {}
+        () = pushes.turn() => {}
     }
 }
 

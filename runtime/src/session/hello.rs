@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use pollux_proto::device::convert::{Hello, Received};
 use pollux_proto::device::{
-    CloseCode, Decoder, DeviceFrame, FrameError, NodeFrame, RefusedReason, encode,
+    CloseCode, Decoder, DeviceFrame, Frame, FrameError, NodeFrame, RefusedReason, encode,
 };
 use pollux_proto::status;
 use pollux_twin::id::DEFAULT_TENANT;
@@ -144,15 +144,24 @@ pub(super) async fn read(
                 }
             }
         }
-        match recv.read_chunk(SESSION_READ_BYTES, true).await {
-            Ok(Some(chunk)) => decoder.push(&chunk.bytes),
-            Ok(None) => {
-                decoder.finish().map_err(Refusal::Protocol)?;
-                return Err(Refusal::Gone);
-            }
-            Err(_) => return Err(Refusal::Gone),
-        }
+        read_on(recv, decoder).await?;
     }
+}
+
+/// Reads more of what a device says first; one that says no more is gone.
+pub(super) async fn read_on<F: Frame>(
+    recv: &mut RecvStream,
+    decoder: &mut Decoder<F>,
+) -> Result<(), Refusal> {
+    match recv.read_chunk(SESSION_READ_BYTES, true).await {
+        Ok(Some(chunk)) => decoder.push(&chunk.bytes),
+        Ok(None) => {
+            decoder.finish().map_err(Refusal::Protocol)?;
+            return Err(Refusal::Gone);
+        }
+        Err(_) => return Err(Refusal::Gone),
+    }
+    Ok(())
 }
 
 /// Who a device is, and what it shows of it: a certificate names it, and the hello may only repeat that; who has

@@ -131,9 +131,9 @@ impl SessionPushes {
     /// The device said something, perhaps an answer.
     pub(crate) fn heard(&mut self, message: &FromDevice) {
         match message {
-            FromDevice::DesiredAck { .. } => self.desired.answered(),
+            FromDevice::DesiredAck { .. } => self.desired.end(Outcome::Answered),
             FromDevice::CommandResult { .. } | FromDevice::CommandUnknown { .. } => {
-                self.commands.answered();
+                self.commands.end(Outcome::Answered);
             }
             FromDevice::Report { .. } | FromDevice::Telemetry { .. } | FromDevice::Get => {}
         }
@@ -197,10 +197,6 @@ impl Push {
         }
         self.held.push_back(message);
         None
-    }
-
-    fn answered(&mut self) {
-        self.end(Outcome::Answered);
     }
 
     fn end(&mut self, outcome: Outcome) {

@@ -1,10 +1,9 @@
 //! How many devices may be about to answer at once, by how those before them answered: as congestion control has it for
 //! one connection, but for all of a node. Pure.
 
-use crate::limits::{PUSHES_FIRST_PER_CORE, PUSHES_LEAST_PER_CORE, PUSHES_MOST_PER_CORE};
-
-/// How many answers make the window one wider.
-const ANSWERS: usize = 8;
+use crate::limits::{
+    PUSH_ANSWERS, PUSHES_FIRST_PER_CORE, PUSHES_LEAST_PER_CORE, PUSHES_MOST_PER_CORE,
+};
 
 /// How a turn ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +21,7 @@ pub(super) enum Outcome {
 pub(super) struct Window {
     least: usize,
     most: usize,
-    /// Of a turn, in parts of [`ANSWERS`].
+    /// Of a turn, in parts of [`PUSH_ANSWERS`].
     max: usize,
     under_way: usize,
 }
@@ -30,7 +29,7 @@ pub(super) struct Window {
 impl Window {
     /// For a machine with so many cores.
     pub(super) fn new(cores: usize) -> Self {
-        let turns = |per_core: usize| cores.saturating_mul(per_core).saturating_mul(ANSWERS);
+        let turns = |per_core: usize| cores.saturating_mul(per_core).saturating_mul(PUSH_ANSWERS);
         Self {
             least: turns(PUSHES_LEAST_PER_CORE),
             most: turns(PUSHES_MOST_PER_CORE),
@@ -41,7 +40,7 @@ impl Window {
 
     /// Whether one more turn may begin; it is counted then.
     pub(super) const fn begin(&mut self) -> bool {
-        let room = self.under_way < self.max / ANSWERS;
+        let room = self.under_way < self.max / PUSH_ANSWERS;
         if room {
             self.under_way += 1;
         }
@@ -53,7 +52,7 @@ impl Window {
         self.under_way = self.under_way.saturating_sub(1);
         self.max = match outcome {
             Outcome::Answered => (self.max + 1).min(self.most),
-            Outcome::Late => self.max.saturating_sub(ANSWERS).max(self.least),
+            Outcome::Late => self.max.saturating_sub(PUSH_ANSWERS).max(self.least),
             Outcome::Left => self.max,
         };
     }
@@ -80,7 +79,7 @@ mod tests {
         for _ in 0..100 {
             end(&mut window, turns, Outcome::Answered);
             let more = fill(&mut window);
-            assert!((turns..=turns + turns / ANSWERS + 1).contains(&more), "{turns} {more}");
+            assert!((turns..=turns + turns / PUSH_ANSWERS + 1).contains(&more), "{turns} {more}");
             turns = more;
         }
         assert_eq!(turns, PUSHES_MOST_PER_CORE);

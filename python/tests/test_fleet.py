@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from pathlib import Path
 from typing import List
 
@@ -11,8 +12,9 @@ import pytest
 
 from conftest import Node
 from pollux import Client, Failed, InvalidValue, NotFound, TenantLimits, aio, device_key
-from pollux.artifact_calls import Part
+from pollux.artifact_files import Part
 from pollux.errors import NotEnrolled, PolluxError, TooMany
+from proxy import Proxy
 
 #: Of more than one message, and no round number of them.
 FIRMWARE = bytes(range(256)) * 5000 + b"the end"
@@ -137,6 +139,38 @@ def test_artifacts_come_and_go(pollux: Client, tmp_path: Path) -> None:
     pollux.artifacts.delete_key("release")
     pollux.artifacts.delete("pump-fw", "2.1.0")
     assert list(pollux.artifacts.list()) == []
+
+
+@pytest.mark.parametrize("way", ["blocking", "asyncio"])
+def test_a_download_that_has_come_far_goes_on_where_it_breaks(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    proxy, to, version = Proxy(node.grpc), tmp_path / "long.bin", f"1-{way}"
+    take, content = Part.take, bytes(range(256)) * 20_000
+    pieces: List[int] = []
+
+    def break_once(part: Part, piece: bytes) -> None:
+        take(part, piece)
+        pieces.append(len(piece))
+        if len(pieces) == 1:
+            # Longer than a call may take in all.
+            time.sleep(1.5)
+            proxy.cut()
+
+    async def for_asyncio() -> None:
+        async with aio.Client([f"http://{proxy.address}"], timeout=1.0) as client:
+            await client.artifacts.download("long-fw", version, to)
+
+    with Client([f"http://{proxy.address}"], timeout=1.0) as client:
+        client.artifacts.put("long-fw", version, content)
+        monkeypatch.setattr(Part, "take", break_once)
+        if way == "asyncio":
+            asyncio.run(for_asyncio())
+        else:
+            client.artifacts.download("long-fw", version, to)
+        assert to.read_bytes() == content
+        client.artifacts.delete("long-fw", version)
+    proxy.close()
 
 
 def test_the_same_for_asyncio(node: Node, tmp_path: Path) -> None:

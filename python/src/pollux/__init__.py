@@ -44,6 +44,15 @@ from .errors import (
     Unreachable,
     VersionMismatch,
 )
+from .events import (
+    Changed,
+    Patched,
+    PictureComplete,
+    Pictured,
+    PositionLost,
+    Sharing,
+    TelemetryHeard,
+)
 from .fleet import Groups, Types
 from .fleet_calls import DeviceGroup, DeviceType, MemberRefusal, MembersChanged
 from .job_calls import Job, JobDevice
@@ -51,15 +60,8 @@ from .jobs import Jobs
 from .tenant_calls import Tenant, TenantLimits, TenantUse
 from .tenants import Tenants
 from .types import (
-    Changed,
     DeletedDevice,
     NewDevice,
-    Patched,
-    PictureComplete,
-    Pictured,
-    PositionLost,
-    Sharing,
-    TelemetryHeard,
     Twin,
 )
 from .watching import Watching

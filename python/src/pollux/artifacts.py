@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import time
 from pathlib import Path
 from typing import Iterator, List, Optional, Union
@@ -11,11 +10,41 @@ from typing import Iterator, List, Optional, Union
 import grpc
 
 from . import artifact_calls
-from .artifact_calls import Artifact, ArtifactKey, Part, Source, Upload
-from .attempts import Attempts, given_up
-from .errors import PolluxError
+from .artifact_calls import Artifact, ArtifactKey
+from .artifact_files import Part, Source, Upload
+from .attempts import Failure, NoAnswer, given_up
 from .line import Line, failure_of
+from .searching import Searching
 from .v1 import artifacts_pb2
+
+
+class Download(Searching):
+    """The bytes of an artifact that are missing. Where the stream breaks it goes on, at another node if there is one."""
+
+    def __init__(self, line: Line, part: Part) -> None:
+        super().__init__(line)
+        self._line = line
+        self._part = part
+
+    def run(self) -> None:
+        """Takes them; ends when all have come, or no node has given any for as long as watches look for one."""
+        part = self._part
+        while part.missing:
+            self._channel = self._line.channel()
+            stub = self._channel.unary_stream(
+                artifact_calls.GET,
+                request_serializer=artifacts_pb2.GetArtifactRequest.SerializeToString,
+                response_deserializer=artifacts_pb2.GetArtifactResponse.FromString,
+            )
+            failed: Failure = NoAnswer("the node ended the artifact")
+            try:
+                for message in stub(part.asked(), metadata=self._line.ways.metadata()):
+                    part.take(message.data)
+                    self._found()
+            except grpc.RpcError as error:
+                failed = failure_of(error)
+            if part.missing:
+                time.sleep(self._pause(failed))
 
 
 class Artifacts:
@@ -76,41 +105,11 @@ class Artifacts:
         artifact = self.get(name, version, tenant=tenant)
         part = Part(artifact, Path(to))
         try:
-            while part.missing:
-                self._go_on(artifact, part)
+            Download(self._line, part).run()
             part.finish()
         finally:
             part.close()
         return artifact
-
-    def _go_on(self, artifact: Artifact, part: Part) -> None:
-        """Takes further bytes until there are some, or no node gives any."""
-        attempts = Attempts(
-            self._line.timeout, len(self._line.ways.targets), repeat=True, changes=False, key=""
-        )
-        began, had = time.monotonic(), part.size
-        while part.size == had:
-            channel = self._line.channel()
-            stub = channel.unary_stream(
-                artifact_calls.GET,
-                request_serializer=artifacts_pb2.GetArtifactRequest.SerializeToString,
-                response_deserializer=artifacts_pb2.GetArtifactResponse.FromString,
-            )
-            asked = artifact_calls.reading(
-                artifact.name, artifact.version, artifact.tenant, part.size
-            )
-            try:
-                for message in stub(asked, metadata=self._line.ways.metadata()):
-                    part.take(message.data)
-                return
-            except grpc.RpcError as error:
-                failed = failure_of(error)
-            after = attempts.next(failed, time.monotonic() - began, random.random())
-            if isinstance(after, PolluxError):
-                raise after from None
-            if after.elsewhere:
-                self._line.leave(channel)
-            time.sleep(after.pause)
 
     def delete(self, name: str, version: str, *, tenant: str = "") -> None:
         """Takes an artifact away that no job names."""

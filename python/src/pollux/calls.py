@@ -194,18 +194,27 @@ def _list(field: str, given: Sequence[Any]) -> List[Any]:
     return list(given)
 
 
+def _whose(
+    what: str, device: Optional[str], prefix: str, tenant: Optional[str]
+) -> Tuple[str, Optional[str], Optional[str]]:
+    """The tenant, and one device of it or those whose names begin so."""
+    if device is None:
+        return tenant or "", None, prefix
+    if prefix:
+        raise InvalidValue(f"{what}: takes either a device or a prefix")
+    tenant, device = key_of(device, tenant)
+    return tenant, device, None
+
+
 def watch_request(
     device: Optional[str], prefix: str, tenant: Optional[str], filter: str, telemetry: bool
 ) -> twins_pb2.WatchRequest:
     """A watch; where it begins is added with each opening."""
-    if device is not None:
-        if prefix:
-            raise InvalidValue("watch: takes either a device or a prefix")
-        tenant, device = key_of(device, tenant)
+    tenant, device, prefix_of = _whose("watch", device, prefix, tenant)
     return twins_pb2.WatchRequest(
-        tenant=tenant or "",
+        tenant=tenant,
         device=device,
-        prefix=None if device is not None else prefix,
+        prefix=prefix_of,
         filter=filter,
         telemetry=telemetry,
         tell_start=True,
@@ -397,15 +406,12 @@ def subscribe(
     shared: bool,
     tenant: Optional[str],
 ) -> Call[types.Subscription]:
-    if device is not None:
-        if prefix:
-            raise InvalidValue("subscription: takes either a device or a prefix")
-        tenant, device = key_of(device, tenant)
+    tenant, device, prefix_of = _whose("subscription", device, prefix, tenant)
     subscription = subscriptions_pb2.Subscription(
-        tenant=tenant or "",
+        tenant=tenant,
         name=name,
         device=device,
-        prefix=None if device is not None else prefix,
+        prefix=prefix_of,
         filter=filter,
         picture=picture,
         telemetry=telemetry,

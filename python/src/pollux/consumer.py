@@ -10,7 +10,7 @@ from typing import Any, Iterator, Optional
 
 import grpc
 
-from . import calls, reading, types
+from . import calls, events, reading
 from .attempts import Failure, NoAnswer
 from .errors import OutcomeUnknown, Unreachable
 from .line import Line, begun, failure_of
@@ -23,7 +23,7 @@ from .v1 import subscriptions_pb2, twins_pb2
 class Delivery:
     """An event of a subscription. It, or one after it, is to be acknowledged, or it comes again."""
 
-    event: types.Event
+    event: events.Event
     shard: Optional[int]
     """Of a shared subscription: the shard that it is of."""
     _consumer: "Consumer"
@@ -112,13 +112,13 @@ class Consumer(Searching):
             self._found()
             told = reading.event(event)
             shard = event.shard if event.HasField("shard") else None
-            if isinstance(told, types.Sharing):
+            if isinstance(told, events.Sharing):
                 # Under that name it comes back.
                 self._name = told.consumer
-            if isinstance(told, (types.Sharing, types.TelemetryHeard)):
+            if isinstance(told, (events.Sharing, events.TelemetryHeard)):
                 # Neither has to be acknowledged.
                 return Delivery(told, shard, self, self._stream, self._out.newest)
-            if not isinstance(told, types.Progress):
+            if not isinstance(told, events.Progress):
                 with self._lock:
                     number = self._out.came(event.position)
                 return Delivery(told, shard, self, self._stream, number)

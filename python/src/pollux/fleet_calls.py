@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
-from .calls import Call
+from .calls import PAGE_SIZE, Call
 from .errors import InvalidValue
 from .v1 import fleet_pb2
 from .values import object_from_json, object_to_json
@@ -125,7 +125,7 @@ def change_members(
 
 
 def members(name: str, tenant: str, cursor: str) -> Call[Members]:
-    request = fleet_pb2.MembersRequest(tenant=tenant, name=name, limit=1000, cursor=cursor)
+    request = fleet_pb2.MembersRequest(tenant=tenant, name=name, limit=PAGE_SIZE, cursor=cursor)
     answer: Callable[[Any], Members] = lambda page: Members(list(page.devices), page.cursor)
     return Call("/pollux.v1.Groups/Members", request, fleet_pb2.MembersResponse, answer)
 

@@ -7,13 +7,11 @@ from typing import Any, Callable, List, Mapping, Optional, Sequence
 
 from google.protobuf.message import Message
 
-from .calls import Call
+from .calls import PAGE_SIZE, Call
 from .errors import InvalidValue
 from .v1 import jobs_pb2
 from .values import object_to_json, to_json
 
-#: Devices of a page.
-PAGE_SIZE = 1000
 #: Jobs of a page: each may name very many devices.
 JOBS_OF_PAGE = 100
 

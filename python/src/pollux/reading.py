@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterable, List, Optional
 
-from . import types
+from . import events, types
 from .v1 import access_pb2, cluster_pb2, commands_pb2, devices_pb2, subscriptions_pb2, twins_pb2, types_pb2
 from .values import from_json, object_from_json
 
@@ -208,31 +208,31 @@ def named(expressions: List[str], values: Iterable[str]) -> Dict[str, Any]:
     return {of: from_json(text) for of, text in zip(expressions, values) if text}
 
 
-def event(of: twins_pb2.WatchResponse) -> types.Event:
+def event(of: twins_pb2.WatchResponse) -> events.Event:
     """An event of a watch."""
     kind = of.WhichOneof("event")
     if kind == "twin":
-        return types.Pictured(twin(of.twin))
+        return events.Pictured(twin(of.twin))
     if kind == "changed":
         return _changed(of.changed)
     if kind == "picture_complete":
-        return types.PictureComplete()
+        return events.PictureComplete()
     if kind == "position_lost":
-        return types.PositionLost()
+        return events.PositionLost()
     if kind == "telemetry":
         heard = of.telemetry
         values = {one.name: from_json(one.json) for one in heard.values}
-        return types.TelemetryHeard(heard.tenant, heard.device, heard.at_ms, values, heard.left_out)
+        return events.TelemetryHeard(heard.tenant, heard.device, heard.at_ms, values, heard.left_out)
     if kind == "sharing":
         sharing = of.sharing
-        return types.Sharing(sharing.consumer, list(sharing.shards), sharing.of, sharing.consumers)
+        return events.Sharing(sharing.consumer, list(sharing.shards), sharing.of, sharing.consumers)
     # Of a newer node there may be kinds that this release does not know: their position counts.
-    return types.Progress()
+    return events.Progress()
 
 
-def _changed(of: twins_pb2.Changed) -> types.Changed:
+def _changed(of: twins_pb2.Changed) -> events.Changed:
     match = twins_pb2.Match.Name(of.match).replace("MATCH_", "").lower()
-    return types.Changed(
+    return events.Changed(
         tenant=of.tenant,
         device=of.device,
         version=of.version,
@@ -243,36 +243,36 @@ def _changed(of: twins_pb2.Changed) -> types.Changed:
     )
 
 
-def _what(of: twins_pb2.Changed) -> types.What:
+def _what(of: twins_pb2.Changed) -> events.What:
     kind = of.WhichOneof("what")
     if kind == "patched":
         return _patched(of.patched)
     if kind == "telemetry":
-        return types.TelemetryReceived(_telemetry(of.telemetry.values))
+        return events.TelemetryReceived(_telemetry(of.telemetry.values))
     if kind == "connected":
-        return types.Connected(of.connected.session, of.connected.node)
+        return events.Connected(of.connected.session, of.connected.node)
     if kind == "disconnected":
-        return types.Disconnected(of.disconnected.session)
+        return events.Disconnected(of.disconnected.session)
     if kind == "desired_ack":
         return _desired_ack(of.desired_ack)
     if kind == "command_queued":
-        return types.CommandQueued(command(of.command_queued.command))
+        return events.CommandQueued(command(of.command_queued.command))
     if kind == "command_moved":
         moved = of.command_moved
         given = from_json(moved.answer_json) if moved.HasField("answer_json") else None
         reason = moved.reason if moved.HasField("reason") else None
-        return types.CommandMoved(moved.id, state_name(moved.state), given, reason)
+        return events.CommandMoved(moved.id, state_name(moved.state), given, reason)
     if kind == "registered":
-        return types.Registered(device(of.registered))
+        return events.Registered(device(of.registered))
     if kind == "deleted":
-        return types.Deleted(of.deleted.by)
+        return events.Deleted(of.deleted.by)
     return None
 
 
-def _patched(of: twins_pb2.SectionPatched) -> types.Patched:
+def _patched(of: twins_pb2.SectionPatched) -> events.Patched:
     whole = of.WhichOneof("change") == "whole_json"
     patch = object_from_json(of.whole_json if whole else of.merge_json)
-    return types.Patched(section_name(of.section), of.version, patch, whole, of.by, _observed(of))
+    return events.Patched(section_name(of.section), of.version, patch, whole, of.by, _observed(of))
 
 
 def cluster_status(of: cluster_pb2.ClusterStatusResponse) -> types.ClusterStatus:

@@ -8,7 +8,7 @@ from typing import Any, Deque, Iterator, Optional
 
 import grpc
 
-from . import reading, types
+from . import events, reading
 from .attempts import Failure, NoAnswer
 from .line import Line, failure_of
 from .resume import Resume, each
@@ -52,17 +52,17 @@ class Watching(Searching):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __iter__(self) -> Iterator[types.Event]:
+    def __iter__(self) -> Iterator[events.Event]:
         return self
 
-    def __next__(self) -> types.Event:
+    def __next__(self) -> events.Event:
         while True:
             event = self._next()
             if event is None:
                 raise StopIteration
             if self._resume.take(event):
                 told = reading.event(event)
-                if not isinstance(told, types.Progress):
+                if not isinstance(told, events.Progress):
                     return told
 
     def _next(self) -> Optional[twins_pb2.WatchResponse]:

@@ -9,7 +9,7 @@ from typing import Any, AsyncIterator, Optional
 
 import grpc.aio
 
-from .. import calls, reading, types
+from .. import calls, events, reading
 from ..attempts import Failure, NoAnswer
 from ..errors import OutcomeUnknown, Unreachable
 from ..outstanding import Outstanding
@@ -22,7 +22,7 @@ from .line import Line, Stream, failure_of
 class Delivery:
     """An event of a subscription. It, or one after it, is to be acknowledged, or it comes again."""
 
-    event: types.Event
+    event: events.Event
     shard: Optional[int]
     """Of a shared subscription: the shard that it is of."""
     _consumer: "Consumer"
@@ -113,13 +113,13 @@ class Consumer(Searching):
             assert isinstance(event, twins_pb2.WatchResponse)
             told = reading.event(event)
             shard = event.shard if event.HasField("shard") else None
-            if isinstance(told, types.Sharing):
+            if isinstance(told, events.Sharing):
                 # Under that name it comes back.
                 self._name = told.consumer
-            if isinstance(told, (types.Sharing, types.TelemetryHeard)):
+            if isinstance(told, (events.Sharing, events.TelemetryHeard)):
                 # Neither has to be acknowledged.
                 return Delivery(told, shard, self, self._stream, self._out.newest)
-            if not isinstance(told, types.Progress):
+            if not isinstance(told, events.Progress):
                 return Delivery(told, shard, self, self._stream, self._out.came(event.position))
             passed = self._out.passed(event.position)
             if passed is not None:

@@ -8,7 +8,7 @@ from typing import Any, AsyncIterator, Deque, Optional
 
 import grpc.aio
 
-from .. import reading, types
+from .. import events, reading
 from ..attempts import Failure, NoAnswer
 from ..resume import Resume, each
 from ..searching import Searching
@@ -53,17 +53,17 @@ class Watching(Searching):
     async def __aexit__(self, *_: object) -> None:
         self.close()
 
-    def __aiter__(self) -> AsyncIterator[types.Event]:
+    def __aiter__(self) -> AsyncIterator[events.Event]:
         return self
 
-    async def __anext__(self) -> types.Event:
+    async def __anext__(self) -> events.Event:
         while True:
             event = await self._next()
             if event is None:
                 raise StopAsyncIteration
             if self._resume.take(event):
                 told = reading.event(event)
-                if not isinstance(told, types.Progress):
+                if not isinstance(told, events.Progress):
                     return told
 
     async def _next(self) -> Optional[twins_pb2.WatchResponse]:

@@ -1,14 +1,13 @@
 //! Artifacts: firmware and other software for devices.
 
-use std::time::Duration;
-
 use pollux_proto::v1;
 use tokio_stream::Stream;
 use tonic::{Response, Streaming};
 
-use crate::attempts::{Work, failed_once};
+use crate::attempts::failed_once;
 use crate::client::Client;
 use crate::error::Error;
+use crate::limits::PAGE;
 use crate::node::Node;
 
 /// Calls about artifacts; an empty tenant is the default one.
@@ -66,20 +65,13 @@ impl Artifacts<'_> {
     /// Those of every read.
     pub async fn list(&self, tenant: &str, prefix: &str) -> Result<Vec<v1::Artifact>, Error> {
         let (tenant, prefix) = (tenant.to_owned(), prefix.to_owned());
-        let mut request =
-            v1::ListArtifactsRequest { tenant, prefix, page_size: 1_000, ..Default::default() };
-        let mut artifacts = Vec::new();
-        loop {
-            let make = |node: Node, request| async move {
-                node.artifacts().list(request).await.map(Response::into_inner)
-            };
-            let page = self.client.read(request.clone(), make).await?;
-            artifacts.extend(page.artifacts);
-            if page.next_page_token.is_empty() {
-                return Ok(artifacts);
-            }
-            request.page_token = page.next_page_token;
-        }
+        let request =
+            v1::ListArtifactsRequest { tenant, prefix, page_size: PAGE, ..Default::default() };
+        let make = |node: Node, request| async move {
+            node.artifacts().list(request).await.map(Response::into_inner)
+        };
+        let cut = |page: v1::ListArtifactsResponse| (page.artifacts, page.next_page_token);
+        self.client.pages(request, make, |request| &mut request.page_token, cut).await
     }
 
     /// Takes an artifact away that no job names.
@@ -93,7 +85,7 @@ impl Artifacts<'_> {
         let make = |node: Node, request| async move {
             node.artifacts().remove(request).await.map(Response::into_inner)
         };
-        self.client.call(Work::Once, Duration::ZERO, request, make).await
+        self.client.once(request, make).await
     }
 
     /// Adds a key: from then on what comes must be signed by it, or by another of the tenant's.
@@ -104,12 +96,10 @@ impl Artifacts<'_> {
         &self,
         request: v1::PutArtifactKeyRequest,
     ) -> Result<v1::ArtifactKey, Error> {
-        // Said twice it is as said once.
-        let work = Work::Recognised(String::new());
         let make = |node: Node, request| async move {
             node.artifacts().put_key(request).await.map(Response::into_inner)
         };
-        self.client.call(work, Duration::ZERO, request, make).await
+        self.client.repeated(request, make).await
     }
 
     /// The keys of a tenant.
@@ -135,7 +125,7 @@ impl Artifacts<'_> {
         let make = |node: Node, request| async move {
             node.artifacts().remove_key(request).await.map(Response::into_inner)
         };
-        self.client.call(Work::Once, Duration::ZERO, request, make).await
+        self.client.once(request, make).await
     }
 }
 

@@ -155,6 +155,56 @@ impl Client {
     {
         self.call(Work::Read, Duration::ZERO, message, make).await
     }
+
+    /// All that a list gives, page after page: `token` is where a question says what comes next, `cut` takes an answer
+    /// apart into what is on its page and the token of the next.
+    pub(crate) async fn pages<M, P, T, F>(
+        &self,
+        mut message: M,
+        make: impl Fn(Node, Request<M>) -> F,
+        token: fn(&mut M) -> &mut String,
+        cut: fn(P) -> (Vec<T>, String),
+    ) -> Result<Vec<T>, Error>
+    where
+        M: Clone,
+        F: Future<Output = Result<P, Status>>,
+    {
+        let mut all = Vec::new();
+        loop {
+            let (page, next) = cut(self.read(message.clone(), &make).await?);
+            all.extend(page);
+            if next.is_empty() {
+                return Ok(all);
+            }
+            *token(&mut message) = next;
+        }
+    }
+
+    /// A call that, made twice, has done what it does once: it is made again as one with a key is.
+    pub(crate) async fn repeated<M, T, F>(
+        &self,
+        message: M,
+        make: impl Fn(Node, Request<M>) -> F,
+    ) -> Result<T, Error>
+    where
+        M: Clone,
+        F: Future<Output = Result<T, Status>>,
+    {
+        self.call(Work::Recognised(String::new()), Duration::ZERO, message, make).await
+    }
+
+    /// A call that is not made again where it may have been carried out.
+    pub(crate) async fn once<M, T, F>(
+        &self,
+        message: M,
+        make: impl Fn(Node, Request<M>) -> F,
+    ) -> Result<T, Error>
+    where
+        M: Clone,
+        F: Future<Output = Result<T, Status>>,
+    {
+        self.call(Work::Once, Duration::ZERO, message, make).await
+    }
 }
 
 /// The nodes that options name, and the way to each of them.

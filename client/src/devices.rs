@@ -10,6 +10,7 @@ use tonic::{Response, Streaming};
 use crate::attempts::failed_once;
 use crate::client::{Client, key, named};
 use crate::error::Error;
+use crate::limits::PAGE;
 use crate::node::Node;
 
 /// Calls to the registry. Devices are named `device`, or `tenant/device`.
@@ -188,20 +189,13 @@ impl<'a> Devices<'a> {
         prefix: &str,
     ) -> Result<Vec<v1::DeletedDevice>, Error> {
         let (tenant, prefix) = (tenant.to_owned(), prefix.to_owned());
-        let mut request =
-            v1::ListDeletedRequest { tenant, prefix, page_size: 1_000, ..Default::default() };
-        let mut devices = Vec::new();
-        loop {
-            let make = |node: Node, request| async move {
-                node.devices().list_deleted(request).await.map(Response::into_inner)
-            };
-            let page = self.client.read(request.clone(), make).await?;
-            devices.extend(page.devices);
-            if page.next_page_token.is_empty() {
-                return Ok(devices);
-            }
-            request.page_token = page.next_page_token;
-        }
+        let request =
+            v1::ListDeletedRequest { tenant, prefix, page_size: PAGE, ..Default::default() };
+        let make = |node: Node, request| async move {
+            node.devices().list_deleted(request).await.map(Response::into_inner)
+        };
+        let cut = |page: v1::ListDeletedResponse| (page.devices, page.next_page_token);
+        self.client.pages(request, make, |request| &mut request.page_token, cut).await
     }
 
     /// Gives a device a credential, in place of one of the same name.

@@ -1,11 +1,8 @@
 //! Enrolments: by what devices that nobody registered come. A device itself has `pollux_device::enrol`.
 
-use std::time::Duration;
-
 use pollux_proto::v1;
 use tonic::Response;
 
-use crate::attempts::Work;
 use crate::client::Client;
 use crate::error::Error;
 use crate::node::Node;
@@ -31,7 +28,7 @@ impl Enrolments<'_> {
         let make = |node: Node, request| async move {
             node.enrolments().put(request).await.map(Response::into_inner)
         };
-        self.client.call(Work::Once, Duration::ZERO, request, make).await
+        self.client.once(request, make).await
     }
 
     /// Reads an enrolment.
@@ -67,9 +64,7 @@ impl Enrolments<'_> {
         let make = |node: Node, request| async move {
             node.enrolments().remove(request).await.map(Response::into_inner)
         };
-        self.client
-            .call(Work::Once, Duration::ZERO, v1::RemoveEnrolmentRequest { tenant, name }, make)
-            .await
+        self.client.once(v1::RemoveEnrolmentRequest { tenant, name }, make).await
     }
 
     /// A device gets a credential, by what proves it.
@@ -84,7 +79,7 @@ impl Enrolments<'_> {
         let make = |node: Node, request| async move {
             node.enrolments().provision(request).await.map(Response::into_inner)
         };
-        self.client.call(Work::Once, Duration::ZERO, request, make).await
+        self.client.once(request, make).await
     }
 }
 

@@ -1,13 +1,11 @@
 //! Types and groups of devices.
 
-use std::time::Duration;
-
 use pollux_proto::v1;
 use tonic::Response;
 
-use crate::attempts::Work;
 use crate::client::Client;
 use crate::error::Error;
+use crate::limits::PAGE;
 use crate::node::Node;
 use crate::subscriptions::named;
 
@@ -29,12 +27,10 @@ impl Types<'_> {
     /// # Errors
     /// [`Rejection::Invalid`](pollux_twin::Rejection::Invalid) for schemas that are none.
     pub async fn put(&self, request: v1::PutTypeRequest) -> Result<v1::DeviceType, Error> {
-        // Said twice it is as said once.
-        let work = Work::Recognised(String::new());
         let make = |node: Node, request| async move {
             node.types().put(request).await.map(Response::into_inner)
         };
-        self.client.call(work, Duration::ZERO, request, make).await
+        self.client.repeated(request, make).await
     }
 
     /// Reads a type.
@@ -70,9 +66,7 @@ impl Types<'_> {
         let make = |node: Node, request| async move {
             node.types().remove(request).await.map(Response::into_inner)
         };
-        self.client
-            .call(Work::Once, Duration::ZERO, v1::RemoveTypeRequest { tenant, name }, make)
-            .await
+        self.client.once(v1::RemoveTypeRequest { tenant, name }, make).await
     }
 }
 
@@ -82,12 +76,10 @@ impl Groups<'_> {
     /// # Errors
     /// [`Rejection::Invalid`](pollux_twin::Rejection::Invalid) for a filter that is none.
     pub async fn put(&self, request: v1::PutGroupRequest) -> Result<v1::Group, Error> {
-        // Said twice it is as said once.
-        let work = Work::Recognised(String::new());
         let make = |node: Node, request| async move {
             node.groups().put(request).await.map(Response::into_inner)
         };
-        self.client.call(work, Duration::ZERO, request, make).await
+        self.client.repeated(request, make).await
     }
 
     /// Reads a group.
@@ -123,9 +115,7 @@ impl Groups<'_> {
         let make = |node: Node, request| async move {
             node.groups().remove(request).await.map(Response::into_inner)
         };
-        self.client
-            .call(Work::Once, Duration::ZERO, v1::RemoveGroupRequest { tenant, name }, make)
-            .await
+        self.client.once(v1::RemoveGroupRequest { tenant, name }, make).await
     }
 
     /// Puts devices in a group that has no filter, 1,000 at most; each is done for itself.
@@ -138,13 +128,10 @@ impl Groups<'_> {
         devices: Vec<String>,
     ) -> Result<v1::ChangeMembersResponse, Error> {
         let (tenant, name) = named(name);
-        let work = Work::Recognised(String::new());
         let make = |node: Node, request| async move {
             node.groups().add(request).await.map(Response::into_inner)
         };
-        self.client
-            .call(work, Duration::ZERO, v1::ChangeMembersRequest { tenant, name, devices }, make)
-            .await
+        self.client.repeated(v1::ChangeMembersRequest { tenant, name, devices }, make).await
     }
 
     /// Takes devices out of a group that has no filter, 1,000 at most; each is done for itself.
@@ -157,13 +144,10 @@ impl Groups<'_> {
         devices: Vec<String>,
     ) -> Result<v1::ChangeMembersResponse, Error> {
         let (tenant, name) = named(name);
-        let work = Work::Recognised(String::new());
         let make = |node: Node, request| async move {
             node.groups().take_out(request).await.map(Response::into_inner)
         };
-        self.client
-            .call(work, Duration::ZERO, v1::ChangeMembersRequest { tenant, name, devices }, make)
-            .await
+        self.client.repeated(v1::ChangeMembersRequest { tenant, name, devices }, make).await
     }
 
     /// The devices of a group, by their names. Asks page after page.
@@ -172,19 +156,12 @@ impl Groups<'_> {
     /// [`Rejection::NotFound`](pollux_twin::Rejection::NotFound).
     pub async fn members(&self, name: &str) -> Result<Vec<String>, Error> {
         let (tenant, name) = named(name);
-        let mut request = v1::MembersRequest { tenant, name, limit: 1_000, cursor: String::new() };
-        let mut devices = Vec::new();
-        loop {
-            let make = |node: Node, request| async move {
-                node.groups().members(request).await.map(Response::into_inner)
-            };
-            let page = self.client.read(request.clone(), make).await?;
-            devices.extend(page.devices);
-            if page.cursor.is_empty() {
-                return Ok(devices);
-            }
-            request.cursor = page.cursor;
-        }
+        let request = v1::MembersRequest { tenant, name, limit: PAGE, cursor: String::new() };
+        let make = |node: Node, request| async move {
+            node.groups().members(request).await.map(Response::into_inner)
+        };
+        let cut = |page: v1::MembersResponse| (page.devices, page.cursor);
+        self.client.pages(request, make, |request| &mut request.cursor, cut).await
     }
 }
 

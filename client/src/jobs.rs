@@ -1,13 +1,11 @@
 //! Jobs: one thing done to many devices. What a job says is a [`v1::JobSpec`]; how far one is tells [`Following`].
 
-use std::time::Duration;
-
 use pollux_proto::v1;
 use tonic::{Response, Status, Streaming};
 
-use crate::attempts::Work;
 use crate::client::Client;
 use crate::error::Error;
+use crate::limits::{JOBS_PAGE, PAGE};
 use crate::node::Node;
 use crate::search::Search;
 use crate::subscriptions::named;
@@ -31,8 +29,7 @@ macro_rules! steer {
                 node.jobs().$verb(request).await.map(Response::into_inner)
             };
             // Done twice it is as done once.
-            let work = Work::Recognised(String::new());
-            self.client.call(work, Duration::ZERO, asked(name), make).await
+            self.client.repeated(asked(name), make).await
         }
     };
 }
@@ -76,8 +73,7 @@ impl<'a> Jobs<'a> {
         };
         let request = v1::CreateJobRequest { tenant, name, spec: Some(spec) };
         // One that is there is what was asked for.
-        let work = Work::Recognised(String::new());
-        self.client.call(work, Duration::ZERO, request, make).await
+        self.client.repeated(request, make).await
     }
 
     /// Reads a job.
@@ -97,19 +93,12 @@ impl<'a> Jobs<'a> {
     /// Those of every read.
     pub async fn list(&self, tenant: &str) -> Result<Vec<v1::Job>, Error> {
         let tenant = tenant.to_owned();
-        let mut request = v1::ListJobsRequest { tenant, page_size: 100, ..Default::default() };
-        let mut jobs = Vec::new();
-        loop {
-            let make = |node: Node, request| async move {
-                node.jobs().list(request).await.map(Response::into_inner)
-            };
-            let page = self.client.read(request.clone(), make).await?;
-            jobs.extend(page.jobs);
-            if page.next_page_token.is_empty() {
-                return Ok(jobs);
-            }
-            request.page_token = page.next_page_token;
-        }
+        let request = v1::ListJobsRequest { tenant, page_size: JOBS_PAGE, ..Default::default() };
+        let make = |node: Node, request| async move {
+            node.jobs().list(request).await.map(Response::into_inner)
+        };
+        let cut = |page: v1::ListJobsResponse| (page.jobs, page.next_page_token);
+        self.client.pages(request, make, |request| &mut request.page_token, cut).await
     }
 
     /// Where a job's devices stand, by their names: all of them, or those in one state. Asks page after page.
@@ -123,20 +112,13 @@ impl<'a> Jobs<'a> {
     ) -> Result<Vec<v1::JobDevice>, Error> {
         let (tenant, name) = named(name);
         let mut request =
-            v1::ListJobDevicesRequest { tenant, name, page_size: 1_000, ..Default::default() };
+            v1::ListJobDevicesRequest { tenant, name, page_size: PAGE, ..Default::default() };
         request.set_state(state);
-        let mut devices = Vec::new();
-        loop {
-            let make = |node: Node, request| async move {
-                node.jobs().devices(request).await.map(Response::into_inner)
-            };
-            let page = self.client.read(request.clone(), make).await?;
-            devices.extend(page.devices);
-            if page.next_page_token.is_empty() {
-                return Ok(devices);
-            }
-            request.page_token = page.next_page_token;
-        }
+        let make = |node: Node, request| async move {
+            node.jobs().devices(request).await.map(Response::into_inner)
+        };
+        let cut = |page: v1::ListJobDevicesResponse| (page.devices, page.next_page_token);
+        self.client.pages(request, make, |request| &mut request.page_token, cut).await
     }
 
     steer! {
@@ -162,7 +144,7 @@ impl<'a> Jobs<'a> {
     pub async fn delete(&self, name: &str) -> Result<(), Error> {
         let make = |node: Node, request| async move { node.jobs().delete(request).await };
         // One of the same name could be made in between, and a repetition would delete that.
-        self.client.call(Work::Once, Duration::ZERO, asked(name), make).await.map(drop)
+        self.client.once(asked(name), make).await.map(drop)
     }
 
     /// Follows a job until it is over.

@@ -32,3 +32,7 @@ pub(crate) const REMEMBERED_MAX: usize = 10_000;
 pub(crate) const SAID_AHEAD: usize = 1024;
 /// Nodes of which one client asks: all others are found through any.
 pub(crate) const NODES_MAX: usize = 64;
+/// Of a list that is asked for page after page, what one page holds: the most that nodes give.
+pub(crate) const PAGE: u32 = 1_000;
+/// The same of jobs, each of which may be some ten thousand bytes.
+pub(crate) const JOBS_PAGE: u32 = 100;

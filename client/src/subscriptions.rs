@@ -1,12 +1,9 @@
 //! Watches that the cluster remembers by name. How their events are taken is in `consumer`.
 
-use std::time::Duration;
-
 use pollux_proto::v1;
 use pollux_proto::v1::subscription::Whose;
 use tonic::Response;
 
-use crate::attempts::Work;
 use crate::client::Client;
 use crate::consumer::Consumer;
 use crate::error::Error;
@@ -83,8 +80,7 @@ impl<'a> Subscriptions<'a> {
         };
         let request = v1::CreateSubscriptionRequest { subscription: Some(subscription) };
         // One that is there is what was asked for.
-        let work = Work::Recognised(String::new());
-        self.client.call(work, Duration::ZERO, request, make).await
+        self.client.repeated(request, make).await
     }
 
     /// Reads a subscription.
@@ -120,7 +116,7 @@ impl<'a> Subscriptions<'a> {
         let make = |node: Node, request| async move { node.subscriptions().delete(request).await };
         let request = v1::DeleteSubscriptionRequest { tenant, name };
         // One of the same name could be made in between, and a repetition would delete that.
-        self.client.call(Work::Once, Duration::ZERO, request, make).await.map(drop)
+        self.client.once(request, make).await.map(drop)
     }
 
     /// Acknowledges from beside a consumer; what is behind what was acknowledged already changes nothing.
@@ -148,8 +144,7 @@ impl<'a> Subscriptions<'a> {
         };
         let (position, consumer) = (position.to_owned(), consumer.to_owned());
         let request = v1::AcknowledgeRequest { tenant, name, position, consumer };
-        let work = Work::Recognised(String::new());
-        self.client.call(work, Duration::ZERO, request, make).await
+        self.client.repeated(request, make).await
     }
 
     /// Takes a subscription over, and its events: each comes until it is acknowledged. Once `unacknowledged_max`

@@ -1,11 +1,8 @@
 //! What tenants may have of the cluster, and what they use.
 
-use std::time::Duration;
-
 use pollux_proto::v1;
 use tonic::Response;
 
-use crate::attempts::Work;
 use crate::client::Client;
 use crate::error::Error;
 use crate::node::Node;
@@ -51,14 +48,10 @@ impl Tenants<'_> {
         note: &str,
     ) -> Result<v1::Tenant, Error> {
         let (tenant, note, limits) = (tenant.to_owned(), note.to_owned(), Some(limits));
-        // Said twice it is as said once.
-        let work = Work::Recognised(String::new());
         let make = |node: Node, request| async move {
             node.tenants().limit(request).await.map(Response::into_inner)
         };
-        self.client
-            .call(work, Duration::ZERO, v1::LimitTenantRequest { tenant, limits, note }, make)
-            .await
+        self.client.repeated(v1::LimitTenantRequest { tenant, limits, note }, make).await
     }
 }
 

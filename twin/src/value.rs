@@ -63,6 +63,15 @@ impl Value {
         }
     }
 
+    /// The number, if it is a whole one that is not negative.
+    pub fn as_u64(&self) -> Option<u64> {
+        match self {
+            Self::Int(number) => u64::try_from(*number).ok(),
+            Self::Uint(number) => Some(*number),
+            _ => None,
+        }
+    }
+
     /// The member of that name, if it is an object that has one.
     pub fn get(&self, key: &str) -> Option<&Self> {
         self.as_object()?.get(key)

@@ -55,19 +55,19 @@ impl Part {
             states_version: states.version,
             ..Self::default()
         };
-        let kept_run = number(names.value.get("run")?)?;
+        let kept_run = names.value.get("run")?.as_u64()?;
         if kept_run != run {
             // Nothing of a later run may be written over.
             part.turn = if kept_run > run { u64::MAX } else { 0 };
             return Some(part);
         }
-        part.turn = number(names.value.get("turn")?)?;
+        part.turn = names.value.get("turn")?.as_u64()?;
         let Some(Value::Array(devices)) = names.value.get("devices") else { return None };
         let key = |name: &Value| TwinKey::parse(&format!("{tenant}/{}", name.as_str()?)).ok();
         part.keys = devices.iter().map(key).collect::<Option<_>>()?;
         part.targets = vec![Target::default(); part.keys.len()];
-        if states.value.get("run").and_then(number) == Some(run) {
-            part.turn = part.turn.max(number(states.value.get("turn")?)?);
+        if states.value.get("run").and_then(Value::as_u64) == Some(run) {
+            part.turn = part.turn.max(states.value.get("turn")?.as_u64()?);
             let Some(Value::Array(kept)) = states.value.get("states") else { return None };
             part.targets = kept.iter().map(target).collect::<Option<_>>()?;
         }
@@ -121,7 +121,7 @@ fn target(kept: &Value) -> Option<Target> {
     let Value::Array(items) = kept else {
         return (*kept == Value::Int(0)).then(Target::default);
     };
-    let at = |n: usize| items.get(n).and_then(number);
+    let at = |n: usize| items.get(n).and_then(Value::as_u64);
     Some(Target {
         state: STATES.get(usize::try_from(at(0)?).ok()?).copied()?,
         attempt: u32::try_from(at(1)?).ok()?,
@@ -129,15 +129,6 @@ fn target(kept: &Value) -> Option<Target> {
         number: at(3)?,
         reason: items.get(4).map_or(Some(""), Value::as_str)?.to_owned(),
     })
-}
-
-/// A whole number that is not negative.
-pub(super) fn number(value: &Value) -> Option<u64> {
-    match value {
-        Value::Int(number) => u64::try_from(*number).ok(),
-        Value::Uint(number) => Some(*number),
-        _ => None,
-    }
 }
 
 /// Devices, in order, as parts.

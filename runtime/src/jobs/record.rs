@@ -11,7 +11,7 @@ use pollux_twin::{JsonLimits, Rejection, TwinKey, Value};
 
 use super::limits::SPEC_BYTES_MAX;
 use super::machine::Totals;
-use super::part::{self, number, text};
+use super::part::{self, text};
 use super::plan::{Plan, wrong};
 use crate::own;
 use crate::router::Scope;
@@ -120,7 +120,7 @@ impl Kept {
         }
         let record = Record::read(view.tags.value.as_object()?)?;
         let progress = view.desired.value.as_object().and_then(|members| {
-            (number(members.get("run")?)? == record.run).then(|| Progress::read(members)).flatten()
+            (members.get("run")?.as_u64()? == record.run).then(|| Progress::read(members)).flatten()
         });
         Some(Self {
             progress: progress.unwrap_or_default(),
@@ -252,8 +252,8 @@ impl Record {
             spec: convert::job_spec_from_json(spec).ok()?,
             by: text(members, "by")?.into(),
             proven: *members.get("proven")? == Value::Bool(true),
-            created_ms: number(members.get("created_ms")?)?,
-            run: number(members.get("run")?)?,
+            created_ms: members.get("created_ms")?.as_u64()?,
+            run: members.get("run")?.as_u64()?,
             wish,
         })
     }
@@ -295,7 +295,7 @@ impl Progress {
     }
 
     fn read(members: &Object) -> Option<Self> {
-        let count = |name: &str| number(members.get(name)?);
+        let count = |name: &str| members.get(name)?.as_u64();
         let phase = text(members, "phase")?;
         Some(Self {
             turn: count("turn")?,

@@ -100,7 +100,7 @@ impl Store {
     /// Whether no later turn has the job, as its twin's owner knows it.
     pub(super) async fn still(&self, record: &Record, turn: u64) -> Result<(), Rejection> {
         let view = self.view(record::key(&record.tenant, &record.name)?).await?;
-        let number = |name: &str| view.desired.value.get(name).and_then(part::number);
+        let number = |name: &str| view.desired.value.get(name).and_then(Value::as_u64);
         let actual = number("turn").unwrap_or(u64::MAX);
         if number("run") == Some(record.run) && actual <= turn {
             return Ok(());

@@ -73,6 +73,8 @@ pub(super) const SHARERS_AT_PACE: usize = 8;
 pub(super) const SHARING_RETRY_MS: u32 = 1_000;
 /// How often one that shares says that it is there.
 pub(super) const SHARER_BEATS_EVERY: Duration = Duration::from_secs(2);
+/// In how many of its looks one that shares is heard of, also where the record could not be written in one of them.
+pub(super) const SHARER_LOOKS: u32 = 2;
 /// What one that shares waits for another that says nothing new, beside two looks, before what that has goes to the others:
 /// some beats and a change of owner.
 pub(super) const SHARER_SILENT: Duration = Duration::from_secs(10);

@@ -1,8 +1,9 @@
 //! `pollux.v1.Subscriptions`.
 
+use std::future::ready;
 use std::pin::Pin;
 
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use pollux_proto::status::to_status;
 use pollux_proto::v1;
 use pollux_proto::v1::subscriptions_server::Subscriptions;
@@ -14,7 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::super::limits::{UNACKNOWLEDGED, UNACKNOWLEDGED_MAX};
-use super::super::subscriptions::{Consumption, End, Next, Record, Stands};
+use super::super::subscriptions::{Consumption, End, Expects, Record, Tells};
 use super::{Grpc, watch};
 use crate::metrics::Method;
 
@@ -136,10 +137,15 @@ async fn opening(
 
 async fn consume(
     mut consumption: Consumption,
-    mut said: Streaming<v1::ConsumeRequest>,
+    said: Streaming<v1::ConsumeRequest>,
     events: Events,
 ) {
-    let ended = drive(&mut consumption, &mut said, &events).await;
+    use v1::consume_request::What;
+    let acknowledged = said.take_while(|said| ready(said.is_ok())).map(|said| match said {
+        Ok(v1::ConsumeRequest { what: Some(What::Acknowledge(position)) }) => Ok(position),
+        _ => Err(End::NotAnEvent),
+    });
+    let ended = consumption.drive(&events, acknowledged, written).await;
     // What was acknowledged last is remembered too, if the turn is still its own.
     let ended = match ended {
         Ok(()) | Err(End::NotAnEvent) => consumption.finish().await.and(ended),
@@ -150,65 +156,23 @@ async fn consume(
     }
 }
 
-/// Tells events at the pace of who takes them; for as long as that takes, what is acknowledged is heard and the turn kept.
-async fn drive(
-    consumption: &mut Consumption,
-    said: &mut Streaming<v1::ConsumeRequest>,
-    events: &Events,
-) -> Result<(), End> {
-    use v1::consume_request::What;
-    let mut waits: Option<(v1::WatchResponse, Option<Stands>)> = None;
-    loop {
-        let has_one = waits.is_some();
-        let may_go = has_one && consumption.is_sure();
-        let next = async {
-            if has_one {
-                consumption.due().await;
-                return Next::Keep;
-            }
-            consumption.next().await
-        };
-        tokio::select! {
-            () = events.closed() => return Ok(()),
-            message = said.message() => match message {
-                Ok(Some(v1::ConsumeRequest { what: Some(What::Acknowledge(position)) })) => {
-                    consumption.acknowledged(position)?;
-                }
-                Ok(Some(_)) => return Err(End::NotAnEvent),
-                Ok(None) | Err(_) => return Ok(()),
-            },
-            room = events.reserve(), if may_go => {
-                let (Ok(room), Some((response, stands))) = (room, waits.take()) else {
-                    return Ok(());
-                };
-                if consumption.tells(stands) {
-                    goes_out(consumption, &response, stands);
-                    room.send(Ok(response));
-                }
-            }
-            next = next => match next {
-                Next::Event(item, stands) => {
-                    let Some(mut response) = watch::response(*item) else { continue };
-                    response.shard = stands.map(|stands| u32::from(stands.shard.0));
-                    waits = Some((response, stands));
-                }
-                Next::Sharing(sharing) => {
-                    let event = Some(Event::Sharing(sharing));
-                    waits = Some((v1::WatchResponse { event, ..Default::default() }, None));
-                }
-                Next::Keep => consumption.keep().await?,
-                Next::Over(rejection) => return Err(End::Refused(rejection)),
-            },
+fn written(told: Tells) -> Option<(Result<v1::WatchResponse, Status>, Expects)> {
+    let response = match told {
+        Tells::Event(item, shard) => {
+            let shard = shard.map(|shard| u32::from(shard.0));
+            v1::WatchResponse { shard, ..watch::response(*item)? }
         }
-    }
-}
-
-fn goes_out(consumption: &mut Consumption, response: &v1::WatchResponse, stands: Option<Stands>) {
-    match &response.event {
-        Some(Event::Progress(_)) => consumption.passed(&response.position, stands),
-        Some(Event::Telemetry(_) | Event::Sharing(_)) => {}
-        _ => consumption.sent(&response.position, stands),
-    }
+        Tells::Sharing(sharing) => {
+            v1::WatchResponse { event: Some(Event::Sharing(sharing)), ..Default::default() }
+        }
+    };
+    let position = || response.position.clone();
+    let expects = match &response.event {
+        Some(Event::Progress(_)) => Expects::Place(position()),
+        Some(Event::Telemetry(_) | Event::Sharing(_)) => Expects::Nothing,
+        _ => Expects::Acknowledgement(position()),
+    };
+    Some((Ok(response), expects))
 }
 
 fn status(end: End) -> Status {

@@ -5,22 +5,21 @@ use std::convert::Infallible;
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
 use axum::response::sse::Event;
+use futures_util::stream;
 use pollux_proto::{status, v1};
 use pollux_twin::Value;
 use pollux_twin::id::DEFAULT_TENANT;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::super::subscriptions::{Consumption, End, Next, Record, Stands};
-use super::devices::{no_more, object as members, text};
+use super::super::subscriptions::{Consumption, End, Expects, Record, Tells};
+use super::devices::{flag, no_more, object as members, text};
 use super::event::{self, with};
 use super::incoming::{Form, Incoming};
 use super::problem::Problem;
 use super::{json, object, watch};
 use crate::metrics::Method;
 
-/// An event's name, position and body.
-type Named = (&'static str, String, Value);
 /// An event as it goes out.
 type Told = Result<Event, Infallible>;
 
@@ -114,12 +113,8 @@ fn asked(body: Value, tenant: String, name: String) -> Result<v1::Subscription, 
         }
     };
     let filter = text(&mut given, "filter")?.unwrap_or_default();
-    let mut flag = |name: &str| match given.remove(name) {
-        None => Ok(false),
-        Some(Value::Bool(flag)) => Ok(flag),
-        Some(_) => Err(Problem::invalid(format!("body: {name} takes true or false"))),
-    };
-    let (picture, telemetry, shared) = (flag("picture")?, flag("telemetry")?, flag("shared")?);
+    let mut is = |name| flag(&mut given, name);
+    let (picture, telemetry, shared) = (is("picture")?, is("telemetry")?, is("shared")?);
     no_more(&given, "a subscription", "device or prefix, filter, picture, telemetry and shared")?;
     let more = v1::Subscription { picture, telemetry, shared, ..Default::default() };
     Ok(v1::Subscription { tenant, name, whose, filter, ..more })
@@ -170,7 +165,7 @@ fn events(consumption: Consumption) -> ReceiverStream<Told> {
 
 /// Tells events at the pace of who takes them, and says at the end why it is one. Who hangs up leaves.
 async fn consume(mut consumption: Consumption, events: mpsc::Sender<Told>) {
-    let Err(end) = drive(&mut consumption, &events).await else { return };
+    let Err(end) = consumption.drive(&events, stream::pending(), written).await else { return };
     // The last event says whether to come back: who was taken over would only take it back.
     let reason = match end {
         End::TakenOver => "taken_over",
@@ -182,50 +177,18 @@ async fn consume(mut consumption: Consumption, events: mpsc::Sender<Told>) {
     let _ = events.send(Ok(watch::event(("ended", String::new(), body)))).await;
 }
 
-/// For as long as an event waits to be taken, the turn is kept.
-async fn drive(consumption: &mut Consumption, events: &mpsc::Sender<Told>) -> Result<(), End> {
-    let mut waits: Option<(Named, Option<Stands>)> = None;
-    loop {
-        let has_one = waits.is_some();
-        let may_go = has_one && consumption.is_sure();
-        let next = async {
-            if has_one {
-                consumption.due().await;
-                return Next::Keep;
-            }
-            consumption.next().await
-        };
-        tokio::select! {
-            () = events.closed() => return Ok(()),
-            room = events.reserve(), if may_go => {
-                let (Ok(room), Some((event, stands))) = (room, waits.take()) else {
-                    return Ok(());
-                };
-                if consumption.tells(stands) {
-                    goes_out(consumption, (event.0, &event.1), stands);
-                    room.send(Ok(watch::event(event)));
-                }
-            }
-            next = next => match next {
-                Next::Event(item, stands) => {
-                    let Some((name, position, body)) = event::of(*item) else { continue };
-                    let shard = stands.map(|stands| u64::from(stands.shard.0).into());
-                    waits = Some(((name, position, with(body, "shard", shard)), stands));
-                }
-                Next::Sharing(sharing) => {
-                    waits = Some((("sharing", String::new(), sharing_body(&sharing)), None));
-                }
-                Next::Keep => consumption.keep().await?,
-                Next::Over(rejection) => return Err(End::Refused(rejection)),
-            },
+fn written(told: Tells) -> Option<(Told, Expects)> {
+    let (name, position, body) = match told {
+        Tells::Event(item, shard) => {
+            let (name, position, body) = event::of(*item)?;
+            (name, position, with(body, "shard", shard.map(|shard| u64::from(shard.0).into())))
         }
-    }
-}
-
-fn goes_out(consumption: &mut Consumption, (name, position): (&str, &str), stands: Option<Stands>) {
-    match name {
-        "progress" => consumption.passed(position, stands),
-        "telemetry" | "sharing" => {}
-        _ => consumption.told(stands),
-    }
+        Tells::Sharing(sharing) => ("sharing", String::new(), sharing_body(&sharing)),
+    };
+    let expects = match name {
+        "progress" => Expects::Place(position.clone()),
+        "telemetry" | "sharing" => Expects::Nothing,
+        _ => Expects::Beside,
+    };
+    Some((Ok(watch::event((name, position, body))), expects))
 }

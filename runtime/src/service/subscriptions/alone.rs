@@ -10,7 +10,8 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::super::desk::{Desk, Watching};
 use super::super::limits::{ACKNOWLEDGE_EVERY, CONSUMED_AHEAD, PASSED_MAX};
-use super::{End, Kept, Next, Record, parsed};
+use super::consume::Next;
+use super::{End, Kept, Record, parsed};
 use crate::access::Caller;
 use crate::router::WatchItem;
 

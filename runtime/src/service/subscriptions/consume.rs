@@ -1,8 +1,10 @@
 //! A consumer of a subscription, as the doors see it: alone, or one of those that share.
 
+use futures_util::{Stream, StreamExt};
 use pollux_proto::position::Place;
 use pollux_proto::v1;
 use pollux_twin::{Rejection, ShardId};
+use tokio::sync::mpsc;
 
 use super::super::desk::Desk;
 use super::alone::Alone;
@@ -33,7 +35,7 @@ impl From<Rejection> for End {
 }
 
 /// What is to be done next.
-pub(in crate::service) enum Next {
+pub(super) enum Next {
     /// An event for the consumer; of a shared subscription, where it stands.
     Event(Box<WatchItem>, Option<Stands>),
     /// What the consumer holds is this now.
@@ -44,10 +46,30 @@ pub(in crate::service) enum Next {
     Over(Rejection),
 }
 
+/// What a door is to write for the consumer.
+pub(in crate::service) enum Tells {
+    /// An event; of a shared subscription, of this shard.
+    Event(Box<WatchItem>, Option<ShardId>),
+    /// What the consumer holds now.
+    Sharing(v1::Sharing),
+}
+
+/// What is expected of the consumer once something has gone out.
+pub(in crate::service) enum Expects {
+    /// To acknowledge it in its stream, by this position, which may be empty.
+    Acknowledgement(String),
+    /// To acknowledge it from beside its stream, if at all.
+    Beside,
+    /// Nothing: it is no event, and its position may be acknowledged.
+    Place(String),
+    /// Nothing, and there is no position.
+    Nothing,
+}
+
 /// Where an event of a shared subscription stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::service) struct Stands {
-    pub(in crate::service) shard: ShardId,
+pub(super) struct Stands {
+    pub(super) shard: ShardId,
     /// None within a picture.
     pub(super) place: Option<Place>,
     /// Of which watch of the shard it came.
@@ -79,8 +101,69 @@ impl Consumption {
         Ok(Self::Shared(Box::new(sharing)))
     }
 
+    /// Tells events at the pace of who takes them; for as long as that takes, what is acknowledged is heard and the turn
+    /// kept. `write` says how something goes out, if it does, and what is expected then.
+    pub(in crate::service) async fn drive<T>(
+        &mut self,
+        events: &mpsc::Sender<T>,
+        mut acknowledged: impl Stream<Item = Result<String, End>> + Unpin,
+        write: impl Fn(Tells) -> Option<(T, Expects)>,
+    ) -> Result<(), End> {
+        let mut waits: Option<(T, Expects, Option<Stands>)> = None;
+        loop {
+            let has_one = waits.is_some();
+            let may_go = has_one && self.is_sure();
+            let next = async {
+                if has_one {
+                    self.due().await;
+                    return Next::Keep;
+                }
+                self.next().await
+            };
+            let (told, stands) = tokio::select! {
+                () = events.closed() => return Ok(()),
+                position = acknowledged.next() => {
+                    let Some(position) = position else { return Ok(()) };
+                    self.acknowledged(position?)?;
+                    continue;
+                }
+                room = events.reserve(), if may_go => {
+                    let (Ok(room), Some((written, expects, stands))) = (room, waits.take()) else {
+                        return Ok(());
+                    };
+                    if self.tells(stands) {
+                        self.goes_out(expects, stands);
+                        room.send(written);
+                    }
+                    continue;
+                }
+                next = next => match next {
+                    Next::Event(item, stands) => {
+                        (Tells::Event(item, stands.map(|stands| stands.shard)), stands)
+                    }
+                    Next::Sharing(sharing) => (Tells::Sharing(sharing), None),
+                    Next::Keep => {
+                        self.keep().await?;
+                        continue;
+                    }
+                    Next::Over(rejection) => return Err(End::Refused(rejection)),
+                },
+            };
+            waits = write(told).map(|(written, expects)| (written, expects, stands));
+        }
+    }
+
+    fn goes_out(&mut self, expects: Expects, stands: Option<Stands>) {
+        match expects {
+            Expects::Acknowledgement(position) => self.sent(&position, stands),
+            Expects::Beside => self.told(stands),
+            Expects::Place(position) => self.passed(&position, stands),
+            Expects::Nothing => {}
+        }
+    }
+
     /// What comes next. May be dropped at any time: what was not told comes with the next call.
-    pub(in crate::service) async fn next(&mut self) -> Next {
+    async fn next(&mut self) -> Next {
         match self {
             Self::Alone(one) => one.next().await,
             Self::Shared(one) => one.next().await,
@@ -88,7 +171,7 @@ impl Consumption {
     }
 
     /// Waits until it is time to [keep](Self::keep) the turn, while there is no room for what would come next.
-    pub(in crate::service) async fn due(&mut self) {
+    async fn due(&mut self) {
         match self {
             Self::Alone(one) => one.due().await,
             Self::Shared(one) => one.due().await,
@@ -96,7 +179,7 @@ impl Consumption {
     }
 
     /// Whether events may go out now: a consumer that shares has to be sure that it still holds what it tells.
-    pub(in crate::service) fn is_sure(&self) -> bool {
+    fn is_sure(&self) -> bool {
         match self {
             Self::Alone(_) => true,
             Self::Shared(one) => one.is_sure(),
@@ -105,7 +188,7 @@ impl Consumption {
 
     /// Whether an event that waited for room is still this consumer's to tell; if not, it comes again to who holds its
     /// shard.
-    pub(in crate::service) fn tells(&self, stands: Option<Stands>) -> bool {
+    fn tells(&self, stands: Option<Stands>) -> bool {
         match (self, stands) {
             (Self::Shared(one), Some(stands)) => one.tells(stands),
             _ => true,
@@ -113,7 +196,7 @@ impl Consumption {
     }
 
     /// An event goes out that is to be acknowledged, with this position, which may be empty.
-    pub(in crate::service) fn sent(&mut self, position: &str, stands: Option<Stands>) {
+    fn sent(&mut self, position: &str, stands: Option<Stands>) {
         match (self, stands) {
             (Self::Alone(one), _) => one.sent(position),
             (Self::Shared(one), Some(stands)) => one.sent(position, stands),
@@ -122,14 +205,14 @@ impl Consumption {
     }
 
     /// An event goes out that is acknowledged from beside the stream, if at all.
-    pub(in crate::service) fn told(&mut self, stands: Option<Stands>) {
+    fn told(&mut self, stands: Option<Stands>) {
         if let (Self::Shared(one), Some(stands)) = (self, stands) {
             one.told(stands);
         }
     }
 
     /// A place goes out that is no event: it may be acknowledged, and need not be.
-    pub(in crate::service) fn passed(&mut self, position: &str, stands: Option<Stands>) {
+    fn passed(&mut self, position: &str, stands: Option<Stands>) {
         match (self, stands) {
             (Self::Alone(one), _) => one.passed(position),
             (Self::Shared(one), Some(stands)) => one.passed(position, stands),
@@ -138,7 +221,7 @@ impl Consumption {
     }
 
     /// The consumer has done an event, and all before it.
-    pub(in crate::service) fn acknowledged(&mut self, position: String) -> Result<(), End> {
+    fn acknowledged(&mut self, position: String) -> Result<(), End> {
         match self {
             Self::Alone(one) => one.acknowledged(position),
             Self::Shared(one) => one.acknowledged(&position),
@@ -146,7 +229,7 @@ impl Consumption {
     }
 
     /// Remembers what was acknowledged, and sees whether the turn is still this consumer's.
-    pub(in crate::service) async fn keep(&mut self) -> Result<(), End> {
+    async fn keep(&mut self) -> Result<(), End> {
         match self {
             Self::Alone(one) => one.keep().await,
             Self::Shared(one) => one.keep().await,

@@ -16,7 +16,7 @@ mod sharer;
 use std::time::Duration;
 
 use pollux_cluster::access::Action;
-use pollux_cluster::meta::SIXTH_LEVEL;
+use pollux_cluster::meta::POLICY_FILTERS_LEVEL;
 use pollux_proto::convert;
 use pollux_proto::position::Position;
 use pollux_proto::v1;
@@ -26,7 +26,7 @@ use pollux_twin::output::Answer;
 use pollux_twin::{Rejection, TenantId, TwinKey, Value};
 use tokio::time::sleep;
 
-pub(super) use consume::{Consumption, End, Next, Stands};
+pub(super) use consume::{Consumption, End, Expects, Tells};
 pub(super) use keep::keep;
 pub(super) use record::Record;
 
@@ -54,7 +54,7 @@ impl Desk {
     ) -> Result<Record, Rejection> {
         record.check()?;
         if record.consumers.is_some() || record.telemetry {
-            self.router.must_have(SIXTH_LEVEL)?;
+            self.router.must_have(POLICY_FILTERS_LEVEL)?;
         }
         self.may_watch(caller, &record)?;
         if !record.filter.is_empty() {
@@ -235,7 +235,12 @@ impl Desk {
         })
     }
 
-    async fn call_own(&self, key: TwinKey, request: Request) -> Result<Answer, Rejection> {
+    /// Calls a twin as the cluster itself.
+    pub(super) async fn call_own(
+        &self,
+        key: TwinKey,
+        request: Request,
+    ) -> Result<Answer, Rejection> {
         let (caller, timeout) = (own::CALLER.to_owned(), CALL_TIME_MAX);
         self.router.call(Call { key, caller, idempotency_key: None, request, timeout }).await
     }

@@ -228,7 +228,7 @@ impl Record {
             picture: *tags.get("picture")? == Value::Bool(true),
             telemetry: tags.get("telemetry") == Some(&Value::Bool(true)),
             position: text("position")?,
-            turn: number(tags.get("turn")?)?,
+            turn: tags.get("turn")?.as_u64()?,
             consumers,
         })
     }
@@ -298,20 +298,12 @@ fn written(one: &Consumer) -> Value {
 
 fn read(one: &Value) -> Option<Consumer> {
     let Value::Array(shards) = one.get("shards")? else { return None };
-    let shard = |value: &Value| Some(ShardId(u16::try_from(number(value)?).ok()?));
+    let shard = |value: &Value| Some(ShardId(u16::try_from(value.as_u64()?).ok()?));
     Some(Consumer {
-        turn: number(one.get("turn")?)?,
-        beat: number(one.get("beat")?)?,
+        turn: one.get("turn")?.as_u64()?,
+        beat: one.get("beat")?.as_u64()?,
         shards: shards.iter().map(shard).collect::<Option<_>>()?,
     })
-}
-
-fn number(value: &Value) -> Option<u64> {
-    match value {
-        Value::Int(number) => u64::try_from(*number).ok(),
-        Value::Uint(number) => Some(*number),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -15,9 +15,10 @@ use super::super::limits::{
     ACKNOWLEDGE_EVERY, PASSED_MAX, SHARER_BEATS_EVERY, SHARER_SURE, SHARER_WAITS, SHARERS_MAX,
     SHARING_RETRY_MS, SUBSCRIPTION_TRIES,
 };
+use super::consume::{Next, Stands};
 use super::parts::Parts;
 use super::sharer::{Beat, Gone, Sharer, pace};
-use super::{End, Kept, Next, Record, Stands, give_way, not_shared};
+use super::{End, Kept, Record, give_way, not_shared};
 use crate::access::Caller;
 use crate::own;
 use crate::router::WatchItem;

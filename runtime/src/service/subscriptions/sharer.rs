@@ -12,7 +12,7 @@ use pollux_proto::position::{Place, Position};
 use pollux_twin::ShardId;
 
 use super::super::limits::{
-    ACKNOWLEDGE_EVERY, SHARER_SETTLES, SHARER_SILENT, SHARERS_AT_PACE, SHARERS_MAX,
+    ACKNOWLEDGE_EVERY, SHARER_LOOKS, SHARER_SETTLES, SHARER_SILENT, SHARERS_AT_PACE, SHARERS_MAX,
 };
 use super::record::Record;
 use super::share::{Consumer, Consumers};
@@ -61,7 +61,12 @@ pub(super) struct Sharer {
     looked_at: Option<Duration>,
 }
 
-/// How far apart the looks of each are where so many share.
+/// How far apart the looks of each are where so many share, at the most: a look may fail to be written once.
+fn apart(consumers: usize) -> Duration {
+    pace(consumers) * SHARER_LOOKS
+}
+
+/// The same if all goes well.
 pub(super) fn pace(consumers: usize) -> Duration {
     let slower = u32::try_from(consumers.div_ceil(SHARERS_AT_PACE)).unwrap_or(1).max(1);
     ACKNOWLEDGE_EVERY * slower
@@ -100,7 +105,7 @@ impl Sharer {
     pub(super) fn look(&mut self, now: Duration, record: &Record) {
         let Some(consumers) = &record.consumers else { return };
         let passed = now.saturating_sub(self.looked_at.replace(now).unwrap_or(now));
-        let passed = passed.min(2 * pace(consumers.0.len()));
+        let passed = passed.min(apart(consumers.0.len()));
         let goal = consumers.goal(&self.all);
         for (shard, held) in &mut self.held {
             let is_wanted = goal.get(shard).is_none_or(|to| *to == self.name);
@@ -222,7 +227,7 @@ impl Sharer {
 
     /// What those hold that were silent for too long, as it knows them, is nobody's.
     fn forget_silent(&self, consumers: &mut Consumers) {
-        let patience = SHARER_SILENT + 2 * pace(consumers.0.len());
+        let patience = SHARER_SILENT + apart(consumers.0.len());
         consumers.0.retain(|name, one| {
             self.others.get(name).is_none_or(|heard| {
                 (one.turn, one.beat) != (heard.turn, heard.beat) || heard.silent < patience

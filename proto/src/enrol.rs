@@ -4,6 +4,9 @@
 //! A device does not need the key of its enrolment: it has one that is derived from it for its name alone, so that
 //! whoever takes a device apart can be no other.
 
+/// Why a node refuses to give a certificate that cannot sign any; another one may.
+pub const NO_AUTHORITY: &str = "no_authority";
+
 /// What a device's own key is the HMAC-SHA256 of, by the key of the enrolment.
 pub fn key_text(tenant: &str, device: &str) -> String {
     format!("pollux enrolment key 1\n{tenant}/{device}")

@@ -16,7 +16,7 @@ use rkyv::{Archive, Deserialize, Portable};
 
 use super::answer::Answer;
 use super::command::Command;
-use super::node::{ARTIFACTS_LEVEL, CONTROL_LEVEL, SIXTH_LEVEL};
+use super::node::{ARTIFACTS_LEVEL, CONTROL_LEVEL, POLICY_FILTERS_LEVEL};
 use super::state::Meta;
 use super::{v1, v2, v3, v4};
 use crate::access;
@@ -24,7 +24,7 @@ use crate::fault::Fault;
 use crate::fleet;
 use crate::limits::META_BYTES_MAX;
 
-/// Newest version of what is written, in clusters of [`SIXTH_LEVEL`]. A further one takes a level of its own
+/// Newest version of what is written, in clusters of [`POLICY_FILTERS_LEVEL`]. A further one takes a level of its own
 /// (`Formats::OURS`), and is written only in clusters that were raised to it.
 const VERSION: u8 = 5;
 /// Version of what is written in clusters of [`ARTIFACTS_LEVEL`], and of commands that did not change since.
@@ -162,7 +162,7 @@ impl Meta {
             let before = v3::Meta::of(self);
             return versioned(VERSION_OF_CONTROL, rkyv::to_bytes::<Error>(&before));
         }
-        if self.level < SIXTH_LEVEL {
+        if self.level < POLICY_FILTERS_LEVEL {
             let before = v4::Meta::of(self);
             return versioned(VERSION_OF_ARTIFACTS, rkyv::to_bytes::<Error>(&before));
         }

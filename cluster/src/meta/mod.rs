@@ -25,7 +25,7 @@ pub use command::{Command, Newcomer};
 pub use machine::{Keep, MetaMachine, MetaPicture};
 pub use node::{
     ARTIFACTS_LEVEL, Addresses, CONTROL_LEVEL, ENTRY_KEYS_LEVEL, Formats, Labels, Node, NodeState,
-    Profile, SIXTH_LEVEL,
+    POLICY_FILTERS_LEVEL, Profile,
 };
 pub use place::{Goal, Place};
 pub use settings::{Budget, Token};

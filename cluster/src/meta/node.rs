@@ -48,7 +48,7 @@ pub const ARTIFACTS_LEVEL: u32 = 5;
 
 /// From this level on policies may have filters, by which the twin itself decides who may do what to it; several
 /// consumers may share a subscription, whose record says so; and nodes tell each other telemetry as it comes.
-pub const SIXTH_LEVEL: u32 = 6;
+pub const POLICY_FILTERS_LEVEL: u32 = 6;
 
 /// The cluster levels that a node's program can run at. A level stands for a set of formats of wire, log,
 /// images and settings.

@@ -1,9 +1,9 @@
 //! The image of version 4, from before policies had filters. Owns its shape, which never changes again, and what it means
-//! today; written in clusters that were not raised to [`SIXTH_LEVEL`].
+//! today; written in clusters that were not raised to [`POLICY_FILTERS_LEVEL`].
 //!
 //! Commands need no shape of their own: those of version 4 have the same bytes in version 5, which has one more.
 //!
-//! [`SIXTH_LEVEL`]: super::node::SIXTH_LEVEL
+//! [`POLICY_FILTERS_LEVEL`]: super::node::POLICY_FILTERS_LEVEL
 
 use std::collections::BTreeMap;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use pollux_proto::device::enrolment::{Credential, ENROL_ALPN, Enrol, Enrolled as Answer};
 use pollux_proto::device::{Decoder, RefusedReason, encode};
-use pollux_proto::enrol::Claim;
+use pollux_proto::enrol::{Claim, NO_AUTHORITY};
 use pollux_proto::limits::RETRY_MS;
 use pollux_twin::id::DEFAULT_TENANT;
 use quinn::{Connection, ConnectionError, ReadError};
@@ -23,8 +23,6 @@ use crate::tls::{Identity, Trust};
 
 /// The transport's code for the alert of TLS that no protocol is shared (RFC 9001, 4.8; RFC 7301, 3.2).
 const NO_SUCH_PROTOCOL: u64 = 0x100 + 120;
-/// Why a certificate comes only from another node.
-const NO_AUTHORITY: &str = "no_authority";
 
 /// What a device asks to be given. Cheap to clone.
 #[derive(Clone)]

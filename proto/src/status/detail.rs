@@ -86,11 +86,7 @@ pub fn to_value(rejection: &Rejection) -> Value {
 /// The rejection that such JSON stands for; `None` if this version does not know its reason.
 pub fn from_value(value: &Value) -> Option<Rejection> {
     use Rejection as R;
-    let number = |name: &str| match value.get(name)? {
-        Value::Int(int) => u64::try_from(*int).ok(),
-        Value::Uint(uint) => Some(*uint),
-        _ => None,
-    };
+    let number = |name: &str| value.get(name)?.as_u64();
     let small = |name: &str| u32::try_from(number(name)?).ok();
     let text = |name: &str| Some(value.get(name)?.as_str()?.to_owned());
     Some(match text("reason")?.as_str() {

@@ -6,6 +6,8 @@ use pollux_twin::change::Section;
 use pollux_twin::limits::KEY_BYTES_MAX;
 use pollux_twin::rejection::Violation;
 
+use crate::enrol::NO_AUTHORITY;
+
 /// The sentence for people. May change; machines read the row's `reason`.
 pub fn message(rejection: &Rejection) -> String {
     use Rejection as R;
@@ -130,7 +132,7 @@ fn not_enrolled(why: &str) -> &str {
             "a device of this name is there that the enrolment did not bring; delete it, or use another name"
         }
         "replayed" => "the proof was used before; make a new one with the time of now",
-        "no_authority" => {
+        NO_AUTHORITY => {
             "this node cannot sign certificates: ask the node that has the key of the device CA, or for a token"
         }
         other => other,

@@ -20,8 +20,6 @@ pub(crate) struct Narrowed {
     /// What of it policies ask for: a twin for which this does not certainly hold is not there. Empty where all may be
     /// shown.
     pub(crate) bounds: String,
-    /// What may be shown.
-    pub(crate) shows: Shows,
 }
 
 impl Narrowed {
@@ -29,13 +27,23 @@ impl Narrowed {
     pub(crate) fn all(filter: &str) -> Self {
         Self { filter: filter.to_owned(), ..Self::default() }
     }
+
+    /// What may be shown.
+    pub(crate) fn shows(&self) -> Shows {
+        if self.bounds.is_empty() {
+            Shows::All
+        } else if self.filter == self.bounds {
+            Shows::WhileMatching
+        } else {
+            Shows::Matching
+        }
+    }
 }
 
 /// What may be shown of twins to whoever asks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shows {
     /// All that happens.
-    #[default]
     All,
     /// Twins for which the filter holds; of one that leaves them only that.
     Matching,
@@ -56,24 +64,21 @@ pub(super) fn narrowed(
     let covered = asked::scope(By::new(access, &fits), principal, action, scope);
     let all = Narrowed::all(filter);
     let Some(on) = asked::on(scope) else { return covered.map(|()| all) };
-    let shows = match (covered, scope) {
-        (Ok(()), _) => Shows::Matching,
-        (Err(refused), Scope::One(_)) => {
-            let depends = access.decide_by(principal, action, on, &|_| Fit::Depends);
-            if !matches!(depends, Decision::Depends { .. }) {
-                return Err(refused);
-            }
-            if filter.is_empty() { Shows::WhileMatching } else { Shows::Matching }
+    if let Err(refused) = covered {
+        let depends = || access.decide_by(principal, action, on, &|_| Fit::Depends);
+        let by_twin =
+            matches!(scope, Scope::One(_)) && matches!(depends(), Decision::Depends { .. });
+        if !by_twin {
+            return Err(refused);
         }
-        (Err(refused), _) => return Err(refused),
-    };
+    }
     let bounds = text(&access.bounds(principal, action, on));
     let filter = match (bounds.as_str(), filter) {
         ("", _) => return Ok(all),
         (_, "") => bounds.clone(),
         _ => format!("{bounds} && ({filter}\n)"),
     };
-    Ok(Narrowed { filter, bounds, shows })
+    Ok(Narrowed { filter, bounds })
 }
 
 /// The filter that another node asks with for a principal, narrowed here as well unless it has been there.
@@ -85,6 +90,9 @@ pub(super) fn narrowed_again(
     filter: &str,
 ) -> Result<Narrowed, Rejection> {
     let narrowed = narrowed(rules, principal, action, scope, filter)?;
+    if narrowed.bounds.is_empty() {
+        return Ok(narrowed);
+    }
     Ok(match (Filter::parse(filter), Filter::parse(&narrowed.bounds)) {
         (Ok(asked), Ok(bounds)) if asked.implies(&bounds) => {
             Narrowed { filter: filter.to_owned(), ..narrowed }
@@ -154,7 +162,7 @@ mod tests {
     }
 
     fn shows(narrowed: Result<Narrowed, Rejection>) -> Option<(String, Shows)> {
-        narrowed.ok().map(|Narrowed { filter, shows, .. }| (filter.replace('\n', ""), shows))
+        narrowed.ok().map(|narrowed| (narrowed.filter.replace('\n', ""), narrowed.shows()))
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! does to `access/`.
 
 use super::super::answer::{Answer, Refusal};
-use super::super::node::{ARTIFACTS_LEVEL, CONTROL_LEVEL, SIXTH_LEVEL};
+use super::super::node::{ARTIFACTS_LEVEL, CONTROL_LEVEL, POLICY_FILTERS_LEVEL};
 use super::super::state::Meta;
 use super::{Change, Outcome};
 use crate::access::{self, Action, Changed, Fault, Order};
@@ -29,7 +29,7 @@ impl Meta {
     pub(in crate::meta) fn change_access(&mut self, order: Order) -> Result<Outcome, Refusal> {
         self.must_write("access takes", CONTROL_LEVEL)?;
         if let access::Change::PutFilteredPolicy(_) = order.change {
-            self.must_write("a policy with a filter takes", SIXTH_LEVEL)?;
+            self.must_write("a policy with a filter takes", POLICY_FILTERS_LEVEL)?;
         }
         let is_new = match &order.change {
             access::Change::Fleet(change) => change.is_of_version_4(),

@@ -1,7 +1,8 @@
 //! The bytes of today come back, those of the version before are read, and garbage is refused.
 
 use super::super::{
-    ARTIFACTS_LEVEL, Addresses, CONTROL_LEVEL, Goal, Labels, Node, NodeState, Place, SIXTH_LEVEL,
+    ARTIFACTS_LEVEL, Addresses, CONTROL_LEVEL, Goal, Labels, Node, NodeState, POLICY_FILTERS_LEVEL,
+    Place,
 };
 use super::*;
 use crate::access::{Access, Audited, Change, Filtered, Order, Policy, Principal, Subject, Token};
@@ -327,7 +328,7 @@ fn a_policy_with_a_filter_waits_for_its_level() {
         other => panic!("{other:?}"),
     }
     assert_eq!((meta.encode()[0], &Meta::decode(&meta.encode()).unwrap()), (4, &before));
-    done(&mut meta, Command::Finish { level: SIXTH_LEVEL });
+    done(&mut meta, Command::Finish { level: POLICY_FILTERS_LEVEL });
     done(&mut meta, filtered);
     assert_eq!(meta.access.filters["p"], "tags.a");
     assert_eq!((meta.encode()[0], Meta::decode(&meta.encode()).unwrap()), (5, meta.clone()));

@@ -203,10 +203,7 @@ impl Router {
     ) -> Result<Page, Rejection> {
         let (limit, beginning) = (limit.clamp(1, PAGE_MAX), scope.beginning());
         let here = |shard: &ShardHandle| page_of(shard, &beginning, after, limit + 1);
-        let there = |node, shards: Vec<_>| {
-            let asked = self.forward.list(node, shards.clone(), &beginning, after, limit + 1);
-            async move { (asked.await, node, shards) }
-        };
+        let there = |node, shards| self.forward.list(node, shards, &beginning, after, limit + 1);
         let (items, next) = self.gather(scope, limit, reached, here, there).await?;
         Ok(Page { items, next })
     }

@@ -17,8 +17,6 @@ use crate::watch::Cursor;
 type Part<T> = (Vec<(TwinKey, T)>, Option<TwinKey>);
 /// Shards, and the places in their logs that their tables must have come to.
 type Asked = Vec<(ShardId, u64)>;
-/// What a node told of them.
-type Told<T> = (Result<Vec<(TwinKey, T)>, Rejection>, NodeId, Asked);
 
 impl Router {
     /// One page of twins that were deleted and can be brought back, from the tables as [`Router::list`] has them.
@@ -32,10 +30,8 @@ impl Router {
         let (limit, beginning) = (limit.clamp(1, PAGE_MAX), scope.beginning());
         let now = self.clock().wall();
         let here = |shard: &ShardHandle| shard.restorable(&beginning, after, now, limit + 1);
-        let there = |node, shards: Asked| {
-            let asked = self.forward.restorable(node, shards.clone(), &beginning, after, limit + 1);
-            async move { (asked.await, node, shards) }
-        };
+        let there =
+            |node, shards| self.forward.restorable(node, shards, &beginning, after, limit + 1);
         self.gather(scope, limit, reached, here, there).await
     }
 
@@ -58,7 +54,7 @@ impl Router {
     }
 
     /// What `here` finds in replicas that are here and `there` at other nodes, in the order of keys.
-    pub(super) async fn gather<T, F: Future<Output = Told<T>>>(
+    pub(super) async fn gather<T, F: Future<Output = Result<Vec<(TwinKey, T)>, Rejection>>>(
         &self,
         scope: &Scope,
         limit: usize,
@@ -80,7 +76,7 @@ impl Router {
         }
         let there = &there;
         let asked = elsewhere.into_iter().map(|(node, shards)| async move {
-            let (page, node, shards) = there(node, shards).await;
+            let page = there(node, shards.clone()).await;
             if page.is_err() {
                 // Whoever asks again asks the next one.
                 shards.iter().for_each(|(shard, _)| self.inner.owners.not_at(*shard, node));

@@ -90,22 +90,12 @@ impl Router {
         let Some(sieve) = Sieve::of(scope.beginning(), bounds)?.map(Arc::new) else {
             return Ok(None);
         };
-        for shard in self.shards_of(&scope) {
-            let least = reached.shards.get(&shard).map_or(0, |place| place.index);
-            let mut after = None;
-            loop {
-                let page = self.sift((shard, least), Arc::clone(&sieve), after.as_ref()).await?;
-                if let Some((_, view)) = page.items.into_iter().find(|(found, _)| found == key) {
-                    return Ok(Some(view));
-                }
-                // Names that begin like this one follow it.
-                match page.next.filter(|next| next < key) {
-                    Some(next) => after = Some(next),
-                    None => break,
-                }
-            }
-        }
-        Ok(None)
+        let shard = self.inner.shards.of(key);
+        let least = reached.shards.get(&shard).map_or(0, |place| place.index);
+        let page = self.sift((shard, least), sieve, None).await?;
+        // Names that begin like this one follow it.
+        let first = page.items.into_iter().next();
+        Ok(first.filter(|(found, _)| found == key).map(|(_, view)| view))
     }
 
     /// Has all nodes that may tell the changes of a scope keep what filters are asked of. One that does not

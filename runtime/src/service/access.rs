@@ -19,12 +19,9 @@ use pollux_twin::{Rejection, TwinKey};
 use super::desk::{Desk, unexpected};
 use super::limits::{
     ACCESS_TOKEN_MS, ACCESS_TOKEN_MS_MAX, ACCESS_TOKEN_MS_MIN, AUDIT_PAGE, AUDIT_PAGE_MAX,
-    CALL_TIME_MAX,
 };
 use crate::access::{Caller, Known, Secret};
 use crate::cluster::ControlFault;
-use crate::own;
-use crate::router::Call;
 
 /// Why something about access was not done.
 #[derive(Debug)]
@@ -263,21 +260,14 @@ impl Desk {
 
     /// What the filters of policies are asked of, of a twin as it is now; nothing if it is not there.
     async fn facts(&self, key: &TwinKey) -> Result<Option<Arc<[u8]>>, Rejection> {
-        let call = |request| Call {
-            key: key.clone(),
-            caller: own::CALLER.to_owned(),
-            idempotency_key: None,
-            request,
-            timeout: CALL_TIME_MAX,
-        };
         let entry = Request::Registry(Box::new(RegistryRequest::Get));
-        let tags = match self.router.call(call(Request::Get)).await {
+        let tags = match self.call_own(key.clone(), Request::Get).await {
             Ok(Answered::Twin(view)) => view.tags.value,
             Ok(other) => return Err(unexpected(&other)),
             Err(Rejection::NotFound) => return Ok(None),
             Err(rejection) => return Err(rejection),
         };
-        let groups = match self.router.call(call(entry)).await {
+        let groups = match self.call_own(key.clone(), entry).await {
             Ok(Answered::Registration(entry)) => entry.groups,
             Ok(other) => return Err(unexpected(&other)),
             Err(Rejection::NotFound) => Vec::new(),

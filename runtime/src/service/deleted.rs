@@ -22,11 +22,8 @@ impl Desk {
         let scope = Scope::Prefix { tenant, prefix: page.prefix.clone() };
         self.doorman.check_scope(caller, Action::TwinRead, &scope)?;
         let router = self.router_for(caller);
-        let (level, needed) = (router.level(), ARTIFACTS_LEVEL);
-        if level < needed {
-            // Nodes of a level below do not tell each other of it.
-            return Err(Rejection::LevelTooLow { level, needed });
-        }
+        // Nodes of a level below do not tell each other of it.
+        router.must_have(ARTIFACTS_LEVEL)?;
         let stand = self.stand(&scope, &page.fresh, None).await?;
         let reached = &stand.position.shards;
         let (found, next) =

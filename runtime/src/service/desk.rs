@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pollux_cluster::access::Action;
-use pollux_cluster::meta::{CONTROL_LEVEL, MetaPicture, SIXTH_LEVEL};
+use pollux_cluster::meta::{CONTROL_LEVEL, MetaPicture, POLICY_FILTERS_LEVEL};
 use pollux_proto::convert::{self, Page, Whose};
 use pollux_proto::{status, v1};
 use pollux_query::Filter;
@@ -206,9 +206,9 @@ impl Desk {
             Scope::Prefix { tenant: question.tenant.as_str().to_owned(), prefix: String::new() };
         let asked = question.text.filter.as_str();
         let narrowed = self.doorman.narrow(caller, Action::TwinQuery, &all, asked)?;
-        let question = match narrowed.shows {
-            Shows::All => question,
-            Shows::Matching | Shows::WhileMatching => question.narrowed(narrowed)?,
+        let question = match narrowed.bounds.is_empty() {
+            true => question,
+            false => question.narrowed(narrowed)?,
         };
         self.router_for(caller).query(&question).await
     }
@@ -270,7 +270,7 @@ impl Desk {
             look_at: self.clock.elapsed() + WATCH_LOOK,
         };
         let router = self.router_for(caller);
-        if let (Shows::WhileMatching, Scope::One(key)) = (narrowed.shows, &scope) {
+        if let (Shows::WhileMatching, Scope::One(key)) = (narrowed.shows(), &scope) {
             // Two calls to the twin: kept apart, as few need them.
             let decided = Box::pin(self.decide_by_twin(&caller.name, Action::TwinWatch, key));
             if !decided.await?.is_allowed() {
@@ -278,7 +278,7 @@ impl Desk {
             }
         }
         if asked.telemetry {
-            router.must_have(SIXTH_LEVEL)?;
+            router.must_have(POLICY_FILTERS_LEVEL)?;
         }
         let from = asked.position.as_ref();
         let mut watch = router.watch(scope, &narrowed, from, picture).await?;

@@ -27,10 +27,7 @@ impl Desk {
         caller: &Caller,
         asked: v1::CreateJobRequest,
     ) -> Result<Kept, Rejection> {
-        let level = self.router.level();
-        if level < CONTROL_LEVEL {
-            return Err(Rejection::LevelTooLow { level, needed: CONTROL_LEVEL });
-        }
+        self.router.must_have(CONTROL_LEVEL)?;
         let tenant = tenant_of(&asked.tenant).to_owned();
         if tenant == RESERVED {
             let reason = format!("tenant {tenant} is Pollux's own; use another");

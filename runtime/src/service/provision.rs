@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use pollux_cluster::fleet::Enrolment;
 use pollux_cluster::{fingerprint, hmac_sha256, sha256};
-use pollux_proto::enrol::{Claim, key_text};
+use pollux_proto::enrol::{Claim, NO_AUTHORITY, key_text};
 use pollux_proto::hex::hex;
 use pollux_proto::{convert, v1};
 use pollux_twin::input::Request;
@@ -185,7 +185,7 @@ impl Desk {
         let days = if days > 0 { days } else { pki::DEVICE_DAYS };
         let held = self.provisioning.held();
         if !held.authority.may_issue() {
-            return Err(refused("no_authority"));
+            return Err(refused(NO_AUTHORITY));
         }
         let wrong = |error: &dyn std::fmt::Display| Rejection::Invalid {
             reason: format!("csr_pem: {error}; send a PKCS #10 request in PEM, signed by its key"),

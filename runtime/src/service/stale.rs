@@ -10,7 +10,7 @@ use pollux_twin::{Rejection, TwinKey, View};
 
 use super::desk::{Desk, not_shown};
 use super::limits::{STALE_PERIOD, STALE_WAIT_MAX};
-use crate::access::{Caller, Shows};
+use crate::access::Caller;
 use crate::router::{Router, Scope};
 
 /// What an answer stands for.
@@ -78,8 +78,7 @@ impl Desk {
         let narrowed = self.doorman.narrow(caller, Action::TwinRead, &scope, "")?;
         let stand = self.stand(&scope, wanted, patience).await?;
         let router = self.router_for(caller);
-        if let (Scope::One(key), Shows::WhileMatching | Shows::Matching) = (&scope, narrowed.shows)
-        {
+        if let (Scope::One(key), false) = (&scope, narrowed.bounds.is_empty()) {
             let view = router.matching(key, &narrowed, &stand.position).await?;
             return view.map(|view| (view, stand)).ok_or_else(|| not_shown(Action::TwinRead, key));
         }

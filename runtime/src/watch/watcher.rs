@@ -93,7 +93,7 @@ impl Watch {
             router,
             scope,
             sieve,
-            shows: asked.shows,
+            shows: asked.shows(),
             lost: false,
             _kept: kept,
             shards: select_all(walks.into_iter().map(Walk::met)),

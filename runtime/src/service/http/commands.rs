@@ -9,8 +9,8 @@ use pollux_twin::Value;
 use pollux_twin::change::Command;
 use pollux_twin::input::Request;
 use pollux_twin::output::Answer;
-use pollux_twin::value::Object;
 
+use super::devices::flag;
 use super::incoming::{Form, Incoming};
 use super::problem::Problem;
 use super::{json, object, unexpected};
@@ -99,14 +99,6 @@ fn request(body: Value) -> Result<Request, Problem> {
         return Err(Problem::invalid(detail));
     }
     Ok(Request::Command { name, payload, deadline_ms, queue, wait })
-}
-
-fn flag(members: &mut Object, name: &str) -> Result<bool, Problem> {
-    match members.remove(name) {
-        None => Ok(false),
-        Some(Value::Bool(flag)) => Ok(flag),
-        Some(_) => Err(Problem::invalid(format!("body: {name} takes true or false"))),
-    }
 }
 
 /// An id as a segment of a path.

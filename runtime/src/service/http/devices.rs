@@ -11,7 +11,7 @@ use pollux_twin::{Rejection, Time, Value};
 
 use super::incoming::{Form, Incoming};
 use super::problem::Problem;
-use super::{json, object as shape, unexpected};
+use super::{json, page, unexpected};
 
 /// A credential as a call gives it.
 type Given = (String, Proof, Option<Time>);
@@ -94,13 +94,9 @@ pub(super) async fn list_deleted(incoming: Incoming) -> Result<Response<Body>, P
         page_size: arguments.page_size()?,
         page_token: text_of("page_token"),
     };
-    let page = incoming.desk.list_deleted(incoming.caller()?, &asked).await?;
-    let devices: Vec<_> = page.devices.iter().map(convert::deleted_device_json).collect();
-    let mut answer = shape([("devices", devices.into())]);
-    if let (Value::Object(members), false) = (&mut answer, page.next_page_token.is_empty()) {
-        members.insert("next_page_token".to_owned(), page.next_page_token.into());
-    }
-    Ok(json(StatusCode::OK, &answer))
+    let found = incoming.desk.list_deleted(incoming.caller()?, &asked).await?;
+    let devices: Vec<_> = found.devices.iter().map(convert::deleted_device_json).collect();
+    Ok(json(StatusCode::OK, &page("devices", devices, found.next_page_token)))
 }
 
 /// Gives the credential in the path: `{"token_sha256" or "certificate_sha256": …, "expires_at_ms": …}`.
@@ -174,6 +170,14 @@ pub(super) fn text(members: &mut Object, name: &str) -> Result<Option<String>, P
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(Problem::invalid(format!("body: {name} takes a string"))),
+    }
+}
+
+pub(super) fn flag(members: &mut Object, name: &str) -> Result<bool, Problem> {
+    match members.remove(name) {
+        None => Ok(false),
+        Some(Value::Bool(flag)) => Ok(flag),
+        Some(_) => Err(Problem::invalid(format!("body: {name} takes true or false"))),
     }
 }
 

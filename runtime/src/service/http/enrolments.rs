@@ -6,7 +6,7 @@ use pollux_proto::{convert, v1};
 use pollux_twin::Value;
 use pollux_twin::value::Object;
 
-use super::devices::{groups, no_more, object as members, text};
+use super::devices::{flag, groups, no_more, object as members, text};
 use super::incoming::{Form, Incoming};
 use super::problem::Problem;
 use super::{json, object};
@@ -120,13 +120,5 @@ fn number(members: &mut Object, name: &str) -> Result<u64, Problem> {
         None => Ok(0),
         Some(Value::Int(number)) if number >= 0 => Ok(number.unsigned_abs()),
         Some(_) => Err(Problem::invalid(format!("body: {name} takes a whole number"))),
-    }
-}
-
-fn flag(members: &mut Object, name: &str) -> Result<bool, Problem> {
-    match members.remove(name) {
-        None => Ok(false),
-        Some(Value::Bool(is)) => Ok(is),
-        Some(_) => Err(Problem::invalid(format!("body: {name} takes true or false"))),
     }
 }

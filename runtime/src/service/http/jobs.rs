@@ -7,7 +7,7 @@ use pollux_twin::Value;
 
 use super::incoming::{Form, Incoming};
 use super::problem::Problem;
-use super::{json, object};
+use super::{json, page};
 use crate::jobs::{Kept, Wish};
 use crate::metrics::Method;
 
@@ -90,15 +90,6 @@ async fn list(incoming: &Incoming) -> Result<Response<Body>, Problem> {
     Ok(json(StatusCode::OK, &page("jobs", all, next)))
 }
 
-/// What there is, and where to go on.
-fn page(what: &'static str, all: Vec<Value>, next: String) -> Value {
-    let mut answer = object([(what, all.into())]);
-    if let (Value::Object(members), false) = (&mut answer, next.is_empty()) {
-        members.insert("next_page_token".to_owned(), next.into());
-    }
-    answer
-}
-
 async fn devices(incoming: &Incoming) -> Result<Response<Body>, Problem> {
     let arguments = incoming.arguments(&["state", "page_size", "page_token"])?;
     let state = match arguments.text("state") {
@@ -115,7 +106,7 @@ async fn devices(incoming: &Incoming) -> Result<Response<Body>, Problem> {
         page_size: arguments.page_size()?,
         page_token: arguments.text("page_token").unwrap_or_default().to_owned(),
     };
-    let page = incoming.desk.job_devices(incoming.caller()?, &asked).await?;
-    let devices: Vec<_> = page.devices.iter().map(convert::job_device_json).collect();
-    Ok(json(StatusCode::OK, &self::page("devices", devices, page.next_page_token)))
+    let found = incoming.desk.job_devices(incoming.caller()?, &asked).await?;
+    let devices: Vec<_> = found.devices.iter().map(convert::job_device_json).collect();
+    Ok(json(StatusCode::OK, &page("devices", devices, found.next_page_token)))
 }

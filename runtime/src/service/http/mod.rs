@@ -62,6 +62,15 @@ fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
     Value::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
+/// What is on a page, and where to go on, if that is not the end.
+fn page(what: &str, all: Vec<Value>, next: String) -> Value {
+    event::with(
+        object([(what, all.into())]),
+        "next_page_token",
+        (!next.is_empty()).then(|| next.into()),
+    )
+}
+
 /// An answer of another kind than was asked for.
 fn unexpected(answer: &pollux_twin::output::Answer) -> Problem {
     super::desk::unexpected(answer).into()

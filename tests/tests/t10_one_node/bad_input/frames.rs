@@ -5,7 +5,7 @@ use pollux_proto::device::{CloseCode, DeviceFrame, NodeFrame, RefusedReason};
 use pollux_tests::node::{Ended, Raw, bytes_of, hello};
 use pollux_twin::{Rejection, Value};
 
-use crate::House;
+use super::House;
 
 /// The node must close with `code`, and say `words` in its last frame and in the close.
 #[track_caller]

@@ -10,7 +10,7 @@ use pollux_twin::Rejection;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::House;
+use super::House;
 
 const MEBIBYTE: usize = 1 << 20;
 

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use pollux_tests::node::Reply;
 
-use crate::House;
+use super::House;
 
 const TAGS: &str = "/v1/twins/pump/tags";
 const DESIRED: &str = "/v1/twins/pump/desired";

@@ -17,7 +17,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 
-use crate::{House, json_of, now};
+use super::{House, json_of, now};
 
 impl House {
     /// Says bytes where devices enrol: what is answered, if anything is.

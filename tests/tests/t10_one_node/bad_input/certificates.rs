@@ -8,7 +8,7 @@ use pollux_tests::node::{Ended, Raw};
 use pollux_twin::TwinKey;
 use quinn::{ClientConfig, ConnectionError};
 
-use crate::House;
+use super::House;
 
 /// The handshake must fail; what the node said about it, which a client sees with TLS 1.3 only
 /// after its own part of the handshake is over.

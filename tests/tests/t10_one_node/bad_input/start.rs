@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use pollux_tests::node::NodeOptions;
 
-use crate::{House, small};
+use super::{House, small};
 
 fn refused(options: &NodeOptions, words: &[&str]) -> Result<()> {
     let said = options.refused()?;

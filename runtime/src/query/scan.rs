@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use super::{Question, Turns, Way, refused};
 use crate::batch_thread::become_batch;
-use crate::limits::{QUERY_NICENESS, QUERY_RETRY_MS, QUERY_SLICE_BYTES};
+use crate::limits::{QUERY_NICENESS, QUERY_RETRY_MS, QUERY_SLICE_BYTES, QUERY_TWINS_PER_YIELD};
 use crate::shard::{PictureOf, Replica, ShardHandle};
 
 /// What was found.
@@ -152,7 +152,11 @@ impl Look {
             if self.cancelled.load(Ordering::Relaxed) {
                 return Err(Stopped::Cancelled);
             }
-            for (key, image) in &images {
+            for (n, (key, image)) in images.iter().enumerate() {
+                // Threads of shards are batch work as this one is, and do not interrupt it.
+                if n % QUERY_TWINS_PER_YIELD == 0 {
+                    thread::yield_now();
+                }
                 if !key.as_str().starts_with(&beginning) {
                     continue;
                 }

@@ -19,6 +19,9 @@ pub const WATCH_EVENTS_PER_TURN: usize = pollux_proto::limits::FED_EVENTS_MAX;
 pub const WATCH_ITEM_BYTES: usize = 256 * 1024;
 /// A watch that tells changes in batches tells one every so often, where there are that many.
 pub const WATCH_BATCH_EVERY: Duration = Duration::from_millis(5);
+/// And where very many do, no more often than this for each of them: what a message costs whatever it holds, some 10 µs,
+/// is then a part of one core.
+pub const WATCH_BATCH_EACH: Duration = Duration::from_micros(20);
 /// Steps over the changes of its shards that make one batch.
 pub const WATCH_BATCH_STEPS: usize = 64;
 /// How long a node may take to say whether it knows what a watcher wants, before another is asked: one that

@@ -32,7 +32,7 @@ use crate::metrics::{Door, Method, Metrics};
 use crate::own::is_reserved;
 use crate::query::{Answer as Answered, Question};
 use crate::router::{Call, Picture, Router, Scope, WatchItem};
-use crate::watch::Watch;
+use crate::watch::{InBatches, Watch};
 
 /// The way of both doors to the twins. Cheap to clone.
 #[derive(Clone)]
@@ -44,6 +44,7 @@ pub(super) struct Desk {
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
     watches: Arc<Semaphore>,
+    pub(super) in_batches: InBatches,
     imports: Arc<Semaphore>,
     pub(super) provisioning: Arc<Provisioning>,
     stopping: CancellationToken,
@@ -69,6 +70,7 @@ impl Desk {
             metrics,
             clock: Clock::new(),
             watches,
+            in_batches: InBatches::default(),
             imports,
             provisioning,
             stopping,
@@ -400,8 +402,8 @@ impl Watching {
     }
 
     /// From now on changes come several at once.
-    pub(super) fn in_batches(&mut self) {
-        self.watch.in_batches();
+    pub(super) fn in_batches(&mut self, all: InBatches) {
+        self.watch.in_batches(all);
     }
 
     /// The next item; `None` when the node stops, and why where the caller may no longer watch.

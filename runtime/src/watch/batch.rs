@@ -1,12 +1,25 @@
 //! Changes of a watch that are told together: the first at once, and after that as many as come in a moment.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
 
-use crate::limits::{WATCH_BATCH_EVERY, WATCH_ITEM_BYTES};
+use crate::limits::{WATCH_BATCH_EACH, WATCH_BATCH_EVERY, WATCH_ITEM_BYTES};
+
+/// The watches of a node that tell in batches: each holds a clone, and the node one.
+pub(crate) type InBatches = Arc<()>;
+
+/// How long after a message the next one may go, with so many watches: the more there are, the more each tells at once.
+fn pause(all: &InBatches) -> Duration {
+    let watches = u32::try_from(Arc::strong_count(all) - 1).unwrap_or(u32::MAX);
+    WATCH_BATCH_EVERY.max(WATCH_BATCH_EACH.saturating_mul(watches))
+}
 
 /// See the module.
 pub(super) struct Batch {
+    all: InBatches,
     changes: Vec<Bytes>,
     bytes: usize,
     /// The next one is not told before.
@@ -14,8 +27,8 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn new() -> Self {
-        Self { changes: Vec::new(), bytes: 0, due: Instant::now() }
+    pub(super) fn new(all: InBatches) -> Self {
+        Self { all, changes: Vec::new(), bytes: 0, due: Instant::now() }
     }
 
     /// Waits until the next one may be told.
@@ -41,7 +54,7 @@ impl Batch {
             return None;
         }
         self.bytes = 0;
-        self.due = Instant::now() + WATCH_BATCH_EVERY;
+        self.due = Instant::now() + pause(&self.all);
         Some(std::mem::take(&mut self.changes))
     }
 }
@@ -54,7 +67,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_first_is_told_at_once_and_the_next_in_a_moment() {
-        let mut batch = Batch::new();
+        let all = InBatches::default();
+        let mut batch = Batch::new(Arc::clone(&all));
         assert_eq!(batch.take(), None);
         assert!(batch.due().now_or_never().is_some());
         let large = Bytes::from(vec![0; WATCH_ITEM_BYTES + 1]);
@@ -65,5 +79,19 @@ mod tests {
         assert!(batch.has_room(WATCH_ITEM_BYTES) && batch.due().now_or_never().is_none());
         tokio::time::advance(WATCH_BATCH_EVERY).await;
         assert!(batch.due().now_or_never().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_more_tell_in_batches_the_longer_they_wait() {
+        let all = InBatches::default();
+        let mut batches: Vec<_> = (0..1_000).map(|_| Batch::new(Arc::clone(&all))).collect();
+        let wait = |batch: &mut Batch| {
+            batch.push(Bytes::from_static(b"change"));
+            batch.take();
+            batch.due - Instant::now()
+        };
+        assert_eq!(wait(&mut batches[0]), WATCH_BATCH_EACH * 1_000);
+        batches.truncate(1);
+        assert_eq!(wait(&mut batches[0]), WATCH_BATCH_EVERY);
     }
 }

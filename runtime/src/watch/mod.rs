@@ -22,6 +22,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use self::hub::Step;
 use crate::limits::WATCH_PROGRESS;
 
+pub(crate) use batch::InBatches;
 pub use committed::Committed;
 pub(crate) use feed::{serve, serve_sifted};
 pub(crate) use hub::Hub;

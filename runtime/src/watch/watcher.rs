@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Interval, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::batch::Batch;
+use super::batch::{Batch, InBatches};
 use super::committed::Committed;
 use super::hub::Step;
 use super::live;
@@ -153,9 +153,9 @@ impl Watch {
         self.picture.is_none().then(|| WatchItem::Progress { position: position() })
     }
 
-    /// From now on changes are told in batches.
-    pub(crate) fn in_batches(&mut self) {
-        self.batch = Some(Batch::new());
+    /// From now on changes are told in batches, as are those of all others that hold a clone of this.
+    pub(crate) fn in_batches(&mut self, all: InBatches) {
+        self.batch = Some(Batch::new(all));
     }
 
     /// From now on telemetry that comes as datagrams is told, too.

@@ -1,6 +1,7 @@
 //! `Twins.Watch`: items of a watch as messages, pulled as fast as the caller takes them.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt, stream};
 use pollux_proto::status::to_status;
@@ -26,7 +27,7 @@ pub(super) async fn open(
     let asked = convert::watch(request)?;
     let mut watching = desk.watch(caller, &asked).await?;
     if request.batch {
-        watching.in_batches();
+        watching.in_batches(Arc::clone(&desk.in_batches));
     }
     let start = if request.tell_start { watching.start().and_then(response) } else { None };
     Ok(Box::pin(stream::iter(start.map(Ok)).chain(stream::unfold(Some(watching), next))))

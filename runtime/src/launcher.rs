@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use actix::ArbiterHandle;
 use pollux_cluster::{Group, GroupId, GroupOptions, Network, NodeId};
 use pollux_twin::{ShardId, table};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::access::PolicyBook;
 use crate::checkpoint::{FreeBytes, Keep, Roll, StoreFault, Written, restore_shard};
@@ -32,6 +32,8 @@ pub(crate) struct Launcher {
     pub(crate) metrics: Arc<Metrics>,
     /// Bytes of telemetry that wait for all who listen at this node.
     pub(crate) live_bytes: Arc<AtomicUsize>,
+    /// Shards that may tell their devices of a move ahead.
+    pub(crate) preparing: Arc<Semaphore>,
     pub(crate) space: Space,
     pub(crate) shards: Shards,
     pub(crate) types: Arc<TypeBook>,
@@ -71,6 +73,7 @@ impl Launcher {
             space: self.space.clone(),
             metrics: Arc::clone(&self.metrics),
             live_bytes: Arc::clone(&self.live_bytes),
+            preparing: Arc::clone(&self.preparing),
             group,
             replica,
             options: shard_options(&self.config),

@@ -68,11 +68,11 @@ pub const QUERY_RETRY_MS: u32 = 1_000;
 pub const QUERY_MS_MAX: u64 = 30_000;
 /// How much less a query's thread counts than others: a tenth of a core where they want all of it.
 pub const QUERY_NICENESS: i32 = 10;
+/// Twins that a query looks at before it lets a thread that waits go first: some 30 microseconds.
+pub const QUERY_TWINS_PER_YIELD: usize = 32;
 /// Bytes of twins that a query takes at once while it holds their table: some 100 microseconds.
 pub const QUERY_SLICE_BYTES: usize = 256 * 1024;
 /// Bytes of what a query found that go to another node at once.
-/// Twins that a query looks at before it lets a thread that waits go first: some 30 microseconds.
-pub const QUERY_TWINS_PER_YIELD: usize = 32;
 pub const QUERY_ITEM_BYTES: usize = 256 * 1024;
 /// Twins that one page of a list may hold.
 pub const PAGE_MAX: usize = 1000;
@@ -236,6 +236,8 @@ pub const LOAD_MS: u64 = 1_000;
 pub const DRAIN_MS_MAX: u64 = 1_500;
 /// How often is looked whether it has finished: a commit takes about this long.
 pub const DRAIN_LOOK_MS: u64 = 2;
+/// Shards of a node that tell their devices of a move ahead at once.
+pub const PREPARING_MAX: usize = 1;
 /// Twins that are told in one turn of a move ahead: with one each [`SHARD_PERIOD`] a node does fewer
 /// handshakes than its cores are good for, and goes on serving beside them.
 pub const PREPARES_PER_TURN: usize = 64;

@@ -10,7 +10,7 @@ use pollux_cluster::{Epoch as LeaderEpoch, Fault, Group, Leadership, NodeId};
 use pollux_twin::limits::Limits;
 use pollux_twin::twin::{Restorable, View};
 use pollux_twin::{Epoch, Rejection, ShardId, Time, TwinKey};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::actor::{ShardActor, ShardOptions};
 use super::core::Parts;
@@ -100,6 +100,8 @@ pub(crate) struct Launch {
     pub(crate) metrics: Arc<Metrics>,
     /// Bytes of telemetry that wait for all who listen at this node.
     pub(crate) live_bytes: Arc<AtomicUsize>,
+    /// Shards of this node that may tell their devices of a move ahead.
+    pub(crate) preparing: Arc<Semaphore>,
     pub(crate) group: Group,
     pub(crate) replica: Arc<Replica>,
     pub(crate) options: ShardOptions,
@@ -114,13 +116,14 @@ pub(crate) struct ShardHandle {
     valve: Arc<Valve>,
     shared: Arc<Shared>,
     hot_twins: HotTwins,
+    preparing: Arc<Semaphore>,
 }
 
 impl ShardHandle {
     /// Starts a shard's actor on an arbiter.
     pub(crate) fn launch(arbiter: &ArbiterHandle, launch: Launch) -> Self {
         let Launch { shard, node, clock, limits, types, policies, tenants, .. } = launch;
-        let Launch { space, metrics, live_bytes, group, replica, options, .. } = launch;
+        let Launch { space, metrics, live_bytes, preparing, group, replica, options, .. } = launch;
         let valve = Arc::new(Valve::default());
         let shared = Arc::new(Shared {
             shard,
@@ -154,7 +157,7 @@ impl ShardHandle {
         };
         let actor = ShardActor::launch(arbiter, group.clone(), options, parts);
         let leadership = group.leadership();
-        Self { actor, group, leadership, replica, valve, shared, hot_twins }
+        Self { actor, group, leadership, replica, valve, shared, hot_twins, preparing }
     }
 
     pub(crate) fn id(&self) -> ShardId {
@@ -167,7 +170,8 @@ impl ShardHandle {
 
     /// The way to hand the shard to another node.
     pub(crate) fn hand_over(&self) -> HandOver {
-        HandOver { actor: self.actor.clone(), group: self.group.clone() }
+        let preparing = Arc::clone(&self.preparing);
+        HandOver { actor: self.actor.clone(), group: self.group.clone(), preparing }
     }
 
     /// Who leads the shard's group, as this node knows it.

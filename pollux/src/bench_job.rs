@@ -4,14 +4,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use pollux_client::{Client, Options};
 use pollux_proto::v1;
 use pollux_proto::v1::job_spec::{Action, Whose};
-use pollux_proto::v1::jobs_client::JobsClient;
 use pollux_runtime::clock::Clock;
 use pollux_simulator::{Load, Progress, Usage};
 use serde_json::json;
 use tokio::sync::watch;
-use tonic::transport::Endpoint;
 
 use crate::args::{BenchJobArgs, Output};
 use crate::bench_start::failed;
@@ -19,6 +18,9 @@ use crate::exit::Failure;
 use crate::limits::{BENCH_CONNECT_MAX, RUN_MAX};
 use crate::node_process::NodeProcess;
 use crate::{print, sim};
+
+/// Patience with a node that is busy with its devices.
+const CALL_MAX: Duration = Duration::from_secs(60);
 
 /// Carries out the verb.
 pub(crate) async fn run(output: Output, args: &BenchJobArgs) -> Result<(), Failure> {
@@ -72,9 +74,10 @@ async fn measure(node: &NodeProcess, args: &BenchJobArgs) -> Result<(v1::Job, f6
 }
 
 async fn job(node: &NodeProcess) -> Result<(v1::Job, f64, f64), Failure> {
-    let endpoint = Endpoint::from_shared(format!("http://{}", node.listening().grpc))
-        .map_err(|error| failed("dial the node", &error))?;
-    let mut jobs = JobsClient::new(endpoint.connect_lazy());
+    // A node and a fleet that share two cores may let a connection down; the job goes on all the same.
+    let options = Options::new([format!("http://{}", node.listening().grpc)]).timeout(CALL_MAX);
+    let client = Client::new(&options)?;
+    let jobs = client.jobs();
     let spec = v1::JobSpec {
         whose: Some(Whose::Fleet(v1::JobFleet::default())),
         action: Some(Action::DesiredJson(r#"{"interval_s":10,"mode":"eco"}"#.to_owned())),
@@ -82,13 +85,10 @@ async fn job(node: &NodeProcess) -> Result<(v1::Job, f64, f64), Failure> {
     };
     let cpu_s = || node.id().and_then(Usage::of).unwrap_or_default().cpu_s;
     let (clock, before) = (Clock::new(), cpu_s());
-    let named = v1::GetJobRequest { name: "bench".to_owned(), ..Default::default() };
-    let create =
-        v1::CreateJobRequest { name: named.name.clone(), spec: Some(spec), ..Default::default() };
-    jobs.create(create).await?;
-    let mut watched = jobs.watch(named).await?.into_inner();
+    jobs.create("bench", spec).await?;
+    let mut following = jobs.follow("bench");
     let mut last = v1::Job::default();
-    while let Some(now) = watched.message().await? {
+    while let Some(now) = following.next().await? {
         let totals = now.totals.unwrap_or_default();
         print::status(&format!("{} of {} devices done", totals.done, totals.devices));
         last = now;

@@ -15,8 +15,8 @@ use crate::exit::{Exit, Failure};
 use crate::node_process::NodeProcess;
 use crate::start::Signals;
 use crate::{
-    bench_job, bench_query, bench_register, bench_start, bench_watch, bench_writes, print, sim,
-    trace,
+    bench_job, bench_policies, bench_query, bench_register, bench_start, bench_watch, bench_writes,
+    print, sim, trace,
 };
 
 /// As a node's default, so that both sides hold the same connection state.
@@ -41,6 +41,7 @@ pub(crate) async fn run(output: Output, command: BenchCommand) -> Result<(), Fai
         BenchCommand::Register(args) => return bench_register::run(output, &args).await,
         BenchCommand::Watch(args) => return bench_watch::run(output, &args).await,
         BenchCommand::Job(args) => return bench_job::run(output, &args).await,
+        BenchCommand::Policies(args) => return bench_policies::run(output, &args).await,
         BenchCommand::Query(args) => return bench_query::run(output, &args).await,
         BenchCommand::Reports(args) => {
             let of = |report: &Report| report.acked_per_server_cpu_s;
@@ -111,11 +112,13 @@ async fn compare(
     }
 }
 
-fn dir(side: &str) -> PathBuf {
+/// Where a side has its data.
+pub(crate) fn dir(side: &str) -> PathBuf {
     PathBuf::from(format!(".pollux-bench-{side}-{}", std::process::id()))
 }
 
-fn show(progress: &Progress) {
+/// Shows how far a run is.
+pub(crate) fn show(progress: &Progress) {
     print::status(&progress.to_string());
 }
 
@@ -153,7 +156,12 @@ async fn bare(args: &BenchArgs, load: Load) -> Result<Report, Failure> {
     server.stop().await.and(report)
 }
 
-fn options(args: &BenchArgs, load: Load, server: &NodeProcess) -> Result<Options, Failure> {
+/// What the fleet does to a server.
+pub(crate) fn options(
+    args: &BenchArgs,
+    load: Load,
+    server: &NodeProcess,
+) -> Result<Options, Failure> {
     let at = server.listening();
     let pki = server.pki();
     let mut options = sim::devices_of(&pki)?;

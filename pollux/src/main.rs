@@ -7,6 +7,7 @@ mod artifact;
 mod backup;
 mod bench;
 mod bench_job;
+mod bench_policies;
 mod bench_query;
 mod bench_register;
 mod bench_start;

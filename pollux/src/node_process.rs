@@ -36,7 +36,16 @@ pub(crate) struct NodeProcess {
 impl NodeProcess {
     /// Starts a node whose data goes to `dir`, which must not exist yet.
     pub(crate) async fn node(dir: PathBuf, core: Option<u32>) -> Result<Self, Failure> {
-        Self::start(Self::arguments(&dir), dir, core).await
+        Self::node_with(dir, core, &[]).await
+    }
+
+    /// The same, with variables of its configuration.
+    pub(crate) async fn node_with(
+        dir: PathBuf,
+        core: Option<u32>,
+        variables: &[(&'static str, String)],
+    ) -> Result<Self, Failure> {
+        Self::start_with(Self::arguments(&dir), dir, core, variables).await
     }
 
     /// Starts a node on the data that another left in `dir`.
@@ -71,11 +80,20 @@ impl NodeProcess {
         dir: PathBuf,
         core: Option<u32>,
     ) -> Result<Self, Failure> {
+        Self::start_with(arguments, dir, core, &[]).await
+    }
+
+    async fn start_with(
+        arguments: Vec<String>,
+        dir: PathBuf,
+        core: Option<u32>,
+        variables: &[(&'static str, String)],
+    ) -> Result<Self, Failure> {
         if dir.exists() {
             return Err(failed("start", &format_args!("{} exists already", dir.display()))
                 .next("remove it, or name another folder with --data-dir"));
         }
-        Self::spawn(arguments, dir, core, &[]).await
+        Self::spawn(arguments, dir, core, variables).await
     }
 
     /// Starts this program with `arguments` and variables on what is in `dir`, if anything is.

@@ -47,8 +47,8 @@ pub(crate) use services::{
     SendArgs, TenantFlags, TwinCommand, WatchArgs,
 };
 pub(crate) use simulate::{
-    BenchArgs, BenchCommand, BenchJobArgs, BenchQueryArgs, BenchRegisterArgs, BenchStartArgs,
-    BenchWatchArgs, BenchWritesArgs, LoadName, ServeArgs, ShapeName, SimArgs,
+    BenchArgs, BenchCommand, BenchJobArgs, BenchPoliciesArgs, BenchQueryArgs, BenchRegisterArgs,
+    BenchStartArgs, BenchWatchArgs, BenchWritesArgs, LoadName, ServeArgs, ShapeName, SimArgs,
 };
 pub(crate) use subscriptions::{CreateArgs, SubscriptionCommand};
 pub(crate) use tenants::TenantCommand;

@@ -197,6 +197,9 @@ pub(crate) enum BenchCommand {
     /// How long a job takes that sets desired of very many connected devices, until all have acknowledged it.
     #[command(after_help = "Example:\n  pollux bench job --devices 100000")]
     Job(BenchJobArgs),
+    /// What policies cost reports and reads: a node under many of them beside one that is open.
+    #[command(after_help = "Example:\n  pollux bench policies --policies 100 --rounds 4")]
+    Policies(BenchPoliciesArgs),
     /// Durable writes of three nodes on this machine, beside three members of etcd where it is installed.
     #[command(after_help = "Example:\n  pollux bench writes --duration 8s --rounds 2")]
     Writes(BenchWritesArgs),
@@ -311,6 +314,17 @@ pub(crate) struct BenchArgs {
     /// Core for the servers (needs taskset); run this program on another.
     #[arg(long, value_name = "CORE")]
     pub(crate) server_core: Option<u32>,
+}
+
+/// Flags of `bench policies`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct BenchPoliciesArgs {
+    /// What both are put to.
+    #[command(flatten)]
+    pub(crate) bench: BenchArgs,
+    /// Policies, of which each is looked at for each read.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub(crate) policies: u32,
 }
 
 /// Flags of the bare server.

@@ -47,6 +47,7 @@
 //!
 //! Calls that there are only in the `.proto` files go to one [`Node`].
 
+mod access;
 mod artifacts;
 mod attempts;
 mod client;
@@ -70,6 +71,7 @@ mod tenants;
 mod twins;
 mod watching;
 
+pub use access::Access;
 pub use artifacts::Artifacts;
 pub use client::Client;
 pub use commands::{Commands, NewCommand};

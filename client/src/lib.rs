@@ -56,6 +56,7 @@ mod cluster;
 mod commands;
 mod consumer;
 mod devices;
+mod download;
 mod enrolments;
 mod error;
 mod fleet;

@@ -1,4 +1,4 @@
-//! Artifacts: firmware and other software for devices.
+//! Artifacts: firmware and other software for devices. How their bytes are taken whole is in `download`.
 
 use pollux_proto::v1;
 use tokio_stream::Stream;
@@ -13,7 +13,7 @@ use crate::node::Node;
 /// Calls about artifacts; an empty tenant is the default one.
 #[derive(Clone, Copy, Debug)]
 pub struct Artifacts<'a> {
-    client: &'a Client,
+    pub(crate) client: &'a Client,
 }
 
 impl Artifacts<'_> {
@@ -31,8 +31,8 @@ impl Artifacts<'_> {
         put.map(Response::into_inner).map_err(failed_once)
     }
 
-    /// What it is, then its bytes from an offset on. Where the stream breaks, any node goes on from where it ended;
-    /// compare the SHA-256 in the end.
+    /// What it is, then its bytes from an offset on, as they come from one node. [`download`](Self::download) goes on
+    /// where that breaks, and checks them.
     ///
     /// # Errors
     /// When no node gives it.

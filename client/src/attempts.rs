@@ -144,6 +144,8 @@ fn failure(status: &Status) -> Failure {
         Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => Failure::NoAnswer,
         // Of these, those that have a cause were made here and came over no wire.
         Code::Unknown | Code::Internal if status.source().is_some() => Failure::Broken,
+        // What is no twin is named in words alone.
+        Code::NotFound => refused(ErrorKind::Rejected(Rejection::NotFound), None, false),
         Code::Aborted => refused(ErrorKind::TakenOver, None, false),
         _ => refused(ErrorKind::Failed, None, false),
     }
@@ -181,6 +183,10 @@ mod tests {
         assert_eq!(error.rejection(), Some(&mismatch));
         assert_eq!(error.reason(), Some("version_mismatch"));
         let kind = |status| keyed(2).next(status, ms(0), 0.0).unwrap_err().kind().clone();
+        assert_eq!(
+            kind(Status::not_found("no policy p")),
+            ErrorKind::Rejected(Rejection::NotFound)
+        );
         assert_eq!(kind(Status::aborted("another")), ErrorKind::TakenOver);
         assert_eq!(kind(Status::internal("oh")), ErrorKind::Failed);
     }

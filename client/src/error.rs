@@ -38,6 +38,10 @@ pub enum ErrorKind {
     Unknown,
     /// Another consumer has the subscription now, or it was deleted.
     TakenOver,
+    /// What came is not what was asked for: it has another length, or another SHA-256.
+    Damaged,
+    /// What came could not be written to where it was to go.
+    Unwritten,
     /// A node, or something else at its address, failed in a way that no rejection stands for.
     Failed,
 }
@@ -52,6 +56,17 @@ impl Error {
         source: impl StdError + Send + Sync + 'static,
     ) -> Self {
         let mut error = Self::new(ErrorKind::Unreachable, message);
+        error.0.source = Some(Arc::new(source));
+        error
+    }
+
+    pub(crate) fn damaged(message: String) -> Self {
+        Self::new(ErrorKind::Damaged, message)
+    }
+
+    pub(crate) fn unwritten(source: std::io::Error) -> Self {
+        let message = format!("what came could not be written: {source}");
+        let mut error = Self::new(ErrorKind::Unwritten, message);
         error.0.source = Some(Arc::new(source));
         error
     }

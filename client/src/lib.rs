@@ -47,6 +47,7 @@
 //!
 //! Calls that there are only in the `.proto` files go to one [`Node`].
 
+mod access;
 mod artifacts;
 mod attempts;
 mod client;
@@ -55,6 +56,7 @@ mod cluster;
 mod commands;
 mod consumer;
 mod devices;
+mod download;
 mod enrolments;
 mod error;
 mod fleet;
@@ -70,6 +72,7 @@ mod tenants;
 mod twins;
 mod watching;
 
+pub use access::Access;
 pub use artifacts::Artifacts;
 pub use client::Client;
 pub use commands::{Commands, NewCommand};

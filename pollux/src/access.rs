@@ -37,13 +37,11 @@ async fn bootstrap(output: Output, args: BootstrapArgs) -> Result<(), Failure> {
     let flags = ClientFlags { token: Some(root.trim().to_owned()), ..args.client };
     let client = Client::connect(&flags).await?;
     let note = "made by pollux access bootstrap".to_owned();
-    let listed =
-        client.access().list_principals(client.request(v1::ListPrincipalsRequest {})).await?;
-    if !listed.into_inner().principals.iter().any(|one| one.name == args.name) {
+    let access = client.calls().access();
+    if !access.list_principals().await?.iter().any(|one| one.name == args.name) {
         let principal =
             v1::Principal { name: args.name.clone(), note: note.clone(), ..Default::default() };
-        let put = v1::PutPrincipalRequest { principal: Some(principal) };
-        client.access().put_principal(client.request(put)).await?;
+        access.put_principal(principal).await?;
     }
     let all = || vec!["*".to_owned()];
     let policy = v1::Policy {
@@ -53,8 +51,7 @@ async fn bootstrap(output: Output, args: BootstrapArgs) -> Result<(), Failure> {
         on: all(),
         ..Default::default()
     };
-    let put = v1::PutPolicyRequest { policy: Some(policy) };
-    client.access().put_policy(client.request(put)).await?;
+    access.put_policy(policy).await?;
     issue(output, &client, args.name, args.good_for, note).await
 }
 
@@ -67,7 +64,7 @@ async fn issue(
 ) -> Result<(), Failure> {
     let good_for_ms = u64::try_from(good_for.as_millis()).unwrap_or(u64::MAX);
     let asked = v1::IssueTokenRequest { principal: principal.clone(), good_for_ms, note };
-    let made = client.access().issue_token(client.request(asked)).await?.into_inner();
+    let made = client.calls().access().issue_token(asked).await?;
     if output == Output::Text {
         print::note(&format!(
             "token {} of {principal}, good until {}; it is not shown again. Use it with --token-file, or as \
@@ -84,7 +81,7 @@ async fn issue(
 
 async fn who_am_i(output: Output, flags: &ClientFlags) -> Result<(), Failure> {
     let client = Client::connect(flags).await?;
-    let who = client.access().who_am_i(client.request(v1::WhoAmIRequest {})).await?.into_inner();
+    let who = client.calls().who_am_i().await?;
     let text = match who.enforced {
         true => format!("{}, by {}", who.principal, who.via),
         false => format!("{}; nobody is checked there: access is open", who.principal),
@@ -103,8 +100,7 @@ async fn principal(output: Output, command: PrincipalCommand) -> Result<(), Fail
             let client = Client::connect(&client).await?;
             let principal =
                 v1::Principal { name: name.clone(), note, subjects, ..Default::default() };
-            let put = v1::PutPrincipalRequest { principal: Some(principal) };
-            client.access().put_principal(client.request(put)).await?;
+            client.calls().access().put_principal(principal).await?;
             let text = format!(
                 "principal {name} is there; give it a token with `pollux access principal token {name}`, and \
                  rights with `pollux access policy put`"
@@ -113,8 +109,7 @@ async fn principal(output: Output, command: PrincipalCommand) -> Result<(), Fail
         }
         PrincipalCommand::List(flags) => {
             let client = Client::connect(&flags).await?;
-            let asked = client.request(v1::ListPrincipalsRequest {});
-            let listed = client.access().list_principals(asked).await?.into_inner().principals;
+            let listed = client.calls().access().list_principals().await?;
             let rows = listed.iter().map(|one| {
                 let tokens: Vec<_> = one.tokens.iter().map(token).collect();
                 let subjects = one.subjects.iter();
@@ -128,15 +123,13 @@ async fn principal(output: Output, command: PrincipalCommand) -> Result<(), Fail
         }
         PrincipalCommand::Remove { name, client } => {
             let client = Client::connect(&client).await?;
-            let asked = client.request(v1::RemovePrincipalRequest { name: name.clone() });
-            client.access().remove_principal(asked).await?;
+            client.calls().access().remove_principal(&name).await?;
             let text = format!("principal {name} is gone, with its tokens");
             print::result(output, &text, &json!({"principal": name, "removed": true}))
         }
         PrincipalCommand::Token { revoke: Some(id), client, .. } => {
             let client = Client::connect(&client).await?;
-            let asked = client.request(v1::RevokeTokenRequest { id: id.clone() });
-            client.access().revoke_token(asked).await?;
+            client.calls().access().revoke_token(&id).await?;
             let text = format!("token {id} is worth nothing from now on");
             print::result(output, &text, &json!({"id": id, "revoked": true}))
         }
@@ -152,8 +145,7 @@ async fn policy(output: Output, command: PolicyCommand) -> Result<(), Failure> {
         PolicyCommand::Put(args) => put(output, args).await,
         PolicyCommand::List(flags) => {
             let client = Client::connect(&flags).await?;
-            let asked = client.request(v1::ListPoliciesRequest {});
-            let listed = client.access().list_policies(asked).await?.into_inner().policies;
+            let listed = client.calls().access().list_policies().await?;
             let rows = listed.iter().map(|one| {
                 let effect = if one.deny { "deny" } else { "allow" };
                 let lists = [&one.principals, &one.actions, &one.on, &one.sections];
@@ -175,8 +167,7 @@ async fn policy(output: Output, command: PolicyCommand) -> Result<(), Failure> {
         }
         PolicyCommand::Remove { name, client } => {
             let client = Client::connect(&client).await?;
-            let asked = client.request(v1::RemovePolicyRequest { name: name.clone() });
-            client.access().remove_policy(asked).await?;
+            client.calls().access().remove_policy(&name).await?;
             print::result(
                 output,
                 &format!("policy {name} is gone"),
@@ -185,8 +176,8 @@ async fn policy(output: Output, command: PolicyCommand) -> Result<(), Failure> {
         }
         PolicyCommand::Check { principal, action, on, section, filter, client } => {
             let client = Client::connect(&client).await?;
-            let asked = client.request(v1::CheckRequest { principal, action, on, section, filter });
-            let answer = client.access().check(asked).await?.into_inner();
+            let asked = v1::CheckRequest { principal, action, on, section, filter };
+            let answer = client.calls().access().check(asked).await?;
             let text = match answer.allowed {
                 true => answer.why.clone(),
                 false => format!("refused: {}", answer.why),
@@ -212,8 +203,7 @@ async fn put(output: Output, args: PolicyArgs) -> Result<(), Failure> {
         sections: args.section,
         filter: narrowed_to(args.group.as_deref(), args.filter)?,
     };
-    let put = v1::PutPolicyRequest { policy: Some(policy) };
-    client.access().put_policy(client.request(put)).await?;
+    client.calls().access().put_policy(policy).await?;
     print::result(
         output,
         &format!("policy {} is in force", args.name),
@@ -243,7 +233,7 @@ async fn audit(
     asked: v1::AuditRequest,
 ) -> Result<(), Failure> {
     let client = Client::connect(flags).await?;
-    let entries = client.access().audit(client.request(asked)).await?.into_inner().entries;
+    let entries = client.calls().access().audit_page(asked).await?;
     let rows = entries.iter().map(|entry| {
         let who = format!("{} ({})", entry.who, entry.via);
         let from = format!("{} at node {}", entry.from, entry.node);

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use pollux_client::{ErrorKind, Node, Options};
-use pollux_proto::v1::access_client::AccessClient;
 use pollux_proto::v1::artifacts_client::ArtifactsClient;
 use pollux_proto::v1::cluster_client::ClusterClient;
 use pollux_proto::v1::devices_client::DevicesClient;
@@ -130,11 +129,6 @@ impl Client {
     /// The Enrolments service.
     pub(crate) fn enrolments(&self) -> EnrolmentsClient<Channel> {
         self.node().enrolments()
-    }
-
-    /// The Access service.
-    pub(crate) fn access(&self) -> AccessClient<Channel> {
-        self.node().access()
     }
 
     /// A request that ends in time.

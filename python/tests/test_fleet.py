@@ -5,15 +5,27 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import List
+from typing import Any, Iterator, List
 
+import grpc
 import pytest
 
 from conftest import Node
-from pollux import Client, Failed, InvalidValue, NotFound, TenantLimits, aio, device_key
+from pollux import (
+    Client,
+    Failed,
+    InvalidValue,
+    NotFound,
+    TenantLimits,
+    Unreachable,
+    aio,
+    device_key,
+)
 from pollux.artifact_files import Part
 from pollux.errors import NotEnrolled, PolluxError, TooMany
+from pollux.v1 import artifacts_pb2
 from proxy import Proxy
 
 #: Of more than one message, and no round number of them.
@@ -171,6 +183,43 @@ def test_a_download_that_has_come_far_goes_on_where_it_breaks(
         assert to.read_bytes() == content
         client.artifacts.delete("long-fw", version)
     proxy.close()
+
+
+@pytest.mark.parametrize("way", ["blocking", "asyncio"])
+def test_a_node_that_gives_no_more_is_not_asked_for_long(tmp_path: Path, way: str) -> None:
+    told = artifacts_pb2.Artifact(name="half", version="1", size=3, sha256=bytes(32))
+
+    def get(asked: Any, _: grpc.ServicerContext) -> Iterator[artifacts_pb2.GetArtifactResponse]:
+        yield artifacts_pb2.GetArtifactResponse(artifact=told)
+        yield artifacts_pb2.GetArtifactResponse(data=b"ab"[asked.offset :])
+
+    handlers = {
+        "Describe": grpc.unary_unary_rpc_method_handler(
+            lambda *_: told, response_serializer=artifacts_pb2.Artifact.SerializeToString
+        ),
+        "Get": grpc.unary_stream_rpc_method_handler(
+            get,
+            request_deserializer=artifacts_pb2.GetArtifactRequest.FromString,
+            response_serializer=artifacts_pb2.GetArtifactResponse.SerializeToString,
+        ),
+    }
+    server = grpc.server(ThreadPoolExecutor(2))
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("pollux.v1.Artifacts", handlers),)
+    )
+    address = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+
+    async def for_asyncio() -> None:
+        async with aio.Client(address, resume_timeout=1.0) as client:
+            await client.artifacts.download("half", "1", tmp_path / "half.bin")
+
+    with Client(address, resume_timeout=1.0) as client, pytest.raises(Unreachable):
+        if way == "asyncio":
+            asyncio.run(for_asyncio())
+        else:
+            client.artifacts.download("half", "1", tmp_path / "half.bin")
+    server.stop(None)
 
 
 def test_the_same_for_asyncio(node: Node, tmp_path: Path) -> None:

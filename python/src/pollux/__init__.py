@@ -21,6 +21,16 @@ are exceptions, a class for each reason: see `pollux.errors`.
 """
 
 from . import errors, types
+from .access import Access
+from .access_calls import (
+    AuditEntry,
+    Decision,
+    IssuedToken,
+    Policy,
+    Principal,
+    PrincipalToken,
+    Subject,
+)
 from .artifact_calls import Artifact, ArtifactKey
 from .artifacts import Artifacts
 from .client import Client, Cluster, Commands, Devices, Subscriptions, Twins
@@ -67,14 +77,17 @@ from .types import (
 from .watching import Watching
 
 __all__ = [
+    "Access",
     "Artifact",
     "ArtifactKey",
     "Artifacts",
+    "AuditEntry",
     "Changed",
     "Client",
     "Cluster",
     "Commands",
     "Consumer",
+    "Decision",
     "DeletedDevice",
     "Delivery",
     "DeviceGroup",
@@ -89,6 +102,7 @@ __all__ = [
     "Groups",
     "InvalidArgument",
     "InvalidValue",
+    "IssuedToken",
     "Job",
     "JobDevice",
     "Jobs",
@@ -102,11 +116,15 @@ __all__ = [
     "Patched",
     "PictureComplete",
     "Pictured",
+    "Policy",
     "PolluxError",
     "PositionLost",
+    "Principal",
+    "PrincipalToken",
     "Provisioned",
     "Rejected",
     "Sharing",
+    "Subject",
     "Subscriptions",
     "TakenOver",
     "TelemetryHeard",

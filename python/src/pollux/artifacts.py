@@ -39,8 +39,10 @@ class Download(Searching):
             failed: Failure = NoAnswer("the node ended the artifact")
             try:
                 for message in stub(part.asked(), metadata=self._line.ways.metadata()):
-                    part.take(message.data)
-                    self._found()
+                    # What it is comes first, and is no progress.
+                    if message.data:
+                        part.take(message.data)
+                        self._found()
             except grpc.RpcError as error:
                 failed = failure_of(error)
             if part.missing:

@@ -9,6 +9,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Seque
 import grpc
 
 from . import calls, reading, types
+from .access import Access
 from .artifacts import Artifacts
 from .attempts import given_up
 from .calls import COMMAND_DEADLINE, PAGE_SIZE, Order
@@ -71,6 +72,8 @@ class Client:
         """How devices come that nobody registered."""
         self.tenants = Tenants(line)
         """What tenants may have, and what they use."""
+        self.access = Access(line)
+        """Who may do what."""
         self.cluster = Cluster(line)
         """How the cluster is."""
 

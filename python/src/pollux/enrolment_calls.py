@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from .calls import Call
@@ -46,7 +46,7 @@ class EnrolmentPut:
     """An enrolment as it is now."""
 
     enrolment: Enrolment
-    key: Optional[str]
+    key: Optional[str] = field(repr=False)
     """Its key, where one was made: it is not shown again, and belongs where devices are made."""
 
 
@@ -56,7 +56,7 @@ class Provisioned:
 
     tenant: str
     device: str
-    token: Optional[str]
+    token: Optional[str] = field(repr=False)
     certificate: Optional[str]
     """In PEM, over the key of the request."""
     expires_at_ms: Optional[int]

@@ -14,6 +14,7 @@ mod offline;
 pub mod raw;
 mod secure;
 mod site;
+mod wire;
 mod witness;
 
 use std::fs::File;
@@ -37,6 +38,7 @@ pub use pollux_runtime::pki::Identity;
 pub use raw::{Ended, Raw, bytes_of, hello};
 pub use secure::Secure;
 pub use site::Site;
+pub use wire::Wire;
 pub use witness::Witness;
 
 /// How long a node may take to start: long, as tests share few cores.

@@ -2,8 +2,6 @@
 //! and what cannot be done twice is repeated.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -12,65 +10,14 @@ use pollux_client::{
 };
 use pollux_runtime::clock::Clock;
 use pollux_runtime::pki::Authority;
-use pollux_tests::node::{NodeOptions, NodeProcess};
+use pollux_tests::node::{NodeOptions, NodeProcess, Wire};
 use serde_json::json;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 /// Longest that one event may take on a busy machine.
 const STEP: Duration = Duration::from_secs(60);
 /// Writes that are followed over a wire that is cut.
 const WRITES: u64 = 60;
-/// How long a wire holds.
-const HOLDS: Duration = Duration::from_millis(150);
-
-/// A wire to a node, of which every connection that is open can be cut.
-struct Wire {
-    address: String,
-    cut: watch::Sender<u32>,
-    taken: Arc<AtomicUsize>,
-}
-
-impl Wire {
-    async fn to(node: &NodeProcess) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = format!("http://{}", listener.local_addr()?);
-        let (cut, cuts) = watch::channel(0);
-        let taken = Arc::new(AtomicUsize::new(0));
-        let (target, count) = (node.grpc.clone(), Arc::clone(&taken));
-        tokio::spawn(async move {
-            while let Ok((mut client, _)) = listener.accept().await {
-                count.fetch_add(1, Ordering::Relaxed);
-                let (target, mut cuts) = (target.clone(), cuts.clone());
-                tokio::spawn(async move {
-                    let Ok(mut node) = TcpStream::connect(target).await else { return };
-                    cuts.mark_unchanged();
-                    tokio::select! {
-                        _ = tokio::io::copy_bidirectional(&mut client, &mut node) => {}
-                        _ = cuts.changed() => {}
-                    }
-                });
-            }
-        });
-        Ok(Self { address, cut, taken })
-    }
-
-    /// Cuts it again and again for as long as something goes on.
-    async fn cut_during<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let cutting = async {
-            loop {
-                sleep(HOLDS).await;
-                self.cut.send_modify(|count| *count += 1);
-            }
-        };
-        tokio::select! {
-            done = work => done,
-            () = cutting => unreachable!("it has no end"),
-        }
-    }
-}
-
 fn client(address: &str) -> Result<Client> {
     Ok(Client::new(&Options::new([address]))?)
 }
@@ -113,7 +60,7 @@ async fn what_breaks_goes_on_without_gap_or_double() -> Result<()> {
     let mut watching = cut.twins().watch(&Watch::prefix("watched-")).await?;
     // It is known from the beginning from where to go on.
     ensure!(!watching.position().is_empty());
-    wire.cut.send_modify(|count| *count += 1);
+    wire.cut();
     write(&direct, "watched", 0).await?;
     ensure!(brought(&timeout(STEP, watching.next()).await??)? == ("watched-0".to_owned(), 0));
     let follow = async {
@@ -138,7 +85,7 @@ async fn what_breaks_goes_on_without_gap_or_double() -> Result<()> {
         Ok(())
     };
     let (seen, ()) = wire.cut_during(Box::pin(async { tokio::try_join!(follow, writes) })).await?;
-    let taken = wire.taken.load(Ordering::Relaxed);
+    let taken = wire.taken();
     ensure!(taken > 3, "{taken} connections: too little was cut");
     ensure!(seen == expected("watched", 1..WRITES), "{seen:?}");
     for (device, numbers) in expected("watched", 0..WRITES) {
@@ -213,7 +160,7 @@ async fn a_job_is_followed_whatever_breaks() -> Result<()> {
     ensure!(told.windows(2).all(|two| two[0] != two[1] && done(&two[0]) <= done(&two[1])));
     let last = told.last().context("it was told")?;
     ensure!(last.state() == v1::JobState::Finished && done(last) == DEVICES, "{last:?}");
-    ensure!(wire.taken.load(Ordering::Relaxed) > 1, "nothing was cut");
+    ensure!(wire.taken() > 1, "nothing was cut");
 
     let jobs = direct.jobs();
     let devices = jobs.devices("lot", v1::JobDeviceState::Done).await?;

@@ -14,6 +14,7 @@ Calls, values and exceptions are those of `pollux`.
 """
 
 from .client import Client, Cluster, Commands, Devices, Subscriptions, Twins
+from .access import Access
 from .artifacts import Artifacts
 from .consumer import Consumer, Delivery
 from .enrolments import Enrolments
@@ -23,6 +24,7 @@ from .tenants import Tenants
 from .watching import Watching
 
 __all__ = [
+    "Access",
     "Artifacts",
     "Client",
     "Cluster",

@@ -39,8 +39,10 @@ class Download(Searching):
             failed: Failure = NoAnswer("the node ended the artifact")
             try:
                 async for message in stub(part.asked(), metadata=self._line.ways.metadata()):
-                    await asyncio.to_thread(part.take, message.data)
-                    self._found()
+                    # What it is comes first, and is no progress.
+                    if message.data:
+                        await asyncio.to_thread(part.take, message.data)
+                        self._found()
             except grpc.aio.AioRpcError as error:
                 failed = failure_of(error)
             if part.missing:

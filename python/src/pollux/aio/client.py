@@ -12,6 +12,7 @@ import grpc.aio
 from .. import calls, reading, types
 from ..attempts import given_up
 from ..calls import COMMAND_DEADLINE, PAGE_SIZE, Order
+from .access import Access
 from .artifacts import Artifacts
 from .consumer import Consumer
 from .enrolments import Enrolments
@@ -72,6 +73,8 @@ class Client:
         """How devices come that nobody registered."""
         self.tenants = Tenants(line)
         """What tenants may have, and what they use."""
+        self.access = Access(line)
+        """Who may do what."""
         self.cluster = Cluster(line)
         """How the cluster is."""
 

@@ -1,5 +1,5 @@
-//! `pollux bench policies`: what policies cost: a node that enforces access under very many of them, and one whose doors
-//! are open, under the same load, in turn, in one run.
+//! `pollux bench policies`: what policies cost: a node that enforces access under very many of them, with filters, and one
+//! whose doors are open, under the same load, in turn, in one run.
 
 use pollux_client::{Client, Options};
 use pollux_proto::v1;
@@ -99,28 +99,26 @@ async fn side(
     node.stop().await.and(measured)
 }
 
-/// Makes the policies, and a token of one who may read all twins by the last of them. The others are of the same
-/// principal and action, with a filter each.
+/// Makes the policies, and a token of one who may read the twins for which the filter of one of them holds. The others are
+/// of as many others.
 async fn admit(node: &NodeProcess, root: &str, policies: u32) -> Result<String, Failure> {
     let options = Options::new([format!("http://{}", node.listening().grpc)]).token(root);
-    let client =
-        Client::new(&options).map_err(|error| failed("ask the node", &error))?.node().clone();
-    let principal = v1::Principal { name: PRINCIPAL.to_owned(), ..Default::default() };
-    let put = v1::PutPrincipalRequest { principal: Some(principal) };
-    client.access().put_principal(client.request(put)).await?;
+    let client = Client::new(&options)?;
+    let access = client.access();
     for n in 1..=policies {
-        let filter = format!("tags.site == \"site-{n}\" && tags.model == \"pump\"");
+        let principal =
+            if n == policies { PRINCIPAL.to_owned() } else { format!("{PRINCIPAL}-{n}") };
         let policy = v1::Policy {
-            name: format!("policy-{n:03}"),
-            principals: vec![PRINCIPAL.to_owned()],
+            name: principal.clone(),
+            principals: vec![principal.clone()],
             actions: vec!["twin:read".to_owned()],
             on: vec!["*".to_owned()],
-            filter: if n == policies { String::new() } else { filter },
+            filter: r#"!("north" in groups) && id != """#.to_owned(),
             ..Default::default()
         };
-        let put = v1::PutPolicyRequest { policy: Some(policy) };
-        client.access().put_policy(client.request(put)).await?;
+        access.put_principal(v1::Principal { name: principal, ..Default::default() }).await?;
+        access.put_policy(policy).await?;
     }
     let asked = v1::IssueTokenRequest { principal: PRINCIPAL.to_owned(), ..Default::default() };
-    Ok(client.access().issue_token(client.request(asked)).await?.into_inner().token)
+    Ok(access.issue_token(asked).await?.token)
 }

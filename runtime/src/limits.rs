@@ -68,8 +68,8 @@ pub const QUERY_RETRY_MS: u32 = 1_000;
 pub const QUERY_MS_MAX: u64 = 30_000;
 /// How much less a query's thread counts than others: a tenth of a core where they want all of it.
 pub const QUERY_NICENESS: i32 = 10;
-/// Twins that a query looks at before it lets a thread that waits go first: some 30 microseconds.
-pub const QUERY_TWINS_PER_YIELD: usize = 32;
+/// Twins that a query looks at before it lets a thread that waits go first: some 20 microseconds.
+pub const QUERY_TWINS_PER_YIELD: usize = 16;
 /// Bytes of twins that a query takes at once while it holds their table: some 100 microseconds.
 pub const QUERY_SLICE_BYTES: usize = 256 * 1024;
 /// Bytes of what a query found that go to another node at once.

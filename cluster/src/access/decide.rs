@@ -169,7 +169,9 @@ impl Access {
             }
         }
         let there = self.concerned(Effect::Allow, principal, action);
-        let there: Vec<_> = there.filter(|(_, policy)| covers(policy, on)).collect();
+        let mut there: Vec<_> = there.filter(|(_, policy)| covers(policy, on)).collect();
+        // Where one allows it whatever the twin is, no filter is asked.
+        there.sort_by_key(|(name, _)| self.filters.contains_key(*name));
         let mut policies = Vec::new();
         for path in parts_of(on) {
             match allowing(&there, path, &says) {

@@ -322,7 +322,7 @@ pub(crate) struct BenchPoliciesArgs {
     /// What both are put to.
     #[command(flatten)]
     pub(crate) bench: BenchArgs,
-    /// Policies, of which each is looked at for each read.
+    /// Policies, each with a filter and of a principal of its own.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=500))]
     pub(crate) policies: u32,
 }

@@ -28,13 +28,22 @@ impl<'a> By<'a> {
     }
 }
 
+/// The right to what was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Right {
+    /// It is there.
+    Given,
+    /// It is there with some twins.
+    Depends,
+}
+
 /// Whether a principal may call a twin.
 pub(super) fn call(
     by: By<'_>,
     principal: &str,
     key: &TwinKey,
     request: &Request,
-) -> Result<(), Rejection> {
+) -> Result<Right, Rejection> {
     let action = match request {
         Request::Get | Request::GetCommand { .. } => Action::TwinRead,
         Request::Patch { .. } => Action::TwinWrite,
@@ -48,23 +57,23 @@ pub(super) fn call(
     if let Request::Patch { section, patch, whole, .. } = request {
         return write(by, principal, key, (*section, patch, *whole));
     }
-    let_through(by, principal, action, On::Twin { tenant, device })?;
+    let mut right = let_through(by, principal, action, On::Twin { tenant, device })?;
     // Registering writes, too, and nobody may by another name what is denied.
-    let Request::Registry(request) = request else { return Ok(()) };
+    let Request::Registry(request) = request else { return Ok(right) };
     if **request == RegistryRequest::Restore {
-        return restore(by, principal, key);
+        return Ok(right.max(restore(by, principal, key)?));
     }
-    let RegistryRequest::Register { tags, desired, .. } = &**request else { return Ok(()) };
+    let RegistryRequest::Register { tags, desired, .. } = &**request else { return Ok(right) };
     for (section, patch) in [(Section::Tags, tags), (Section::Desired, desired)] {
         if let Some(patch) = patch {
-            write(by, principal, key, (section, patch, false))?;
+            right = right.max(write(by, principal, key, (section, patch, false))?);
         }
     }
-    Ok(())
+    Ok(right)
 }
 
 /// Whether a principal may write all that a restored twin gets back.
-fn restore(by: By<'_>, principal: &str, key: &TwinKey) -> Result<(), Rejection> {
+fn restore(by: By<'_>, principal: &str, key: &TwinKey) -> Result<Right, Rejection> {
     let (tenant, device) = (key.tenant(), key.device());
     let paths = [Section::Tags, Section::Desired].map(|section| Path(vec![section.name().into()]));
     let_through(by, principal, Action::TwinWrite, On::Parts { tenant, device, paths: &paths })
@@ -76,7 +85,7 @@ fn write(
     principal: &str,
     key: &TwinKey,
     (section, patch, whole): (Section, &Value, bool),
-) -> Result<(), Rejection> {
+) -> Result<Right, Rejection> {
     let (tenant, device, action) = (key.tenant(), key.device(), Action::TwinWrite);
     // Most may write all of a section: what exactly is written is looked at only where that is not so.
     let section = Path(vec![section.name().to_owned()]);
@@ -136,9 +145,15 @@ pub(super) fn decided(
 }
 
 /// What the policies say; what depends on a twin is let through.
-fn let_through(by: By<'_>, principal: &str, action: Action, on: On<'_>) -> Result<(), Rejection> {
+fn let_through(
+    by: By<'_>,
+    principal: &str,
+    action: Action,
+    on: On<'_>,
+) -> Result<Right, Rejection> {
     match by.access.decide_by(principal, action, on, by.fits) {
-        Decision::Allowed { .. } | Decision::Depends { .. } => Ok(()),
+        Decision::Allowed { .. } => Ok(Right::Given),
+        Decision::Depends { .. } => Ok(Right::Depends),
         Decision::Refused(Refused::Nothing { on }) => Err(forbidden(action, on)),
         Decision::Refused(_) => Err(forbidden(action, on)),
     }
@@ -216,12 +231,12 @@ mod tests {
             let request = Request::Registry(Box::new(request));
             call(By::without_twin(&access), "svc", &key, &request)
         };
-        assert_eq!(register(None), Ok(()));
-        assert_eq!(register(Some(r#"{"limits":{"max":1}}"#)), Ok(()));
+        assert_eq!(register(None), Ok(Right::Given));
+        assert_eq!(register(Some(r#"{"limits":{"max":1}}"#)), Ok(Right::Given));
         assert!(register(Some(r#"{"secret":1}"#)).is_err());
     }
 
-    fn write(sections: &[&str], patch: &str, whole: bool) -> Result<(), Rejection> {
+    fn write(sections: &[&str], patch: &str, whole: bool) -> Result<Right, Rejection> {
         let patch = Value::from_json(patch, &JsonLimits::default()).unwrap();
         let patch = Request::Patch { section: Section::Desired, patch, whole, expected: None };
         let (access, key) = (access(sections), TwinKey::parse("acme/pump").unwrap());
@@ -257,7 +272,7 @@ mod tests {
             (&["desired"], &many(WRITTEN_PARTS_MAX + 1), false, ""),
         ] {
             match (write(sections, patch, whole), refused_on) {
-                (Ok(()), "") => {}
+                (Ok(Right::Given), "") => {}
                 (Err(Rejection::Forbidden { on, .. }), expected) => assert_eq!(on, expected),
                 (other, _) => panic!("{patch}: {other:?}"),
             }

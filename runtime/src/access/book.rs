@@ -2,7 +2,7 @@
 //! what is agreed on. Owns what a filter says of a twin and of a question; what follows from that is cluster/'s `access`.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pollux_cluster::access::{Access, Action, Decision, Fit, On};
@@ -12,7 +12,7 @@ use pollux_twin::input::Request;
 use pollux_twin::{Rejection, Time, Twin, TwinKey};
 use tokio::sync::watch;
 
-use super::asked::{self, By};
+use super::asked::{self, By, Right};
 use super::narrow::{self, Narrowed};
 use crate::router::Scope;
 
@@ -40,8 +40,6 @@ struct Filters {
     version: u64,
     /// By their text; nothing for one that this program cannot use.
     compiled: BTreeMap<String, Option<Arc<Filter>>>,
-    /// To whom policies with filters are, by name; `*` is every one.
-    to: BTreeSet<String>,
 }
 
 impl PolicyBook {
@@ -54,22 +52,16 @@ impl PolicyBook {
         self.picture.clone()
     }
 
-    /// Whether the twin itself has to decide what a principal may. Of one that no filter is about it is decided here, and by
-    /// the same policies: they may have had one until now, by which the call was let through so far.
+    /// Whether the twin itself has to decide what a principal may. Where that does not depend on it, it is decided here: it
+    /// may have until now, by which the call was let through so far.
     pub(crate) fn is_for_twin(
         &self,
         principal: &str,
         key: &TwinKey,
         request: &Request,
     ) -> Result<bool, Rejection> {
-        let meta = self.meta();
-        if !meta.access.filters.is_empty() {
-            let to = &self.filters(&meta).to;
-            if to.contains("*") || to.contains(principal) {
-                return Ok(true);
-            }
-        }
-        asked::call(By::without_twin(&meta.access), principal, key, request).map(|()| false)
+        let right = asked::call(By::without_twin(&self.meta().access), principal, key, request)?;
+        Ok(right == Right::Depends)
     }
 
     /// Whether a principal may call a twin, as far as that does not depend on it.
@@ -79,7 +71,7 @@ impl PolicyBook {
         key: &TwinKey,
         request: &Request,
     ) -> Result<(), Rejection> {
-        asked::call(By::without_twin(&self.meta().access), principal, key, request)
+        self.is_for_twin(principal, key, request).map(drop)
     }
 
     /// Whether a principal may call a twin that is at hand.
@@ -93,7 +85,7 @@ impl PolicyBook {
         let rules = self.rules();
         twin.facts(request).iter().try_for_each(|image| {
             let fits = |filter: &str| rules.fit(filter, key, image);
-            asked::call(By::new(rules.access(), &fits), principal, key, request)
+            asked::call(By::new(rules.access(), &fits), principal, key, request).map(drop)
         })
     }
 
@@ -206,14 +198,11 @@ impl PolicyBook {
 impl Filters {
     /// Those of a state that is agreed on. What was compiled before is not compiled again.
     fn renewed(&self, meta: &Meta) -> Self {
-        let Access { filters, policies, .. } = &meta.access;
-        let compiled = filters.iter().map(|(name, text)| {
+        let compiled = meta.access.filters.iter().map(|(name, text)| {
             let known = self.compiled.get(text).cloned();
             (text.clone(), known.unwrap_or_else(|| compile(name, text)))
         });
-        let named = filters.keys().filter_map(|name| policies.get(name));
-        let to = named.flat_map(|policy| policy.principals.iter().cloned()).collect();
-        Self { version: meta.version, compiled: compiled.collect(), to }
+        Self { version: meta.version, compiled: compiled.collect() }
     }
 }
 
@@ -348,9 +337,11 @@ mod tests {
         assert!(!may(&book, &twin(r#"{"site":"berlin","locked":true}"#)));
         sender.send_replace(meta(4, &[]));
         assert_eq!(for_twin("svc"), None, "what was let through by the filter is not let through");
-        let mut all = meta(5, &[(Effect::Allow, BERLIN)]);
-        Arc::make_mut(&mut all.meta).access.filters.clear();
+        let mut all = meta(5, &[(Effect::Allow, BERLIN), (Effect::Allow, "tags.open")]);
+        Arc::make_mut(&mut all.meta).access.filters.remove("p1");
         sender.send_replace(all);
         assert_eq!(for_twin("svc"), Some(false), "no twin has to be asked");
+        sender.send_replace(meta(6, &[(Effect::Allow, "tags.open"), (Effect::Deny, BERLIN)]));
+        assert_eq!(for_twin("svc"), Some(true));
     }
 }

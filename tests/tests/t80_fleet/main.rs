@@ -4,6 +4,8 @@ mod access;
 mod artifacts;
 mod certificates;
 mod claims;
+mod client_access;
+mod client_downloads;
 mod clients;
 mod filters;
 mod find;

@@ -219,3 +219,15 @@ fn each_filter_is_asked_once() {
     assert_eq!(decided, Decision::Depends { policies: named });
     assert_eq!(asked.into_inner(), ["other", "slow"]);
 }
+
+#[test]
+fn no_filter_is_asked_where_one_allows_it_whatever_the_twin_is() {
+    let access = filtered(&[
+        "a allow reader twin:read acme/* ? site",
+        "b allow reader twin:read acme/*",
+        "c deny reader twin:write acme/* ? locked",
+    ]);
+    let nobody = |filter: &str| -> Fit { panic!("{filter} is asked") };
+    let decided = decide_by(&access, "reader", "twin:read", "acme/a", &nobody);
+    assert_eq!(decided.to_string(), "allowed by policy b");
+}

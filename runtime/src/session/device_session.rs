@@ -235,13 +235,9 @@ impl<L: Line> DeviceSession<L> {
                 error.close_code()
             }
         };
-        match &end {
-            // A device that is not there any more acknowledges nothing.
-            End::Gone => self.line.finish(LastWords::None).await,
-            End::Bye | End::Protocol(_) => {
-                self.pushes.farewell(self.line.finish(LastWords::Said)).await;
-            }
-        }
+        // A device that is not there any more acknowledges nothing.
+        let words = if matches!(end, End::Gone) { LastWords::None } else { LastWords::Said };
+        self.line.finish(words).await;
         let unread = self.line.datagrams().saturating_sub(self.datagrams);
         self.metrics.datagrams_total.inc_by(unread);
         self.metrics.datagrams_dropped_total.inc_by(unread);

@@ -1,18 +1,17 @@
-//! How many devices are told at once what they will answer: a new desired section, a command, a farewell. What a node
-//! says to very many devices within a moment they answer within the next one, and what it cannot take in before a probe
-//! timeout is sent again, which makes it more. So a session needs a *turn* to push, and has it until its device has
-//! answered, or had the time to. Who waits for a turn is read and answered as ever.
+//! How many devices are told at once what they will answer: a new desired section, a command. What a node says to very
+//! many devices within a moment they answer within the next one, and what it cannot take in before a probe timeout is
+//! sent again, which makes it more. So a session needs a *turn* to push, and has it until its device has answered, or
+//! had the time to. Who waits for a turn is read and answered as ever.
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pollux_twin::input::FromDevice;
-use pollux_twin::output::{ByeReason, ToDevice};
+use pollux_twin::output::ToDevice;
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
@@ -22,31 +21,25 @@ use crate::limits::{PUSH_ROUND_TRIPS, PUSH_TURN_MS_MIN};
 /// A message with its session's epoch.
 type Message = (u64, ToDevice);
 
-/// The turns of a node, for its sessions. Commands and farewells have their own, so that none waits for what a whole fleet
-/// is told.
+/// The turns of a node, for its sessions. Commands have their own, so that one does not wait for what a whole fleet is
+/// told.
 #[derive(Clone, Debug)]
 pub(crate) struct Pushes {
     desired: Arc<Turns>,
     commands: Arc<Turns>,
-    farewells: Arc<Turns>,
 }
 
 impl Pushes {
     /// For a machine with so many cores.
     pub(crate) fn new(cores: usize) -> Self {
-        let turns = || Turns::new(cores);
-        Self { desired: turns(), commands: turns(), farewells: turns() }
+        Self { desired: Turns::new(cores), commands: Turns::new(cores) }
     }
 
     /// For one session.
     pub(crate) fn of_session(&self) -> SessionPushes {
         let push =
             |turns| Push { turns: Arc::clone(turns), held: VecDeque::new(), turn: Turn::None };
-        SessionPushes {
-            desired: push(&self.desired),
-            commands: push(&self.commands),
-            farewells: push(&self.farewells),
-        }
+        SessionPushes { desired: push(&self.desired), commands: push(&self.commands) }
     }
 }
 
@@ -115,7 +108,6 @@ impl Drop for Permit {
 pub(crate) struct SessionPushes {
     desired: Push,
     commands: Push,
-    farewells: Push,
 }
 
 impl SessionPushes {
@@ -132,9 +124,6 @@ impl SessionPushes {
                 self.desired.pass((session, message), round_trip)
             }
             ToDevice::Command(_) => self.commands.pass((session, message), round_trip),
-            ToDevice::Bye { reason: ByeReason::Stopping } => {
-                self.farewells.pass((session, message), round_trip)
-            }
             _ => Some((session, message)),
         }
     }
@@ -152,10 +141,9 @@ impl SessionPushes {
 
     /// Resolves when a turn has come, for what is then [due](Self::take_due), or is over. May be dropped at any time.
     pub(crate) async fn turn(&mut self) {
-        poll_fn(|cx| {
-            let polled = [&mut self.desired, &mut self.commands, &mut self.farewells]
-                .map(|push| push.poll_turn(cx).is_ready());
-            if polled.contains(&true) { Poll::Ready(()) } else { Poll::Pending }
+        std::future::poll_fn(|cx| {
+            let desired = self.desired.poll_turn(cx);
+            if self.commands.poll_turn(cx).is_ready() { Poll::Ready(()) } else { desired }
         })
         .await;
     }
@@ -164,18 +152,7 @@ impl SessionPushes {
     pub(crate) fn take_due(&mut self, round_trip: impl Fn() -> Duration) -> VecDeque<Message> {
         let mut due = self.desired.take_due(&round_trip);
         due.append(&mut self.commands.take_due(&round_trip));
-        due.append(&mut self.farewells.take_due(&round_trip));
         due
-    }
-
-    /// Waits for `finish`, which a device ends by hearing its last words.
-    pub(crate) async fn farewell(&mut self, finish: impl Future<Output = ()>) {
-        let mut finish = pin!(finish);
-        let turn = poll_fn(|cx| self.farewells.poll_turn(cx));
-        tokio::select! {
-            () = &mut finish => self.farewells.end(Outcome::Answered),
-            () = turn => finish.await,
-        }
     }
 }
 
@@ -267,7 +244,6 @@ impl fmt::Debug for Push {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::future::join_all;
     use pollux_twin::change::{Command, CommandState};
     use pollux_twin::{Time, Value};
     use tokio::time::timeout;
@@ -331,26 +307,6 @@ mod tests {
         assert_eq!(due(&mut late), [desired(2)]);
         assert_eq!(due(&mut late), []);
         assert!(goes(&mut late, desired(3)), "it has its turn still");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn farewells_wait_for_those_that_were_heard_or_had_the_time() {
-        let pushes = Pushes::new(1);
-        let bye = |_| ToDevice::Bye { reason: ByeReason::Stopping };
-        let mut others = told(&pushes, bye);
-        let (mut late, mut later) = (pushes.of_session(), pushes.of_session());
-        assert!(!goes(&mut late, bye(0)) && !goes(&mut later, bye(0)));
-        assert!(goes(&mut late, desired(1)), "that has turns of its own");
-        let revoked = ToDevice::Bye { reason: ByeReason::Protocol(String::new()) };
-        assert!(goes(&mut late, revoked), "what is no farewell of a whole node's waits for none");
-        others[0].farewell(std::future::ready(())).await;
-        assert!(turns(&mut late, 1).await);
-        assert_eq!(due(&mut late), [bye(0)]);
-        assert!(!turns(&mut later, 1).await);
-        let silence = Duration::from_millis(10 * PUSH_TURN_MS_MIN);
-        let silent = others[1..].iter_mut().map(|one| one.farewell(tokio::time::sleep(silence)));
-        let had_the_time = turns(&mut later, PUSH_TURN_MS_MIN + 1);
-        assert!(tokio::join!(join_all(silent), had_the_time).1, "they had the time");
     }
 
     #[tokio::test(start_paused = true)]

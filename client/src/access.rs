@@ -22,7 +22,8 @@ impl Access<'_> {
     pub async fn put_principal(&self, principal: v1::Principal) -> Result<(), Error> {
         let make = |node: Node, request| async move { node.access().put_principal(request).await };
         let request = v1::PutPrincipalRequest { principal: Some(principal) };
-        self.client.repeated(request, make).await.map(drop)
+        // A repetition could undo what somebody took away in between.
+        self.client.once(request, make).await.map(drop)
     }
 
     /// Takes a principal away, with its tokens; policies go on naming it.
@@ -79,7 +80,8 @@ impl Access<'_> {
     pub async fn put_policy(&self, policy: v1::Policy) -> Result<(), Error> {
         let make = |node: Node, request| async move { node.access().put_policy(request).await };
         let request = v1::PutPolicyRequest { policy: Some(policy) };
-        self.client.repeated(request, make).await.map(drop)
+        // As for principals.
+        self.client.once(request, make).await.map(drop)
     }
 
     /// Takes a policy away.

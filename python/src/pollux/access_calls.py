@@ -111,7 +111,7 @@ def put_principal(name: str, note: str, subjects: Sequence[Subject]) -> Call[Non
     )
     request = access_pb2.PutPrincipalRequest(principal=principal)
     # Said twice it is as said once.
-    return _change("PutPrincipal", request, access_pb2.PutPrincipalResponse, always=True)
+    return _change("PutPrincipal", request, access_pb2.PutPrincipalResponse)
 
 
 def delete_principal(name: str) -> Call[None]:
@@ -158,7 +158,7 @@ def put_policy(
     policy = access_pb2.Policy(name=name, deny=deny, filter=filter, **lists)
     request = access_pb2.PutPolicyRequest(policy=policy)
     # Said twice it is as said once.
-    return _change("PutPolicy", request, access_pb2.PutPolicyResponse, always=True)
+    return _change("PutPolicy", request, access_pb2.PutPolicyResponse)
 
 
 def delete_policy(name: str) -> Call[None]:
@@ -188,8 +188,8 @@ def audit(before: int) -> Call[List[AuditEntry]]:
     return Call("/pollux.v1.Access/Audit", request, access_pb2.AuditResponse, each)
 
 
-def _change(verb: str, request: Any, response: Any, always: bool = False) -> Call[None]:
-    return Call(f"/pollux.v1.Access/{verb}", request, response, lambda _: None, True, always=always)
+def _change(verb: str, request: Any, response: Any) -> Call[None]:
+    return Call(f"/pollux.v1.Access/{verb}", request, response, lambda _: None, True)
 
 
 def _principal(of: access_pb2.Principal) -> Principal:

@@ -1,12 +1,16 @@
 //! An artifact's bytes, passed on to where they are to go: further from where a stream broke, and checked against what
 //! they should be.
 
+use std::future::Future;
+use std::time::Duration;
+
 use pollux_proto::hex::hex;
 use pollux_proto::v1;
 use pollux_proto::v1::get_artifact_response::Part;
 use rustls::crypto::aws_lc_rs;
 use rustls::crypto::hash::Context;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
 use tonic::{Response, Status, Streaming};
 
 use crate::artifacts::Artifacts;
@@ -36,9 +40,12 @@ impl Artifacts<'_> {
         let mut search = Search::new(self.client.clone());
         while taken.is_missing_some() {
             let node = search.node().await;
-            let opened = node.artifacts().get(node.request(taken.rest())).await;
-            let ended = match opened.map(Response::into_inner) {
-                Ok(stream) => pass_on(stream, &mut taken, &mut search, to).await?,
+            let mut artifacts = node.artifacts();
+            let opened = in_time(self.client.resume(), artifacts.get(node.request(taken.rest())));
+            let ended = match opened.await.map(Response::into_inner) {
+                Ok(stream) => {
+                    pass_on(stream, &mut taken, (&mut search, self.client.resume()), to).await?
+                }
                 Err(status) => status,
             };
             if taken.is_missing_some() {
@@ -55,11 +62,11 @@ impl Artifacts<'_> {
 async fn pass_on<W: AsyncWrite + Unpin + ?Sized>(
     mut stream: Streaming<v1::GetArtifactResponse>,
     taken: &mut Taken<'_>,
-    search: &mut Search,
+    (search, patience): (&mut Search, Duration),
     to: &mut W,
 ) -> Result<Status, Error> {
     loop {
-        let message = match stream.message().await {
+        let message = match in_time(patience, stream.message()).await {
             Ok(Some(message)) => message,
             Ok(None) => return Ok(Status::unavailable("the node ended the artifact")),
             Err(status) => return Ok(status),
@@ -73,6 +80,15 @@ async fn pass_on<W: AsyncWrite + Unpin + ?Sized>(
             search.found();
         }
     }
+}
+
+/// What a node says within a time: one that lives and gives nothing is left.
+async fn in_time<T>(
+    patience: Duration,
+    says: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
+    let nothing = |_| Err(Status::unavailable("the node gives nothing of the artifact"));
+    timeout(patience, says).await.unwrap_or_else(nothing)
 }
 
 /// What has come of an artifact.

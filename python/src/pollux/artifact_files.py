@@ -94,7 +94,9 @@ class Part:
         self.size += len(piece)
 
     def take(self, piece: bytes) -> None:
-        """Keeps what came next."""
+        """Keeps what came next: no more than there should be."""
+        if self.size + len(piece) > self._artifact.size:
+            raise self._damaged(f"more came than its {self._artifact.size} bytes")
         self._file.write(piece)
         self._count(piece)
 
@@ -105,10 +107,14 @@ class Part:
     def finish(self) -> None:
         """It is whole: gives it its name, if it is what it should be; what is not is thrown away."""
         if self.size != self._artifact.size or self._digest.hexdigest() != self._artifact.sha256:
-            self._file.close()
-            self._path.unlink()
-            raise Failed(f"what came has not the SHA-256 {self._artifact.sha256}; nothing of it is kept", "DATA_LOSS")
+            raise self._damaged(f"what came has not the SHA-256 {self._artifact.sha256}")
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
         os.replace(self._path, self._to)
+
+    def _damaged(self, what: str) -> Failed:
+        """Throws away what came."""
+        self._file.close()
+        self._path.unlink()
+        return Failed(f"{what}; nothing of it is kept", "DATA_LOSS")

@@ -1,9 +1,11 @@
 //! All simulated devices: connecting them, pacing what they do, letting them go.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use pollux_device::{Counts, Device, Endpoint, Options as DeviceOptions, Transport};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -13,7 +15,10 @@ use tokio::task::JoinSet;
 use crate::clock::{Clock, us};
 use crate::fault::Fault;
 use crate::identities::Register;
-use crate::limits::{COME_AND_GO_MS, CONNECT_MS, CONNECTING_MAX, DRAIN_MS, PACE_MS, QUEUE_LEN_MAX};
+use crate::limits::{
+    COME_AND_GO_MS, CONNECT_MS, CONNECTING_MAX, DRAIN_MS, PACE_MS, QUEUE_LEN_MAX,
+    SOCKET_DEVICES_MAX,
+};
 use crate::options::{Load, Options};
 use crate::shape::mix;
 use crate::tally::{Kind, Tally};
@@ -31,7 +36,8 @@ pub(crate) struct Fleet {
     running: AtomicBool,
     register: Register,
     addresses: Arc<[Arc<str>]>,
-    endpoint: Endpoint,
+    /// Sockets, each shared by some of the devices.
+    endpoints: Vec<Endpoint>,
     /// Makes the numbers of this run's incarnations and keys differ from another run's.
     pub(crate) nonce: u64,
 }
@@ -67,7 +73,7 @@ impl Fleet {
             running: AtomicBool::new(false),
             register: Register::new(&options.identities, &options.trust_pem)?,
             addresses: options.targets.iter().map(|target| Arc::from(target.as_str())).collect(),
-            endpoint: Endpoint::bind(([0, 0, 0, 0], 0).into(), &transport)?,
+            endpoints: endpoints(options.devices, &transport)?,
             nonce: rand::random(),
             options,
         }))
@@ -88,6 +94,11 @@ impl Fleet {
         self.running.store(false, Ordering::Release);
     }
 
+    /// The socket of a device.
+    fn endpoint(&self, index: u32) -> &Endpoint {
+        &self.endpoints[index as usize % self.endpoints.len()]
+    }
+
     pub(crate) fn device(&self, index: u32) -> Result<Device, Fault> {
         let name = self.options.name(index);
         let identity = self.register.identity(&self.options.tenant, &name)?;
@@ -105,7 +116,7 @@ impl Fleet {
         if self.options.keep_alive.is_some() {
             options = options.ping(self.options.keep_alive);
         }
-        Ok(Device::start(&self.endpoint, options)?)
+        Ok(Device::start(self.endpoint(index), options)?)
     }
 
     /// A bare connection under a device's name, for what runs are compared with.
@@ -114,7 +125,7 @@ impl Fleet {
         let name = self.options.name(index);
         let identity = self.register.identity(tenant, &name).map_err(|error| error.to_string())?;
         let target = &targets[index as usize % targets.len()];
-        self.endpoint.connect(target, server_name.as_deref(), &identity).await
+        self.endpoint(index).connect(target, server_name.as_deref(), &identity).await
     }
 
     /// Connects all devices, at the rate asked for; returns when each has its session.
@@ -286,9 +297,17 @@ impl Fleet {
             unit.device.close();
         }
         let patience = Duration::from_secs(3);
-        let _late = tokio::time::timeout(patience, self.endpoint.wait_idle()).await;
+        let idle = join_all(self.endpoints.iter().map(Endpoint::wait_idle));
+        let _late = tokio::time::timeout(patience, idle).await;
         counts
     }
+}
+
+/// Sockets for so many devices: what one takes in, one task reads.
+fn endpoints(devices: u32, transport: &Transport) -> Result<Vec<Endpoint>, Fault> {
+    let any = SocketAddr::from(([0, 0, 0, 0], 0));
+    let count = devices.div_ceil(SOCKET_DEVICES_MAX).max(1);
+    (0..count).map(|_| Ok(Endpoint::bind(any, transport)?)).collect()
 }
 
 type Joined = Result<Result<Arc<Unit>, String>, tokio::task::JoinError>;

@@ -50,3 +50,5 @@ pub const COME_AND_GO_MS: u64 = 15_000;
 pub const SCRIPT_STEPS_MAX: usize = 2_000;
 /// Longest time in a script: a day.
 pub const SCRIPT_TIME_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// Devices that share a socket: what comes in at one, one task reads, and its buffer holds what that many answer at once.
+pub const SOCKET_DEVICES_MAX: u32 = 4_096;

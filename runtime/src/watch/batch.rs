@@ -53,8 +53,10 @@ impl Batch {
         if self.changes.is_empty() {
             return None;
         }
-        self.bytes = 0;
-        self.due = Instant::now() + pause(&self.all);
+        // Who has more to tell than one message takes is not held up.
+        let is_full = std::mem::take(&mut self.bytes) > WATCH_ITEM_BYTES / 2;
+        let pause = if is_full { WATCH_BATCH_EVERY } else { pause(&self.all) };
+        self.due = Instant::now() + pause;
         Some(std::mem::take(&mut self.changes))
     }
 }
@@ -85,13 +87,14 @@ mod tests {
     async fn the_more_tell_in_batches_the_longer_they_wait() {
         let all = InBatches::default();
         let mut batches: Vec<_> = (0..1_000).map(|_| Batch::new(Arc::clone(&all))).collect();
-        let wait = |batch: &mut Batch| {
-            batch.push(Bytes::from_static(b"change"));
+        let wait = |batch: &mut Batch, bytes| {
+            batch.push(Bytes::from(vec![0; bytes]));
             batch.take();
             batch.due - Instant::now()
         };
-        assert_eq!(wait(&mut batches[0]), WATCH_BATCH_EACH * 1_000);
+        assert_eq!(wait(&mut batches[0], 100), WATCH_BATCH_EACH * 1_000);
+        assert_eq!(wait(&mut batches[0], WATCH_ITEM_BYTES), WATCH_BATCH_EVERY, "there is more");
         batches.truncate(1);
-        assert_eq!(wait(&mut batches[0]), WATCH_BATCH_EVERY);
+        assert_eq!(wait(&mut batches[0], 100), WATCH_BATCH_EVERY);
     }
 }

@@ -1,7 +1,6 @@
 //! `Twins.Watch`: items of a watch as messages, pulled as fast as the caller takes them.
 
 use std::pin::Pin;
-use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt, stream};
 use pollux_proto::status::to_status;
@@ -13,7 +12,7 @@ use tonic::Status;
 use super::super::desk::{Desk, Watching};
 use crate::access::Caller;
 use crate::router::WatchItem;
-use crate::watch::Committed;
+use crate::watch::{Committed, InBatches};
 
 /// What a watch sends.
 pub(super) type Events = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
@@ -27,7 +26,7 @@ pub(super) async fn open(
     let asked = convert::watch(request)?;
     let mut watching = desk.watch(caller, &asked).await?;
     if request.batch {
-        watching.in_batches(Arc::clone(&desk.in_batches));
+        watching.in_batches(InBatches::clone(&desk.in_batches));
     }
     let start = if request.tell_start { watching.start().and_then(response) } else { None };
     Ok(Box::pin(stream::iter(start.map(Ok)).chain(stream::unfold(Some(watching), next))))

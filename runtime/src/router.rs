@@ -125,13 +125,18 @@ impl Router {
         if matches!(call.request, Request::Registry(_)) {
             self.must_have(CONTROL_LEVEL)?;
         }
-        let behalf = self.to_be_decided_by_twin(self.forward.principal(), &call)?;
         let mut unclear = 0;
         loop {
             let timeout = end.saturating_sub(self.inner.clock.elapsed());
             let attempt = Call { timeout, ..call.clone() };
             let result = match self.inner.owners.owner(shard) {
-                Owner::Here(handle) => call_here(&handle, attempt, behalf.clone()).await,
+                Owner::Here(handle) => {
+                    // By what is agreed on now: the call may have waited for an owner.
+                    match self.to_be_decided_by_twin(self.forward.principal(), &call) {
+                        Ok(behalf) => call_here(&handle, attempt, behalf).await,
+                        Err(refused) => Err(refused),
+                    }
+                }
                 Owner::There(node) => self.call_there(shard, node, attempt).await,
                 Owner::Unknown => Err(Rejection::NotOwner),
             };
@@ -142,9 +147,11 @@ impl Router {
                     call.repeat(since);
                 }
                 // Refused before the twin was asked, which may know of an attempt before.
-                Err(Rejection::Overloaded { .. } | Rejection::OutOfSpace) if unclear > 0 => {
-                    return Err(Rejection::Unknown);
-                }
+                Err(
+                    Rejection::Overloaded { .. }
+                    | Rejection::OutOfSpace
+                    | Rejection::Forbidden { .. },
+                ) if unclear > 0 => return Err(Rejection::Unknown),
                 result => return result,
             }
             let now = self.inner.clock.elapsed();

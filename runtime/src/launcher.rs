@@ -32,7 +32,7 @@ pub(crate) struct Launcher {
     pub(crate) metrics: Arc<Metrics>,
     /// Bytes of telemetry that wait for all who listen at this node.
     pub(crate) live_bytes: Arc<AtomicUsize>,
-    /// Shards that may tell their devices of a move ahead.
+    /// Turns of shards to tell some of their devices of a move ahead.
     pub(crate) preparing: Arc<Semaphore>,
     pub(crate) space: Space,
     pub(crate) shards: Shards,

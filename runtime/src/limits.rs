@@ -236,11 +236,9 @@ pub const LOAD_MS: u64 = 1_000;
 pub const DRAIN_MS_MAX: u64 = 1_500;
 /// How often is looked whether it has finished: a commit takes about this long.
 pub const DRAIN_LOOK_MS: u64 = 2;
-/// Shards of a node that tell their devices of a move ahead at once.
-pub const PREPARING_MAX: usize = 1;
-/// Twins that are told in one turn of a move ahead: with one each [`SHARD_PERIOD`] a node does fewer
-/// handshakes than its cores are good for, and goes on serving beside them.
-pub const PREPARES_PER_TURN: usize = 64;
+/// Twins that are told in one turn of a move ahead: with one for each core each [`SHARD_PERIOD`] nodes do far fewer
+/// handshakes than their cores are good for, and go on serving beside them.
+pub const PREPARES_PER_TURN: usize = 32;
 /// How long the devices of a shard may take to be told of a move ahead: well below what the steward
 /// waits for a hand-over. Those left out connect when the move has come.
 pub const PREPARE_MS_MAX: u64 = 2_000;

@@ -19,7 +19,7 @@ use crate::config::Checked;
 use crate::disk::Disk;
 use crate::fault::Fault;
 use crate::launcher::Launcher;
-use crate::limits::{PREPARING_MAX, SAMPLE_PERIOD, SOCKET_BUFFER_BYTES, STOP_MS_MAX};
+use crate::limits::{SAMPLE_PERIOD, SOCKET_BUFFER_BYTES, STOP_MS_MAX};
 use crate::metrics::Metrics;
 use crate::pki::{Certificates, DeviceCertificates, LiveTls, PKI_DIR};
 use crate::router::Router;
@@ -91,7 +91,7 @@ impl Node {
             clock,
             metrics: Arc::clone(&metrics),
             live_bytes: Arc::default(),
-            preparing: Arc::new(Semaphore::new(PREPARING_MAX)),
+            preparing: Arc::new(Semaphore::new(cores())),
             space: space.clone(),
             shards: shards.clone(),
             types: member.types(),

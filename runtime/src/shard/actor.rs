@@ -235,16 +235,21 @@ impl Handler<Admit> for ShardActor {
 impl Handler<Prepare> for ShardActor {
     type Result = ResponseFuture<usize>;
 
-    /// Tells some after the other: the next owner has a handshake to do for each.
-    fn handle(&mut self, Prepare { address }: Prepare, _: &mut Self::Context) -> Self::Result {
+    /// Tells some after the other, and all shards of the node in turn: the next owners have a handshake to do for each.
+    fn handle(&mut self, prepare: Prepare, _: &mut Self::Context) -> Self::Result {
+        let Prepare { address, preparing } = prepare;
         let core = Rc::clone(&self.core);
         let keys = core.borrow().active_keys();
         Box::pin(async move {
-            for (turn, some) in keys.chunks(PREPARES_PER_TURN).enumerate() {
-                if turn > 0 {
-                    tokio::time::sleep(SHARD_PERIOD).await;
+            for some in keys.chunks(PREPARES_PER_TURN) {
+                let turn = preparing.acquire().await;
+                // Whoever handed the shard over waits no longer.
+                if !core.borrow().is_taking() {
+                    break;
                 }
                 some.iter().for_each(|key| core.borrow().prepare(key, &address));
+                tokio::time::sleep(SHARD_PERIOD).await;
+                drop(turn);
             }
             keys.len()
         })

@@ -159,7 +159,7 @@ impl Core {
 
     /// Whether there is room for one more call.
     pub(super) fn admit(&mut self) -> Result<(), Rejection> {
-        if !self.is_open() || self.admission == Admission::Held {
+        if !self.is_taking() {
             return Err(Rejection::NotOwner);
         }
         if self.machine.admit(INPUT_BYTES) {
@@ -167,6 +167,11 @@ impl Core {
         }
         self.parts.metrics.overloads_total.inc();
         Err(Rejection::Overloaded { retry_after_ms: CALL_RETRY_MS })
+    }
+
+    /// Whether it is open and not about to be handed over.
+    pub(super) fn is_taking(&self) -> bool {
+        self.is_open() && !self.is_held()
     }
 
     /// Whether the shard is about to be handed over: what is decided now would be lost with the epoch.

@@ -16,7 +16,7 @@ use crate::limits::{DRAIN_LOOK_MS, DRAIN_MS_MAX, PREPARE_MS_MAX, PREPARE_WAIT_MS
 pub(crate) struct HandOver {
     pub(super) actor: actix::Addr<ShardActor>,
     pub(super) group: Group,
-    /// Turns of this node's shards to tell their devices.
+    /// Turns of this node's shards to tell some of their devices.
     pub(super) preparing: Arc<Semaphore>,
 }
 
@@ -48,14 +48,10 @@ impl HandOver {
         result
     }
 
-    /// Lets devices connect to the next owner while this one still serves them. One shard tells its devices after the
-    /// other: all at once would have more to shake hands with than the next owners can.
+    /// Lets devices connect to the next owner while this one still serves them.
     async fn prepare(&self, address: Arc<str>) {
-        let tell = async {
-            let _turn = self.preparing.acquire().await;
-            self.actor.send(Prepare { address }).await
-        };
-        let told = tokio::time::timeout(Duration::from_millis(PREPARE_MS_MAX), tell).await;
+        let told = self.actor.send(Prepare { address, preparing: Arc::clone(&self.preparing) });
+        let told = tokio::time::timeout(Duration::from_millis(PREPARE_MS_MAX), told).await;
         // Those that were not told in time connect when the move has come.
         if !matches!(told, Ok(Ok(0))) {
             tokio::time::sleep(Duration::from_millis(PREPARE_WAIT_MS)).await;

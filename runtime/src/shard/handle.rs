@@ -100,7 +100,7 @@ pub(crate) struct Launch {
     pub(crate) metrics: Arc<Metrics>,
     /// Bytes of telemetry that wait for all who listen at this node.
     pub(crate) live_bytes: Arc<AtomicUsize>,
-    /// Shards of this node that may tell their devices of a move ahead.
+    /// Turns of this node's shards to tell some of their devices of a move ahead.
     pub(crate) preparing: Arc<Semaphore>,
     pub(crate) group: Group,
     pub(crate) replica: Arc<Replica>,

@@ -7,7 +7,7 @@ use pollux_twin::Rejection;
 use pollux_twin::input::{ConnectionId, FromDevice};
 use pollux_twin::output::Answer;
 use pollux_twin::registration::Shown;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::twin_actor::TwinActor;
 use crate::router::{Attach, Call};
@@ -57,6 +57,8 @@ pub(crate) struct Admit(pub(crate) Admission);
 pub(crate) struct Prepare {
     /// The device endpoint of the next owner.
     pub(crate) address: Arc<str>,
+    /// Turns of the node's shards to tell some of their devices.
+    pub(crate) preparing: Arc<Semaphore>,
 }
 
 /// To a twin: what its shard was told.

@@ -91,10 +91,14 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Whether it is about a principal.
+    pub(super) fn is_to(&self, principal: &str) -> bool {
+        self.principals.iter().any(|name| name == "*" || name == principal)
+    }
+
     /// Whether it is about a principal and an action.
     pub(super) fn concerns(&self, principal: &str, action: Action) -> bool {
-        self.principals.iter().any(|name| name == "*" || name == principal)
-            && self.actions.iter().any(|pattern| action.matches(pattern))
+        self.is_to(principal) && self.actions.iter().any(|pattern| action.matches(pattern))
     }
 
     /// What is wrong with it, if anything.

@@ -37,6 +37,19 @@ pub struct Bounds<'a> {
 }
 
 impl Access {
+    /// What of it is about a principal: all that it may is decided by that as it is by the whole.
+    #[must_use]
+    pub fn of(&self, principal: &str) -> Self {
+        let mut of = Self::default();
+        let known = self.principals.get_key_value(principal);
+        of.principals.extend(known.map(|(name, one)| (name.clone(), one.clone())));
+        for (name, policy) in self.policies.iter().filter(|(_, one)| one.is_to(principal)) {
+            of.policies.insert(name.clone(), policy.clone());
+            of.filters.extend(self.filters.get(name).map(|text| (name.clone(), text.clone())));
+        }
+        of
+    }
+
     /// The principal whom an issuer knows by a name.
     #[must_use]
     pub fn known_as(&self, issuer: &str, subject: &str) -> Option<&str> {

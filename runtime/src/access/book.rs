@@ -1,8 +1,8 @@
-//! The policies that the cluster agrees on, as this node knows them, with their filters compiled once for each version of
-//! what is agreed on. Owns what a filter says of a twin and of a question; what follows from that is cluster/'s `access`.
+//! The policies that the cluster agrees on, as this node knows them, with their filters compiled, and looked through for a
+//! principal, once for each version of what is agreed on. Owns what a filter says of a twin and of a question; what follows from that is cluster/'s `access`.
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pollux_cluster::access::{Access, Action, Decision, Fit, On};
@@ -40,6 +40,8 @@ struct Filters {
     version: u64,
     /// By their text; nothing for one that this program cannot use.
     compiled: BTreeMap<String, Option<Arc<Filter>>>,
+    /// What is about those principals that were asked for.
+    of: Mutex<HashMap<String, Arc<Access>>>,
 }
 
 impl PolicyBook {
@@ -60,7 +62,8 @@ impl PolicyBook {
         key: &TwinKey,
         request: &Request,
     ) -> Result<bool, Rejection> {
-        let right = asked::call(By::without_twin(&self.meta().access), principal, key, request)?;
+        let rules = self.rules(principal);
+        let right = asked::call(By::without_twin(rules.access()), principal, key, request)?;
         Ok(right == Right::Depends)
     }
 
@@ -82,7 +85,7 @@ impl PolicyBook {
         request: &Request,
         twin: &Twin,
     ) -> Result<(), Rejection> {
-        let rules = self.rules();
+        let rules = self.rules(principal);
         twin.facts(request).iter().try_for_each(|image| {
             let fits = |filter: &str| rules.fit(filter, key, image);
             asked::call(By::new(rules.access(), &fits), principal, key, request).map(drop)
@@ -96,7 +99,8 @@ impl PolicyBook {
         action: Action,
         on: On<'_>,
     ) -> Result<(), Rejection> {
-        asked::decided(By::without_twin(&self.meta().access), principal, action, on)
+        let rules = self.rules(principal);
+        asked::decided(By::without_twin(rules.access()), principal, action, on)
     }
 
     /// Whether a principal may do something to all twins of a scope.
@@ -117,7 +121,7 @@ impl PolicyBook {
         scope: &Scope,
         filter: &str,
     ) -> Result<(), Rejection> {
-        let rules = self.rules();
+        let rules = self.rules(principal);
         let fits = rules.fits(filter);
         asked::scope(By::new(rules.access(), &fits), principal, action, scope)
     }
@@ -130,7 +134,7 @@ impl PolicyBook {
         scope: &Scope,
         filter: &str,
     ) -> Result<Narrowed, Rejection> {
-        narrow::narrowed(&self.rules(), principal, action, scope, filter)
+        narrow::narrowed(&self.rules(principal), principal, action, scope, filter)
     }
 
     /// The same for a question of another node, which has narrowed it.
@@ -141,7 +145,7 @@ impl PolicyBook {
         scope: &Scope,
         filter: &str,
     ) -> Result<Narrowed, Rejection> {
-        narrow::narrowed_again(&self.rules(), principal, action, scope, filter)
+        narrow::narrowed_again(&self.rules(principal), principal, action, scope, filter)
     }
 
     /// What is decided, and by which policies: by what is known of a twin, as an image, or by a question's filter.
@@ -152,7 +156,7 @@ impl PolicyBook {
         on: On<'_>,
         known: Known<'_>,
     ) -> Decision {
-        let rules = self.rules();
+        let rules = self.rules(principal);
         let access = rules.access();
         match known {
             Known::Nothing => access.decide(principal, action, on),
@@ -163,16 +167,12 @@ impl PolicyBook {
         }
     }
 
-    /// The policies as they are now.
-    pub(super) fn rules(&self) -> Rules {
-        let meta = self.meta();
+    /// The policies as they are now for a principal.
+    pub(super) fn rules(&self, principal: &str) -> Rules {
+        // Held for no longer than it takes to share it.
+        let meta = Arc::clone(&self.picture.borrow().meta);
         let filters = self.filters(&meta);
-        Rules { meta, filters }
-    }
-
-    /// What is agreed on, held for no longer than it takes to share it.
-    fn meta(&self) -> Arc<Meta> {
-        Arc::clone(&self.picture.borrow().meta)
+        Rules { access: filters.of(principal, &meta), filters }
     }
 
     /// The filters of a state. They are compiled while others go on with those that they have.
@@ -202,7 +202,21 @@ impl Filters {
             let known = self.compiled.get(text).cloned();
             (text.clone(), known.unwrap_or_else(|| compile(name, text)))
         });
-        Self { version: meta.version, compiled: compiled.collect() }
+        Self { version: meta.version, compiled: compiled.collect(), of: Mutex::default() }
+    }
+
+    /// What of a state of this version is about a principal.
+    fn of(&self, principal: &str, meta: &Meta) -> Arc<Access> {
+        let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = of.get(principal) {
+            return Arc::clone(known);
+        }
+        let access = Arc::new(meta.access.of(principal));
+        // Names of nobody are as many as callers think of.
+        if !access.principals.is_empty() {
+            of.insert(principal.to_owned(), Arc::clone(&access));
+        }
+        access
     }
 }
 
@@ -217,15 +231,15 @@ fn compile(policy: &str, text: &str) -> Option<Arc<Filter>> {
     }
 }
 
-/// The policies at a moment.
+/// The policies at a moment, for one principal.
 pub(super) struct Rules {
-    meta: Arc<Meta>,
+    access: Arc<Access>,
     filters: Arc<Filters>,
 }
 
 impl Rules {
     pub(super) fn access(&self) -> &Access {
-        &self.meta.access
+        &self.access
     }
 
     /// What a filter says of a twin, by an image of it.
@@ -329,7 +343,7 @@ mod tests {
         assert_eq!(for_twin("svc"), None, "nothing allows it");
         sender.send_replace(meta(2, &[(Effect::Allow, BERLIN)]));
         assert_eq!((for_twin("svc"), for_twin("other")), (Some(true), None));
-        let compiled = || book.rules().filters.compiled[BERLIN].clone().unwrap();
+        let compiled = || book.rules("svc").filters.compiled[BERLIN].clone().unwrap();
         let first = compiled();
         assert!(may(&book, &twin(r#"{"site":"berlin"}"#)));
         sender.send_replace(meta(3, &[(Effect::Allow, BERLIN), (Effect::Deny, "tags.locked")]));

@@ -146,7 +146,7 @@ mod tests {
             }
         }
         let picture = MetaPicture { meta: meta.into(), ..MetaPicture::default() };
-        PolicyBook::new(watch::channel(picture).1).rules()
+        PolicyBook::new(watch::channel(picture).1).rules("svc")
     }
 
     fn narrow(rules: &Rules, scope: &Scope, filter: &str) -> Result<Narrowed, Rejection> {

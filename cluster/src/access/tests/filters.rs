@@ -164,11 +164,14 @@ fn any_policy() -> impl Strategy<Value = String> {
     let on = prop::sample::select(vec!["*", "acme/*", "acme/a", "acme/b*"]);
     let section = prop::sample::select(vec!["", "desired.a", "desired", "tags"]);
     let filter = prop::sample::select(vec!["", "f", "g", "h"]);
-    (effect, action, on, section, filter).prop_map(|(effect, action, on, section, filter)| {
-        let section = if action == "twin:write" { section } else { "" };
-        let gap = if section.is_empty() { "" } else { " " };
-        format!("{effect} reader {action} {on}{gap}{section} ? {filter}")
-    })
+    let who = prop::sample::select(vec!["reader", "writer", "*", "reader,writer"]);
+    (effect, who, action, on, section, filter).prop_map(
+        |(effect, who, action, on, section, filter)| {
+            let section = if action == "twin:write" { section } else { "" };
+            let gap = if section.is_empty() { "" } else { " " };
+            format!("{effect} {who} {action} {on}{gap}{section} ? {filter}")
+        },
+    )
 }
 
 proptest! {
@@ -190,6 +193,8 @@ proptest! {
         };
         let known = decide_by(&access, "reader", "twin:write", on, &fits);
         prop_assert!(!matches!(known, Decision::Depends { .. }), "all is known: {}", known);
+        let of = decide_by(&access.of("reader"), "reader", "twin:write", on, &fits);
+        prop_assert_eq!(of, known.clone(), "the others' policies decide nothing");
         match decide(&access, "reader", "twin:write", on) {
             Decision::Allowed { .. } => prop_assert!(known.is_allowed(), "{}", known),
             Decision::Refused(_) => prop_assert!(!known.is_allowed(), "{}", known),

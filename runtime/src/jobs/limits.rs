@@ -20,6 +20,9 @@ pub(crate) const PART_BYTES_MAX: usize = 32 * 1024;
 pub(crate) const REASON_BYTES_MAX: usize = 120;
 /// Devices whose calls are made at once: as many as an import's, which fill batches of all shards.
 pub(crate) const CALLS_MAX: usize = 1_024;
+/// Devices whose calls are made or were taken just now, without a word of them so far: very many that are begun with
+/// before the first have answered keep nodes and devices from doing so, and would all be looked at.
+pub(crate) const YOUNG_MAX: usize = 4_096;
 /// Fewer than this are begun with only if there are no more: each beginning is a write of its part.
 pub(crate) const CALLS_CHUNK: usize = 128;
 /// Parts read or listed at once.
@@ -42,8 +45,9 @@ pub(crate) const RESEND_MS: u64 = 2 * 60 * 1000;
 const _: () = assert!(RESEND_MS * 2 < KEY_WINDOW_MS, "a key outlives its repetitions");
 /// How soon a call is made again that had no effect, or of which that is not known.
 pub(crate) const RESEND_AFTER_MS: u64 = 500;
-/// When a device is looked at that nothing was heard of: its word may have come before the call's answer.
-pub(crate) const LOOK_FIRST_MS: u64 = 500;
+/// When a device is looked at that nothing was heard of: its word may have come before the call's answer. Until then it
+/// is [young](YOUNG_MAX), so a job goes on with this many a second where none answers.
+pub(crate) const LOOK_FIRST_MS: u64 = 1_000;
 /// By how much the next look is later.
 pub(crate) const LOOK_TIMES: u64 = 8;
 /// The longest between two looks: what a watch tells in time anyway.

@@ -1,7 +1,7 @@
 //! Beginning with devices: those that were not begun with, in order, and those that are to be tried again.
 
 use super::super::limits::{
-    CALLS_CHUNK, CALLS_MAX, LOOK_FIRST_MS, PART_DEVICES_MAX, PARTS_AT_ONCE,
+    CALLS_CHUNK, CALLS_MAX, LOOK_FIRST_MS, PART_DEVICES_MAX, PARTS_AT_ONCE, YOUNG_MAX,
 };
 use super::{Flight, Machine, Mode, Part, Place, State, Target};
 
@@ -64,18 +64,29 @@ impl Machine {
         }
     }
 
+    /// How many more may be under way, as far as those go that are.
+    fn room(&self) -> usize {
+        let busy = self.sending + self.young;
+        CALLS_MAX.saturating_sub(self.sending).min(YOUNG_MAX.saturating_sub(busy))
+    }
+
+    /// Whether there is so little room that it is worth waiting for more: one that comes back, or is young no more, makes
+    /// some.
+    fn is_cramped(&self, wanted: u64) -> bool {
+        let room = self.room();
+        room < CALLS_CHUNK && (room as u64) < wanted && self.sending + self.young > 0
+    }
+
     /// When more could be begun with, if only time is missing.
     pub(super) fn begin_at(&self) -> Option<u64> {
-        if self.mode != Mode::Running || self.recovering || self.sending >= CALLS_MAX {
+        if self.mode != Mode::Running || self.recovering {
             return None;
         }
         let fresh = self.stage_room().min(self.fresh.len() as u64);
         let again = self.again.first().map(|(at, _)| *at);
         let first = if fresh > 0 { 0 } else { again? };
         let wanted = fresh + self.again.len() as u64;
-        let room = CALLS_MAX - self.sending;
-        // A call that comes back makes room.
-        if room < CALLS_CHUNK && (room as u64) < wanted && self.sending > 0 {
+        if self.is_cramped(wanted) {
             return None;
         }
         Some(first.max(self.tokens.at(wanted).unwrap_or(0)))
@@ -86,12 +97,12 @@ impl Machine {
         if self.mode != Mode::Running || self.recovering {
             return;
         }
-        let room = CALLS_MAX.saturating_sub(self.sending);
+        let room = self.room();
         let fresh = self.stage_room().min(self.fresh.len() as u64);
         let again = self.again.iter().take_while(|(at, _)| *at <= now_ms).take(room).count();
         let wanted = usize::try_from(fresh).unwrap_or(usize::MAX).saturating_add(again);
         // A few at a time would be a write of their part for each.
-        if wanted == 0 || (room < CALLS_CHUNK && room < wanted && self.sending > 0) {
+        if wanted == 0 || self.is_cramped(wanted as u64) {
             return;
         }
         let have = usize::try_from(self.tokens.have(now_ms)).unwrap_or(usize::MAX);
@@ -153,6 +164,7 @@ impl Machine {
     /// A device is under way no more.
     pub(super) fn land(&mut self, place: Place) {
         self.clear_due(place);
+        self.grow_up(place);
         self.flights.remove(&place);
         let sending = self.target(place).is_some_and(|target| target.state == State::Sending);
         self.sending -= usize::from(sending);
@@ -165,7 +177,17 @@ impl Machine {
         if let Some(target) = self.target_mut(place) {
             target.number = number;
         }
+        if let Some(flight) = self.flights.get_mut(&place) {
+            self.young += usize::from(!std::mem::replace(&mut flight.young, true));
+        }
         self.set_due(place, now_ms + LOOK_FIRST_MS);
+    }
+
+    /// A device was heard of, or had the time to be.
+    pub(super) fn grow_up(&mut self, place: Place) {
+        if let Some(flight) = self.flights.get_mut(&place) {
+            self.young -= usize::from(std::mem::take(&mut flight.young));
+        }
     }
 
     pub(super) fn target_mut(&mut self, (part, n): Place) -> Option<&mut Target> {

@@ -260,6 +260,7 @@ impl Machine {
         let Some(target) = self.target(place) else { return };
         let (state, attempt, at_ms) = (target.state, target.attempt, target.at_ms);
         let (ending, clear) = (self.is_ending(), self.is_clear(place));
+        self.grow_up(place);
         let Some(flight) = self.flights.get_mut(&place) else { return };
         flight.due_ms = None;
         let end_ms = flight.begun_ms.map_or(u64::MAX, |begun| begun + self.rules.timeout_ms);

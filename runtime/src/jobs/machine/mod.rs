@@ -212,6 +212,8 @@ struct Flight {
     due_ms: Option<u64>,
     /// Its call is being made.
     calling: bool,
+    /// Its call was taken just now, and nothing was heard of it.
+    young: bool,
     /// A call ended without anybody knowing whether it had an effect.
     unclear: bool,
     /// It is being looked at.
@@ -251,6 +253,8 @@ pub(crate) struct Machine {
     due: BTreeSet<(u64, Place)>,
     /// Devices that are marked, or whose calls are being made.
     sending: usize,
+    /// Devices whose calls were taken just now, and of which nothing was heard.
+    young: usize,
     /// Parts with marks, or with nothing more to come, to be written at once.
     urgent: BTreeSet<u32>,
     /// When other parts are to be written.
@@ -281,6 +285,7 @@ impl Machine {
             flights: BTreeMap::new(),
             due: BTreeSet::new(),
             sending: 0,
+            young: 0,
             urgent: BTreeSet::new(),
             flush: BTreeSet::new(),
             tokens,

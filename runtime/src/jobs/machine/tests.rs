@@ -6,6 +6,7 @@ mod world;
 use proptest::prelude::*;
 
 use self::world::{Nature, World};
+use super::super::limits::{CALLS_CHUNK, LOOK_FIRST_MS, PART_DEVICES_MAX, YOUNG_MAX};
 use super::*;
 
 fn rules(canary: u64, batch: u64, rate: u32, abort: Option<u64>, retries: u32) -> Rules {
@@ -213,4 +214,49 @@ fn a_reason_is_short_however_it_is_written() {
         let bytes = pollux_twin::Value::from(reason.as_str()).to_json().len();
         assert!(!reason.is_empty() && bytes <= super::super::limits::REASON_BYTES_MAX + 2);
     }
+}
+
+/// Reads what is asked for, writes what is to be written, has all calls taken: how many were that?
+fn take_all(machine: &mut Machine, now_ms: u64, parts: &mut [Vec<Target>]) -> usize {
+    let mut taken = 0;
+    while let Some(output) = machine.poll_output() {
+        match output {
+            Output::Load { part } => {
+                let targets = std::mem::take(&mut parts[part as usize]);
+                machine.handle(now_ms, Input::Loaded { part, targets });
+            }
+            Output::Write { part } => machine.handle(now_ms, Input::Written { part }),
+            Output::Send { place, attempt } => {
+                taken += 1;
+                let reply = Reply::Taken { number: 1 };
+                machine.handle(now_ms, Input::Answered { place, attempt, reply });
+            }
+            _ => {}
+        }
+    }
+    taken
+}
+
+#[test]
+fn no_more_are_begun_with_than_answer_or_had_the_time_to() {
+    let all = 3 * YOUNG_MAX;
+    let rules = Rules { finish: Finish::Acknowledged, ..rules(0, 0, 0, None, 0) };
+    let part = vec![Target::default(); PART_DEVICES_MAX];
+    let mut parts = vec![part; all.div_ceil(PART_DEVICES_MAX)];
+    let (devices, count) = ((parts.len() * PART_DEVICES_MAX) as u64, parts.len() as u32);
+    let mut machine = Machine::new(0, rules, devices, count, Mode::Running);
+    let first = take_all(&mut machine, 0, &mut parts);
+    assert!((YOUNG_MAX - CALLS_CHUNK..=YOUNG_MAX).contains(&first), "{first}");
+    machine.handle_deadline(LOOK_FIRST_MS - 1);
+    assert_eq!(take_all(&mut machine, LOOK_FIRST_MS - 1, &mut parts), 0, "none has answered");
+    for n in 0..PART_DEVICES_MAX {
+        let sight = Sight::Acked { version: 1, refused: None };
+        let place = (0, u16::try_from(n).unwrap());
+        machine.handle(LOOK_FIRST_MS - 1, Input::Seen { place, sight });
+    }
+    let answered = take_all(&mut machine, LOOK_FIRST_MS - 1, &mut parts);
+    assert!(answered.abs_diff(PART_DEVICES_MAX) <= CALLS_CHUNK, "{answered}");
+    machine.handle_deadline(LOOK_FIRST_MS);
+    let later = take_all(&mut machine, LOOK_FIRST_MS, &mut parts);
+    assert!(later + answered >= YOUNG_MAX - CALLS_CHUNK, "those are silent: {later}");
 }

@@ -73,8 +73,7 @@ impl Node {
         let (stopping, stopped) = (CancellationToken::new(), CancellationToken::new());
         let disk = Arc::new(Disk::open(&config).await?);
         let node = disk.identity.node.0;
-        let arbiters =
-            Arbiters::start(cores()).map_err(|error| internal("the shards' threads", &error))?;
+        let arbiters = start_arbiters()?;
         let space =
             Space::new(config.data_dir.clone(), config.checkpoint.reserve_bytes, disk.log.clone());
         let mut tasks = vec![tokio::spawn(space.clone().run(stopping.clone()))];
@@ -390,6 +389,10 @@ fn count_tenants(router: &Router, metrics: &Metrics, tenants: &TenantBook) {
         metrics.tenant_devices.get_or_create(&label).set(number(used.devices));
         metrics.tenant_bytes.get_or_create(&label).set(number(used.bytes));
     }
+}
+
+fn start_arbiters() -> Result<Arbiters, Fault> {
+    Arbiters::start(cores()).map_err(|error| internal("the shards' threads", &error))
 }
 
 fn cores() -> usize {

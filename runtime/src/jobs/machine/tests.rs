@@ -243,7 +243,8 @@ fn no_more_are_begun_with_than_answer_or_had_the_time_to() {
     let rules = Rules { finish: Finish::Acknowledged, ..rules(0, 0, 0, None, 0) };
     let part = vec![Target::default(); PART_DEVICES_MAX];
     let mut parts = vec![part; all.div_ceil(PART_DEVICES_MAX)];
-    let (devices, count) = ((parts.len() * PART_DEVICES_MAX) as u64, parts.len() as u32);
+    let devices = (parts.len() * PART_DEVICES_MAX) as u64;
+    let count = u32::try_from(parts.len()).unwrap();
     let mut machine = Machine::new(0, rules, devices, count, Mode::Running);
     let first = take_all(&mut machine, 0, &mut parts);
     assert!((YOUNG_MAX - CALLS_CHUNK..=YOUNG_MAX).contains(&first), "{first}");

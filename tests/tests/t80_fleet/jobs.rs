@@ -170,6 +170,7 @@ fn what_makes_no_job_is_refused(node: &NodeProcess) -> Result<()> {
     let tags = json!({"n": 1});
     for (spec, said) in [
         (json!({"prefix": "", "tags": tags, "rate_per_s": 1_000_000}), "rate_per_s: 1000000"),
+        (json!({"prefix": "", "tags": tags, "rate_per_s": 0}), "rate_per_s: takes more than 0"),
         (json!({"prefix": "nobody-", "tags": tags}), "selects no device"),
         (json!({"devices": [], "tags": tags}), "none named"),
         (json!({"prefix": "", "tags": tags, "batch": 5, "canary": 6}), "more than a batch"),
@@ -182,6 +183,9 @@ fn what_makes_no_job_is_refused(node: &NodeProcess) -> Result<()> {
         let reply = make(node, "bad", &spec)?;
         ensure!(reply.status == 400 && reply.body.contains(said), "{spec}: {reply:?}");
     }
+    let none = ["job", "create", "bad", "--prefix", "", "--tags", r#"{"n":1}"#, "--rate", "0"];
+    let refused = format!("{:#}", node.ask(&none).err().context("a rate of 0 was taken")?);
+    ensure!(refused.contains("takes more than 0; leave it out for no limit"), "{refused}");
     let spec = json!({"prefix": "", "tags": tags});
     let reply = make(node, "b%20d", &spec)?;
     ensure!(reply.status == 400 && reply.body.contains("letters, digits"), "{reply:?}");

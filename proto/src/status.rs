@@ -81,6 +81,7 @@ pub const fn row(rejection: &Rejection) -> Row {
             refused: RefusedReason::NotAllowed,
             ..lasting("not_enrolled", Code::PermissionDenied, 403)
         },
+        R::TookTooLong { .. } => lasting("took_too_long", Code::DeadlineExceeded, 504),
         R::Unknown => Row {
             refused: RefusedReason::Busy,
             close: CloseCode::Fault,

@@ -89,6 +89,7 @@ pub(crate) const REASONS: &[&str] = &[
     "unknown_type",
     "unknown_group",
     "not_enrolled",
+    "took_too_long",
     "refused",
     "unavailable",
     "unsupported_media_type",

@@ -207,21 +207,23 @@ impl Registration {
             }
             _ => {}
         }
-        let holds = |proof: Proof| self.credentials.iter().find(|one| one.proof == proof);
-        let found = match shown {
-            Shown::Token(hash) => holds(Proof::Token(hash)),
-            Shown::Certificate(hash) if self.is_pinned() => {
-                hash.and_then(|hash| holds(Proof::Certificate(hash)))
-            }
-            Shown::Certificate(_) => return Ok(()),
-        };
-        match found {
+        match self.credential(shown) {
+            None if matches!(shown, Shown::Certificate(_)) && !self.is_pinned() => Ok(()),
             None => Err(Rejection::BadCredential { expired: None }),
             Some(one) if one.expires.is_some_and(|end| end <= now) => {
                 Err(Rejection::BadCredential { expired: Some(one.name.clone()) })
             }
             Some(_) => Ok(()),
         }
+    }
+
+    /// The credential that is shown, if it is one of these; expired ones, too.
+    pub(crate) fn credential(&self, shown: Shown) -> Option<&Credential> {
+        let proof = match shown {
+            Shown::Token(hash) => Proof::Token(hash),
+            Shown::Certificate(hash) => Proof::Certificate(hash?),
+        };
+        self.credentials.iter().find(|one| one.proof == proof)
     }
 
     /// Whether only certificates will do that it was given.

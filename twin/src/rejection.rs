@@ -139,6 +139,11 @@ pub enum Rejection {
         /// Why, in a stable word.
         why: String,
     },
+    /// A node was not done with its part of a query in time; the same query is not done the next time either.
+    TookTooLong {
+        /// How long it may take, in milliseconds.
+        max_ms: u64,
+    },
 }
 
 /// Where a value is not as the type of the device has it.

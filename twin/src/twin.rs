@@ -2,7 +2,7 @@
 //!
 //! `handle` decides and runs ahead: the changes it emits are already carried out on itself. Each
 //! group of inputs has its file: `session`, `report`, `telemetry`, `desire`, `command`, `result`,
-//! `delete`, `restore`, `register`, `read`; `rights` shows what who may call depends on; `typed` is what the device's type asks, `dedup` recognises repetitions, `check` holds the limits, `apply` is what the
+//! `delete`, `restore`, `register`, `expire`, `read`; `rights` shows what who may call depends on; `typed` is what the device's type asks, `dedup` recognises repetitions, `check` holds the limits, `apply` is what the
 //! actor and every replica share. Batching, commit and release of outputs belong to the `Shard`
 //! machine; bytes at rest to [`crate::image`].
 
@@ -14,6 +14,7 @@ mod dedup;
 mod delete;
 mod desire;
 mod document;
+mod expire;
 mod lineage;
 mod read;
 mod register;
@@ -152,13 +153,14 @@ impl Twin {
             return None;
         }
         let commands = self.live_commands().map(|command| command.deadline);
-        commands.chain(self.restorable_until()).min()
+        commands.chain(self.restorable_until()).chain(self.session_expires()).min()
     }
 
     /// Ends what is past its deadline. Calling it early or again does no harm.
     pub fn handle_deadline(&mut self, now: Time) {
         if !self.quarantined {
             self.expire_commands(now);
+            self.expire_session(now);
             self.forget_buried(now);
         }
     }

@@ -108,7 +108,7 @@ pub(crate) struct CreateJobArgs {
     #[arg(long = "await", value_enum)]
     pub(crate) awaits: Option<AwaitName>,
     /// Devices begun with in a second. By default as many as go.
-    #[arg(long, value_name = "DEVICES")]
+    #[arg(long, value_name = "DEVICES", value_parser = rate)]
     pub(crate) rate: Option<u32>,
     /// Devices of which all must be over before the next are begun with.
     #[arg(long, value_name = "DEVICES")]
@@ -157,6 +157,15 @@ fn state(text: &str) -> Result<pollux_proto::v1::JobDeviceState, String> {
     use pollux_proto::convert::{JOB_DEVICE_STATES, job_device_state_named};
     let right = || format!("takes one of {}", JOB_DEVICE_STATES.map(|(name, _)| name).join(", "));
     job_device_state_named(text).ok_or_else(right)
+}
+
+/// Reads how many devices a second. Nobody who writes 0 means all at once.
+fn rate(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(0) => Err("takes more than 0; leave it out for no limit".to_owned()),
+        Ok(rate) => Ok(rate),
+        Err(_) => Err("takes a whole number of devices a second".to_owned()),
+    }
 }
 
 /// Reads a moment as milliseconds since 1970.

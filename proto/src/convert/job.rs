@@ -110,11 +110,16 @@ pub fn job_spec_from_json(value: Value) -> Result<v1::JobSpec, Rejection> {
         let too_many = |_| wrong(&format!("{name}: takes at most {}", u32::MAX));
         number.map(|number| u32::try_from(number).map_err(too_many)).transpose()
     };
+    let rate = small(&mut given, "rate_per_s")?;
+    // Whoever writes it means that nothing should go, and not all at once.
+    if rate == Some(0) {
+        return Err(wrong("rate_per_s: takes more than 0; leave it out for no limit"));
+    }
     let spec = v1::JobSpec {
         whose,
         action,
         r#await: awaited.into(),
-        rate_per_s: small(&mut given, "rate_per_s")?.unwrap_or_default(),
+        rate_per_s: rate.unwrap_or_default(),
         batch: small(&mut given, "batch")?.unwrap_or_default(),
         canary: small(&mut given, "canary")?.unwrap_or_default(),
         abort_above_percent: small(&mut given, "abort_above_percent")?,
@@ -331,6 +336,7 @@ mod tests {
             (r#"{"devices":["a"],"prefix":"b"}"#, "either devices, or prefix"),
             (r#"{"devices":"a"}"#, "a list of names"),
             (r#"{"rate_per_s":-1}"#, "rate_per_s: takes a whole number"),
+            (r#"{"rate_per_s":0}"#, "rate_per_s: takes more than 0; leave it out for no limit"),
             (r#"{"batch":4294967296}"#, "at most 4294967295"),
             (r#"{"await":"never"}"#, "applied or written"),
             (r#"{"speed":1}"#, "no member \"speed\""),

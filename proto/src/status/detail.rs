@@ -54,14 +54,12 @@ pub fn to_value(rejection: &Rejection) -> Value {
             set("on", on.as_str().into());
         }
         R::SchemaViolated(violation) => {
-            let Violation { of_type, version, part, at, wrong } = &**violation;
-            let texts = [("device_type", of_type), ("part", part), ("path", at), ("wrong", wrong)];
-            texts.into_iter().for_each(|(name, text)| set(name, text.as_str().into()));
-            set("device_type_version", (*version).into());
+            of_violation(violation).into_iter().for_each(|(name, value)| set(name, value));
         }
         R::UnknownType { name } => set("device_type", name.as_str().into()),
         R::UnknownGroup { name } => set("group", name.as_str().into()),
         R::NotEnrolled { why } => set("why", why.as_str().into()),
+        R::TookTooLong { max_ms } => set("max_ms", (*max_ms).into()),
         R::BadCredential { expired: None }
         | R::NotRegistered
         | R::Unauthenticated { .. }
@@ -81,6 +79,17 @@ pub fn to_value(rejection: &Rejection) -> Value {
         | R::Unknown => {}
     }
     fields.into()
+}
+
+fn of_violation(violation: &Violation) -> [(&'static str, Value); 5] {
+    let Violation { of_type, version, part, at, wrong } = violation;
+    [
+        ("device_type", of_type.as_str().into()),
+        ("device_type_version", (*version).into()),
+        ("part", part.as_str().into()),
+        ("path", at.as_str().into()),
+        ("wrong", wrong.as_str().into()),
+    ]
 }
 
 /// The rejection that such JSON stands for; `None` if this version does not know its reason.
@@ -132,6 +141,7 @@ pub fn from_value(value: &Value) -> Option<Rejection> {
         "unknown_type" => R::UnknownType { name: text("device_type")? },
         "unknown_group" => R::UnknownGroup { name: text("group")? },
         "not_enrolled" => R::NotEnrolled { why: text("why")? },
+        "took_too_long" => R::TookTooLong { max_ms: number("max_ms")? },
         "unauthenticated" => R::Unauthenticated { reason: text("message")? },
         "forbidden" => R::Forbidden { action: text("action")?, on: text("on")? },
         _ => return None,

@@ -46,6 +46,7 @@ pub fn message(rejection: &Rejection) -> String {
         R::Overloaded { retry_after_ms } => {
             return format!("too busy, nothing was done; try again in {retry_after_ms} ms");
         }
+        R::TookTooLong { max_ms } => return took_too_long(*max_ms),
         R::NotRegistered
         | R::Disabled { .. }
         | R::BadCredential { .. }
@@ -78,6 +79,13 @@ pub fn message(rejection: &Rejection) -> String {
         }
     };
     fixed.to_owned()
+}
+
+fn took_too_long(max_ms: u64) -> String {
+    format!(
+        "a node was not done with the query after {max_ms} ms; ask of fewer twins, or by a path that has an index \
+         (`query.indexes`)"
+    )
 }
 
 /// The sentence of a refusal by the registry.

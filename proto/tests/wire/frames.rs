@@ -165,7 +165,8 @@ pub(crate) fn rejections() -> Vec<Rejection> {
             | R::SchemaViolated(_)
             | R::UnknownType { .. }
             | R::UnknownGroup { .. }
-            | R::NotEnrolled { .. } => return None,
+            | R::NotEnrolled { .. }
+            | R::TookTooLong { .. } => return None,
         })
     };
     std::iter::successors(Some(R::NotFound), next).collect()

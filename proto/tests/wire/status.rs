@@ -28,6 +28,7 @@ fn all() -> Vec<Rejection> {
             wrong: "value is not of type \"integer\"".into(),
         })),
         Rejection::NotEnrolled { why: "expired".into() },
+        Rejection::TookTooLong { max_ms: 30_000 },
         Rejection::UnknownType { name: name() },
         Rejection::UnknownGroup { name: name() },
         Rejection::Forbidden { action: "twin:read".into(), on: "acme/pump".into() },

@@ -126,6 +126,10 @@ class Passing(Rejected):
     """The cluster is between two owners, or a replica is behind: the same call is accepted in a moment."""
 
 
+class TookTooLong(Rejected):
+    """A node was not done with its part of a query in time: ask of fewer twins, or by a path that has an index."""
+
+
 class UnknownCredential(NotFound):
     """The device has no credential of that name."""
 
@@ -172,6 +176,7 @@ _CLASSES: Dict[str, Type[Rejected]] = {
     "quarantined": Quarantined,
     "not_owner": Passing,
     "behind": Passing,
+    "took_too_long": TookTooLong,
     "unknown_credential": UnknownCredential,
     "unknown_type": UnknownType,
     "unknown_group": UnknownGroup,

@@ -67,8 +67,17 @@ pub(super) async fn ask(
         }
         Err(Rejection::NotOwner)
     };
+    in_time(answer).await
+}
+
+/// What a node tells unless it takes too long. One that is lost is noticed long before: who is late has too much to look
+/// at, and would have at the next attempt.
+async fn in_time(
+    answer: impl Future<Output = Result<Found, Rejection>>,
+) -> Result<Found, Rejection> {
     let patience = Duration::from_millis(QUERY_MS_MAX);
-    tokio::time::timeout(patience, answer).await.unwrap_or(Err(Rejection::NotOwner))
+    let late = Rejection::TookTooLong { max_ms: QUERY_MS_MAX };
+    tokio::time::timeout(patience, answer).await.unwrap_or(Err(late))
 }
 
 /// What another node asks of shards that are owned here.
@@ -192,4 +201,22 @@ fn way_at(node: NodeId, way: wire::Way) -> Way {
 
 fn group(group: wire::Group) -> Group {
     Group { by: group.by, count: group.count }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_takes_too_long_is_not_asked_again() {
+        let late = in_time(pending()).await.err().expect("it ends");
+        assert_eq!(late, Rejection::TookTooLong { max_ms: QUERY_MS_MAX });
+        let said = pollux_proto::status::message(&late);
+        assert!(said.contains("fewer twins") && said.contains("index"), "{said}");
+        // One that is lost is.
+        let lost = in_time(ready(Err(Rejection::NotOwner))).await.err();
+        assert_eq!(lost, Some(Rejection::NotOwner));
+    }
 }

@@ -10,7 +10,10 @@ use pollux_runtime::clock::Clock;
 use pollux_runtime::pki::{Authority, Identity};
 use pollux_tests::node::raw;
 use pollux_tests::node::{NodeOptions, NodeProcess, Raw, Secure};
-use pollux_twin::{TwinKey, Value};
+use pollux_twin::{Time, TwinKey, Value};
+use quinn::ConnectionError;
+
+const DAY_MS: i64 = 24 * 3600 * 1000;
 
 /// The files of a node, and the CAs that issue them.
 struct Place {
@@ -56,6 +59,23 @@ impl Place {
     fn trust(&self, name: &str) -> Result<()> {
         fs::copy(self.at(&format!("{name}.pem")), self.at("new.pem"))?;
         Ok(fs::rename(self.at("new.pem"), self.at("devices-ca.pem"))?)
+    }
+
+    /// What the node says of a device whose certificate is good from a day before so many days from now, for two days.
+    async fn refuses(&self, node: &NodeProcess, days: i64) -> Result<String> {
+        let authority = authority(&self.dir, "devices-1", 100)?;
+        let then = Time::from_ms(Clock::new().wall().ms.saturating_add_signed(days * DAY_MS));
+        let issued = authority.issue_device(&TwinKey::parse("pump")?, then, 1)?;
+        let config = raw::trusting([self.ca.certificate().clone()], Some(&issued), ALPN)?;
+        // With TLS 1.3 a client may hear of it only once its own part of the handshake is over.
+        let error = match Raw::connect(&node.devices, config).await {
+            Err(error) => error,
+            Ok(raw) => raw.ended().await?.error,
+        };
+        match error {
+            ConnectionError::ConnectionClosed(close) => Ok(close.to_string()),
+            other => anyhow::bail!("{other:?}"),
+        }
     }
 
     /// A device with a certificate of one of the CAs, connected.
@@ -166,5 +186,19 @@ async fn broken_files_change_nothing_and_are_told() -> Result<()> {
         tokio::task::yield_now().await;
     }
     reports(&mut device, 2).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_count_from_their_beginning_to_their_end() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let place = Place::new(dir.path())?;
+    let node = place.options(3_600_000).start()?;
+    for (days, said) in [(3, "not valid yet"), (-3, "expired")] {
+        let reason = place.refuses(&node, days).await?;
+        ensure!(reason.contains(said), "{days}: {reason}");
+    }
+    let mut device = place.device(&node, "pump", "devices-1").await?;
+    reports(&mut device, 1).await?;
     Ok(())
 }

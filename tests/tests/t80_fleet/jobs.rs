@@ -11,6 +11,7 @@ use pollux_device::{Device, Options};
 use pollux_proto::v1;
 use pollux_proto::v1::job_spec::{Action, Whose};
 use pollux_proto::v1::jobs_client::JobsClient;
+use pollux_runtime::clock::Clock;
 use pollux_tests::node::cluster::{Cluster, QUICK};
 
 use pollux_tests::node::{Devices, NodeOptions, NodeProcess, Reply};
@@ -170,6 +171,7 @@ fn what_makes_no_job_is_refused(node: &NodeProcess) -> Result<()> {
     let tags = json!({"n": 1});
     for (spec, said) in [
         (json!({"prefix": "", "tags": tags, "rate_per_s": 1_000_000}), "rate_per_s: 1000000"),
+        (json!({"prefix": "", "tags": tags, "rate_per_s": 0}), "rate_per_s: takes more than 0"),
         (json!({"prefix": "nobody-", "tags": tags}), "selects no device"),
         (json!({"devices": [], "tags": tags}), "none named"),
         (json!({"prefix": "", "tags": tags, "batch": 5, "canary": 6}), "more than a batch"),
@@ -182,6 +184,9 @@ fn what_makes_no_job_is_refused(node: &NodeProcess) -> Result<()> {
         let reply = make(node, "bad", &spec)?;
         ensure!(reply.status == 400 && reply.body.contains(said), "{spec}: {reply:?}");
     }
+    let none = ["job", "create", "bad", "--prefix", "", "--tags", r#"{"n":1}"#, "--rate", "0"];
+    let refused = format!("{:#}", node.ask(&none).err().context("a rate of 0 was taken")?);
+    ensure!(refused.contains("takes more than 0; leave it out for no limit"), "{refused}");
     let spec = json!({"prefix": "", "tags": tags});
     let reply = make(node, "b%20d", &spec)?;
     ensure!(reply.status == 400 && reply.body.contains("letters, digits"), "{reply:?}");
@@ -338,6 +343,45 @@ async fn steering(node: &NodeProcess, fleet: &Fleet) -> Result<()> {
     ensure!(node.ask(&["job", "list"])?["jobs"] == json!([]));
     let left = ok(&node.send("GET", "/v1/tenants/_pollux/twins", &[], b"")?)?;
     ensure!(left["twins"] == json!([]), "{left}");
+    Ok(())
+}
+
+/// A job that is to come does nothing before its time, and begins by itself then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scheduled_job_starts_at_its_time() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let node = NodeOptions::new(&dir.path().join("node")).start()?;
+    let devices = ["pump-0", "pump-1"];
+    for device in devices {
+        ok(&node.send_json("PATCH", &format!("/v1/twins/{device}/tags"), r#"{"n":1}"#)?)?;
+    }
+    let start = Clock::new().wall().ms + 2_000;
+    let spec = json!({"prefix": "pump-", "tags": {"night": true}, "start_at_ms": start});
+    ensure!(ok(&make(&node, "night", &spec)?)?["state"] == "scheduled");
+    let ended = timeout(JOB, async {
+        loop {
+            let twins = devices.iter().map(|device| node.twin(device));
+            let twins: Vec<Value> = twins.collect::<Result<_>>()?;
+            let seen = job(&node, "night")?;
+            let early = twins.iter().any(|twin| twin["tags"] != json!({"n": 1}));
+            ensure!(seen["state"] != "scheduled" || !early, "before its time: {twins:?}");
+            if seen["state"] == "finished" {
+                return anyhow::Ok(seen);
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let ended = ended.await.context("it never began")??;
+    let at = |of: &Value, name: &str| of[name].as_u64().context("a time");
+    ensure!(at(&ended, "started_at_ms")? >= start, "{start}: {ended}");
+    ensure!(total(&ended, "done") == 2, "{ended}");
+    for one in adds_up(&node, &ended)?.values() {
+        ensure!(at(one, "at_ms")? >= start, "{start}: {one}");
+    }
+    for device in devices {
+        let twin = node.twin(device)?;
+        ensure!(twin["tags"] == json!({"n": 1, "night": true}), "{twin}");
+    }
     Ok(())
 }
 

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use anyhow::{Context, Result, bail, ensure};
 use pollux_proto::device::{ALPN, DeviceFrame, NodeFrame, RefusedReason};
+use pollux_runtime::clock::Clock;
+use pollux_runtime::pki::sha256;
 use pollux_tests::node::cluster::{Cluster, QUICK};
 use pollux_tests::node::{Devices, NodeOptions, NodeProcess, Raw};
 use serde_json::{Value, json};
@@ -248,6 +250,59 @@ async fn pins(devices: &Devices, node: &NodeProcess, dir: &std::path::Path) -> R
         let came = greet(&mut raw, "valve", None).await?;
         ensure!((came == Came::In) == welcome, "{came:?}");
     }
+    Ok(())
+}
+
+/// Gives a device something to show, for so long.
+fn give(node: &NodeProcess, path: &str, proof: (&str, &[u8]), for_ms: u64) -> Result<()> {
+    let sha256: String = sha256(proof.1).iter().map(|byte| format!("{byte:02x}")).collect();
+    let credential = json!({proof.0: sha256, "expires_at_ms": Clock::new().wall().ms + for_ms});
+    let reply = node.send_json("PUT", &format!("/v1/devices/{path}"), &credential.to_string())?;
+    ensure!(reply.status == 200, "{reply:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_ends_with_what_opened_it() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let node = strict(NodeOptions::new(&dir.path().join("node"))).start()?;
+    let devices = Devices::of(node.data())?;
+    let (cert, key) = (dir.path().join("valve.pem"), dir.path().join("valve.key"));
+    let issued = devices.issue("valve", 0)?;
+    issued.write(&cert, &key)?;
+    let pin = format!("field={}", cert.display());
+    node.ask(&["device", "register", "valve", "--certificate", &pin])?;
+    for device in ["meter", "pump"] {
+        node.ask(&["device", "register", device])?;
+    }
+    let config = devices.client(Some(&issued), ALPN)?;
+    let mut valve = Raw::connect(&node.devices, config).await?;
+    ensure!(greet(&mut valve, "valve", None).await? == Came::In);
+    let (mut pump, came) = comes(&devices, &node, "pump").await?;
+    ensure!(came == Came::In);
+    // One has an end before the device comes, the other gets one while it is there.
+    let spring = ("token_sha256", &b"spring"[..]);
+    let mut for_ms = 2_000;
+    let meter = loop {
+        give(&node, "meter/credentials/spring", spring, for_ms)?;
+        let (meter, came) = shows(&devices, &node, ("meter", Some("spring"))).await?;
+        if came == Came::In {
+            break meter;
+        }
+        // A busy machine may take longer than that to let it in.
+        out(&came, RefusedReason::NotYou, "\"spring\" of the device has expired")?;
+        for_ms *= 2;
+    };
+    give(&node, "pump/credentials/spare", spring, 2_000)?;
+    goes(meter, "\"spring\" of the device has expired").await?;
+    let (_, came) = shows(&devices, &node, ("meter", Some("spring"))).await?;
+    out(&came, RefusedReason::NotYou, "\"spring\" of the device has expired")?;
+    ensure!(node.twin("meter")?["presence"]["connected"] == false, "{}", node.twin("meter")?);
+    give(&node, "valve/credentials/field", ("certificate_sha256", &issued.chain()[0]), 2_000)?;
+    goes(valve, "\"field\" of the device has expired").await?;
+    // Who came by what has no end stays, whatever else expires.
+    pump.say(&DeviceFrame::Get).await?;
+    ensure!(matches!(pump.frame().await?, NodeFrame::Desired { .. }));
     Ok(())
 }
 

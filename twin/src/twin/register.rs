@@ -101,10 +101,7 @@ impl Twin {
                 .then_some(ByeReason::ProveAgain),
         };
         let Some(reason) = reason else { return };
-        self.local.heard = false;
-        let effect = Effect::Disconnected { session };
-        self.commit(Change { at: now, mark: Mark::None, effect });
-        self.tell(session, ToDevice::Bye { reason });
+        self.end_session(now, session, reason);
     }
 
     /// The entry as the request wants it, and what changes of the document.

@@ -58,6 +58,13 @@ impl Twin {
         Ok(())
     }
 
+    /// Ends the current session, and tells its device why.
+    pub(super) fn end_session(&mut self, now: Time, session: u64, reason: ByeReason) {
+        self.local.heard = false;
+        self.commit(Change { at: now, mark: Mark::None, effect: Effect::Disconnected { session } });
+        self.tell(session, ToDevice::Bye { reason });
+    }
+
     /// A message of a session.
     pub(super) fn device(
         &mut self,

@@ -218,6 +218,78 @@ fn who_came_by_a_credential_goes_with_it_and_by_another_stays() {
 }
 
 #[test]
+fn a_session_ends_with_the_credential_that_opened_it() {
+    let give = |digest, expires: Option<u64>| RegistryRequest::Give {
+        name: "t".into(),
+        proof: Proof::Token(digest),
+        expires: expires.map(Time::from_ms),
+    };
+    let mut bench = Bench::new();
+    register(&mut bench, &[("t", Proof::Token(TOKEN), Some(2_000))]);
+    assert_eq!(bench.twin.next_deadline(), None, "nobody came by it");
+    bench.shows(7, Shown::Token(TOKEN));
+    assert_eq!(bench.twin.next_deadline(), Some(Time::from_ms(2_000)));
+    // One that is good for longer meanwhile, or for ever, holds the session.
+    asked(&mut bench, give(TOKEN, Some(3_000)));
+    check(bench.deadline(2_000), &[]);
+    assert_eq!(bench.twin.next_deadline(), Some(Time::from_ms(3_000)));
+    asked(&mut bench, give(TOKEN, None));
+    assert_eq!(bench.twin.next_deadline(), None);
+    asked(&mut bench, give(TOKEN, Some(4_000)));
+    check(bench.deadline(3_999), &[]);
+    bench.twin.rest();
+    check(
+        bench.deadline(4_000),
+        &[
+            "change Disconnected { session: 1 }",
+            r#"device 1: bye Refused(BadCredential { expired: Some("t") })"#,
+        ],
+    );
+    check(bench.deadline(4_000), &[]);
+    assert_eq!((bench.twin.session(), bench.twin.next_deadline()), (None, None));
+    check(
+        bench.shows(7, Shown::Token(TOKEN)),
+        &[r#"device 0: refused BadCredential { expired: Some("t") }"#],
+    );
+}
+
+#[test]
+fn only_who_came_by_what_expires_goes() {
+    let certificate = |digest| Shown::Certificate(Some(digest));
+    let mut bench = Bench::new();
+    register(&mut bench, &[("t", Proof::Token(TOKEN), Some(2_000))]);
+    bench.shows(7, certificate(CERTIFICATE));
+    assert_eq!(bench.twin.next_deadline(), None, "by a certificate that needs no other credential");
+    register(&mut bench, &[("c", Proof::Certificate(CERTIFICATE), Some(3_000))]);
+    check(bench.deadline(2_000), &[]);
+    check(
+        bench.deadline(3_000),
+        &[
+            "change Disconnected { session: 1 }",
+            r#"device 1: bye Refused(BadCredential { expired: Some("c") })"#,
+        ],
+    );
+}
+
+#[test]
+fn who_came_to_another_actor_proves_itself_again_when_something_expires() {
+    let mut bench = Bench::new();
+    let two = [("a", Proof::Token(TOKEN), Some(2_000)), ("b", Proof::Token(OTHER), Some(3_000))];
+    register(&mut bench, &two);
+    bench.now = 2_500;
+    bench.shows(7, Shown::Token(OTHER));
+    let (twin, _) = unpack(&pack(&bench.twin, 1)).unwrap();
+    bench.twin = twin;
+    assert_eq!(bench.twin.next_deadline(), None, "nothing was heard of it");
+    bench.report(1, "{}");
+    assert_eq!(bench.twin.next_deadline(), Some(Time::from_ms(3_000)), "not by one that expired");
+    check(
+        bench.deadline(3_000),
+        &["change Disconnected { session: 1 }", "device 1: bye ProveAgain"],
+    );
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_and_a_misspelt_name_makes_no_device() {
     let mut bench = Bench::new();
     let give = |name: &str, expires| RegistryRequest::Give {

@@ -45,12 +45,12 @@ class Jobs:
     ) -> Job:
         """Makes a job: one of `tags`, `desired` and `command`, to devices that are named or selected.
 
-        With `desired`, a device is done when it acknowledged; without `applied`, once that is written. A command waits
-        for devices that are offline, unless `connected_only`. `rate_per_s` devices are begun with in a second, `canary`
-        of them first, alone, and all of a `batch` must be over before the next; it is aborted when more than
-        `abort_above_percent` failed. An attempt may take `attempt_timeout` seconds (0: an hour), and a device that failed
-        is tried again `retries` times, `retry_after` seconds later (0: ten). It is kept for `keep` seconds once it is over
-        (0: a week). Repeating the call changes nothing.
+        With `desired`, a device is done when it acknowledged; without `applied`, once that is written. A command
+        waits for devices that are offline, unless `connected_only`. `rate_per_s` devices are begun with in a second
+        (0: as many as go), `canary` of them first, alone, and all of a `batch` must be over before the next; it is
+        aborted when more than `abort_above_percent` failed. An attempt may take `attempt_timeout` seconds (0: an
+        hour), and a device that failed is tried again `retries` times, `retry_after` seconds later (0: ten). It is
+        kept for `keep` seconds once it is over (0: a week). Repeating the call changes nothing.
         """
         whom = Whom(prefix, filter, devices)
         what = What(tags, desired, command, payload, connected_only, applied)

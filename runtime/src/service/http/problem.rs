@@ -193,6 +193,7 @@ mod tests {
             R::Quarantined,
             R::NotOwner,
             R::Unknown,
+            R::TookTooLong { max_ms: 1 },
             R::Unauthenticated { reason: text() },
             R::Forbidden { action: text(), on: text() },
         ] {

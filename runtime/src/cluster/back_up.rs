@@ -12,9 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Kind;
 use super::control::{Control, ControlFault};
-use super::owners::{Owner, Owners};
 use super::served::Served;
-use crate::limits::{BARRIER_MS_MAX, OWNER_WAIT_MS_MAX};
+use crate::limits::OWNER_WAIT_MS_MAX;
 use crate::router::Router;
 
 /// Pieces of a shard's state, in order.
@@ -49,13 +48,12 @@ impl Control {
         let id = id.ok_or_else(|| {
             ControlFault::Invalid(format!("there is no shard {shard}: there are {count}"))
         })?;
-        let owners = Owners::new(self.node, self.router.shards().clone(), self.decider.picture());
         let index = match confirmed {
-            Confirmed::ByOwner => self.barrier(&owners, id).await?,
+            Confirmed::ByOwner => self.barrier(id).await?,
             Confirmed::ByNobody => 0,
         };
         let mut problem = format!("shard {id}: no node that holds it answers");
-        for node in owners.holders(id) {
+        for node in self.router.holders(id) {
             match self.open(node, Wanted { shard: id.0, index }).await {
                 Ok(pieces) => return Ok(pieces),
                 Err(other) => problem = format!("shard {id} from node {node}: {other}"),
@@ -65,33 +63,14 @@ impl Control {
     }
 
     /// The place in a shard's log up to which all is committed that was acknowledged before this call.
-    async fn barrier(&self, owners: &Owners, shard: ShardId) -> Result<u64, ControlFault> {
-        let end = self.clock.elapsed() + Duration::from_millis(OWNER_WAIT_MS_MAX);
-        loop {
-            let passed = match owners.owner(shard) {
-                Owner::Here(handle) => handle.committed().await,
-                Owner::There(node) => {
-                    let payload = shard.0.to_le_bytes().to_vec().into();
-                    let patience = Duration::from_millis(BARRIER_MS_MAX);
-                    let asked = self.forward.ask(node, Kind::Barrier, payload, patience).await;
-                    asked
-                        .ok()
-                        .and_then(|answer| answer.as_ref().try_into().ok())
-                        .map(u64::from_le_bytes)
-                }
-                Owner::Unknown => None,
-            };
-            if let Some(index) = passed {
-                return Ok(index);
-            }
-            if self.clock.elapsed() >= end {
-                return Err(ControlFault::NoAnswer(format!(
-                    "shard {shard}: no owner confirms what was acknowledged; bring its nodes back, or \
-                     take what its replicas have with --stale"
-                )));
-            }
-            owners.changed(shard).await;
-        }
+    async fn barrier(&self, shard: ShardId) -> Result<u64, ControlFault> {
+        let patience = Duration::from_millis(OWNER_WAIT_MS_MAX);
+        self.router.committed(shard, patience).await.ok_or_else(|| {
+            ControlFault::NoAnswer(format!(
+                "shard {shard}: no owner confirms what was acknowledged; bring its nodes back, or \
+                 take what its replicas have with --stale"
+            ))
+        })
     }
 
     async fn open(&self, node: NodeId, wanted: Wanted) -> Result<Pieces, String> {

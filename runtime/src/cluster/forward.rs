@@ -20,7 +20,7 @@ use pollux_twin::{Rejection, ShardId, TwinKey, View};
 
 use super::Kind;
 use crate::access::Guard;
-use crate::limits::{FORWARD_MARGIN_MS, KEEP_STATES_MS_MAX, LIST_MS_MAX};
+use crate::limits::{BARRIER_MS_MAX, FORWARD_MARGIN_MS, KEEP_STATES_MS_MAX, LIST_MS_MAX};
 use crate::router::{Call, Router};
 
 /// The way to other nodes for callers of this one. Cheap to clone.
@@ -143,6 +143,14 @@ impl Forward {
             CallFault::Failed
         })?;
         Ok(called.result)
+    }
+
+    /// Up to where a shard's log is committed, as another node says that owns it.
+    pub(crate) async fn barrier(&self, to: NodeId, shard: ShardId) -> Result<u64, CallFault> {
+        let payload = shard.0.to_le_bytes().to_vec().into();
+        let patience = Duration::from_millis(BARRIER_MS_MAX);
+        let answer = self.ask(to, Kind::Barrier, payload, patience).await?;
+        answer.as_ref().try_into().map(u64::from_le_bytes).map_err(|_| CallFault::Failed)
     }
 
     /// Opens the changes of a shard at another node.

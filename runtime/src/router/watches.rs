@@ -1,5 +1,5 @@
-//! Watches where callers on this node meet them: who may tell what happens on shards, and which twins a filter's
-//! picture has. How a watch goes on is watch/'s business.
+//! Watches where callers on this node meet them: who may tell what happens on shards, how far those are, and which twins a
+//! filter's picture has. How a watch goes on is watch/'s business.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -9,8 +9,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use pollux_cluster::NodeId;
 use pollux_cluster::meta::CONTROL_LEVEL;
-use pollux_proto::position::Position;
+use pollux_proto::position::{Place, Position};
 use pollux_twin::{Rejection, ShardId, TwinKey, View};
+use tokio::time::timeout;
 
 use super::{Picture, Router, Scope};
 use crate::access::Narrowed;
@@ -125,6 +126,45 @@ impl Router {
         if let Some(handle) = self.inner.shards.held(shard) {
             handle.replica().keep_states();
         }
+    }
+
+    /// Whether a shard has come to a place: a replica here has, or its owner says so. None if nobody who knows is found
+    /// for as long as that.
+    pub(crate) async fn has_come_to(
+        &self,
+        shard: ShardId,
+        place: Place,
+        patience: Duration,
+    ) -> Option<bool> {
+        if self.shown(shard, place.index).is_some() {
+            return Some(true);
+        }
+        self.committed(shard, patience).await.map(|committed| place.index <= committed)
+    }
+
+    /// Up to where a shard's log is committed, and at least where it was when this began; only its owner knows. None if
+    /// that is not found for as long as that.
+    pub(crate) async fn committed(&self, shard: ShardId, patience: Duration) -> Option<u64> {
+        let told = async {
+            loop {
+                let index = match self.owner(shard) {
+                    Owner::Here(handle) => handle.committed().await,
+                    Owner::There(node) => {
+                        let index = self.forward.barrier(node, shard).await.ok();
+                        if index.is_none() {
+                            self.not_at(shard, node);
+                        }
+                        index
+                    }
+                    Owner::Unknown => None,
+                };
+                match index {
+                    Some(index) => return index,
+                    None => self.owner_changed(shard).await,
+                }
+            }
+        };
+        timeout(patience, told).await.ok()
     }
 
     /// Walks over the shards of a scope, from a position or from now.

@@ -16,7 +16,7 @@ use super::feed;
 use super::hub::{Cannot, Step};
 use super::ring::Cursor;
 use super::{Sieve, Source};
-use crate::limits::{OWNER_WAIT_MS_MAX, WATCH_LOOK_MS};
+use crate::limits::{BARRIER_MS_MAX, OWNER_WAIT_MS_MAX, WATCH_LOOK_MS};
 use crate::router::Router;
 
 /// What a walk comes upon.
@@ -94,7 +94,7 @@ impl Walk {
     }
 
     /// Finds a replica that knows what follows, however long that takes; where it stands.
-    async fn find(&mut self) -> Cursor {
+    pub(super) async fn find(&mut self) -> Cursor {
         let mut after = self.after;
         let mut looks = 0;
         loop {
@@ -111,13 +111,23 @@ impl Walk {
                     Err(cannot) => answers.push(cannot),
                 }
             }
-            if is_lost(&answers, looks) {
+            // That a replica is behind says nothing: only the owner knows what has not happened.
+            let never_was =
+                answers.contains(&Cannot::Foresee) && self.never_was(after, looks).await;
+            if never_was || is_lost(&answers, looks) {
                 tracing::debug!(shard = %self.shard, ?after, "nobody keeps what follows");
                 after = None;
             } else {
                 sleep(look()).await;
             }
         }
+    }
+
+    /// Whether nothing has happened at a place yet, as the shard's owner says, who is waited for longer with each look.
+    async fn never_was(&mut self, place: Option<Cursor>, looks: u32) -> bool {
+        let Some(place) = place else { return false };
+        let patience = look().saturating_mul(looks).min(Duration::from_millis(BARRIER_MS_MAX));
+        self.router.has_come_to(self.shard, place, patience).await == Some(false)
     }
 
     async fn ask(&mut self, node: NodeId, after: Option<Cursor>) -> Result<Source, Cannot> {
@@ -136,12 +146,12 @@ impl Walk {
     }
 }
 
-/// Whether to give up a place, after so many looks at all who may know what follows: if nobody keeps it, or
-/// somebody who is there neither does nor will.
-fn is_lost(answers: &[Cannot], looks: u64) -> bool {
+/// Whether to give up a place, after so many looks at all who may know what follows: if nobody keeps it, or, after many,
+/// somebody who is there does not and nobody else comes who does. Who is only behind says nothing about that.
+fn is_lost(answers: &[Cannot], looks: u32) -> bool {
     let all = !answers.is_empty() && answers.iter().all(|cannot| *cannot == Cannot::Remember);
-    let patient = looks >= OWNER_WAIT_MS_MAX / WATCH_LOOK_MS;
-    all || (patient && answers.iter().any(|cannot| *cannot != Cannot::Reach))
+    let patient = u64::from(looks) >= OWNER_WAIT_MS_MAX / WATCH_LOOK_MS;
+    all || (patient && answers.contains(&Cannot::Remember))
 }
 
 const fn look() -> Duration {
@@ -155,13 +165,14 @@ mod tests {
     #[test]
     fn a_place_is_given_up_when_nobody_can_know_what_follows() {
         use Cannot::{Foresee, Reach, Remember};
-        const LONG: u64 = OWNER_WAIT_MS_MAX / WATCH_LOOK_MS;
+        let long = u32::try_from(OWNER_WAIT_MS_MAX / WATCH_LOOK_MS).unwrap();
         assert!(is_lost(&[Remember, Remember], 1), "all have forgotten");
         assert!(!is_lost(&[Remember, Reach], 1), "one may come back that has not");
         assert!(!is_lost(&[Remember, Foresee], 1), "one will have it in a moment");
-        assert!(is_lost(&[Remember, Reach], LONG));
-        assert!(is_lost(&[Foresee, Foresee], LONG), "a place that never was");
-        assert!(!is_lost(&[Reach, Reach], LONG), "nobody has said so");
-        assert!(!is_lost(&[], LONG));
+        assert!(is_lost(&[Remember, Reach], long));
+        assert!(is_lost(&[Remember, Foresee], long));
+        assert!(!is_lost(&[Foresee, Foresee], long), "only the owner knows that it never was");
+        assert!(!is_lost(&[Reach, Reach], long), "nobody has said so");
+        assert!(!is_lost(&[], long));
     }
 }

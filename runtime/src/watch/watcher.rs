@@ -48,6 +48,8 @@ pub struct Watch {
     /// Those that have something are served in turn.
     shards: Walks,
     picture: Option<Picture>,
+    /// Whether a place was given up, and those of other shards are to be looked at before a picture is drawn.
+    unsettled: bool,
     /// If changes are told several at once: those that are to be told.
     batch: Option<Batch>,
     /// If telemetry is asked for: what comes of it, and how much was left out since it was told last.
@@ -98,6 +100,7 @@ impl Watch {
             _kept: kept,
             shards: select_all(walks.into_iter().map(Walk::met)),
             picture: None,
+            unsettled: false,
             batch: None,
             live: None,
             left_out: 0,
@@ -198,8 +201,12 @@ impl Watch {
             }
             Met::Beginning(place) => {
                 self.tell_batch();
-                self.seen.shards.insert(shard, place);
-                self.reset("the position is older than the history that is kept");
+                self.unsettled = true;
+                let before = self.seen.shards.insert(shard, place);
+                self.reset(match before.is_some_and(|before| before > place) {
+                    true => "the position is ahead of what has happened",
+                    false => "the position is older than the history that is kept",
+                });
             }
         }
     }
@@ -254,7 +261,23 @@ impl Watch {
         self.picture = Some(Picture { after: None, shards });
     }
 
+    /// Begins the walks again where they are, so that none is at a place that never was: no picture could be drawn from
+    /// there, and one does for all that are lost.
+    async fn settle(&mut self) {
+        let mut walks = self.router.walks(&self.scope, self.sieve.as_ref(), Some(&self.seen));
+        let settled = tokio::select! {
+            () = self.stopping.cancelled() => return,
+            settled = join_all(walks.iter_mut().map(Walk::find)) => settled,
+        };
+        self.seen.shards = self.router.shards_of(&self.scope).zip(settled).collect();
+        self.shards = select_all(walks.into_iter().map(Walk::met));
+        self.unsettled = false;
+    }
+
     async fn draw(&mut self) {
+        if self.unsettled {
+            return self.settle().await;
+        }
         if let Some(sieve) = self.sieve.clone() {
             return self.draw_sifted(sieve).await;
         }

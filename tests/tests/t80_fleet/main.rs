@@ -11,6 +11,7 @@ mod filters;
 mod find;
 mod issuer;
 mod jobs;
+mod positions;
 mod query;
 mod registry;
 mod shared;

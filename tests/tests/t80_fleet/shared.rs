@@ -22,6 +22,8 @@ use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
+use super::positions::beyond;
+
 /// Longest that one event may take on a busy machine.
 const STEP: Duration = Duration::from_secs(120);
 /// How long a consumer is waited for before it is the next one's turn, and how many turns that takes at most.
@@ -299,6 +301,14 @@ fn http_shares_too() -> Result<()> {
     ensure!(other["position"] == before["position"], "it holds nothing: {other}");
     let done = node.send_json("POST", path, &given("w-1"))?.json()?;
     ensure!(done["position"] != before["position"], "{done}");
+    let kept = done["position"].as_str().context("a position")?;
+    for ahead in [5, u64::MAX] {
+        let body = json!({ "position": beyond(kept, ahead)?, "consumer": "w-1" }).to_string();
+        let refused = node.send_json("POST", path, &body)?;
+        ensure!(refused.status == 400 && refused.body.contains("ahead of"), "{refused:?}");
+    }
+    let same = node.send("GET", "/v1/subscriptions/orders", &[], b"")?.json()?;
+    ensure!(same["position"] == kept, "{same}");
     node.ask(&["subscription", "create", "alone"])?;
     let unnamed = json!({ "position": position }).to_string();
     for (verb, path, body, said) in [
@@ -331,10 +341,10 @@ fn http_shares_too() -> Result<()> {
 }
 
 /// Server-sent events, read by hand.
-struct Events(BufReader<TcpStream>);
+pub(super) struct Events(BufReader<TcpStream>);
 
 impl Events {
-    fn open(node: &NodeProcess, path: &str) -> Result<Self> {
+    pub(super) fn open(node: &NodeProcess, path: &str) -> Result<Self> {
         let mut stream = TcpStream::connect(&node.http)?;
         stream.set_read_timeout(Some(STEP))?;
         write!(stream, "GET {path} HTTP/1.1\r\nhost: node\r\n\r\n")?;
@@ -342,7 +352,7 @@ impl Events {
     }
 
     /// Kind, body and position of the next event.
-    fn next(&mut self) -> Result<(String, serde_json::Value, String)> {
+    pub(super) fn next(&mut self) -> Result<(String, serde_json::Value, String)> {
         let (mut kind, mut position) = (String::new(), String::new());
         loop {
             let mut line = String::new();

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use pollux_proto::position::Position;
 use pollux_proto::v1;
 use pollux_proto::v1::consume_request::What;
 use pollux_proto::v1::subscriptions_client::SubscriptionsClient;
@@ -16,6 +17,8 @@ use tokio::time::{Duration, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
+
+use super::positions::beyond;
 
 /// Longest that one event may take on a busy machine.
 const STEP: Duration = Duration::from_secs(120);
@@ -51,6 +54,56 @@ async fn quiet_stalls_nobody_and_nothing_goes_back() -> Result<()> {
     }
     let kept = node.ask(&["subscription", "get", "billing"])?;
     ensure!(kept["position"] == second, "{kept}");
+    Ok(())
+}
+
+/// What has not happened cannot be acknowledged: what comes until then would never be told.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_acknowledged_ahead() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let cluster = Cluster::form(dir.path(), 3, QUICK)?;
+    cluster.settled()?;
+    let made = cluster.node(0)?.ask(&["subscription", "create", "billing", "--prefix", "pump-"])?;
+    let stands = made["position"].as_str().context("a position")?;
+    let mut next_life: Position = stands.parse()?;
+    next_life.lineage += 1;
+    let forged = [beyond(stands, 5)?, beyond(stands, u64::MAX)?, next_life.to_string()];
+    for (n, position) in forged.iter().enumerate() {
+        // Whoever owns the shards.
+        let node = cluster.node(n)?;
+        let body = json!({ "position": position }).to_string();
+        let reply = node.send_json("POST", "/v1/subscriptions/billing/acknowledge", &body)?;
+        ensure!(reply.status == 400 && reply.body.contains("ahead of what"), "{reply:?}");
+        let channel = Channel::from_shared(format!("http://{}", node.grpc))?.connect().await?;
+        let asked = v1::AcknowledgeRequest {
+            name: "billing".to_owned(),
+            position: position.clone(),
+            ..Default::default()
+        };
+        let refused = SubscriptionsClient::new(channel).acknowledge(asked).await;
+        let refused = refused.err().context("it is to be refused")?;
+        ensure!(refused.code() == Code::InvalidArgument, "{refused:?}");
+    }
+    let kept = cluster.node(1)?.ask(&["subscription", "get", "billing"])?;
+    ensure!(kept["position"] == stands, "{kept}");
+    // In a stream only what came is taken.
+    let first = Consumer::open(cluster.node(2)?, 0).await?;
+    first.acknowledge(forged[0].clone()).await?;
+    let status = first.end().await?;
+    ensure!(status.code() == Code::InvalidArgument, "{status:?}");
+    // All that comes is told, and can be acknowledged at once at any node.
+    let last = 4 * TWINS - 1;
+    for n in TWINS..=last {
+        write(cluster.node(0)?, n)?;
+    }
+    let mut seen = (0..TWINS).map(|n| (format!("pump-{n}"), n)).collect::<BTreeMap<_, _>>();
+    let mut second = Consumer::open(cluster.node(1)?, 0).await?;
+    let position = take(&mut second, &mut seen, last).await?;
+    // Places of shards that there are not are none of its own.
+    let body = json!({ "position": format!("{position}.fff-1-0") }).to_string();
+    let reply =
+        cluster.node(2)?.send_json("POST", "/v1/subscriptions/billing/acknowledge", &body)?;
+    ensure!(reply.status == 200 && reply.json()?["position"] == position, "{reply:?}");
     Ok(())
 }
 

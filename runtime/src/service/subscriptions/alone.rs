@@ -136,7 +136,8 @@ impl Alone {
             return Err(End::TakenOver);
         }
         if let Some(position) = &due {
-            self.desk.acknowledge(&self.caller, &tenant, &name, (position, "")).await?;
+            let (kept, position) = (self.kept.clone(), parsed(position)?);
+            self.desk.remember(&self.caller, kept, (&position, "")).await?;
             self.kept = self.desk.subscription(&self.caller, &tenant, &name).await?;
         }
         if self.kept.record.turn == turn { Ok(()) } else { Err(End::TakenOver) }

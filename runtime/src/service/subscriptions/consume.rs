@@ -92,7 +92,7 @@ impl Consumption {
         consumer: &str,
         most: u64,
     ) -> Result<Self, Rejection> {
-        let record = desk.subscription(caller, tenant, name).await?.record;
+        let record = desk.where_it_stands(caller, tenant, name).await?;
         if record.consumers.is_none() && consumer.is_empty() {
             let alone = Alone::open(desk, caller, (tenant, name), most).await?;
             return Ok(Self::Alone(Box::new(alone)));

@@ -1,11 +1,12 @@
 //! Subscriptions: watches that the cluster remembers by name. `record` is what is remembered, `consume` how a
-//! consumer takes events and acknowledges them, `keep` what filters need meanwhile.
+//! consumer takes events and acknowledges them, `happened` what positions are worth, `keep` what filters need meanwhile.
 //!
 //! A subscription is a twin of a tenant that is Pollux's own, so it is replicated, recovered and moved like any
 //! other, and the version of its tags fences out the consumer before.
 
 mod alone;
 mod consume;
+mod happened;
 mod keep;
 mod parts;
 mod record;
@@ -13,6 +14,7 @@ mod share;
 mod shared;
 mod sharer;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use pollux_cluster::access::Action;
@@ -40,6 +42,7 @@ use crate::own;
 use crate::router::{Call, Scope};
 
 /// A subscription as it was read, with the version that the next write must meet.
+#[derive(Clone)]
 pub(super) struct Kept {
     pub(super) record: Record,
     version: u64,
@@ -162,7 +165,7 @@ impl Desk {
         self.call_own(key, Request::Delete { expected: None }).await.map(drop)
     }
 
-    /// Remembers a position, unless it is behind what was acknowledged already.
+    /// Remembers a position that comes from beside a consumer's stream: it may be any.
     pub(super) async fn acknowledge(
         &self,
         caller: &Caller,
@@ -170,18 +173,32 @@ impl Desk {
         name: &str,
         (position, consumer): (&str, &str),
     ) -> Result<Record, Rejection> {
-        let position = parsed(position)?;
-        for tries in 0..SUBSCRIPTION_TRIES {
-            give_way(tries).await;
-            let Kept { mut record, version } = self.subscription(caller, tenant, name).await?;
+        let mut position = parsed(position)?;
+        let kept = self.subscription(caller, tenant, name).await?;
+        let all: BTreeSet<_> = self.router.shards_of(&kept.record.scope()?).collect();
+        // Shards that the subscription does not have would be missing in all that it tells.
+        position.shards.retain(|shard, _| all.contains(shard));
+        self.must_have_happened(&kept.record, &position).await?;
+        self.remember(caller, kept, (&position, consumer)).await
+    }
+
+    /// Remembers a position, unless it is behind what was acknowledged already.
+    async fn remember(
+        &self,
+        caller: &Caller,
+        mut kept: Kept,
+        (position, consumer): (&Position, &str),
+    ) -> Result<Record, Rejection> {
+        for tries in 1..=SUBSCRIPTION_TRIES {
+            let Kept { mut record, version } = kept;
             let all = self.router.shards_of(&record.scope()?).collect::<Vec<_>>();
             let is_news = match (&record.consumers, consumer) {
-                (None, "") => record.advance(&position)?,
+                (None, "") => record.advance(position)?,
                 (None, _) => return Err(not_shared()),
                 (Some(_), "") => return Err(not_named()),
                 // What was told in an earlier life comes again.
                 (Some(_), _) if position.lineage != self.router.lineage() => false,
-                (Some(_), consumer) => record.advance_of(consumer, &position, &all),
+                (Some(_), consumer) => record.advance_of(consumer, position, &all),
             };
             if !is_news {
                 return Ok(record);
@@ -190,6 +207,8 @@ impl Desk {
                 Err(Rejection::VersionMismatch { .. }) => {}
                 written => return written.map(|_| record),
             }
+            give_way(tries).await;
+            kept = self.subscription(caller, &record.tenant, &record.name).await?;
         }
         // Many write it. It is no mismatch of the caller's.
         Err(Rejection::Overloaded { retry_after_ms: SHARING_RETRY_MS })

@@ -93,6 +93,22 @@ impl Record {
         at.map(|at| at.shards).unwrap_or_default()
     }
 
+    /// Those places of a position that it has not come to.
+    pub(super) fn news(&self, to: &Position) -> Vec<(ShardId, Place)> {
+        let known = self.places(to.lineage);
+        let is_news = |shard, place| known.get(shard).is_none_or(|known| known < place);
+        let news = to.shards.iter().filter(|(shard, place)| is_news(*shard, *place));
+        news.map(|(shard, place)| (*shard, *place)).collect()
+    }
+
+    /// Gives up where these shards are: nobody keeps what follows their beginning, so that all is told anew.
+    pub(super) fn give_up(&mut self, shards: impl IntoIterator<Item = ShardId>) {
+        if let Ok(mut at) = self.position.parse::<Position>() {
+            at.shards.extend(shards.into_iter().map(|shard| (shard, Place::default())));
+            self.position = at.to_string();
+        }
+    }
+
     /// Goes on to places of shards, of which there are these; false if none is ahead.
     pub(super) fn reach(
         &mut self,
@@ -381,6 +397,17 @@ mod tests {
             let part = kept.watch_part(1, ShardId(1), Some(at(told)));
             assert_eq!(part.position, from, "what was acknowledged from beside counts");
         }
+        let told = |text: &str| text.parse::<Position>().unwrap();
+        assert_eq!(
+            kept.news(&told("p1.1.0-0-0.1-8-0")),
+            [(ShardId(0), at(0)), (ShardId(1), at(8))]
+        );
+        assert_eq!(kept.news(&told("p1.1.1-7-0")), []);
+        assert_eq!(kept.news(&told("p1.2.1-7-0")), [(ShardId(1), at(7))], "of another life");
+        let mut given_up = kept.clone();
+        given_up.give_up([ShardId(1)]);
+        assert_eq!(given_up.position, "p1.1.1-0-0");
+        assert!(given_up.reach(1, [(ShardId(1), at(2))], &all), "it goes on from what is told");
         // In the next life nothing that was known of any shard counts.
         assert!(kept.reach(2, [(ShardId(0), at(3))], &all));
         assert_eq!(kept.position, "p1.2.0-3-0.1-0-0");

@@ -16,6 +16,8 @@ use tokio::sync::watch;
 pub(crate) struct TypeBook {
     /// By tenant and name; as many as the cluster has.
     known: RwLock<HashMap<String, Known>>,
+    /// Up to which version of what is agreed on it knows them.
+    learnt: watch::Sender<u64>,
 }
 
 /// A type as it counts here.
@@ -39,6 +41,7 @@ impl TypeBook {
         let book = Arc::new(Self::default());
         let meta = Arc::clone(&picture.borrow().meta);
         book.learn(&meta.fleet);
+        book.learnt.send_replace(meta.version);
         tokio::spawn(Arc::clone(&book).learn_on(picture));
         book
     }
@@ -51,11 +54,19 @@ impl TypeBook {
     async fn learn_on(self: Arc<Self>, mut picture: watch::Receiver<MetaPicture>) {
         while picture.changed().await.is_ok() {
             let (book, meta) = (Arc::clone(&self), Arc::clone(&picture.borrow_and_update().meta));
+            let version = meta.version;
             if !book.knows(&meta.fleet) {
                 // It may take a moment; a panic of it has been told.
                 let _ = tokio::task::spawn_blocking(move || book.learn(&meta.fleet)).await;
             }
+            self.learnt.send_replace(version);
         }
+    }
+
+    /// Waits until the types of a version of what is agreed on count here.
+    pub(crate) async fn has(&self, version: u64) {
+        // The sender is the book's own.
+        let _ = self.learnt.subscribe().wait_for(|learnt| *learnt >= version).await;
     }
 
     fn knows(&self, fleet: &Fleet) -> bool {
@@ -137,7 +148,7 @@ mod tests {
     use super::*;
 
     fn agreed(version: u64, schemas: Option<&str>) -> Meta {
-        let mut meta = Meta::default();
+        let mut meta = Meta { version, ..Meta::default() };
         let schemas = schemas.map(str::to_owned);
         meta.fleet
             .types
@@ -180,8 +191,7 @@ mod tests {
         let book = TypeBook::follow(picture);
         assert_eq!(book.of("acme").named("pump").version, 1);
         tell.send_replace(told(agreed(2, Some("{}"))));
-        while book.of("acme").named("pump").version < 2 {
-            tokio::task::yield_now().await;
-        }
+        book.has(2).await;
+        assert_eq!(book.of("acme").named("pump").version, 2);
     }
 }

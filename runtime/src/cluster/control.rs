@@ -1,6 +1,7 @@
 //! What those who run a cluster can have done, from any node.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pollux_cluster::meta::{Answer, Command, Formats, NodeState, Place, Refusal};
@@ -15,6 +16,7 @@ use crate::clock::Clock;
 use crate::pki::Certificates;
 use crate::router::Router;
 use crate::status::NodeStatus;
+use crate::types::TypeBook;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -24,6 +26,7 @@ pub(crate) struct Control {
     pub(super) forward: Forward,
     pub(super) router: Router,
     pub(super) clock: Clock,
+    pub(super) types: Arc<TypeBook>,
     pub(super) authorities: Authorities,
     pub(super) certificates: Certificates,
     /// The way to this node's steward.
@@ -48,6 +51,12 @@ pub(crate) enum ControlFault {
 }
 
 impl Control {
+    /// Waits until the types that the cluster agrees on now count here.
+    pub(crate) async fn types_count(&self) {
+        let version = self.meta().version;
+        self.types.has(version).await;
+    }
+
     /// Makes a token by which one node may join within `good_for`: the token, and until when.
     pub(crate) async fn create_join_token(
         &self,
@@ -79,7 +88,7 @@ impl Control {
 
     /// Makes a node that holds a replica of a shard its preferred owner.
     pub(crate) async fn move_shard(&self, shard: u32, to: NodeId) -> Result<(), ControlFault> {
-        let map = std::sync::Arc::clone(&self.decider.picture().borrow().meta);
+        let map = Arc::clone(&self.decider.picture().borrow().meta);
         let place = usize::try_from(shard).ok().and_then(|at| map.map.get(at));
         let place = place.ok_or_else(|| {
             ControlFault::Invalid(format!("there is no shard {shard}: there are {}", map.map.len()))

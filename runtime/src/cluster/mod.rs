@@ -175,6 +175,7 @@ pub(crate) struct Member {
     answering: Arc<Answering>,
     meta: MetaGroup,
     clock: Clock,
+    types: Arc<TypeBook>,
     authorities: Authorities,
     certificates: Certificates,
     /// The way to this node's steward, and until it is there what it is asked.
@@ -228,6 +229,7 @@ impl Member {
             network,
             forward,
             answering,
+            types: TypeBook::follow(meta.decider().picture()),
             meta,
             clock,
             authorities,
@@ -254,7 +256,7 @@ impl Member {
 
     /// The device types that the cluster agrees on.
     pub(crate) fn types(&self) -> Arc<TypeBook> {
-        TypeBook::follow(self.meta.decider().picture())
+        Arc::clone(&self.types)
     }
 
     /// Who may do what.
@@ -299,6 +301,7 @@ impl Member {
             forward: self.forward.clone(),
             router: router.clone(),
             clock: self.clock,
+            types: self.types(),
             authorities: self.authorities.clone(),
             certificates: self.certificates.clone(),
             urges: self.urges.clone(),

@@ -46,6 +46,7 @@ impl Desk {
         let schemas = compiled.map_err(|error| invalid(format!("schemas: {error}")))?;
         let put = Change::PutType { tenant: tenant.clone(), name: name.clone(), schemas, note };
         self.change_fleet(caller, put).await?;
+        self.control.types_count().await;
         self.one_type(&tenant, &name)
     }
 
@@ -88,6 +89,7 @@ impl Desk {
         let name = asked.name;
         self.one_type(&tenant, &name)?;
         self.change_fleet(caller, Change::RemoveType { tenant, name }).await?;
+        self.control.types_count().await;
         Ok(v1::RemoveTypeResponse {})
     }
 

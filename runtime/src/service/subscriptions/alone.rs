@@ -137,8 +137,7 @@ impl Alone {
         }
         if let Some(position) = &due {
             let (kept, position) = (self.kept.clone(), parsed(position)?);
-            self.desk.remember(&self.caller, kept, (&position, "")).await?;
-            self.kept = self.desk.subscription(&self.caller, &tenant, &name).await?;
+            self.kept = self.desk.remember(&self.caller, kept, (&position, "")).await?;
         }
         if self.kept.record.turn == turn { Ok(()) } else { Err(End::TakenOver) }
     }

@@ -179,16 +179,16 @@ impl Desk {
         // Shards that the subscription does not have would be missing in all that it tells.
         position.shards.retain(|shard, _| all.contains(shard));
         self.must_have_happened(&kept.record, &position).await?;
-        self.remember(caller, kept, (&position, consumer)).await
+        Ok(self.remember(caller, kept, (&position, consumer)).await?.record)
     }
 
-    /// Remembers a position, unless it is behind what was acknowledged already.
+    /// Remembers a position, unless it is behind what was acknowledged already; what is known then.
     async fn remember(
         &self,
         caller: &Caller,
         mut kept: Kept,
         (position, consumer): (&Position, &str),
-    ) -> Result<Record, Rejection> {
+    ) -> Result<Kept, Rejection> {
         for tries in 1..=SUBSCRIPTION_TRIES {
             let Kept { mut record, version } = kept;
             let all = self.router.shards_of(&record.scope()?).collect::<Vec<_>>();
@@ -201,11 +201,11 @@ impl Desk {
                 (Some(_), consumer) => record.advance_of(consumer, position, &all),
             };
             if !is_news {
-                return Ok(record);
+                return Ok(Kept { record, version });
             }
             match self.write_record(&record, version).await {
                 Err(Rejection::VersionMismatch { .. }) => {}
-                written => return written.map(|_| record),
+                written => return written.map(|version| Kept { record, version }),
             }
             give_way(tries).await;
             kept = self.subscription(caller, &record.tenant, &record.name).await?;

@@ -15,12 +15,9 @@ use tokio::sync::watch;
 use crate::args::{BenchJobArgs, Output};
 use crate::bench_start::failed;
 use crate::exit::Failure;
-use crate::limits::{BENCH_CONNECT_MAX, RUN_MAX};
+use crate::limits::{BENCH_CALL_MAX, BENCH_CONNECT_MAX, RUN_MAX};
 use crate::node_process::NodeProcess;
 use crate::{print, sim};
-
-/// Patience with a node that is busy with its devices.
-const CALL_MAX: Duration = Duration::from_secs(60);
 
 /// Carries out the verb.
 pub(crate) async fn run(output: Output, args: &BenchJobArgs) -> Result<(), Failure> {
@@ -75,7 +72,8 @@ async fn measure(node: &NodeProcess, args: &BenchJobArgs) -> Result<(v1::Job, f6
 
 async fn job(node: &NodeProcess) -> Result<(v1::Job, f64, f64), Failure> {
     // A node and a fleet that share two cores may let a connection down; the job goes on all the same.
-    let options = Options::new([format!("http://{}", node.listening().grpc)]).timeout(CALL_MAX);
+    let options =
+        Options::new([format!("http://{}", node.listening().grpc)]).timeout(BENCH_CALL_MAX);
     let client = Client::new(&options)?;
     let jobs = client.jobs();
     let spec = v1::JobSpec {

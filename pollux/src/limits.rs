@@ -21,6 +21,8 @@ pub(crate) const OWNERS_LOOK: Duration = Duration::from_millis(10);
 pub(crate) const ELECTED_MAX: Duration = Duration::from_secs(30);
 /// How long the devices of a measured job may take to connect: a hundred thousand handshakes on one core, and some.
 pub(crate) const BENCH_CONNECT_MAX: Duration = Duration::from_secs(300);
+/// How long one call of a measured job may take: its node is busy with all of the devices.
+pub(crate) const BENCH_CALL_MAX: Duration = Duration::from_secs(60);
 /// Bytes of an artifact in one message: far below what nodes take.
 pub(crate) const ARTIFACT_PIECE_BYTES: usize = 256 * 1024;
 /// Marks of a job's bar: with the counts behind it, it fits a narrow terminal.

@@ -2,9 +2,10 @@
 //!
 //! `handle` decides and runs ahead: the changes it emits are already carried out on itself. Each
 //! group of inputs has its file: `session`, `report`, `telemetry`, `desire`, `command`, `result`,
-//! `delete`, `restore`, `register`, `expire`, `read`; `rights` shows what who may call depends on; `typed` is what the device's type asks, `dedup` recognises repetitions, `check` holds the limits, `apply` is what the
-//! actor and every replica share. Batching, commit and release of outputs belong to the `Shard`
-//! machine; bytes at rest to [`crate::image`].
+//! `delete`, `restore`, `register`, `expire`, `read`; `rights` shows what who may call depends on;
+//! `typed` is what the device's type asks, `dedup` recognises repetitions, `check` holds the limits,
+//! `apply` is what the actor and every replica share. Batching, commit and release of outputs belong
+//! to the `Shard` machine; bytes at rest to [`crate::image`].
 
 mod apply;
 mod call;

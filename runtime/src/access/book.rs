@@ -1,5 +1,6 @@
 //! The policies that the cluster agrees on, as this node knows them, with their filters compiled, and looked through for a
-//! principal, once for each version of what is agreed on. Owns what a filter says of a twin and of a question; what follows from that is cluster/'s `access`.
+//! principal, once for each version of what is agreed on. Owns what a filter says of a twin and of a question; what
+//! follows from that is cluster/'s `access`.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
